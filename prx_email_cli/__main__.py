@@ -1,0 +1,5 @@
+"""``python -m prx_email_cli`` is ``prx-email``."""
+
+from prx_email_cli.cli.main import main
+
+main()

@@ -1,0 +1,96 @@
+"""``prx-email account``: look at accounts, and try one without sending mail."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import put, put_json, safe
+from prx_email_cli.errors import AccountUnusable
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Account
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Look at accounts, and try one without sending mail."
+)
+
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="By default the default account.")]
+
+
+@app.command("list")
+def list_accounts(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the accounts of the config.
+
+    Example: prx-email account list
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    if this.json:
+        put_json([_public(account) for account in settings.accounts.values()])
+        return
+    for account in settings.accounts.values():
+        put(f"{safe(account.name)}\t{safe(account.sender)}\t{safe(account.host)}:{account.port}\t{account.smtp.tls}")
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
+    """Show one account with everything that providers and defaults filled in; never its secret.
+
+    Example: prx-email account show work
+    """
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    if this.json:
+        put_json(_public(account))
+        return
+    for key, value in _public(account).items():
+        put(f"{key:<24}{'-' if value is None else safe(value)}")
+
+
+@app.command()
+def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
+    """Connect, agree on TLS and log in, as a drain would; no mail is sent.
+
+    Example: prx-email account test work
+    """
+    from prx_email_cli.config.secrets import password_of
+    from prx_email_cli.delivery.session import SessionFactory, SessionFailed
+
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    password = password_of(account)
+    try:
+        session = SessionFactory(account, password).open()
+    except SessionFailed as failure:
+        raise AccountUnusable(failure.category, failure.message, failure.hint) from None
+    facts = {"account": account.name, "host": account.host, "port": account.port, **session.facts()}
+    session.close()
+    if this.json:
+        put_json(facts)
+        return
+    login = f"logged in as {safe(account.smtp.user)}" if password is not None else "no login configured"
+    put(f"ok: {safe(account.name)}: {safe(account.host)}:{account.port}, {facts['tls'] or 'no TLS'}, {login}")
+
+
+def _public(account: "Account") -> dict[str, Any]:
+    """The account without its secret: of that only where it comes from."""
+    smtp = account.smtp
+    return {
+        "name": account.name,
+        "from": account.sender,
+        "provider": account.provider,
+        "host": account.host,
+        "port": account.port,
+        "tls": smtp.tls,
+        "user": smtp.user,
+        "auth": smtp.auth.kinds[0] if smtp.auth.kinds else None,
+        "tls_ca_file": str(smtp.tls_ca_file) if smtp.tls_ca_file else None,
+        "connections": account.connections,
+        "timeout_seconds": smtp.timeout_seconds,
+        "data_timeout_seconds": smtp.data_timeout_seconds,
+    }
+
+
+apps = {"account": app}

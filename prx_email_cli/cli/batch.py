@@ -1,0 +1,125 @@
+"""``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, BinaryIO
+
+import typer
+
+from prx_email_cli.cli.context import Invocation, clock
+from prx_email_cli.cli.inputs import open_input
+from prx_email_cli.cli.output import error_object, put, put_json, safe, say
+from prx_email_cli.config.settings import Settings
+from prx_email_cli.delivery.submission import submission
+from prx_email_cli.errors import ConfigError, Exit, PrxEmailError, ValidationError
+from prx_email_cli.mail.request import request_from_json
+from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+LINES_PER_TRANSACTION = 1000
+
+
+@dataclass
+class _Report:
+    """What has been acknowledged and refused so far, by line number."""
+
+    as_json: bool
+    messages: list[dict[str, int]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    enqueued: int = 0
+
+    def acknowledge(self, lines: list[int], ids: list[int]) -> None:
+        """These are durable now."""
+        self.enqueued += len(ids)
+        if self.as_json:
+            self.messages += [
+                {"line": line, "outbox_id": outbox_id} for line, outbox_id in zip(lines, ids, strict=True)
+            ]
+        elif ids:
+            put("\n".join(map(str, ids)))
+
+    def refuse(self, line: int, error: PrxEmailError) -> None:
+        """This line was not enqueued."""
+        self.errors.append({"line": line, **error_object(error.code, error.message, error.hint)})
+        if not self.as_json:
+            say(f"line {line}: {safe(error.message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
+
+    def finish(self) -> None:
+        """Tell the end; exit 65 when a line was refused."""
+        if self.as_json:
+            data = {
+                "enqueued": self.enqueued,
+                "refused": len(self.errors),
+                "messages": self.messages,
+                "errors": self.errors,
+            }
+            count = len(self.errors)
+            put_json(data, error_object("validation", f"{count} lines were refused") if count else None)
+        if self.errors:
+            raise typer.Exit(Exit.REFUSED_INPUT)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    lines: list[int]
+    messages: list[NewMessage]
+
+
+def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> None:
+    """Enqueue every good line; report every bad one with its number.
+
+    While one thousand is being written, the next is composed.
+    """
+    settings = this.settings()
+    report = _Report(this.json)
+    if failure_mode is not None:
+        say("note: --batch attempts nothing, so --failure-mode has no effect here")
+    with open_input(name) as stream, this.store(settings) as store, ThreadPoolExecutor(1) as writer:
+        writing: tuple[_Chunk, Future[list[int]]] | None = None
+        try:
+            for chunk in _chunks(stream, settings, account, now_ts, report):
+                if writing is not None:
+                    report.acknowledge(writing[0].lines, writing[1].result())
+                writing = chunk, writer.submit(_enqueue, store, chunk)
+        finally:
+            if writing is not None:
+                report.acknowledge(writing[0].lines, writing[1].result())
+    report.finish()
+
+
+def _enqueue(store: SqliteStore, chunk: _Chunk) -> list[int]:
+    return store.enqueue(chunk.messages)
+
+
+def _chunks(
+    stream: BinaryIO, settings: Settings, account: str | None, now_ts: int | None, report: _Report
+) -> Iterator[_Chunk]:
+    tick = clock(now_ts)
+    numbered = enumerate(stream, 1)
+    while block := list(islice(numbered, LINES_PER_TRANSACTION)):
+        chunk = _Chunk([], [])
+        for number, line in block:
+            if line.isspace():
+                continue
+            try:
+                message = _message(line, settings, account, tick())
+            except (ValidationError, ConfigError) as error:
+                report.refuse(number, error)
+            else:
+                chunk.lines.append(number)
+                chunk.messages.append(message)
+        yield chunk
+
+
+def _message(line: bytes, settings: Settings, account: str | None, now: int) -> NewMessage:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(f"not a line of JSON: {error}") from None
+    request = request_from_json(document)
+    if request.account is None:
+        request = replace(request, account=account)
+    return submission(request, settings, now)

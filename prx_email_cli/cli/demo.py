@@ -1,0 +1,136 @@
+"""``prx-email demo``: the whole pipeline against an embedded SMTP server."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import put, put_json, safe
+from prx_email_cli.errors import ConfigError, PrxEmailError
+
+if TYPE_CHECKING:
+    from prx_email_cli.cli.demo_server import DemoServer
+
+app = typer.Typer(add_completion=False)
+
+COMMAND_SECONDS = 60
+
+
+@app.command()
+def demo(ctx: typer.Context, as_json: Json = False) -> None:
+    """Send, drain, fail, look and retry against a mail server of its own, with TLS and a login.  Leaves nothing behind.
+
+    Example: prx-email demo
+    """
+    try:
+        from prx_email_cli.cli.demo_server import DemoServer
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the demo needs {error.name}", hint="pip install 'prx-email-cli[demo]'") from None
+    this = invocation(ctx)
+    with tempfile.TemporaryDirectory(prefix="prx-email-demo-") as name, DemoServer(Path(name)) as server:
+        commands = _Commands(Path(name), quiet=this.json)
+        _tell_story(commands, server)
+        if this.json:
+            put_json([vars(message) for message in server.arrived])
+        else:
+            _put_arrived(server)
+
+
+class _Commands:
+    """Runs prx-email as a shell would, showing each command and its answer."""
+
+    def __init__(self, directory: Path, *, quiet: bool) -> None:
+        self.config = directory / "config.toml"
+        self._quiet = quiet
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
+        self._environment["PRX_EMAIL_CONFIG"] = str(self.config)
+
+    def run(self, *arguments: str, expect: int = 0, text: str | None = None) -> str:
+        """The stdout of ``prx-email ARGUMENTS``; *text* is piped in.  Raises PrxEmailError on another exit status."""
+        shown = f"$ {'… | ' if text is not None else ''}prx-email {shlex.join(arguments)}"
+        done = subprocess.run(
+            [sys.executable, "-m", "prx_email_cli", *arguments], env=self._environment, capture_output=True, text=True,
+            input=text if text is not None else "", timeout=COMMAND_SECONDS, check=False,
+        )  # fmt: skip
+        if done.returncode != expect:
+            raise PrxEmailError(f"the demo is broken: {shown} ended with {done.returncode}: {done.stderr}")
+        if not self._quiet:
+            put(safe(shown))
+            for line in (done.stdout + done.stderr).splitlines():
+                put("  " + safe(line))
+            if expect:
+                put(f"  (exit status {expect})")
+        return done.stdout.strip()
+
+
+def _tell_story(commands: _Commands, server: "DemoServer") -> None:
+    from prx_email_cli.cli.demo_server import DEFERRED_ONCE, PASSWORD, USER
+
+    password_file = commands.config.parent / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(PASSWORD)
+    # Relative paths in a config are relative to it: nothing of the user's is read or written.
+    commands.run(
+        "init",
+        "--host",
+        "localhost",
+        "--port",
+        str(server.port),
+        "--tls",
+        "implicit",
+        "--tls-ca-file",
+        "ca.pem",
+        "--user",
+        USER,
+        "--password-file",
+        "password",
+        "--outbox",
+        "outbox.db",
+    )
+    commands.run("account", "test")
+    commands.run("send", "--to", "ops@prx-email.example", "--subject", "Backup done", "--body", "All 12 volumes.")
+    commands.run(
+        "send",
+        "--to",
+        "Zoë <zoe@prx-email.example>",
+        "--bcc",
+        "audit@prx-email.example",
+        "--subject",
+        "Grüße aus dem Keller 🎉",
+        "--body",
+        "Plain text, as it was written.",
+    )
+    deferred = commands.run("send", "--to", DEFERRED_ONCE, "--subject", "Disk almost full", text="/var is at 93 %\n")
+    commands.run(
+        "send", "--to", "later@prx-email.example", "--in", "2h", "--subject", "Not yet", "--body", "In 2 hours."
+    )
+    commands.run("drain", expect=75)
+    commands.run("list", "--status", "failed")
+    commands.run("show", deferred)
+    commands.run("retry", deferred, expect=75)
+    commands.run("retry", deferred, "--force")
+    commands.run("stats")
+
+
+def _put_arrived(server: "DemoServer") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="what the server received", title_justify="left")
+    for name in ("Message-ID", "subject", "recipients", "bytes"):
+        table.add_column(name, overflow="fold")
+    for message in server.arrived:
+        values = (message.message_id, message.subject, "\n".join(message.recipients), message.size_bytes)
+        table.add_row(*(Text("\n".join(safe(line) for line in str(value).split("\n"))) for value in values))
+    Console().print(table)
+
+
+apps = {"demo": app}

@@ -1,0 +1,177 @@
+"""``prx-email drain``: deliver what is due."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
+from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
+from prx_email_cli.cli.output import error_object, put_json, report_error, safe, say
+from prx_email_cli.errors import Exit
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.delivery.drain import DrainOptions, DrainReport
+    from prx_email_cli.outbox.model import Finished
+    from prx_email_cli.outbox.sqlite import SqliteStore
+
+_REPORT_KEYS = ("run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due")
+FOLLOW_POLL_SECONDS = 1.0
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def drain(
+    ctx: typer.Context,
+    account: AccountName = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Attempt at most N messages.")
+    ] = None,
+    connections: Annotated[
+        int | None, typer.Option("--connections", min=1, max=100, metavar="N", help="Instead of the account's number.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Stay, and deliver whenever something becomes due.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors of the outbox itself.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line on stderr for every attempt.")] = False,
+    now_ts: NowTs = None,
+    failure_mode: FailureMode = None,
+    as_json: Json = False,
+) -> None:
+    """Deliver what is due, then exit.  Safe to start as often as you like, also from several places at once.
+
+    Example (crontab): * * * * * prx-email drain
+    """
+    from prx_email_cli.delivery.drain import DrainOptions
+
+    this = invocation(ctx)
+    settings = this.settings()
+    options = DrainOptions(account, limit, connections, failure_mode)
+    talk = _Talk(this, quiet=quiet, verbose=verbose)
+    if account is not None:
+        settings.account(account)
+    with this.store(settings) as store, _stopping_on_signals() as stop:
+        while True:
+            report = _drain_once(store, settings, options, clock(now_ts), stop, talk)
+            if not follow or stop.is_set():
+                break
+            stop.wait(FOLLOW_POLL_SECONDS)
+    status = talk.result(report)
+    if status:
+        raise typer.Exit(status)
+
+
+def _drain_once(
+    store: "SqliteStore", settings: "Settings", options: "DrainOptions", tick: Callable[[], int], stop: threading.Event,
+    talk: "_Talk",
+) -> "DrainReport":  # fmt: skip
+    from prx_email_cli.delivery.drain import Drain
+    from prx_email_cli.outbox.runs import Runs
+
+    runs = Runs(store.path)
+    with runs.start(tick()) as run:
+        work = Drain(store, settings, run, options, tick, stop=stop, on_finished=talk.attempt)
+        with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
+            report = work.deliver(runs)
+    talk.afterwards(report)
+    return report
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; a second one of either ends the process at once, as it does by default."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_signal(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Talk:
+    """What a drain says: nothing under cron but what was given up; progress and a summary on a terminal."""
+
+    def __init__(self, this: Invocation, *, quiet: bool, verbose: bool) -> None:
+        self._json = this.json
+        self._quiet = quiet
+        self._verbose = verbose
+        self._watched = on_terminal(sys.stderr) and not quiet and not this.json
+        self._advance: Callable[[], None] = lambda: None
+
+    def attempt(self, finished: "Finished") -> None:
+        """Called from the worker threads after every attempt."""
+        self._advance()
+        if self._verbose:
+            from prx_email_cli.cli.attempt_log import attempt_line
+
+            say(attempt_line(finished))
+
+    @contextmanager
+    def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
+        """A bar with the rate while somebody watches."""
+        if not self._watched or self._verbose:
+            yield
+            return
+        from prx_email_cli.cli.progress import delivery_bar
+
+        with delivery_bar(count_due()) as advance:
+            self._advance = advance
+            yield
+        self._advance = lambda: None
+
+    def afterwards(self, report: "DrainReport") -> None:
+        """What a person must hear of: messages given up, configs that do not work, results not recorded."""
+        for error in report.config_errors:
+            report_error(error, as_json=False)
+        for warning in report.warnings:
+            say(f"warning: {safe(warning)}")
+        if not self._quiet:
+            for finished in report.given_up:
+                claimed = finished.claimed
+                say(
+                    f"gave up outbox message {claimed.outbox_id} ({safe(claimed.subject)}): "
+                    f"{safe(finished.settled.gave_up)}: {safe(finished.outcome.detail)}"
+                )
+
+    def result(self, report: "DrainReport") -> int:
+        """Answer, and the exit status."""
+        error, status = _judgement(report)
+        if self._json:
+            put_json({key: getattr(report, key) for key in _REPORT_KEYS}, error)
+        elif self._watched:
+            say(
+                f"{report.sent} sent, {report.failed} failed, of which {report.gave_up} given up; "
+                f"{report.still_due} still due"
+            )
+        return status
+
+
+def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:
+    if report.config_errors:
+        first = report.config_errors[0]
+        return error_object(first.code, first.message, first.hint), first.exit_code
+    if report.gave_up:
+        return error_object(
+            "provider", f"{report.gave_up} messages were given up", "prx-email list --gave-up"
+        ), Exit.GAVE_UP
+    if report.failed:
+        return error_object(
+            "provider", f"{report.failed} attempts failed for now", "prx-email list --status failed"
+        ), Exit.TRY_LATER
+    return None, Exit.OK
+
+
+apps = {"drain": app}

@@ -1,0 +1,40 @@
+"""Text that comes in from files and pipes."""
+
+import sys
+from typing import BinaryIO
+
+from prx_email_cli.errors import InputNotFound, ValidationError
+
+MAX_TEXT_BYTES = 50 * 1024 * 1024
+
+
+def open_input(name: str) -> BinaryIO:
+    """*name* opened for reading bytes, - for stdin.  Raises InputNotFound."""
+    try:
+        if name == "-":
+            return open(sys.stdin.fileno(), "rb", closefd=False)
+        return open(name, "rb")
+    except OSError as error:
+        raise _unreadable(name, error) from None
+
+
+def read_text(name: str) -> str:
+    """The UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
+    with open_input(name) as stream:
+        try:
+            data = stream.read(MAX_TEXT_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(name, error) from None
+    if len(data) > MAX_TEXT_BYTES:
+        raise ValidationError(f"the text is larger than {MAX_TEXT_BYTES >> 20} MiB", hint="attach it as a file instead")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValidationError(
+            f"the text is not UTF-8 (at byte {error.start})",
+            hint="convert it, for example with iconv -f latin1 -t utf-8",
+        ) from None
+
+
+def _unreadable(name: str, error: OSError) -> InputNotFound:
+    return InputNotFound(f"cannot read {name}: {error.strerror}", hint="check the path and its permissions")

@@ -1,0 +1,180 @@
+"""``prx-email list``, ``show`` and ``stats``: look, and change nothing."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.context import clock, invocation
+from prx_email_cli.cli.options import AccountName, Json, NowTs
+from prx_email_cli.cli.output import put, put_json, safe, say
+from prx_email_cli.cli.results import row_object
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.model import Attempt, Row
+
+list_app, show_app, stats_app = (typer.Typer(add_completion=False) for _ in range(3))
+
+
+def _check_status(value: str | None) -> str | None:
+    if value not in (None, "pending", "sending", "sent", "failed"):
+        raise typer.BadParameter("must be pending, sending, sent or failed")
+    return value
+
+
+@list_app.command("list")
+def list_messages(
+    ctx: typer.Context,
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATUS", callback=_check_status, help="pending, sending, sent, failed."),
+    ] = None,
+    account: AccountName = None,
+    due: Annotated[bool, typer.Option("--due", help="Only what a drain would take now.")] = False,
+    gave_up: Annotated[bool, typer.Option("--gave-up", help="Only what no drain takes any more.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="Only what waits for a person.")] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only what may have been accepted.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most N, the newest.")] = 50,
+    now_ts: NowTs = None,
+    as_json: Json = False,
+) -> None:
+    """List messages, the newest first.
+
+    Example: prx-email list --status failed
+    """
+    from prx_email_cli.outbox.lifecycle import Status
+    from prx_email_cli.outbox.model import Filter
+
+    this = invocation(ctx)
+    settings = this.settings()
+    wanted = Filter(Status(status) if status else None, account, clock(now_ts)() if due else None, gave_up, held,
+                    uncertain, limit + 1)  # fmt: skip
+    with this.store(settings) as store:
+        found = store.rows(wanted)
+    rows = found[:limit]
+    if this.json:
+        put_json([row_object(row) for row in rows])
+        return
+    if rows:
+        _put_table([_line(row) for row in rows])
+    if len(found) > limit:
+        say(f"the newest {limit} are shown; --limit N shows more")
+
+
+@show_app.command()
+def show(ctx: typer.Context, outbox_id: Annotated[int, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
+    """Tell everything about one message: its recipients, every attempt, and what was said in each.
+
+    Example: prx-email show 42
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    with this.store(settings) as store:
+        row = store.row(outbox_id)
+    if this.json:
+        put_json(row_object(row, whole=True))
+        return
+    for name, value in _facts(row):
+        put(f"{name:<16}{safe(value)}")
+    put("recipients")
+    for recipient in row.recipients:
+        put(
+            f"  {recipient.kind:<4}{safe(recipient.address)}  {recipient.status}"
+            + (f"  {safe(recipient.response)}" if recipient.response else "")
+        )
+    for number, attempt in enumerate(row.attempts, 1):
+        _put_attempt(number, attempt)
+
+
+@stats_app.command()
+def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> None:
+    """Count what is there, and tell how old the oldest due message is: for monitoring.
+
+    Example: prx-email stats --json
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    with this.store(settings) as store:
+        figures = store.stats(clock(now_ts)())
+    if this.json:
+        put_json(figures)
+        return
+    for name, value in figures.items():
+        if name == "accounts":
+            continue
+        shown = "-" if value is None else moment(value) if name.endswith("_at") else value
+        put(f"{name:<24}{shown}")
+
+
+def moment(unix: Any) -> str:
+    """A Unix time as this machine's local time with its offset; a dash for none."""
+    return "-" if unix is None else time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(unix))
+
+
+def _line(row: "Row") -> dict[str, str]:
+    state = " ".join([row.status, *_beside(row)])
+    due = moment(row.next_attempt_at) if row.status in ("pending", "failed") and not row.gave_up else "-"
+    to = row.to[0] + (f" +{len(row.to) - 1}" if len(row.to) > 1 else "") if row.to else ""
+    return {"id": str(row.outbox_id), "account": row.account, "state": state, "retries": str(row.retries), "due": due,
+            "to": to, "subject": row.subject, "last error": row.last_error or ""}  # fmt: skip
+
+
+def _beside(row: "Row") -> list[str]:
+    facts = [f"gave up: {row.gave_up}"] if row.gave_up else []
+    return facts + ["held"] * row.held + ["uncertain"] * row.uncertain
+
+
+def _put_table(lines: list[dict[str, str]]) -> None:
+    """A table for a person; tab-separated columns under one header line for a pipe."""
+    from prx_email_cli.cli.context import on_terminal
+
+    if not on_terminal():
+        put("\t".join(lines[0]))
+        for line in lines:
+            put("\t".join(safe(value) for value in line.values()))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in lines[0]:
+        table.add_column(name, justify="right" if name in ("id", "retries") else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(safe(value)) for value in line.values()))
+    Console().print(table)
+
+
+def _facts(row: "Row") -> list[tuple[str, str]]:
+    facts = [
+        ("outbox id", str(row.outbox_id)),
+        ("account", row.account),
+        ("state", " ".join([row.status, *_beside(row)])),
+        ("subject", row.subject),
+        ("size", f"{row.size_bytes} bytes"),
+        ("created", moment(row.created_at)),
+        ("retries", str(row.retries)),
+        ("next attempt", moment(row.next_attempt_at) if not row.gave_up else "none: given up"),
+        ("sent", moment(row.sent_at)),
+        ("message id", row.message_id or "-"),
+        ("accepted with", row.provider_message_id or "-"),
+        ("last error", row.last_error or "-"),
+    ]
+    return [(name, value) for name, value in facts if value != "-"]
+
+
+def _put_attempt(number: int, attempt: "Attempt") -> None:
+    outcome = attempt.outcome or "under way"
+    if attempt.uncertain:
+        outcome += ", uncertain: the provider may have accepted it"
+    put(f"attempt {number}  {moment(attempt.started_at)}  {outcome}")
+    put(f"  message id  {safe(attempt.message_id)}")
+    put(f"  run         {safe(attempt.run_id)}")
+    if attempt.response:
+        put(f"  answer      {safe(attempt.response)}")
+    for line in (attempt.dialogue or "").split("\n"):
+        if line:
+            put(f"    {safe(line)}")
+
+
+apps = {"list": list_app, "show": show_app, "stats": stats_app}

@@ -1,0 +1,139 @@
+"""``prx-email retry``: deliver chosen messages now."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.context import Invocation, clock, invocation
+from prx_email_cli.cli.options import FailureMode, Json, NowTs
+from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
+from prx_email_cli.cli.results import exit_status, send_result
+from prx_email_cli.errors import Exit, PrxEmailError, StorageError
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.delivery.retry import Retry
+    from prx_email_cli.outbox.model import Row
+    from prx_email_cli.outbox.sqlite import SqliteStore
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Outbox ids.")],
+    force: Annotated[bool, typer.Option("--force", help="Also when it is not due yet.")] = False,
+    now_ts: NowTs = None,
+    failure_mode: FailureMode = None,
+    as_json: Json = False,
+) -> None:
+    """Deliver these messages now, if they are due; also given-up ones.
+
+    Example: prx-email retry 42
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    tick = clock(now_ts)
+    with this.store(settings) as store, _run(store, settings, tick) as courier:
+        if len(ids) == 1:
+            courier.attempt(ids[0], force=force, failure_mode=failure_mode)
+            _tell_one(this, store.row(ids[0]))
+            return
+        _retry_several(this, store, courier, ids, force, failure_mode)
+
+
+def attempt_now(
+    this: Invocation, store: "SqliteStore", settings: "Settings", outbox_id: int, tick: Callable[[], int],
+    failure_mode: str | None,
+) -> None:  # fmt: skip
+    """Attempt a message that was just enqueued.  Whatever happens now, it stays acknowledged: its id is printed."""
+    if not this.json:
+        put(str(outbox_id))
+    try:
+        with _run(store, settings, tick) as courier:
+            courier.attempt(outbox_id, failure_mode=failure_mode)
+    except PrxEmailError as error:
+        report_error(error, as_json=this.json, data=send_result(store.row(outbox_id)))
+        raise typer.Exit(error.exit_code) from None
+    _tell_one(this, store.row(outbox_id), say_id=False)
+
+
+class _run:  # noqa: N801 - used as a with statement's function
+    """A living run with a Retry in it."""
+
+    def __init__(self, store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> None:
+        self._store, self._settings, self._tick = store, settings, tick
+
+    def __enter__(self) -> "Retry":
+        from prx_email_cli.delivery.retry import Retry
+        from prx_email_cli.outbox.runs import Runs
+
+        runs = Runs(self._store.path)
+        self._run = runs.start(self._tick())
+        courier = Retry(self._store, self._settings, self._run, self._tick)
+        courier.recover(runs)
+        return courier
+
+    def __exit__(self, *details: Any) -> None:
+        self._run.__exit__(*details)
+
+
+def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
+    if this.json:
+        put_json(send_result(row), _error_of(row))
+    elif row.status == "failed":
+        say(f"error: outbox message {row.outbox_id}: {safe(row.last_error)}")
+        say(f"hint: {_what_next(row)}")
+    elif say_id:
+        put(f"{row.outbox_id} {row.status}")
+    status = exit_status(row)
+    if status:
+        raise typer.Exit(status)
+
+
+def _retry_several(
+    this: Invocation, store: "SqliteStore", courier: "Retry", ids: list[int], force: bool, failure_mode: str | None
+) -> None:
+    """One after the other; a refused one does not stop the rest, and the worst exit status is the command's."""
+    results: list[dict[str, Any]] = []
+    worst = int(Exit.OK)
+    for outbox_id in ids:
+        error = None
+        try:
+            courier.attempt(outbox_id, force=force, failure_mode=failure_mode)
+            row = store.row(outbox_id)
+            error, status = _error_of(row), exit_status(row)
+            results.append({**send_result(row), "error": error})
+        except StorageError:
+            raise
+        except PrxEmailError as refused:
+            error, status = error_object(refused.code, refused.message, refused.hint), int(refused.exit_code)
+            results.append({"outbox_id": outbox_id, "error": error})
+        if not this.json:
+            if error is None:
+                put(f"{outbox_id} sent")
+            else:
+                say(f"error: outbox message {outbox_id}: {safe(error['message'])}")
+        worst = worst if worst and worst != Exit.TRY_LATER else status or worst
+    if this.json:
+        failed = [result for result in results if result["error"]]
+        put_json(results, failed[0]["error"] if failed else None)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _error_of(row: "Row") -> dict[str, str] | None:
+    if row.status != "failed":
+        return None
+    return error_object(row.error_code or "provider", row.last_error or "", _what_next(row))
+
+
+def _what_next(row: "Row") -> str:
+    if row.gave_up:
+        return f"given up ({row.gave_up}): no drain takes it again; prx-email show {row.outbox_id} tells why"
+    return f"deferred: due again at {row.next_attempt_at} (Unix time); prx-email show {row.outbox_id} tells more"
+
+
+apps = {"retry": app}

@@ -1,0 +1,1 @@
+"""The TOML config: typed settings, provider presets and secrets."""

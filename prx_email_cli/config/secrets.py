@@ -1,0 +1,120 @@
+"""Getting at secrets, and keeping them out of everything that is shown or stored."""
+
+import base64
+import os
+import stat
+from collections.abc import Callable
+from urllib.parse import quote
+
+from prx_email_cli.config.settings import Account, Auth
+from prx_email_cli.errors import ConfigError, ReadableByOthers
+
+COMMAND_TIMEOUT_SECONDS = 60
+_MAX_SECRET_BYTES = 64 * 1024
+_known: set[str] = set()
+
+
+def password_of(account: Account) -> str | None:
+    """The account's password, None for a relay without login.
+
+    Raises ConfigError when it is missing or its command fails, ReadableByOthers when its file is open to others.
+    Whatever is returned is from then on masked by ``redact``.
+    """
+    auth = account.smtp.auth
+    for kind, read in _READERS.items():
+        if getattr(auth, kind) is not None:
+            where = f"accounts.{account.name}.smtp.auth.{kind}"
+            return remember(_checked(read(auth, where), where))
+    return None
+
+
+def remember(secret: str) -> str:
+    """*secret*, noted so that ``redact`` masks it in raw, base64 and percent-encoded form."""
+    forms = {secret, quote(secret), quote(secret, safe=""), repr(secret)[1:-1]}
+    forms.add(base64.b64encode(secret.encode()).decode().rstrip("="))
+    _known.update(form for form in forms if len(form) >= 4)
+    return secret
+
+
+def redact(text: str) -> str:
+    """*text* with every known secret replaced by ``***``, the longest first."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _checked(secret: str, where: str) -> str:
+    if not secret:
+        raise ConfigError(f"{where}: the password is empty", hint="check where it comes from")
+    if any(c in secret for c in "\r\n\0"):
+        raise ConfigError(f"{where}: the password contains a line break or NUL", hint="store it on one line")
+    return secret
+
+
+def _inline(auth: Auth, where: str) -> str:
+    return auth.password or ""
+
+
+def _from_environment(auth: Auth, where: str) -> str:
+    name = auth.password_env or ""
+    if name not in os.environ:
+        raise ConfigError(
+            f"{where}: the environment variable {name} is not set",
+            hint=f"export {name}; note that cron does not read your shell's profile",
+        )
+    return os.environ[name]
+
+
+def _from_command(auth: Auth, where: str) -> str:
+    """First line of the command's output; its stderr is shown to the user as it comes, its output never."""
+    import subprocess
+
+    argv = list(auth.password_command or ())
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{where}: command not found: {argv[0]}", hint="give its full path: cron has a short PATH"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"{where}: no answer from {argv[0]} within {COMMAND_TIMEOUT_SECONDS} s", hint="it must not ask questions"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot run {argv[0]}: {error.strerror}") from None
+    if done.returncode:
+        raise ConfigError(f"{where}: {argv[0]} ended with status {done.returncode}", hint="run it by hand and see")
+    return _first_line(done.stdout, where)
+
+
+def _from_file(auth: Auth, where: str) -> str:
+    path = auth.password_file
+    assert path is not None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"{where}: {path}: {error.strerror}", hint="check the path and its owner") from None
+    with open(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{where}: {path} is not a regular file")
+        if status.st_mode & 0o077:
+            raise ReadableByOthers(f"{path} holds a password and is readable by others", hint=f"chmod 600 {path}")
+        return _first_line(stream.read(_MAX_SECRET_BYTES), where)
+
+
+def _first_line(output: bytes, where: str) -> str:
+    try:
+        return output.split(b"\n", 1)[0].rstrip(b"\r").decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: the password is not UTF-8 text") from None
+
+
+_READERS: dict[str, Callable[[Auth, str], str]] = {
+    "password": _inline,
+    "password_env": _from_environment,
+    "password_command": _from_command,
+    "password_file": _from_file,
+}

@@ -1,0 +1,234 @@
+"""The config as the program sees it: typed, complete, checked."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from prx_email_cli.config.paths import default_outbox_file
+from prx_email_cli.config.providers import PROVIDERS, Provider
+from prx_email_cli.config.reader import Place, key, read_table
+from prx_email_cli.errors import ConfigError, ReadableByOthers
+
+DEFAULT_CONNECTIONS = 4
+IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class OutboxSettings:
+    """``[outbox]``"""
+
+    path: Path = key("the SQLite file", default_outbox_file)
+    base_backoff_seconds: int = key("first delay is twice this, in seconds", 5, low=1, high=86_400)
+    give_up_after_hours: int = key("a drain gives up this long after a message was first due", 120, low=1)
+    on_uncertain: str = key(
+        "retry sends again under the same Message-ID; hold waits for a person", "retry", choices=("retry", "hold")
+    )
+    message_id_domain: str = key("right side of every Message-ID; unique to this outbox", "prx-email.local")
+    busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
+
+
+@dataclass(frozen=True)
+class AttachmentPolicy:
+    """``[attachments.policy]``"""
+
+    max_size_bytes: int = key("largest decoded attachment, in bytes", 26_214_400, low=1)
+    allowed_content_types: tuple[str, ...] = key(
+        "MIME types that may be attached",
+        ("application/pdf", "image/jpeg", "image/png", "text/plain", "application/zip"),
+    )
+
+
+@dataclass(frozen=True)
+class AttachmentStore:
+    """``[attachments.store]``"""
+
+    enabled: bool = key("whether path-based attachments are allowed", False)
+    dir: Path | None = key("the only directory they may be read from", None)
+
+
+@dataclass(frozen=True)
+class AttachmentSettings:
+    """``[attachments]``"""
+
+    policy: AttachmentPolicy = key("what may be attached", AttachmentPolicy)
+    store: AttachmentStore = key("where path-based attachments lie", AttachmentStore)
+
+
+@dataclass(frozen=True)
+class Auth:
+    """``[accounts.X.smtp.auth]``: exactly one of these, or none for a relay without login."""
+
+    password: str | None = key("the password itself; the file must then be readable by you alone", None, secret=True)
+    password_env: str | None = key("name of the environment variable that holds it", None)
+    password_command: tuple[str, ...] | None = key("argv of a command that prints it (no shell)", None)
+    password_file: Path | None = key("a file whose first line is the password, mode 0600", None)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of the keys that are set."""
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """``[accounts.X.smtp]``"""
+
+    host: str | None = key("the server's name, as its certificate has it", None)
+    port: int | None = key("465 for implicit TLS, 587 for STARTTLS", None, low=1, high=65_535)
+    user: str | None = key("login name", None)
+    tls: str | None = key("by default from the port", None, choices=("implicit", "starttls", "none"))
+    allow_plaintext: bool = key('permit tls = "none" beyond loopback', False)
+    tls_ca_file: Path | None = key("PEM file of a private CA to trust as well", None)
+    timeout_seconds: int = key("for connecting and for each reply", 60, low=1, high=3600)
+    data_timeout_seconds: int = key(
+        "for the reply to the final dot (RFC 5321 section 4.5.3.2.6)", 600, low=1, high=7200
+    )
+    connections: int | None = key("simultaneous connections of one drain, 4 by default", None, low=1, high=100)
+    helo_name: str | None = key("name to greet with; by default this machine's", None)
+    auth: Auth = key("how to log in", Auth)
+
+
+@dataclass(frozen=True)
+class Account:
+    """``[accounts.X]``, with provider and defaults filled in once loaded."""
+
+    smtp: Smtp = key("the submission server", Smtp)
+    provider: str | None = key("fills host, port and tls", None, choices=tuple(PROVIDERS))
+    sender: str | None = key("From of its messages; smtp.user by default", None, toml="from")
+    name: str = ""
+
+    @property
+    def host(self) -> str:
+        """The server to connect to; never empty once loaded."""
+        return self.smtp.host or ""
+
+    @property
+    def port(self) -> int:
+        """TCP port; never 0 once loaded."""
+        return self.smtp.port or 0
+
+    @property
+    def connections(self) -> int:
+        """How many connections one drain may open."""
+        return self.smtp.connections or DEFAULT_CONNECTIONS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole file."""
+
+    accounts: dict[str, Account] = key("your SMTP identities, each [accounts.NAME]", dict)
+    default_account: str | None = key("used when --account is not given", None)
+    outbox: OutboxSettings = key("the outbox", OutboxSettings)
+    attachments: AttachmentSettings = key("attachments", AttachmentSettings)
+    file: Path = Path()
+
+    def account(self, name: str | None) -> Account:
+        """The named account, else the default one, else the only one.  Raises ConfigError when there is none."""
+        wanted = name or self.default_account or (next(iter(self.accounts)) if len(self.accounts) == 1 else None)
+        if wanted is None:
+            raise ConfigError(
+                f"{self.file}: which account?",
+                hint=f"pass --account, or set default_account (known: {', '.join(self.accounts)})",
+            )
+        if wanted not in self.accounts:
+            raise ConfigError(
+                f"{self.file}: there is no account {wanted!r}", hint=f"known accounts: {', '.join(self.accounts)}"
+            )
+        return self.accounts[wanted]
+
+
+def load_settings(file: Path) -> Settings:
+    """Read and check *file*.
+
+    Raises ConfigError (exit 78) for whatever is wrong in it and ReadableByOthers (exit 77) when it holds a secret that
+    group or others can read.
+    """
+    table, mode = _read_toml(file)
+    settings = check_settings(table, file)
+    if mode & 0o077 and any(_holds_secret(account.smtp.auth) for account in settings.accounts.values()):
+        raise ReadableByOthers(
+            f"{file} holds a password and is readable by others (mode {mode:04o})", hint=f"chmod 600 {file}"
+        )
+    return settings
+
+
+def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
+    """The settings in a parsed *table*, which stands or will stand in *file*.  Raises ConfigError."""
+    settings = read_table(Settings, table, Place(file))
+    if not settings.accounts:
+        raise ConfigError(f"{file}: no account is configured", hint="add [accounts.NAME], or run prx-email init")
+    accounts = {name: _complete(name, account, file) for name, account in settings.accounts.items()}
+    settings = replace(settings, accounts=accounts, file=file)
+    if settings.default_account is not None:
+        settings.account(None)
+    return settings
+
+
+def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
+    """The parsed file and its mode, both of the same open file."""
+    import tomllib
+
+    try:
+        with open(file, "rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode & 0o7777
+            return tomllib.load(stream), mode
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: no such config file", hint="run prx-email init, or name one with --config FILE"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not UTF-8 text", hint="TOML files are UTF-8: save it again as such") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="check its owner and permissions") from None
+
+
+def _holds_secret(auth: Auth) -> bool:
+    return any(f.metadata["secret"] and getattr(auth, f.name) is not None for f in fields(auth))
+
+
+def _complete(name: str, account: Account, file: Path) -> Account:
+    """Fill in what the provider and the port imply, then check what only makes sense together."""
+    place = Place(file, f"accounts.{name}")
+    smtp = _with_provider(account.smtp, PROVIDERS.get(account.provider or ""))
+    if smtp.host is None:
+        raise place.error("smtp.host", "is missing", 'name the server, or set provider = "gmail" or another known one')
+    if smtp.port is None:
+        smtp = replace(smtp, port=IMPLICIT_TLS_PORT if smtp.tls == "implicit" else SUBMISSION_PORT)
+    if smtp.tls is None:
+        smtp = replace(smtp, tls="implicit" if smtp.port == IMPLICIT_TLS_PORT else "starttls")
+    if smtp.tls == "none" and not smtp.allow_plaintext and smtp.host not in LOOPBACK_HOSTS:
+        raise place.error(
+            "smtp.tls",
+            f'= "none" would send mail and password in clear to {smtp.host}',
+            'use "implicit" or "starttls", or set allow_plaintext = true if you accept that',
+        )
+    _check_auth(smtp, place)
+    sender = account.sender or smtp.user
+    if sender is None or "@" not in sender:
+        raise place.error("from", "is missing", 'add from = "Name <you@example.com>" (smtp.user is not an address)')
+    return replace(account, name=name, smtp=smtp, sender=sender)
+
+
+def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
+    if provider is None:
+        return smtp
+    connections = smtp.connections
+    if provider.connections is not None:
+        connections = min(connections or DEFAULT_CONNECTIONS, provider.connections)
+    if smtp.host is not None or smtp.port is not None:
+        return replace(smtp, host=smtp.host or provider.host, connections=connections)
+    return replace(smtp, host=provider.host, port=provider.port, tls=smtp.tls or provider.tls, connections=connections)
+
+
+def _check_auth(smtp: Smtp, place: Place) -> None:
+    kinds = smtp.auth.kinds
+    if len(kinds) > 1:
+        raise place.error("smtp.auth", f"has {' and '.join(kinds)}", "keep exactly one of them")
+    if kinds and smtp.user is None:
+        raise place.error("smtp.user", "is missing", f"add the login name that belongs to {kinds[0]}")

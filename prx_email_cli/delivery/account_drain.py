@@ -1,0 +1,154 @@
+"""One account's part of a drain: its connections, and the probe when it cannot be used at all."""
+
+import threading
+
+from prx_email_cli.config.secrets import password_of
+from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.attempt import finish, simulated
+from prx_email_cli.delivery.drain import Drain
+from prx_email_cli.delivery.handover import Handover
+from prx_email_cli.delivery.session import Session, SessionFactory, SessionFailed
+from prx_email_cli.errors import ClaimLost
+from prx_email_cli.outbox.lifecycle import Outcome, Scope
+from prx_email_cli.outbox.model import Claimed, ClaimNext
+from prx_email_cli.outbox.store import Store
+
+
+class _Claims:
+    """How a drain's worker takes messages of one account and gives them back."""
+
+    def __init__(self, drain: Drain, account: str) -> None:
+        self._drain = drain
+        self._account = account
+        self.rests = threading.Event()  # set aside for the rest of this run
+
+    def next(self) -> Claimed | None:
+        """The next message, None when there is none, the limit is used up, or the drain is to stop."""
+        if self.rests.is_set() or not self._drain.take_slot():
+            return None
+        return self._counted(self._drain.store.claim_next(self._drain.run_id, self._wish()))
+
+    def settle(self, claimed: Claimed, outcome: Outcome, *, go_on: bool) -> Claimed | None:
+        """Record *outcome*; with *go_on*, claim the next message in the same transaction."""
+        drain = self._drain
+        finished = finish(claimed, outcome, drain.policy, drain.clock())
+        if outcome.scope is Scope.ACCOUNT:
+            self.rests.set()
+        go_on = go_on and not self.rests.is_set() and drain.take_slot()
+        try:
+            following = drain.store.finalize(drain.run_id, finished, self._wish() if go_on else None)
+        except ClaimLost as lost:
+            drain.warn(f"{lost.message} ({lost.hint})")
+            if go_on:
+                drain.give_slot_back()
+            return None
+        drain.record(finished)
+        return self._counted(following) if go_on else None
+
+    def over(self) -> bool:
+        """Whether there is nothing more to claim in this run."""
+        drain = self._drain
+        return (
+            drain.stop.is_set()
+            or self.rests.is_set()
+            or not drain.store.count_due(self._account, drain.due_before, limit=1)
+        )
+
+    def _wish(self) -> ClaimNext:
+        return ClaimNext(self._account, self._drain.due_before, self._drain.clock())
+
+    def _counted(self, claimed: Claimed | None) -> Claimed | None:
+        if claimed is None:
+            self._drain.give_slot_back()
+        return claimed
+
+
+class Rehearsal:
+    """A drain that fails every message on purpose, without touching the network."""
+
+    def __init__(self, drain: Drain, account: str) -> None:
+        self._claims = _Claims(drain, account)
+        self._mode = drain.options.failure_mode or ""
+
+    def deliver(self) -> None:
+        """Claim and fail one message after the other."""
+        claimed = self._claims.next()
+        while claimed is not None:
+            claimed = self._claims.settle(claimed, simulated(self._mode, claimed), go_on=True)
+
+
+class AccountDrain:
+    """The connections of one account in one drain."""
+
+    def __init__(self, drain: Drain, account: Account) -> None:
+        self._drain = drain
+        self._account = account
+        self._claims = _Claims(drain, account.name)
+        self._sessions = SessionFactory(account, password_of(account))
+        self._lock = threading.Lock()
+        self._open_sessions = 0
+
+    def deliver(self) -> None:
+        """Deliver what is due: the first connection shows whether the account works at all, then the others open."""
+        wanted = self._drain.options.connections or self._account.connections
+        wanted = min(wanted, self._drain.store.count_due(self._account.name, self._drain.due_before, wanted))
+        session = self._open() if wanted else None
+        if session is None:
+            return
+        others = [threading.Thread(target=self._drain.guarded, args=(self._help,)) for _ in range(wanted - 1)]
+        for thread in others:
+            thread.start()
+        try:
+            self._work(session)
+        finally:
+            for thread in others:
+                thread.join()
+
+    def _help(self) -> None:
+        session = self._open()
+        if session is not None:
+            self._work(session)
+
+    def _work(self, session: Session | None) -> None:
+        """Claim and deliver until nothing is left; a connection that died is replaced."""
+        while session is not None:
+            claimed = self._claims.next()
+            while claimed is not None:
+                outcome = deliver_one(session, claimed, self._drain.store)
+                claimed = self._claims.settle(claimed, outcome, go_on=session.alive)
+            died = not session.alive
+            session.close()
+            with self._lock:
+                self._open_sessions -= 1
+            session = self._open() if died else None
+
+    def _open(self) -> Session | None:
+        """A session, None when there is no use for one or none to be had; the latter is probed and told once."""
+        if self._claims.over():
+            return None
+        try:
+            session = self._sessions.open()
+        except SessionFailed as failure:
+            with self._lock:
+                if not self._open_sessions:  # else the others go on with the connections they have
+                    self._probe(failure)
+            return None
+        with self._lock:
+            self._open_sessions += 1
+        return session
+
+    def _probe(self, failure: SessionFailed) -> None:
+        """The message at the head of the queue bears the account's failure; every other one stays untouched."""
+        claimed = self._claims.next()
+        if claimed is not None:
+            self._claims.settle(claimed, failure.outcome(), go_on=False)
+
+
+def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
+    """The outcome of handing *claimed* over.  Not even an error of this program's own leaves a message unsettled."""
+    handover = Handover(session, claimed, store.rest_of_content(claimed.outbox_id))
+    try:
+        return handover.run()
+    except Exception as error:
+        session.abandon()
+        return handover.broken_off(error)

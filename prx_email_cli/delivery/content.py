@@ -1,0 +1,32 @@
+"""A message's content as DATA wants it: dots stuffed, ended by a line break, in writes of bounded size."""
+
+from collections.abc import Iterable, Iterator
+
+WRITE_BYTES = 64 * 1024
+END_OF_DATA = b".\r\n"
+
+
+def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The bytes to write after 354, in order, each with whether it is the last one, which ends in the final dot."""
+    buffer = bytearray()
+    for piece in _stuffed(pieces):
+        buffer += piece
+        while len(buffer) > WRITE_BYTES:
+            yield bytes(buffer[:WRITE_BYTES]), False
+            del buffer[:WRITE_BYTES]
+    if buffer and not buffer.endswith(b"\r\n"):
+        buffer += b"\r\n"
+    yield bytes(buffer + END_OF_DATA), True
+
+
+def _stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """*pieces* with the dot at a line's start doubled (RFC 5321 section 4.5.2), also across the joints of pieces."""
+    kept = b"\r\n"  # the message starts a line; these two are dropped again below
+    start = 2
+    for piece in pieces:
+        data = kept + piece
+        keep = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\r") else 0
+        kept = data[len(data) - keep :]
+        yield data[: len(data) - keep].replace(b"\r\n.", b"\r\n..")[start:]
+        start = 0
+    yield kept[start:]

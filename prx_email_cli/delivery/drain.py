@@ -1,0 +1,152 @@
+"""The drain: deliver what is due, over several connections per account, each message claimed late and alone."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prx_email_cli.config.settings import Settings
+from prx_email_cli.delivery.attempt import retry_policy
+from prx_email_cli.errors import ConfigError
+from prx_email_cli.outbox.model import Finished
+from prx_email_cli.outbox.runs import Run, Runs
+from prx_email_cli.outbox.store import Store
+
+
+@dataclass(frozen=True)
+class DrainOptions:
+    """What one drain was asked for.  limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``."""
+
+    account: str | None = None
+    limit: int | None = None
+    connections: int | None = None
+    failure_mode: str | None = None
+
+
+@dataclass
+class DrainReport:
+    """What one drain did.  warnings: what went wrong beside the messages themselves; config_errors: per account."""
+
+    run_id: str
+    attempted: int = 0
+    sent: int = 0
+    failed: int = 0
+    gave_up: int = 0
+    recovered: int = 0
+    still_due: int = 0
+    uncertain: int = 0
+    warnings: list[str] = field(default_factory=list)
+    config_errors: list[ConfigError] = field(default_factory=list)
+    given_up: list[Finished] = field(default_factory=list)
+
+
+class Drain:
+    """One run over everything that is due when it starts.
+
+    clock: gives Unix seconds.  stop: once set, messages on the wire are finished and none is claimed.  on_finished: told
+    of every attempt, from the thread that made it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        run: Run,
+        options: DrainOptions,
+        clock: Callable[[], int],
+        *,
+        stop: threading.Event,
+        on_finished: Callable[[Finished], None] = lambda finished: None,
+    ) -> None:
+        self.store, self.settings, self.run_id, self.options = store, settings, run.run_id, options
+        self.clock, self.stop = clock, stop
+        self.policy = retry_policy(settings.outbox)
+        self.due_before = clock()  # what becomes due, or is deferred, while this run lasts is the next one's
+        self.report = DrainReport(run.run_id)
+        self._on_finished = on_finished
+        self._lock = threading.Lock()
+        self._slots = options.limit
+        self._broken: BaseException | None = None
+
+    def deliver(self, runs: Runs) -> DrainReport:
+        """Recover what dead runs left, deliver, and tell.  Raises StorageError when the outbox fails."""
+        self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
+        runs.clear_dead()
+        names = self._accounts()
+        threads = [threading.Thread(target=self._guarded, args=(name,), name=f"drain {name}") for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._broken is not None:
+            raise self._broken
+        self.report.still_due = sum(self.store.count_due(name, self.due_before) for name in names)
+        return self.report
+
+    def take_slot(self) -> bool:
+        """Whether one more message may be claimed; with a limit, this uses one up."""
+        with self._lock:
+            if self.stop.is_set() or self._slots == 0:
+                return False
+            if self._slots is not None:
+                self._slots -= 1
+            return True
+
+    def give_slot_back(self) -> None:
+        """The claim found nothing."""
+        with self._lock:
+            if self._slots is not None:
+                self._slots += 1
+
+    def record(self, finished: Finished) -> None:
+        """Count a finished attempt and tell whoever listens."""
+        with self._lock:
+            self.report.attempted += 1
+            if finished.outcome.error is None:
+                self.report.sent += 1
+            else:
+                self.report.failed += 1
+            self.report.uncertain += finished.outcome.uncertain
+            if finished.settled.gave_up:
+                self.report.gave_up += 1
+                self.report.given_up.append(finished)
+        self._on_finished(finished)
+
+    def warn(self, text: str) -> None:
+        """Note something that a person should hear of but that changes no message."""
+        with self._lock:
+            self.report.warnings.append(text)
+
+    def break_off(self, error: BaseException) -> None:
+        """The outbox itself failed, or the program did: everybody stops."""
+        with self._lock:
+            self._broken = self._broken or error
+        self.stop.set()
+
+    def guarded(self, work: Callable[[], None]) -> None:
+        """Run *work* in a thread of its own without losing its error."""
+        try:
+            work()
+        except BaseException as error:
+            self.break_off(error)
+
+    def _accounts(self) -> list[str]:
+        due = self.store.accounts_due(self.due_before)
+        if self.options.account is None:
+            return due
+        wanted = self.settings.account(self.options.account).name
+        return [name for name in due if name == wanted]
+
+    def _guarded(self, name: str) -> None:
+        self.guarded(lambda: self._deliver_account(name))
+
+    def _deliver_account(self, name: str) -> None:
+        from prx_email_cli.delivery.account_drain import AccountDrain, Rehearsal
+
+        try:
+            if self.options.failure_mode is not None:
+                Rehearsal(self, name).deliver()
+            else:
+                AccountDrain(self, self.settings.account(name)).deliver()
+        except ConfigError as error:
+            with self._lock:
+                self.report.config_errors.append(error)

@@ -1,0 +1,54 @@
+"""One message, now: what ``retry`` and ``send --now`` do."""
+
+from collections.abc import Callable
+
+from prx_email_cli.config.secrets import password_of
+from prx_email_cli.config.settings import Settings
+from prx_email_cli.delivery.attempt import finish, retry_policy, simulated
+from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.model import Claimed, Finished
+from prx_email_cli.outbox.runs import Run, Runs
+from prx_email_cli.outbox.store import Store
+
+
+class Retry:
+    """One run that attempts chosen messages, one after the other."""
+
+    def __init__(self, store: Store, settings: Settings, run: Run, clock: Callable[[], int]) -> None:
+        self._store, self._settings, self._run_id, self._clock = store, settings, run.run_id, clock
+        self._policy = retry_policy(settings.outbox)
+
+    def recover(self, runs: Runs) -> None:
+        """Recover what dead runs left, so that none of it is out of a person's reach."""
+        self._store.recover(runs.is_dead, self._policy, self._clock())
+
+    def attempt(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> Finished:
+        """Attempt this message once.
+
+        Raises NotFound, NotAllowedForStatus, RetryNotDue before anything is opened, ConfigError for the account's
+        config, and ClaimLost when the result could no longer be recorded.
+        """
+        account_name = self._store.check_claim(outbox_id, self._clock(), force=force)
+        if failure_mode is not None:
+            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            return self._settle(claimed, simulated(failure_mode, claimed))
+        from prx_email_cli.delivery.account_drain import deliver_one
+        from prx_email_cli.delivery.session import SessionFactory, SessionFailed
+
+        account = self._settings.account(account_name)
+        sessions = SessionFactory(account, password_of(account))
+        try:
+            session = sessions.open()
+        except SessionFailed as failure:
+            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            return self._settle(claimed, failure.outcome())
+        try:
+            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            return self._settle(claimed, deliver_one(session, claimed, self._store))
+        finally:
+            session.close()
+
+    def _settle(self, claimed: Claimed, outcome: Outcome) -> Finished:
+        finished = finish(claimed, outcome, self._policy, self._clock())
+        self._store.finalize(self._run_id, finished)
+        return finished

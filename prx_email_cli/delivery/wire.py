@@ -1,0 +1,245 @@
+"""smtplib's connection, hardened against servers that are slow, endless or hostile.
+
+A reply is bounded in lines, bytes and time; what is said is noted without secrets; nothing that arrived in clear is
+taken for an answer under TLS.
+"""
+
+import smtplib
+import socket
+import ssl
+import time
+from typing import Any
+
+from prx_email_cli.delivery.outcome import Reply
+
+MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
+_RECEIVE_BYTES = 16 * 1024
+
+
+class ConnectionLost(OSError):
+    """The connection ended, timed out or spoke no SMTP; ``args[0]`` says which, in words for the user."""
+
+
+class BadReply(ConnectionLost):
+    """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
+
+
+class Transcript:
+    """The dialogue of a session or attempt, one line each way; AUTH payloads are never in it."""
+
+    MAX_LINES = 400
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._dropped = 0
+
+    def client(self, line: str) -> None:
+        """Note what we said."""
+        self._note(f"C: {line}")
+
+    def server(self, reply: Reply) -> None:
+        """Note what the server answered."""
+        self._note(f"S: {reply}")
+
+    def event(self, text: str) -> None:
+        """Note something that is neither: a connection opened or lost, TLS agreed."""
+        self._note(f"-- {text}")
+
+    def take(self) -> str:
+        """Everything noted since the last time, lines joined by LF."""
+        lines, self._lines = self._lines, []
+        if self._dropped:
+            lines.append(f"-- {self._dropped} more lines")
+            self._dropped = 0
+        return "\n".join(lines)
+
+    def _note(self, line: str) -> None:
+        if len(self._lines) < self.MAX_LINES:
+            self._lines.append(line)
+        else:
+            self._dropped += 1
+
+
+class Wire(smtplib.SMTP):
+    """An SMTP connection in clear, or under STARTTLS once that is done."""
+
+    reply_timeout: float
+    transcript: Transcript
+    _received = b""
+    _mask = False
+
+    def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, **kwargs: Any) -> None:
+        self.reply_timeout = reply_timeout
+        self.transcript = transcript
+        super().__init__(*args, timeout=reply_timeout, **kwargs)
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        """Connect and read the greeting, as smtplib does."""
+        self.transcript.event(f"connecting to {host}:{port}")
+        return super().connect(host, port, source_address)  # type: ignore[arg-type]
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
+        connected: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+
+    def ehlo(self, name: str = "") -> tuple[int, bytes]:
+        """EHLO, or HELO where the server does not know it.  Raises smtplib.SMTPHeloError when it wants neither."""
+        answer = super().ehlo(name)
+        if 500 <= answer[0] <= 599:
+            answer = self.helo(name)
+        if answer[0] != 250:
+            raise smtplib.SMTPHeloError(*answer)
+        return answer
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The next reply, as smtplib wants it.  Raises ConnectionLost."""
+        reply = self.read_reply(self.reply_timeout)
+        return reply.code, reply.text.encode("utf-8", "surrogateescape")
+
+    def read_reply(self, timeout: float) -> Reply:
+        """The next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
+        deadline = time.monotonic() + timeout
+        lines: list[str] = []
+        size = 0
+        while True:
+            line = self._read_line(deadline)
+            size += len(line)
+            code, more, text = _parse_reply_line(line)
+            if lines and code != first_code:
+                raise BadReply(f"the codes of one reply differ: {first_code} and {code}")
+            first_code = code
+            lines.append(text)
+            if not more:
+                break
+            if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
+                raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
+        reply = Reply(code, "\n".join(lines))
+        self.transcript.server(reply)
+        return reply
+
+    def _read_line(self, deadline: float) -> bytes:
+        while b"\n" not in self._received:
+            if len(self._received) > MAX_REPLY_BYTES:
+                raise BadReply(f"a line of over {MAX_REPLY_BYTES // 1024} KiB")
+            self._received += self._receive(deadline)
+        line, _, self._received = self._received.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    def _receive(self, deadline: float) -> bytes:
+        if self.sock is None:
+            raise ConnectionLost("not connected")
+        left = deadline - time.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            self.sock.settimeout(left)
+            data = self.sock.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            raise ConnectionLost("no complete answer in time (timeout)") from None
+        except OSError as error:
+            raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send all of *data*.  Raises ConnectionLost."""
+        if self.sock is None:
+            raise ConnectionLost("not connected")
+        try:
+            self.sock.settimeout(self.reply_timeout)
+            self.sock.sendall(data)
+        except TimeoutError:
+            raise ConnectionLost("the server does not read what we send (timeout)") from None
+        except OSError as error:
+            raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        """Send a command, as smtplib does; what follows AUTH is not noted."""
+        line = f"{cmd} {args}".rstrip()
+        if "\r" in line or "\n" in line:
+            raise ValueError("a command with a line break in it")
+        secret = self._mask or cmd.upper() == "AUTH"
+        self.transcript.client(
+            f"{' '.join(line.split()[:2])} ***" if cmd.upper() == "AUTH" else "***" if secret else line
+        )
+        self.write(line.encode("utf-8") + b"\r\n")
+
+    def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
+        """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind)."""
+        answer = super().starttls(**kwargs)
+        if self._received:
+            raise BadReply("the server sent data in clear that would have been read under TLS")
+        self.note_tls()
+        return answer
+
+    def note_tls(self) -> None:
+        """Note which TLS was agreed."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            cipher = self.sock.cipher()
+            self.transcript.event(f"{self.sock.version()}, {cipher[0] if cipher else '?'}, certificate verified")
+
+    def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+        """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
+
+        Raises smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError.
+        """
+        self.ehlo_or_helo_if_needed()
+        offered = self.esmtp_features.get("auth", "").upper().split()
+        if "PLAIN" in offered:
+            reply = self._auth_plain(user, password)
+        elif "LOGIN" in offered:
+            reply = self._auth_login(user, password)
+        else:
+            raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
+        if reply[0] not in (235, 503):  # 503: already authenticated
+            raise smtplib.SMTPAuthenticationError(*reply)
+        return reply
+
+    def _auth_plain(self, user: str, password: str) -> tuple[int, bytes]:
+        return self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
+
+    def _auth_login(self, user: str, password: str) -> tuple[int, bytes]:
+        reply = self.docmd("AUTH", "LOGIN")
+        self._mask = True
+        try:
+            for answer in (user, password):
+                if reply[0] == 334:
+                    reply = self.docmd(_base64(answer))
+        finally:
+            self._mask = False
+        return reply
+
+    def close(self) -> None:
+        """Close without a word; also after errors."""
+        self._received = b""
+        super().close()
+
+
+class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
+    """An SMTP connection under TLS from its first byte (RFC 8314 section 3.3)."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        connected = super()._get_socket(host, port, timeout)
+        self.sock = connected
+        self.note_tls()
+        return connected
+
+
+def _base64(text: str) -> str:
+    import base64
+
+    from prx_email_cli.config.secrets import remember
+
+    return remember(base64.b64encode(text.encode()).decode())
+
+
+def _parse_reply_line(line: bytes) -> tuple[int, bool, str]:
+    """Code, whether more lines follow, and the text of one reply line (RFC 5321 section 4.2)."""
+    code, separator = line[:3], line[3:4]
+    if not (code.isdigit() and len(code) == 3 and code[:1] in b"2345" and separator in (b"", b" ", b"-")):
+        shown = line[:60].decode("ascii", "backslashreplace")
+        raise BadReply(f"not an SMTP reply: {shown!r}")
+    return int(code), separator == b"-", line[4:].decode("utf-8", "replace")

@@ -1,0 +1,99 @@
+"""Every error raised on purpose: a stable code, an exit status and a hint that says what to do."""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """Exit statuses, as ``sysexits.h`` numbers them."""
+
+    OK = 0
+    USAGE = 2
+    REFUSED_INPUT = 65
+    NO_INPUT = 66
+    GAVE_UP = 69
+    BUG = 70
+    STORAGE = 74
+    TRY_LATER = 75
+    READABLE_BY_OTHERS = 77
+    CONFIG = 78
+
+
+class PrxEmailError(Exception):
+    """Base of every error raised on purpose.  ``code`` is the stable name in JSON output."""
+
+    exit_code: ClassVar[Exit] = Exit.BUG
+    code: str = "internal"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ValidationError(PrxEmailError):
+    """What the user handed in cannot be sent as it is; nothing was enqueued."""
+
+    exit_code, code = Exit.REFUSED_INPUT, "validation"
+
+
+class InputNotFound(PrxEmailError):
+    """A file named on the command line does not exist or cannot be read."""
+
+    exit_code, code = Exit.NO_INPUT, "validation"
+
+
+class NotFound(PrxEmailError):
+    """No outbox message has this id."""
+
+    exit_code, code = Exit.NO_INPUT, "not_found"
+
+
+class NotAllowedForStatus(PrxEmailError):
+    """The message's status does not admit this move: a sent message, say, is never retried."""
+
+    exit_code, code = Exit.REFUSED_INPUT, "retry_not_allowed_for_status"
+
+
+class RetryNotDue(PrxEmailError):
+    """The message is deferred and its time has not come."""
+
+    exit_code, code = Exit.TRY_LATER, "retry_not_due"
+
+
+class ConfigError(PrxEmailError):
+    """The config is missing, malformed or contradictory; the message names file and key."""
+
+    exit_code, code = Exit.CONFIG, "config"
+
+
+class ReadableByOthers(PrxEmailError):
+    """A file that holds secrets or mail is open to group or others."""
+
+    exit_code, code = Exit.READABLE_BY_OTHERS, "config"
+
+
+class StorageError(PrxEmailError):
+    """The outbox could not be read or written; nothing was acknowledged."""
+
+    exit_code, code = Exit.STORAGE, "storage"
+
+
+class OutboxBusy(StorageError):
+    """Another process held the outbox's lock longer than the busy timeout."""
+
+    exit_code = Exit.TRY_LATER
+
+
+class ClaimLost(StorageError):
+    """A finalize found the row no longer in ``sending`` under this claim; it changed nothing."""
+
+
+class AccountUnusable(PrxEmailError):
+    """No session with the account's server could be had; ``code`` is network, auth or provider."""
+
+    exit_code = Exit.TRY_LATER
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code

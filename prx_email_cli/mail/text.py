@@ -1,0 +1,41 @@
+"""What a header value may contain, checked before anything is built from it."""
+
+import re
+
+from prx_email_cli.errors import ValidationError
+
+MAX_HEADER_CHARACTERS = 32_000
+# C0, DEL, C1 (with U+0085), the Unicode line and paragraph separators, and lone surrogates.  Each of them has ended a
+# header early in some mail library (CVE-2024-6923 and its relatives).
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def check_header_text(value: str, what: str) -> str:
+    """*value* without surrounding white space, fit for a header; *what* names it in the error.
+
+    Raises ValidationError for a control character or lone surrogate, also one hidden in an RFC 2047 encoded word, and
+    for more than MAX_HEADER_CHARACTERS characters.
+    """
+    found = _FORBIDDEN.search(value)
+    if found:
+        raise ValidationError(
+            f"{what} contains a control character (U+{ord(found[0]):04X})",
+            hint="remove line breaks and other invisible characters",
+        )
+    if len(value) > MAX_HEADER_CHARACTERS:
+        raise ValidationError(f"{what} is longer than {MAX_HEADER_CHARACTERS} characters", hint="move text to the body")
+    if "=?" in value and _FORBIDDEN.search(_decoded(value)):
+        raise ValidationError(
+            f"{what} hides a control character in an encoded word", hint="write the text itself: it is encoded for you"
+        )
+    return value.strip(" ")
+
+
+def _decoded(value: str) -> str:
+    from email.header import decode_header
+
+    try:
+        parts = decode_header(value)
+    except Exception:  # decode_header leaks binascii's and codec's errors; what it cannot decode hides nothing
+        return ""
+    return "".join(part if isinstance(part, str) else part.decode("latin-1") for part, _ in parts)

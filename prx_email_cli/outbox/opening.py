@@ -1,0 +1,88 @@
+"""Opening the outbox's file: private from its first instant, durable, and with errors a user can act on."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prx_email_cli.errors import OutboxBusy, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.outbox.schema import migrate
+
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
+
+_HINTS = {
+    sqlite3.SQLITE_FULL: "free some space: nothing was stored, so run the command again afterwards",
+    sqlite3.SQLITE_IOERR: "check the disk and its mount: the command's change was not stored",
+    sqlite3.SQLITE_CANTOPEN: "check that its directory exists and is writable by you",
+    sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
+    sqlite3.SQLITE_CORRUPT: "restore a backup, or try the sqlite3 shell's .recover on a copy",
+    sqlite3.SQLITE_NOTADB: "name another file as [outbox] path, or restore a backup",
+}
+
+
+def open_database(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """A connection to the outbox at *path*, created with mode 0600 in a directory of mode 0700 where there was none.
+
+    Raises StorageError, OutboxBusy or ReadableByOthers.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
+    _create_privately(path)
+    with storage_errors(path):
+        connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
+    connection.execute("PRAGMA foreign_keys = ON")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+    migrate(connection, path)
+
+
+def _create_privately(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+        status = os.stat(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot open the outbox {path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_CANTOPEN]
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(f"the outbox {path} is not a regular file", hint="name another file as [outbox] path")
+    if status.st_mode & 0o077:
+        raise ReadableByOthers(
+            f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})", hint=f"chmod 600 {path}*"
+        )
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours; the program's own pass through."""
+    try:
+        yield
+    except PrxEmailError:
+        raise
+    except sqlite3.Error as error:
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
+    """Our error for one of SQLite's."""
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes carry the primary one in their low byte
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return OutboxBusy(
+            f"the outbox {path} is locked by another process",
+            hint="try again; if it lasts, look who has the file open (fuser, lsof)",
+        )
+    return StorageError(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))

@@ -1,0 +1,109 @@
+"""What ``list``, ``show`` and ``stats`` read; nothing here changes a row."""
+
+import sqlite3
+from typing import Any
+
+from prx_email_cli.errors import NotFound
+from prx_email_cli.outbox.model import Attempt, Filter, Recipient, Row
+from prx_email_cli.outbox.sql import DUE
+
+_COLUMNS = """
+    id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
+    sent_at, held_at, gave_up, uncertain, error_code
+"""
+_ADDRESSES = """
+SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
+ ORDER BY outbox_id, number
+"""
+_RECIPIENTS = "SELECT address, kind, status, code, response FROM recipient WHERE outbox_id = ? ORDER BY number"
+_ATTEMPTS = """
+SELECT started_at, finished_at, run_id, message_id, outcome, code, response, uncertain, dialogue
+  FROM attempt WHERE outbox_id = ? ORDER BY id
+"""
+_COUNTS = "SELECT account, status, count(*) FROM outbox GROUP BY account, status ORDER BY account, status"
+_UNSENT = f"""
+SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
+       min(next_attempt_at) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
+       count(*) FILTER (WHERE gave_up IS NOT NULL), count(*) FILTER (WHERE held_at IS NOT NULL),
+       count(*) FILTER (WHERE uncertain)
+  FROM outbox WHERE status <> 'sent'
+"""
+_LATEST_ATTEMPT = "SELECT finished_at FROM attempt WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1"
+
+
+def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
+    """The rows that match, newest first."""
+    conditions = {
+        "status = :status": wanted.status,
+        "account = :account": wanted.account,
+        f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
+        "status <> 'sent' AND gave_up IS NOT NULL": wanted.gave_up or None,
+        "status <> 'sent' AND held_at IS NOT NULL": wanted.held or None,
+        "status <> 'sent' AND uncertain": wanted.uncertain or None,
+        "status <> 'sent' ": None if wanted.status in (None, "sent") else True,  # lets outbox_unsent serve it
+    }
+    where = " AND ".join(["1", *(f"({text})" for text, value in conditions.items() if value is not None)])
+    statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :limit"
+    values = {"status": wanted.status, "account": wanted.account, "due_at": wanted.due_at, "limit": wanted.limit}
+    found = connection.execute(statement, values).fetchall()
+    to = _addresses(connection, [values[0] for values in found])
+    return [_row(values, to) for values in found]
+
+
+def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
+    """One message with recipients and attempts.  Raises NotFound."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
+    if found is None:
+        raise NotFound("outbox record not found", hint="prx-email list shows the ids")
+    recipients = [Recipient(*values) for values in connection.execute(_RECIPIENTS, (outbox_id,))]
+    attempts = [
+        Attempt(*values[:7], uncertain=bool(values[7]), dialogue=values[8])
+        for values in connection.execute(_ATTEMPTS, (outbox_id,))
+    ]
+    return _row(found, _addresses(connection, [outbox_id]), recipients, attempts)
+
+
+def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
+    """Counts by account and status, and what is due, given up, held or uncertain; ages in seconds."""
+    accounts: dict[str, dict[str, int]] = {}
+    totals = dict.fromkeys(("pending", "sending", "sent", "failed"), 0)
+    for account, status, count in connection.execute(_COUNTS):
+        accounts.setdefault(account, dict.fromkeys(totals, 0))[status] = count
+        totals[status] += count
+    due, oldest, gave_up, held, uncertain = connection.execute(_UNSENT, {"now": now}).fetchone()
+    latest = connection.execute(_LATEST_ATTEMPT).fetchone()
+    return {
+        **totals,
+        "total": sum(totals.values()),
+        "due": due,
+        "oldest_due_age_seconds": None if oldest is None else max(0, now - oldest),
+        "gave_up": gave_up,
+        "held": held,
+        "uncertain": uncertain,
+        "last_attempt_at": latest and latest[0],
+        "accounts": accounts,
+    }
+
+
+def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list[str]]:
+    to: dict[int, list[str]] = {}
+    for outbox_id, address in connection.execute(_ADDRESSES, (str(ids),)):
+        to.setdefault(outbox_id, []).append(address)
+    return to
+
+
+def _row(
+    values: tuple[Any, ...],
+    to: dict[int, list[str]],
+    recipients: list[Recipient] | None = None,
+    attempts: list[Attempt] | None = None,
+) -> Row:
+    (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
+     held_at, gave_up, uncertain, error_code) = values  # fmt: skip
+    return Row(
+        outbox_id=outbox_id, account=account, status=status, retries=retries,
+        next_attempt_at=None if status == "sent" else due, message_id=message_id, provider_message_id=acceptance,
+        last_error=last_error, subject=subject, to=to.get(outbox_id, []), size_bytes=size, created_at=created,
+        sent_at=sent_at, held=held_at is not None, gave_up=gave_up, uncertain=bool(uncertain), error_code=error_code,
+        recipients=recipients or [], attempts=attempts or [],
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""The tables, as numbered migrations.  A released migration is never edited: a change is a new one."""
+
+import sqlite3
+
+from prx_email_cli.errors import StorageError
+
+APPLICATION_ID = 0x70727865  # "prxe": tells this program's databases from anybody else's
+PIECES_PER_MESSAGE = 65_536
+
+_OUTBOX = (
+    # State and facts, small rows: scanning a million of them never touches content.
+    """
+    CREATE TABLE outbox (
+        id              INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: Message-IDs are made of it
+        account         TEXT    NOT NULL,
+        status          TEXT    NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sending', 'sent', 'failed')),
+        retries         INTEGER NOT NULL DEFAULT 0 CHECK (retries >= 0),
+        next_attempt_at INTEGER NOT NULL,
+        first_due_at    INTEGER NOT NULL,
+        expires_at      INTEGER,
+        created_at      INTEGER NOT NULL,
+        sent_at         INTEGER CHECK ((sent_at IS NOT NULL) = (status = 'sent')),
+        run_id          TEXT    CHECK ((run_id IS NOT NULL) = (status = 'sending')),
+        held_at         INTEGER,
+        gave_up         TEXT    CHECK (gave_up IS NULL OR status <> 'sent'),
+        uncertain       INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
+        message_id      TEXT,     -- of the latest attempt
+        acceptance      TEXT,     -- the provider's words when it took the message
+        last_error      TEXT,
+        error_code      TEXT,
+        sender          TEXT    NOT NULL,
+        subject         TEXT    NOT NULL,
+        size_bytes      INTEGER NOT NULL,
+        needs_smtputf8  INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    # What a drain may take, in the order in which it takes it.
+    """
+    CREATE INDEX outbox_due ON outbox (account, next_attempt_at, id)
+     WHERE status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
+    """,
+    # What recovery looks at.
+    "CREATE INDEX outbox_sending ON outbox (run_id) WHERE status = 'sending'",
+    # What an operator looks for among a million sent ones.
+    "CREATE INDEX outbox_unsent ON outbox (id) WHERE status <> 'sent'",
+    """
+    CREATE TABLE recipient (
+        outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+        number    INTEGER NOT NULL,
+        address   TEXT    NOT NULL,
+        kind      TEXT    NOT NULL CHECK (kind IN ('to', 'cc', 'bcc')),
+        status    TEXT    NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'accepted', 'refused')),
+        code      INTEGER,
+        response  TEXT,
+        PRIMARY KEY (outbox_id, number)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE attempt (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        outbox_id   INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+        run_id      TEXT    NOT NULL,
+        message_id  TEXT    NOT NULL,
+        started_at  INTEGER NOT NULL,
+        finished_at INTEGER,
+        outcome     TEXT    CHECK (outcome IN ('sent', 'deferred', 'gave_up', 'died')),
+        code        INTEGER,
+        response    TEXT,
+        uncertain   INTEGER NOT NULL DEFAULT 0,
+        dialogue    TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX attempt_of ON attempt (outbox_id)",
+    # One message is a run of pieces: id = outbox_id * 65536 + number of the piece, so that one B-tree does.
+    "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX,)
+
+
+def migrate(connection: sqlite3.Connection, path: object) -> None:
+    """Bring the schema up to date, each migration and its number in one transaction.
+
+    Raises StorageError for a schema newer than this program and for a database that is somebody else's.
+    """
+    if _version(connection, path) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(_version(connection, path), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: object) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    foreign = application != APPLICATION_ID
+    if foreign and (application or version or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()):
+        raise StorageError(f"{path} is a database of another program", hint="name another file as [outbox] path")
+    if version > len(MIGRATIONS):
+        raise StorageError(
+            f"{path} has schema {version}, newer than the {len(MIGRATIONS)} this prx-email knows",
+            hint="install the newer prx-email that wrote it",
+        )
+    return version

@@ -1,0 +1,114 @@
+"""Every statement that moves a message, each with the move it makes and its guard.
+
+``outbox_message_id`` is the rule of ``lifecycle.message_id_for_attempt``, made known to SQLite.
+"""
+
+# What the partial index outbox_due covers; a drain's claims and counts must say it in the same words to be served by it.
+DUE = """
+       status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
+"""
+
+INSERT_MESSAGE = """
+-- (new) -> pending
+INSERT INTO outbox (account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at, needs_smtputf8,
+                    size_bytes)
+VALUES (:account, :sender, :subject, :created_at, :due_at, :due_at, :expires_at, :needs_smtputf8, :size_bytes)
+"""
+
+INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"
+
+INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
+
+SET_SIZE = "UPDATE outbox SET size_bytes = ? WHERE id = ?"
+
+_BY_HAND = """
+       id = :id AND status IN ('pending', 'failed') AND (next_attempt_at <= :now OR :force)
+"""
+
+CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
+
+_CLAIMED = """
+RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
+          needs_smtputf8, size_bytes
+"""
+
+CLAIM_NEXT = f"""
+-- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
+UPDATE outbox SET status = 'sending', run_id = :run,
+       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
+ WHERE id = (SELECT id FROM outbox
+              WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
+                AND (expires_at IS NULL OR expires_at > :now)
+              ORDER BY next_attempt_at, id LIMIT 1)
+{_CLAIMED}
+"""
+
+CLAIM_ONE = f"""
+-- pending|failed -> sending for a person's retry: also what was given up or held; due, unless forced
+UPDATE outbox SET status = 'sending', run_id = :run,
+       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
+ WHERE {_BY_HAND}
+{_CLAIMED}
+"""
+
+TARGETS = "SELECT number, address, status FROM recipient WHERE outbox_id = ? ORDER BY number"
+
+PIECE = "SELECT data FROM content WHERE id = ?"
+
+START_ATTEMPT = "INSERT INTO attempt (outbox_id, run_id, message_id, started_at) VALUES (?, ?, ?, ?)"
+
+FINALIZE = """
+-- sending -> sent|failed; matches no row unless state, run and attempt are still ours, and then ClaimLost is raised
+UPDATE outbox SET status = :status, run_id = NULL, retries = :retries, next_attempt_at = :next_attempt_at,
+       gave_up = :gave_up, uncertain = :uncertain, held_at = :held_at, sent_at = :sent_at,
+       acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
+ WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
+"""
+
+SETTLE_RECIPIENT = """
+-- pending|refused -> what the provider said; an accepted recipient stays accepted
+UPDATE recipient SET status = ?, code = ?, response = ? WHERE outbox_id = ? AND number = ? AND status <> 'accepted'
+"""
+
+FINISH_ATTEMPT = """
+UPDATE attempt SET finished_at = ?, outcome = ?, code = ?, response = ?, uncertain = ?, dialogue = ? WHERE id = ?
+"""
+
+RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
+
+ROWS_OF_RUN = """
+SELECT id, retries, next_attempt_at, first_due_at, expires_at, uncertain, gave_up
+  FROM outbox WHERE status = 'sending' AND run_id = ?
+"""
+
+RECOVER = """
+-- sending -> failed for a run that died: due at once, uncertain; a reason for which it was given up stays
+UPDATE outbox SET status = 'failed', run_id = NULL, retries = :retries, next_attempt_at = :next_attempt_at,
+       uncertain = 1, held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
+       last_error = :last_error, error_code = 'network'
+ WHERE id = :id AND status = 'sending' AND run_id = :run
+"""
+
+BURY_ATTEMPT = """
+UPDATE attempt SET finished_at = ?, outcome = 'died', response = ?, uncertain = 1
+ WHERE outbox_id = ? AND run_id = ? AND finished_at IS NULL
+"""
+
+NEXT_ACCOUNT = f"""
+-- a step of a skip scan over outbox_due: the first account after :after that a drain may ever take something of
+SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
+"""
+
+COUNT_DUE = f"""
+-- a step of a skip scan over outbox_due: the first account after :after that has something due
+SELECT account FROM outbox WHERE account > :after AND {DUE} AND next_attempt_at <= :now ORDER BY account LIMIT 1
+"""
+
+COUNT_DUE = f"""
+SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {DUE} AND next_attempt_at <= :now
+                        AND (expires_at IS NULL OR expires_at > :now) LIMIT :limit)
+"""
+
+NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"
+
+STATUS_OF = "SELECT status, next_attempt_at FROM outbox WHERE id = ?"

@@ -1,0 +1,64 @@
+"""What the rest of the program may ask of an outbox, whatever database keeps it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Filter, Finished, NewMessage, Row
+
+
+class Store(Protocol):
+    """A durable outbox.  Every method may raise StorageError (OutboxBusy when somebody else's lock lasts too long).
+
+    Methods that change something return only once the change is durable.  ``run_id`` names the living run that acts.
+    Time is an argument.
+    """
+
+    def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
+        """Store *messages* in one transaction; their new ids, in order."""
+
+    def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
+        """Claim the longest-due message, None when nothing is due."""
+
+    def claim(self, run_id: str, outbox_id: int, now: int, *, force: bool = False) -> Claimed:
+        """Claim this message for a person's retry.
+
+        Raises, in this order, NotFound, NotAllowedForStatus (neither pending nor failed) and RetryNotDue (never with
+        *force*).
+        """
+
+    def check_claim(self, outbox_id: int, now: int, *, force: bool = False) -> str:
+        """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
+
+    def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
+        """Record a finished attempt and, in the same transaction, claim the next message.
+
+        Raises ClaimLost, having changed nothing, when *run_id* no longer owns the row.
+        """
+
+    def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
+        """Move the ``sending`` rows of dead runs to ``failed``, due at once and uncertain; their ids."""
+
+    def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
+        """The pieces of a message's content after its head."""
+
+    def accounts_due(self, now: int) -> list[str]:
+        """Names of the accounts that have something a drain would take now."""
+
+    def count_due(self, account: str, now: int, limit: int | None = None) -> int:
+        """How many messages of *account* a drain would take now, counting no further than *limit*."""
+
+    def next_due_at(self) -> int | None:
+        """When the next message is due for a drain, None when none ever is."""
+
+    def rows(self, wanted: Filter) -> list[Row]:
+        """The rows that match, newest first."""
+
+    def row(self, outbox_id: int) -> Row:
+        """One message with recipients and attempts.  Raises NotFound."""
+
+    def stats(self, now: int) -> dict[str, object]:
+        """Counts and ages for monitoring."""
+
+    def close(self) -> None:
+        """Release the database."""

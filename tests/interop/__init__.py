@@ -1,0 +1,1 @@
+"""Our client against real mail servers: what an embedded test server cannot prove about the world outside."""

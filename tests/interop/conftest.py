@@ -1,0 +1,71 @@
+"""The `server` fixture: each test that asks for it runs against Postfix, OpenSMTPD and Exim in turn.
+
+A server is started once for the whole run and made as new for each test. One that cannot be fetched or
+started fails the test: a skipped interop test would look like a passed one.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import trustme
+
+from .servers import SERVERS, Certs, MailServer, ServerError
+
+INSTALL = Path(__file__).with_name("install.sh")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, so that `-m 'not interop'` works and --strict-markers is content."""
+    config.addinivalue_line("markers", "interop: runs real mail servers (Debian, root; fetched on first use)")
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    """Return a certificate for 127.0.0.1 and localhost, from a CA that nobody trusts unless told to."""
+    directory = tmp_path_factory.mktemp("certs")
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1", "localhost")
+    files = Certs(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
+    authority.cert_pem.write_to_path(str(files.ca_file))
+    files.cert_file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(str(files.key_file))
+    return files
+
+
+@pytest.fixture(scope="session")
+def start_server(certs: Certs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], MailServer]]:
+    """Return a function that fetches and starts a server at its first call; all are stopped at the end."""
+    running: dict[str, MailServer] = {}
+    with ExitStack() as stack:
+
+        def start(name: str) -> MailServer:
+            if name not in running:
+                install(name)
+                server = SERVERS[name](tmp_path_factory.mktemp(name), certs)
+                running[name] = stack.enter_context(server)
+            return running[name]
+
+        yield start
+
+
+@pytest.fixture(params=list(SERVERS))
+def server(request: pytest.FixtureRequest, start_server: Callable[[str], MailServer]) -> MailServer:
+    """Return a running server that has received nothing yet."""
+    try:
+        running = start_server(request.param)
+    except ServerError as error:
+        reason = str(error)
+    else:
+        running.reset()
+        return running
+    pytest.fail(f"no {request.param} to test against: {reason}", pytrace=False)
+
+
+def install(name: str) -> None:
+    """Fetch a server, unless it is there already; then this costs some milliseconds and no network."""
+    done = subprocess.run(["sh", INSTALL, name], capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise ServerError(f"{INSTALL.name} {name} exited with {done.returncode}:\n{done.stderr}")

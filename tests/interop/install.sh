@@ -1,0 +1,119 @@
+#!/bin/sh
+# Fetches real mail servers for the interop tests: Postfix, OpenSMTPD and Exim, from Debian's own packages.
+#
+#   install.sh [postfix|opensmtpd|exim]...        (default: all three)
+#
+# The three packages conflict with each other, and installing one would start a system-wide daemon. So nothing is
+# installed: each package, and each shared library that this machine lacks, is unpacked into a directory of its own
+#   ${XDG_CACHE_HOME:-~/.cache}/prx-email-interop/<name>-<version>
+# which servers/sandbox.sh lays over /usr for the server alone. No maintainer script runs, no user is created, no
+# service is started. Running it again is cheap and needs no network. To fetch anew, delete the directory.
+set -eu
+umask 022
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+
+cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/prx-email-interop
+stage=
+
+die() {
+    echo "install.sh: $*" >&2
+    exit 1
+}
+
+cleanup() {
+    [ -z "$stage" ] || rm -rf "$stage"
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+# The Debian package that holds the server, and the program whose libraries are checked.
+package_of() { case $1 in exim) echo exim4-daemon-light ;; *) echo "$1" ;; esac; }
+programs_of() {
+    case $1 in
+        postfix) echo usr/lib/postfix/sbin/master usr/lib/postfix/sbin/smtpd usr/lib/postfix/sbin/pipe ;;
+        opensmtpd) echo usr/sbin/smtpd ;;
+        exim) echo usr/sbin/exim4 ;;
+    esac
+}
+
+# True when every program of server $1, unpacked in $2, finds its shared libraries there or on this machine.
+is_complete() {
+    for program in $(programs_of "$1"); do
+        [ -x "$2/$program" ] || return 1
+        paths=$(find "$2/usr/lib" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | tr '\n' ':')
+        if LD_LIBRARY_PATH=$paths ldd "$2/$program" 2>&1 | grep -q 'not found'; then return 1; fi
+    done
+}
+
+# Package lists may be missing (a fresh container) or too old (the version they name is gone): fetch them once.
+update_lists() {
+    apt-get -qq update >/dev/null 2>&1 || die "'apt-get update' failed: no network, or not root?"
+}
+
+# The new libraries that the package in file $1 needs on this machine, with what those need in turn.
+missing_libraries() {
+    direct=$(dpkg-deb -f "$1" Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ :(|]*\).*/\1/p')
+    # shellcheck disable=SC2086 # a list of names, split on purpose
+    apt-get -s -qq --no-install-recommends install $direct | awk '/^Inst lib/ && $2 !~ /-dev$/ { print $2 }'
+}
+
+download() {
+    apt-get -qq -o APT::Sandbox::User=root download "$@" >/dev/null 2>"$stage/apt.log"
+}
+
+unpack() {
+    mkdir -p "$stage/root"
+    for deb in "$stage/debs"/*.deb; do
+        dpkg-deb -x "$deb" "$stage/root"
+    done
+    # /lib is a link to /usr/lib on the machine, and only /usr is laid over.
+    [ ! -d "$stage/root/lib" ] || cp -a "$stage/root/lib/." "$stage/root/usr/lib/"
+    find "$stage/root" -mindepth 1 -maxdepth 1 ! -name usr -exec rm -rf {} +
+    # A private copy gets no security updates: it must not keep set-user-ID rights.
+    chmod -R u-s,g-s "$stage/root"
+}
+
+install_server() {
+    name=$1
+    package=$(package_of "$name")
+    for root in "$cache/$name-"*; do
+        if [ -e "$root/.complete" ] && is_complete "$name" "$root"; then
+            echo "$name: already in $root"
+            return
+        fi
+    done
+    mkdir -p "$cache"
+    stage=$(mktemp -d "$cache/.stage.XXXXXX")
+    mkdir "$stage/debs"
+    cd "$stage/debs"
+    download "$package" || { update_lists && download "$package"; } || die "no $package: $(cat "$stage/apt.log")"
+    libraries=$(missing_libraries "$stage/debs/$package"_*.deb)
+    # shellcheck disable=SC2086 # a list of names, split on purpose
+    [ -z "$libraries" ] || download $libraries || { update_lists && download $libraries; } ||
+        die "no libraries for $package: $(cat "$stage/apt.log")"
+    version=$(dpkg-deb -f "$stage/debs/$package"_*.deb Version)
+    cd /
+    unpack
+    is_complete "$name" "$stage/root" || die "$package $version was unpacked, but shared libraries are missing"
+    touch "$stage/root/.complete"
+    root=$cache/$name-$(echo "$version" | tr ':,' '__')
+    rm -rf "$root"
+    mv "$stage/root" "$root"
+    rm -rf "$stage"
+    stage=
+    echo "$name: unpacked $package $version into $root"
+}
+
+for tool in apt-get dpkg-deb ldd flock; do
+    command -v "$tool" >/dev/null || die "needs $tool: Debian has it"
+done
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9 # two test runs at once: the second finds what the first fetched
+[ $# -gt 0 ] || set -- postfix opensmtpd exim
+for server in "$@"; do
+    case $server in
+        postfix | opensmtpd | exim) install_server "$server" ;;
+        *) die "unknown server: $server" ;;
+    esac
+done
