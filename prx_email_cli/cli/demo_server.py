@@ -1,12 +1,13 @@
 """The demo's mail server: aiosmtpd on loopback, with TLS, a login, and one recipient that it defers once."""
 
+import asyncio
 import logging
 import ssl
 import warnings
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -55,8 +56,7 @@ class DemoServer:
     @property
     def port(self) -> int:
         """The port it chose."""
-        port: int = self._controller.server.sockets[0].getsockname()[1]
-        return port
+        return self._controller.port
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         """aiosmtpd's hook for RCPT: greylist one address."""
@@ -75,7 +75,7 @@ class DemoServer:
         return f"250 2.0.0 queued as demo-{len(self.arrived)}"
 
 
-class _Controller(Controller):  # type: ignore[misc]
+class _Controller(Controller):
     """aiosmtpd's controller, on a port that the kernel chooses; its login is under TLS from the first byte."""
 
     def factory(self) -> SMTP:
@@ -86,8 +86,8 @@ class _Controller(Controller):  # type: ignore[misc]
             return SMTP(self.handler, **self.SMTP_kwargs)
 
     def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        self.port = cast(asyncio.Server, self.server).sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 def _check_login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

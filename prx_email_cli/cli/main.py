@@ -99,7 +99,7 @@ def main() -> None:
     """Run the command line; what nobody foresaw ends with status 70 and without a traceback, unless debugging."""
     try:
         app(prog_name="prx-email")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         from prx_email_cli.cli.masking import masked
 
         if _debugging():

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Provider:
     """A preset for ``[accounts.X] provider``.
 
-    tls: "implicit" or "starttls".  connections: the documented limit of simultaneous ones, None where none is published.
+    tls: "implicit" or "starttls".  connections: the documented limit, None where none is
+    published.
     """
 
     host: str

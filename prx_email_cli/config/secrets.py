@@ -4,6 +4,7 @@ import base64
 import os
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 from prx_email_cli.config.settings import Account, Auth
@@ -90,8 +91,7 @@ def _from_command(auth: Auth, where: str) -> str:
 
 
 def _from_file(auth: Auth, where: str) -> str:
-    path = auth.password_file
-    assert path is not None
+    path = auth.password_file or Path()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

@@ -8,7 +8,7 @@ from prx_email_cli.errors import ConfigError
 
 
 def write_new_config(file: Path, document: dict[str, Any]) -> None:
-    """Write *document* as TOML to *file*, mode 0600.  Raises ConfigError when it exists already or cannot be written."""
+    """Write *document* as TOML to *file*, mode 0600.  Raises ConfigError when it exists or cannot be written."""
     import tomli_w
 
     try:

@@ -146,9 +146,10 @@ class AccountDrain:
 
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
     """The outcome of handing *claimed* over.  Not even an error of this program's own leaves a message unsettled."""
-    handover = Handover(session, claimed, store.rest_of_content(claimed.outbox_id))
+    whole = len(claimed.head) == claimed.size_bytes
+    handover = Handover(session, claimed, () if whole else store.rest_of_content(claimed.outbox_id))
     try:
         return handover.run()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         session.abandon()
         return handover.broken_off(error)

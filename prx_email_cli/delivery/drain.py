@@ -42,8 +42,8 @@ class DrainReport:
 class Drain:
     """One run over everything that is due when it starts.
 
-    clock: gives Unix seconds.  stop: once set, messages on the wire are finished and none is claimed.  on_finished: told
-    of every attempt, from the thread that made it.
+    clock: gives Unix seconds.  stop: once set, messages on the wire are finished and none is claimed.  on_finished:
+    told of every attempt, from the thread that made it.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Drain:
         """Run *work* in a thread of its own without losing its error."""
         try:
             work()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
             self.break_off(error)
 
     def _accounts(self) -> list[str]:

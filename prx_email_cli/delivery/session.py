@@ -3,6 +3,7 @@
 import smtplib
 import socket
 import ssl
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -82,10 +83,8 @@ class Session:
         if self.alive:
             self.alive = False
             self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
-            try:
+            with suppress(OSError, ValueError):
                 self.wire.quit()
-            except (OSError, ValueError):
-                pass
         self.wire.close()
 
 

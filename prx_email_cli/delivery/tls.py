@@ -9,6 +9,7 @@ from prx_email_cli.errors import ConfigError
 def verifying_context(account: Account) -> ssl.SSLContext:
     """A context for *account*: the system's CAs, plus its ``tls_ca_file``.  Raises ConfigError when that is no use."""
     context = ssl.create_default_context()
+    context.hostname_checks_common_name = False  # RFC 9525 section 2: only subjectAltName counts
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     ca_file = account.smtp.tls_ca_file
     if ca_file is not None:

@@ -71,12 +71,13 @@ class Wire(smtplib.SMTP):
     def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, **kwargs: Any) -> None:
         self.reply_timeout = reply_timeout
         self.transcript = transcript
-        super().__init__(*args, timeout=reply_timeout, **kwargs)
+        kwargs["timeout"] = reply_timeout
+        super().__init__(*args, **kwargs)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect and read the greeting, as smtplib does."""
         self.transcript.event(f"connecting to {host}:{port}")
-        return super().connect(host, port, source_address)  # type: ignore[arg-type]
+        return super().connect(host, port, source_address)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
@@ -102,14 +103,14 @@ class Wire(smtplib.SMTP):
         """The next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
         deadline = time.monotonic() + timeout
         lines: list[str] = []
-        size = 0
+        first_code = size = 0
         while True:
             line = self._read_line(deadline)
             size += len(line)
             code, more, text = _parse_reply_line(line)
-            if lines and code != first_code:
+            first_code = first_code or code
+            if code != first_code:
                 raise BadReply(f"the codes of one reply differ: {first_code} and {code}")
-            first_code = code
             lines.append(text)
             if not more:
                 break
@@ -134,7 +135,7 @@ class Wire(smtplib.SMTP):
         try:
             if left <= 0:
                 raise TimeoutError
-            self.sock.settimeout(left)
+            self._limit(left)
             data = self.sock.recv(_RECEIVE_BYTES)
         except TimeoutError:
             raise ConnectionLost("no complete answer in time (timeout)") from None
@@ -144,12 +145,17 @@ class Wire(smtplib.SMTP):
             raise ConnectionLost("the server closed the connection")
         return data
 
+    def _limit(self, seconds: float) -> None:
+        """Let the next call on the socket take *seconds*; asks the system only when that differs noticeably."""
+        if self.sock is not None and abs((self.sock.gettimeout() or 0) - seconds) > min(1, seconds / 10):
+            self.sock.settimeout(seconds)
+
     def write(self, data: bytes) -> None:
         """Send all of *data*.  Raises ConnectionLost."""
         if self.sock is None:
             raise ConnectionLost("not connected")
         try:
-            self.sock.settimeout(self.reply_timeout)
+            self._limit(self.reply_timeout)
             self.sock.sendall(data)
         except TimeoutError:
             raise ConnectionLost("the server does not read what we send (timeout)") from None

@@ -36,6 +36,6 @@ def _decoded(value: str) -> str:
 
     try:
         parts = decode_header(value)
-    except Exception:  # decode_header leaks binascii's and codec's errors; what it cannot decode hides nothing
+    except Exception:  # noqa: BLE001 - decode_header leaks binascii's and codec's errors; what it cannot decode hides nothing
         return ""
     return "".join(part if isinstance(part, str) else part.decode("latin-1") for part, _ in parts)

@@ -49,10 +49,13 @@ class GroupCommit:
             changes.append(self._waiting.popleft())
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for change in changes:
-                self._apply(change)
+            if len(changes) == 1:  # an error of its own then undoes the transaction, which is all there is
+                changes[0].result = changes[0].make(self._connection)
+            else:
+                for change in changes:
+                    self._apply(change)
             self._connection.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
             self._roll_back()
             for change in changes:
                 change.error = change.error or error

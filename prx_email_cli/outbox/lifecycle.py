@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """``[outbox]``: base backoff and the give-up limit, both in seconds; whether uncertain messages wait for a person."""
+    """``[outbox]``: base backoff and give-up limit, both in seconds; whether uncertain messages wait for a person."""
 
     base_seconds: int = 5
     give_up_after_seconds: int = 120 * 3600
@@ -107,7 +107,7 @@ class Settled:
 
 def delay_after(retries: int, base_seconds: int) -> int:
     """Seconds to wait after the failure that made it *retries* in all: base * 2**min(retries, 10)."""
-    return base_seconds * 2 ** min(retries, MAX_DOUBLINGS)
+    return base_seconds << min(retries, MAX_DOUBLINGS)
 
 
 def message_id(outbox_id: int, retries: int, domain: str) -> str:
@@ -129,9 +129,9 @@ def message_id_for_attempt(outbox_id: int, retries: int, domain: str, previous: 
 def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: int) -> Settled:
     """Where a message stands once an attempt has come to *outcome* at *now*.
 
-    ``sent`` when every recipient is accepted; given up when only refused ones remain, or when it stayed undelivered past
-    its expiry or *policy*'s limit for a reason that is its own; deferred otherwise.  An account failure gives nothing
-    up.  Due times only move later, also when the clock has stepped back.
+    ``sent`` when every recipient is accepted; given up when only refused ones remain, or when it stayed undelivered
+    past its expiry or *policy*'s limit for a reason that is its own; deferred otherwise.  An account failure gives
+    nothing up.  Due times only move later, also when the clock has stepped back.
     """
     if all(status is RecipientStatus.ACCEPTED for status in before.recipients):
         return Settled(Status.SENT, before.retries, before.next_attempt_at)

@@ -38,13 +38,12 @@ class Target:
 class Claimed:
     """A message that this run, and nobody else, may now attempt.
 
-    targets: whom this attempt addresses.  others: where the recipients stand that it does not.  head: the first piece of
-    the content; the rest comes from ``Store.rest_of_content``.
+    targets: whom this attempt addresses.  others: where the recipients stand that it does not.  head: the first piece
+    of the content; the rest comes from ``Store.rest_of_content``.
     """
 
     outbox_id: int
     account: str
-    attempt_id: int
     retries: int
     next_attempt_at: int
     first_due_at: int

@@ -18,7 +18,10 @@ SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SEL
 _RECIPIENTS = "SELECT address, kind, status, code, response FROM recipient WHERE outbox_id = ? ORDER BY number"
 _ATTEMPTS = """
 SELECT started_at, finished_at, run_id, message_id, outcome, code, response, uncertain, dialogue
-  FROM attempt WHERE outbox_id = ? ORDER BY id
+  FROM attempt WHERE outbox_id = ? ORDER BY retries
+"""
+_UNDER_WAY = """
+SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, 0, NULL FROM outbox WHERE id = ? AND status = 'sending'
 """
 _COUNTS = "SELECT account, status, count(*) FROM outbox GROUP BY account, status ORDER BY account, status"
 _UNSENT = f"""
@@ -28,7 +31,7 @@ SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
        count(*) FILTER (WHERE uncertain)
   FROM outbox WHERE status <> 'sent'
 """
-_LATEST_ATTEMPT = "SELECT finished_at FROM attempt WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1"
+_LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
 
 
 def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
@@ -57,8 +60,9 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
         raise NotFound("outbox record not found", hint="prx-email list shows the ids")
     recipients = [Recipient(*values) for values in connection.execute(_RECIPIENTS, (outbox_id,))]
     attempts = [
-        Attempt(*values[:7], uncertain=bool(values[7]), dialogue=values[8])
-        for values in connection.execute(_ATTEMPTS, (outbox_id,))
+        _attempt(values)
+        for statement in (_ATTEMPTS, _UNDER_WAY)
+        for values in connection.execute(statement, (outbox_id,))
     ]
     return _row(found, _addresses(connection, [outbox_id]), recipients, attempts)
 
@@ -90,6 +94,13 @@ def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list
     for outbox_id, address in connection.execute(_ADDRESSES, (str(ids),)):
         to.setdefault(outbox_id, []).append(address)
     return to
+
+
+def _attempt(values: tuple[Any, ...]) -> Attempt:
+    started_at, finished_at, run_id, message_id, outcome, code, response, uncertain, dialogue = values
+    return Attempt(
+        started_at, finished_at, run_id, message_id, outcome, code, response, bool(uncertain), dialogue
+    )  # fmt: skip
 
 
 def _row(

@@ -46,7 +46,7 @@ class Runs:
         return None
 
     def is_dead(self, run_id: str) -> bool:
-        """Whether nobody holds the run's lock.  A run has it before its first claim and until after its last finalize."""
+        """Whether nobody holds the run's lock; it has it from before its first claim to after its last finalize."""
         try:
             descriptor = os.open(self._file(run_id), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -21,6 +21,7 @@ _OUTBOX = (
         created_at      INTEGER NOT NULL,
         sent_at         INTEGER CHECK ((sent_at IS NOT NULL) = (status = 'sent')),
         run_id          TEXT    CHECK ((run_id IS NOT NULL) = (status = 'sending')),
+        claimed_at      INTEGER CHECK ((claimed_at IS NOT NULL) = (status = 'sending')),
         held_at         INTEGER,
         gave_up         TEXT    CHECK (gave_up IS NULL OR status <> 'sent'),
         uncertain       INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
@@ -55,22 +56,23 @@ _OUTBOX = (
         PRIMARY KEY (outbox_id, number)
     ) STRICT, WITHOUT ROWID
     """,
+    # One row per finished attempt; the one under way is the outbox row's own run_id, message_id and claimed_at.
     """
     CREATE TABLE attempt (
-        id          INTEGER PRIMARY KEY AUTOINCREMENT,
         outbox_id   INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+        retries     INTEGER NOT NULL,  -- as they stood when it started: no two attempts of a message share them
         run_id      TEXT    NOT NULL,
         message_id  TEXT    NOT NULL,
         started_at  INTEGER NOT NULL,
-        finished_at INTEGER,
-        outcome     TEXT    CHECK (outcome IN ('sent', 'deferred', 'gave_up', 'died')),
+        finished_at INTEGER NOT NULL,
+        outcome     TEXT    NOT NULL CHECK (outcome IN ('sent', 'deferred', 'gave_up', 'died')),
         code        INTEGER,
         response    TEXT,
-        uncertain   INTEGER NOT NULL DEFAULT 0,
-        dialogue    TEXT
-    ) STRICT
+        uncertain   INTEGER NOT NULL CHECK (uncertain IN (0, 1)),
+        dialogue    TEXT,
+        PRIMARY KEY (outbox_id, retries)
+    ) STRICT, WITHOUT ROWID
     """,
-    "CREATE INDEX attempt_of ON attempt (outbox_id)",
     # One message is a run of pieces: id = outbox_id * 65536 + number of the piece, so that one B-tree does.
     "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
 )

@@ -3,7 +3,7 @@
 ``outbox_message_id`` is the rule of ``lifecycle.message_id_for_attempt``, made known to SQLite.
 """
 
-# What the partial index outbox_due covers; a drain's claims and counts must say it in the same words to be served by it.
+# What the partial index outbox_due covers; claims and counts must say it in the same words to be served by it.
 DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
 """
@@ -34,7 +34,7 @@ RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncer
 
 CLAIM_NEXT = f"""
 -- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
-UPDATE outbox SET status = 'sending', run_id = :run,
+UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
  WHERE id = (SELECT id FROM outbox
               WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
@@ -45,7 +45,7 @@ UPDATE outbox SET status = 'sending', run_id = :run,
 
 CLAIM_ONE = f"""
 -- pending|failed -> sending for a person's retry: also what was given up or held; due, unless forced
-UPDATE outbox SET status = 'sending', run_id = :run,
+UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
  WHERE {_BY_HAND}
 {_CLAIMED}
@@ -55,12 +55,10 @@ TARGETS = "SELECT number, address, status FROM recipient WHERE outbox_id = ? ORD
 
 PIECE = "SELECT data FROM content WHERE id = ?"
 
-START_ATTEMPT = "INSERT INTO attempt (outbox_id, run_id, message_id, started_at) VALUES (?, ?, ?, ?)"
-
 FINALIZE = """
 -- sending -> sent|failed; matches no row unless state, run and attempt are still ours, and then ClaimLost is raised
-UPDATE outbox SET status = :status, run_id = NULL, retries = :retries, next_attempt_at = :next_attempt_at,
-       gave_up = :gave_up, uncertain = :uncertain, held_at = :held_at, sent_at = :sent_at,
+UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = :retries,
+       next_attempt_at = :next_attempt_at, gave_up = :gave_up, uncertain = :uncertain, held_at = :held_at, sent_at = :sent_at,
        acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
  WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
 """
@@ -70,38 +68,30 @@ SETTLE_RECIPIENT = """
 UPDATE recipient SET status = ?, code = ?, response = ? WHERE outbox_id = ? AND number = ? AND status <> 'accepted'
 """
 
-FINISH_ATTEMPT = """
-UPDATE attempt SET finished_at = ?, outcome = ?, code = ?, response = ?, uncertain = ?, dialogue = ? WHERE id = ?
+RECORD_ATTEMPT = """
+INSERT INTO attempt (outbox_id, retries, run_id, message_id, started_at, finished_at, outcome, code, response,
+                     uncertain, dialogue)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
-SELECT id, retries, next_attempt_at, first_due_at, expires_at, uncertain, gave_up
+SELECT id, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, claimed_at
   FROM outbox WHERE status = 'sending' AND run_id = ?
 """
 
 RECOVER = """
 -- sending -> failed for a run that died: due at once, uncertain; a reason for which it was given up stays
-UPDATE outbox SET status = 'failed', run_id = NULL, retries = :retries, next_attempt_at = :next_attempt_at,
-       uncertain = 1, held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
+UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries = :retries,
+       next_attempt_at = :next_attempt_at, uncertain = 1, held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
        last_error = :last_error, error_code = 'network'
  WHERE id = :id AND status = 'sending' AND run_id = :run
-"""
-
-BURY_ATTEMPT = """
-UPDATE attempt SET finished_at = ?, outcome = 'died', response = ?, uncertain = 1
- WHERE outbox_id = ? AND run_id = ? AND finished_at IS NULL
 """
 
 NEXT_ACCOUNT = f"""
 -- a step of a skip scan over outbox_due: the first account after :after that a drain may ever take something of
 SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
-"""
-
-COUNT_DUE = f"""
--- a step of a skip scan over outbox_due: the first account after :after that has something due
-SELECT account FROM outbox WHERE account > :after AND {DUE} AND next_attempt_at <= :now ORDER BY account LIMIT 1
 """
 
 COUNT_DUE = f"""

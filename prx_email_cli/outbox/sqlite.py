@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, OutboxBusy, RetryNotDue
 from prx_email_cli.outbox import reading, sql
@@ -58,7 +59,7 @@ class SqliteStore:
             claimed = connection.execute(sql.CLAIM_ONE, values).fetchall()
             if not claimed:
                 raise _refusal(connection, outbox_id, now)
-            return _start_attempt(connection, run_id, claimed[0], now, by_hand=True)
+            return _claimed(connection, claimed[0], now, by_hand=True)
 
         return self._change(make)
 
@@ -90,7 +91,7 @@ class SqliteStore:
             runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
         recovered: list[int] = []
         for run in runs:
-            recovered += self._change(lambda connection, run=run: _recover_run(connection, run, policy, now))
+            recovered += self._change(partial(_recover_run, run=run, policy=policy, now=now))
         return recovered
 
     def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
@@ -161,7 +162,7 @@ class SqliteStore:
             "now": wish.now,
         }
         claimed = connection.execute(sql.CLAIM_NEXT, values).fetchall()
-        return _start_attempt(connection, run_id, claimed[0], wish.now) if claimed else None
+        return _claimed(connection, claimed[0], wish.now) if claimed else None
 
 
 def _insert(connection: sqlite3.Connection, message: NewMessage) -> int:
@@ -172,8 +173,7 @@ def _insert(connection: sqlite3.Connection, message: NewMessage) -> int:
         "created_at": message.created_at, "due_at": message.due_at, "expires_at": message.expires_at,
         "needs_smtputf8": message.needs_smtputf8, "size_bytes": len(head),
     }  # fmt: skip
-    outbox_id = connection.execute(sql.INSERT_MESSAGE, values).lastrowid
-    assert outbox_id is not None
+    outbox_id = connection.execute(sql.INSERT_MESSAGE, values).lastrowid or 0
     for number, (address, kind) in enumerate(message.recipients):
         connection.execute(sql.INSERT_RECIPIENT, (outbox_id, number, address, kind))
     first = outbox_id * PIECES_PER_MESSAGE
@@ -199,9 +199,7 @@ def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _start_attempt(
-    connection: sqlite3.Connection, run_id: str, claimed: tuple[object, ...], now: int, *, by_hand: bool = False
-) -> Claimed:
+def _claimed(connection: sqlite3.Connection, claimed: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
     (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
      needs_smtputf8, size_bytes) = claimed  # fmt: skip
     everyone = [
@@ -209,10 +207,9 @@ def _start_attempt(
         for number, address, status in connection.execute(sql.TARGETS, (outbox_id,))
     ]
     wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
-    attempt = connection.execute(sql.START_ATTEMPT, (outbox_id, run_id, message_id, now))
     head = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE,)).fetchone()
     return Claimed(
-        outbox_id=outbox_id, account=account, attempt_id=attempt.lastrowid or 0, retries=retries,
+        outbox_id=outbox_id, account=account, retries=retries,
         next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
         message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
         size_bytes=size_bytes, started_at=now, head=head[0] if head else b"",
@@ -256,35 +253,24 @@ def _finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -
         )
     verdict = "sent" if sent else "gave_up" if settled.gave_up else "deferred"
     connection.execute(
-        sql.FINISH_ATTEMPT,
-        (
-            finished.finished_at,
-            verdict,
-            outcome.code,
-            outcome.acceptance or outcome.detail,
-            outcome.uncertain,
-            outcome.dialogue,
-            claimed.attempt_id,
-        ),
-    )
+        sql.RECORD_ATTEMPT,
+        (claimed.outbox_id, claimed.retries, run_id, claimed.message_id, claimed.started_at, finished.finished_at,
+         verdict, outcome.code, outcome.acceptance or outcome.detail, outcome.uncertain, outcome.dialogue),
+    )  # fmt: skip
 
 
 def _recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int) -> list[int]:
     recovered = []
-    for outbox_id, retries, due, first_due, expires, uncertain, _gave_up in connection.execute(
+    for outbox_id, retries, due, first_due, expires, uncertain, message_id, claimed_at in connection.execute(
         sql.ROWS_OF_RUN, (run,)
     ).fetchall():
         settled = after_crash(Standing(retries, due, first_due, expires, bool(uncertain), ()), policy, now)
         values = {
-            "id": outbox_id,
-            "run": run,
-            "retries": settled.retries,
-            "now": now,
-            "held": settled.held,
-            "next_attempt_at": settled.next_attempt_at,
-            "last_error": DIED,
-        }
+            "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
+            "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
+        }  # fmt: skip
         if connection.execute(sql.RECOVER, values).rowcount == 1:
-            connection.execute(sql.BURY_ATTEMPT, (now, DIED, outbox_id, run))
+            died = (outbox_id, retries, run, message_id, claimed_at, now, "died", None, DIED, True, None)
+            connection.execute(sql.RECORD_ATTEMPT, died)
             recovered.append(outbox_id)
     return recovered

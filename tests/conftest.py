@@ -1,0 +1,109 @@
+"""Fixtures: a private home for every test, the installed command, and servers to talk to."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from .support.certs import Certificates
+
+COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The contract's JSON object."""
+        return json.loads(self.out)
+
+    @property
+    def data(self) -> Any:
+        """Its ``data``."""
+        return self.json["data"]
+
+
+class Program:
+    """The installed command, with a config and an outbox of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.config = home / "config.toml"
+        self.outbox = home / "outbox.db"
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
+        self.environment |= {"HOME": str(home), "PRX_EMAIL_CONFIG": str(self.config)}
+
+    def configure(self, port: int = 9, *, outbox: str = "", smtp: str = "", account: str = "", auth: str = "") -> None:
+        """Write a config with one account, ``work``; the texts are TOML lines for its tables."""
+        tls = "" if "tls" in smtp else 'tls = "none"\n'
+        host = "" if "host" in smtp else 'host = "localhost"\n'
+        text = f'[outbox]\npath = "outbox.db"\n{outbox}\n[accounts.work]\nfrom = "Ops <ops@example.com>"\n{account}\n'
+        text += f"[accounts.work.smtp]\n{host}port = {port}\ntimeout_seconds = 5\n{tls}{smtp}\n"
+        if auth:
+            text += f"[accounts.work.smtp.auth]\n{auth}\n"
+        self.config.write_text(text)
+        self.config.chmod(0o600)
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start ``prx-email ARGUMENTS`` and do not wait for it."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([*COMMAND, *arguments], env=self.environment, cwd=self.home, text=True,
+                                **{**pipes, **options})  # fmt: skip
+
+    def run(self, *arguments: str, text: str | None = None, **environment: str) -> Answer:
+        """Run ``prx-email ARGUMENTS`` to its end; *text* is piped into it."""
+        done = subprocess.run([*COMMAND, *arguments], env={**self.environment, **environment}, cwd=self.home, check=False,
+                              input=text if text is not None else "", capture_output=True, text=True, timeout=120)  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def send(self, *arguments: str, to: str = "a@example.org", subject: str = "hello", body: str = "text\n") -> int:
+        """Enqueue one message; its id."""
+        answer = self.run("send", "--to", to, "--subject", subject, "--body", body, *arguments)
+        assert answer.status == 0, answer
+        return int(answer.out)
+
+    def show(self, outbox_id: int) -> Any:
+        """The row of ``show --json``."""
+        answer = self.run("show", str(outbox_id), "--json")
+        assert answer.status == 0, answer
+        return answer.data
+
+    def store(self) -> SqliteStore:
+        """The outbox itself."""
+        return SqliteStore(self.outbox, message_id_domain="prx-email.local")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """The installed command in a home of its own; configured for a server that is not there."""
+    program = Program(tmp_path)
+    program.configure()
+    return program
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates good and bad."""
+    return Certificates.create(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty outbox."""
+    store = SqliteStore(tmp_path / "outbox.db", message_id_domain="prx-email.local")
+    yield store
+    store.close()
