@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -121,5 +121,5 @@ def _message(line: bytes, settings: Settings, account: str | None, now: int) -> 
         raise ValidationError(f"not a line of JSON: {error}") from None
     request = request_from_json(document)
     if request.account is None:
-        request = replace(request, account=account)
+        request = request._replace(account=account)
     return submission(request, settings, now)

@@ -75,10 +75,15 @@ def _drain_once(
 
     runs = Runs(store.path)
     with runs.start(tick()) as run:
-        work = Drain(store, settings, run, options, tick, stop=stop, on_finished=talk.attempt)
+        listen = talk.listener(settings, run.run_id)
+        work = Drain(store, settings, run, options, tick, stop=stop, on_finished=listen)
         with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
             report = work.deliver(runs)
     talk.afterwards(report)
+    if report.gave_up:
+        from prx_email_cli.cli.given_up import tell_given_up
+
+        tell_given_up(store, settings, tick(), say_so=talk.speaks)
     return report
 
 
@@ -111,13 +116,24 @@ class _Talk:
         self._watched = on_terminal(sys.stderr) and not quiet and not this.json
         self._advance: Callable[[], None] = lambda: None
 
-    def attempt(self, finished: "Finished") -> None:
-        """Called from the worker threads after every attempt."""
-        self._advance()
-        if self._verbose:
-            from prx_email_cli.cli.attempt_log import attempt_line
+    @property
+    def speaks(self) -> bool:
+        """Whether messages given up are told on stderr."""
+        return not self._quiet
 
-            say(attempt_line(finished))
+    def listener(self, settings: "Settings", run_id: str) -> "Callable[[Finished], None]":
+        """What is to be called from the worker threads after every attempt."""
+        if not self._verbose and settings.log.file is None:
+            return lambda finished: self._advance()
+        from prx_email_cli.cli.attempt_log import AttemptLog
+
+        log = AttemptLog(settings.log, run_id, verbose=self._verbose)
+
+        def attempted(finished: "Finished") -> None:
+            log.write(finished)
+            self._advance()
+
+        return attempted
 
     @contextmanager
     def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
@@ -133,18 +149,11 @@ class _Talk:
         self._advance = lambda: None
 
     def afterwards(self, report: "DrainReport") -> None:
-        """What a person must hear of: messages given up, configs that do not work, results not recorded."""
+        """What a person must hear of: configs that do not work, results that could not be recorded."""
         for error in report.config_errors:
             report_error(error, as_json=False)
         for warning in report.warnings:
             say(f"warning: {safe(warning)}")
-        if not self._quiet:
-            for finished in report.given_up:
-                claimed = finished.claimed
-                say(
-                    f"gave up outbox message {claimed.outbox_id} ({safe(claimed.subject)}): "
-                    f"{safe(finished.settled.gave_up)}: {safe(finished.outcome.detail)}"
-                )
 
     def result(self, report: "DrainReport") -> int:
         """Answer, and the exit status."""

@@ -11,7 +11,7 @@ from prx_email_cli.cli.output import put, put_json, safe, say
 from prx_email_cli.cli.results import row_object
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.model import Attempt, Row
+    from prx_email_cli.outbox.views import Attempt, Row
 
 list_app, show_app, stats_app = (typer.Typer(add_completion=False) for _ in range(3))
 
@@ -43,7 +43,7 @@ def list_messages(
     Example: prx-email list --status failed
     """
     from prx_email_cli.outbox.lifecycle import Status
-    from prx_email_cli.outbox.model import Filter
+    from prx_email_cli.outbox.views import Filter
 
     this = invocation(ctx)
     settings = this.settings()

@@ -25,6 +25,11 @@ COMMANDS = {
     "list": "look",
     "show": "look",
     "stats": "look",
+    "hold": "manage",
+    "release": "manage",
+    "cancel": "manage",
+    "resolve": "manage",
+    "prune": "manage",
 }
 
 

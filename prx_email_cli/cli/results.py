@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from prx_email_cli.outbox.lifecycle import Status
-from prx_email_cli.outbox.model import Row
+from prx_email_cli.outbox.views import Row
 
 _RESULT_KEYS = ("outbox_id", "status", "retries", "provider_message_id", "next_attempt_at", "message_id")
 

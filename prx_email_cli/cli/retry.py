@@ -1,7 +1,8 @@
 """``prx-email retry``: deliver chosen messages now."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -13,9 +14,8 @@ from prx_email_cli.errors import Exit, PrxEmailError, StorageError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.retry import Retry
-    from prx_email_cli.outbox.model import Row
     from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.outbox.views import Row
 
 app = typer.Typer(add_completion=False)
 
@@ -36,12 +36,12 @@ def retry(
     this = invocation(ctx)
     settings = this.settings()
     tick = clock(now_ts)
-    with this.store(settings) as store, _run(store, settings, tick) as courier:
+    with this.store(settings) as store, _courier(store, settings, tick) as attempt:
         if len(ids) == 1:
-            courier.attempt(ids[0], force=force, failure_mode=failure_mode)
+            attempt(ids[0], force=force, failure_mode=failure_mode)
             _tell_one(this, store.row(ids[0]))
             return
-        _retry_several(this, store, courier, ids, force, failure_mode)
+        _retry_several(this, store, lambda outbox_id: attempt(outbox_id, force=force, failure_mode=failure_mode), ids)
 
 
 def attempt_now(
@@ -52,32 +52,41 @@ def attempt_now(
     if not this.json:
         put(str(outbox_id))
     try:
-        with _run(store, settings, tick) as courier:
-            courier.attempt(outbox_id, failure_mode=failure_mode)
+        with _courier(store, settings, tick) as attempt:
+            attempt(outbox_id, failure_mode=failure_mode)
     except PrxEmailError as error:
         report_error(error, as_json=this.json, data=send_result(store.row(outbox_id)))
         raise typer.Exit(error.exit_code) from None
     _tell_one(this, store.row(outbox_id), say_id=False)
 
 
-class _run:  # noqa: N801 - used as a with statement's function
-    """A living run with a Retry in it."""
+class _Attempt(Protocol):
+    """Attempts one message; raises what ``Retry.attempt`` does."""
 
-    def __init__(self, store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> None:
-        self._store, self._settings, self._tick = store, settings, tick
+    def __call__(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None: ...
 
-    def __enter__(self) -> "Retry":
-        from prx_email_cli.delivery.retry import Retry
-        from prx_email_cli.outbox.runs import Runs
 
-        runs = Runs(self._store.path)
-        self._run = runs.start(self._tick())
-        courier = Retry(self._store, self._settings, self._run, self._tick)
+@contextmanager
+def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> Iterator[_Attempt]:
+    """A living run that attempts messages, logs each attempt and tells of what it gave up."""
+    from prx_email_cli.cli.attempt_log import AttemptLog
+    from prx_email_cli.cli.given_up import tell_given_up
+    from prx_email_cli.delivery.retry import Retry
+    from prx_email_cli.outbox.runs import Runs
+
+    runs = Runs(store.path)
+    with runs.start(tick()) as run:
+        courier = Retry(store, settings, run, tick)
         courier.recover(runs)
-        return courier
+        log = AttemptLog(settings.log, run.run_id, verbose=False)
 
-    def __exit__(self, *details: Any) -> None:
-        self._run.__exit__(*details)
+        def attempt(outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None:
+            finished = courier.attempt(outbox_id, force=force, failure_mode=failure_mode)
+            log.write(finished)
+            if finished.settled.gave_up:
+                tell_given_up(store, settings, tick(), say_so=False, only=outbox_id)
+
+        yield attempt
 
 
 def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
@@ -93,16 +102,14 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
         raise typer.Exit(status)
 
 
-def _retry_several(
-    this: Invocation, store: "SqliteStore", courier: "Retry", ids: list[int], force: bool, failure_mode: str | None
-) -> None:
+def _retry_several(this: Invocation, store: "SqliteStore", attempt: Callable[[int], None], ids: list[int]) -> None:
     """One after the other; a refused one does not stop the rest, and the worst exit status is the command's."""
     results: list[dict[str, Any]] = []
     worst = int(Exit.OK)
     for outbox_id in ids:
         error = None
         try:
-            courier.attempt(outbox_id, force=force, failure_mode=failure_mode)
+            attempt(outbox_id)
             row = store.row(outbox_id)
             error, status = _error_of(row), exit_status(row)
             results.append({**send_result(row), "error": error})

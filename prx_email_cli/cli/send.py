@@ -1,7 +1,7 @@
 """``prx-email send``: compose and enqueue."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -33,6 +33,9 @@ def send(
     account: AccountName = None,
     at: Annotated[str | None, typer.Option("--at", metavar="ISO8601", help="Not before this time.")] = None,
     within: Annotated[str | None, typer.Option("--in", metavar="2h", help="Not before this long from now.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
+    ] = None,
     now: Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")] = False,
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="FILE", help="One JSON request a line, - for stdin.")
@@ -49,7 +52,7 @@ def send(
         raise typer.BadParameter("use only one of --at, --in and --now")
     this = invocation(ctx)
     if batch is not None:
-        if any((to, cc, bcc, subject, body, body_file, sender, reply_to, at, within, now)):
+        if any((to, cc, bcc, subject, body, body_file, sender, reply_to, at, within, expires_in, now)):
             raise typer.BadParameter("--batch takes everything from its lines")
         from prx_email_cli.cli.batch import send_batch
 
@@ -60,17 +63,33 @@ def send(
         to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=_text(body, body_file),
         account=account, sender=sender, reply_to=tuple(reply_to or ()), now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    return _send_one(this, request, at, within, now)
+    return _send_one(this, request, _Times(at, within, expires_in), now)
 
 
-def _send_one(this: Invocation, request: "Request", at: str | None, within: str | None, now: bool) -> None:
-    from prx_email_cli.cli.when import due_time
+class _Times(NamedTuple):
+    """When a message is due and when it expires, as typed."""
+
+    at: str | None
+    within: str | None
+    expires_in: str | None
+
+    def resolve(self, now: int) -> tuple[int | None, int | None]:
+        """Unix seconds of both.  Raises ValidationError."""
+        if not any(self):
+            return None, None
+        from prx_email_cli.cli.when import due_time, expiry
+
+        due_at = due_time(self.at, self.within, now)
+        return due_at, expiry(self.expires_in, due_at, now)
+
+
+def _send_one(this: Invocation, request: "Request", times: _Times, now: bool) -> None:
     from prx_email_cli.delivery.submission import submission
 
     settings = this.settings()
     tick = clock(request.now_ts)
-    due_at = due_time(at, within, tick())
-    message = submission(request, settings, tick(), due_at)
+    due_at, expires_at = times.resolve(tick())
+    message = submission(request, settings, tick(), due_at, expires_at)
     with this.store(settings) as store:
         (outbox_id,) = store.enqueue([message])
         if now:

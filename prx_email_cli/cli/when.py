@@ -40,3 +40,13 @@ def due_time(at: str | None, within: str | None, now: int) -> int | None:
     if due > 253_370_764_800:
         raise ValidationError("the due time is after the year 9998")
     return due
+
+
+def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
+    """When a message expires by ``--expires-in``, counted from now.  Raises ValidationError when that is before it is due."""
+    if expires_in is None:
+        return None
+    expires_at = now + duration_seconds(expires_in, "--expires-in")
+    if expires_at <= (now if due_at is None else due_at):
+        raise ValidationError("--expires-in: it would expire before it is due", hint="give it a longer time to live")
+    return expires_at

@@ -58,6 +58,21 @@ class AttachmentSettings:
 
 
 @dataclass(frozen=True)
+class LogSettings:
+    """``[log]``"""
+
+    file: Path | None = key("one line for every attempt is appended to it", None)
+    format: str = key("how the lines are written", "logfmt", choices=("logfmt", "json"))
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """``[notify]``"""
+
+    command: tuple[str, ...] | None = key("argv run once per given-up message, its JSON on stdin (no shell)", None)
+
+
+@dataclass(frozen=True)
 class Auth:
     """``[accounts.X.smtp.auth]``: exactly one of these, or none for a relay without login."""
 
@@ -87,6 +102,11 @@ class Smtp:
         "for the reply to the final dot (RFC 5321 section 4.5.3.2.6)", 600, low=1, high=7200
     )
     connections: int | None = key("simultaneous connections of one drain, 4 by default", None, low=1, high=100)
+    messages_per_connection: int | None = key("renew the connection after so many", None, low=1)
+    messages_per_minute: int | None = key(
+        "the provider's limit; beyond it the account rests until the next run", None, low=1
+    )
+    messages_per_day: int | None = key("the provider's limit in any 24 hours, counted from the attempts", None, low=1)
     helo_name: str | None = key("name to greet with; by default this machine's", None)
     auth: Auth = key("how to log in", Auth)
 
@@ -124,6 +144,8 @@ class Settings:
     default_account: str | None = key("used when --account is not given", None)
     outbox: OutboxSettings = key("the outbox", OutboxSettings)
     attachments: AttachmentSettings = key("attachments", AttachmentSettings)
+    log: LogSettings = key("a log for machines", LogSettings)
+    notify: NotifySettings = key("who is told of what was given up", NotifySettings)
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:

@@ -1,6 +1,7 @@
 """One account's part of a drain: its connections, and the probe when it cannot be used at all."""
 
 import threading
+import time
 
 from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import Account
@@ -10,16 +11,17 @@ from prx_email_cli.delivery.handover import Handover
 from prx_email_cli.delivery.session import Session, SessionFactory, SessionFailed
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
-from prx_email_cli.outbox.model import Claimed, ClaimNext
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Limit
 from prx_email_cli.outbox.store import Store
 
 
 class _Claims:
     """How a drain's worker takes messages of one account and gives them back."""
 
-    def __init__(self, drain: Drain, account: str) -> None:
+    def __init__(self, drain: Drain, account: str, limits: tuple[Limit, ...] = ()) -> None:
         self._drain = drain
         self._account = account
+        self._limits = limits
         self.rests = threading.Event()  # set aside for the rest of this run
 
     def next(self) -> Claimed | None:
@@ -28,10 +30,13 @@ class _Claims:
             return None
         return self._counted(self._drain.store.claim_next(self._drain.run_id, self._wish()))
 
-    def settle(self, claimed: Claimed, outcome: Outcome, *, go_on: bool) -> Claimed | None:
-        """Record *outcome*; with *go_on*, claim the next message in the same transaction."""
+    def settle(self, claimed: Claimed, outcome: Outcome, *, go_on: bool, **measured: int) -> Claimed | None:
+        """Record *outcome*; with *go_on*, claim the next message in the same transaction.
+
+        measured: milliseconds and connection, as ``Finished`` has them.
+        """
         drain = self._drain
-        finished = finish(claimed, outcome, drain.policy, drain.clock())
+        finished = finish(claimed, outcome, drain.policy, drain.clock(), **measured)
         if outcome.scope is Scope.ACCOUNT:
             self.rests.set()
         go_on = go_on and not self.rests.is_set() and drain.take_slot()
@@ -48,14 +53,10 @@ class _Claims:
     def over(self) -> bool:
         """Whether there is nothing more to claim in this run."""
         drain = self._drain
-        return (
-            drain.stop.is_set()
-            or self.rests.is_set()
-            or not drain.store.count_due(self._account, drain.due_before, limit=1)
-        )
+        return drain.stop.is_set() or self.rests.is_set() or not drain.store.claimable(self._wish())
 
     def _wish(self) -> ClaimNext:
-        return ClaimNext(self._account, self._drain.due_before, self._drain.clock())
+        return ClaimNext(self._account, self._drain.due_before, self._drain.clock(), self._limits)
 
     def _counted(self, claimed: Claimed | None) -> Claimed | None:
         if claimed is None:
@@ -83,10 +84,10 @@ class AccountDrain:
     def __init__(self, drain: Drain, account: Account) -> None:
         self._drain = drain
         self._account = account
-        self._claims = _Claims(drain, account.name)
+        self._claims = _Claims(drain, account.name, _limits(account))
         self._sessions = SessionFactory(account, password_of(account))
         self._lock = threading.Lock()
-        self._open_sessions = 0
+        self._open_sessions = self._opened = 0
 
     def deliver(self) -> None:
         """Deliver what is due: the first connection shows whether the account works at all, then the others open."""
@@ -110,17 +111,19 @@ class AccountDrain:
             self._work(session)
 
     def _work(self, session: Session | None) -> None:
-        """Claim and deliver until nothing is left; a connection that died is replaced."""
+        """Claim and deliver until nothing is left; a connection that died or is worn out is replaced."""
         while session is not None:
             claimed = self._claims.next()
             while claimed is not None:
+                started = time.monotonic()
                 outcome = deliver_one(session, claimed, self._drain.store)
-                claimed = self._claims.settle(claimed, outcome, go_on=session.alive)
-            died = not session.alive
+                measured = {"milliseconds": round((time.monotonic() - started) * 1000), "connection": session.number}
+                claimed = self._claims.settle(claimed, outcome, go_on=session.usable(), **measured)
+            renew = not session.usable()
             session.close()
             with self._lock:
                 self._open_sessions -= 1
-            session = self._open() if died else None
+            session = self._open() if renew else None
 
     def _open(self) -> Session | None:
         """A session, None when there is no use for one or none to be had; the latter is probed and told once."""
@@ -135,6 +138,8 @@ class AccountDrain:
             return None
         with self._lock:
             self._open_sessions += 1
+            self._opened += 1
+            session.number = self._opened
         return session
 
     def _probe(self, failure: SessionFailed) -> None:
@@ -144,10 +149,18 @@ class AccountDrain:
             self._claims.settle(claimed, failure.outcome(), go_on=False)
 
 
+def _limits(account: Account) -> tuple[Limit, ...]:
+    """The provider's limits as the config states them."""
+    smtp = account.smtp
+    spans = ((smtp.messages_per_minute, 60), (smtp.messages_per_day, 86_400))
+    return tuple(Limit(messages, seconds) for messages, seconds in spans if messages is not None)
+
+
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
     """The outcome of handing *claimed* over.  Not even an error of this program's own leaves a message unsettled."""
     whole = len(claimed.head) == claimed.size_bytes
     handover = Handover(session, claimed, () if whole else store.rest_of_content(claimed.outbox_id))
+    session.served += 1
     try:
         return handover.run()
     except Exception as error:  # noqa: BLE001

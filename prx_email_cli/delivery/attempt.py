@@ -27,7 +27,9 @@ def retry_policy(settings: OutboxSettings) -> RetryPolicy:
     )
 
 
-def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, now: int) -> Finished:
+def finish(
+    claimed: Claimed, outcome: Outcome, policy: RetryPolicy, now: int, *, milliseconds: int = 0, connection: int = 0
+) -> Finished:
     """The attempt on *claimed* that came to *outcome*, with what the rules make of it."""
     standing = Standing(
         retries=claimed.retries,
@@ -37,7 +39,7 @@ def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, now: int) ->
         uncertain=claimed.uncertain,
         recipients=_recipients_after(claimed, outcome),
     )
-    return Finished(claimed, outcome, after_attempt(standing, outcome, policy, now), now)
+    return Finished(claimed, outcome, after_attempt(standing, outcome, policy, now), now, milliseconds, connection)
 
 
 def simulated(failure_mode: str, claimed: Claimed) -> Outcome:

@@ -24,7 +24,11 @@ class DrainOptions:
 
 @dataclass
 class DrainReport:
-    """What one drain did.  warnings: what went wrong beside the messages themselves; config_errors: per account."""
+    """What one drain did.
+
+    expired: ids of what was given up unsent.  warnings: what went wrong beside the messages themselves.
+    config_errors: one for each account that could not be used.
+    """
 
     run_id: str
     attempted: int = 0
@@ -36,7 +40,7 @@ class DrainReport:
     uncertain: int = 0
     warnings: list[str] = field(default_factory=list)
     config_errors: list[ConfigError] = field(default_factory=list)
-    given_up: list[Finished] = field(default_factory=list)
+    expired: list[int] = field(default_factory=list)
 
 
 class Drain:
@@ -71,6 +75,8 @@ class Drain:
         """Recover what dead runs left, deliver, and tell.  Raises StorageError when the outbox fails."""
         self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
         runs.clear_dead()
+        self.report.expired = self.store.expire(self.due_before)
+        self.report.gave_up += len(self.report.expired)
         names = self._accounts()
         threads = [threading.Thread(target=self._guarded, args=(name,), name=f"drain {name}") for name in names]
         for thread in threads:
@@ -108,7 +114,6 @@ class Drain:
             self.report.uncertain += finished.outcome.uncertain
             if finished.settled.gave_up:
                 self.report.gave_up += 1
-                self.report.given_up.append(finished)
         self._on_finished(finished)
 
     def warn(self, text: str) -> None:

@@ -27,8 +27,8 @@ class _Trouble:
     """A refusal, with what it means and how it is told."""
 
     verdict: Verdict
-    code: int | None
     text: str
+    reply: Reply | None = None
 
 
 class Handover:
@@ -85,7 +85,7 @@ class Handover:
         else:
             return False
         self._wire.transcript.event(why)
-        self._refusal = _Trouble(Verdict(PROVIDER, Scope.MESSAGE, permanent=True), None, why)
+        self._refusal = _Trouble(Verdict(PROVIDER, Scope.MESSAGE, permanent=True), why)
         self._settle(self._claimed.targets, RecipientStatus.REFUSED, None, why)
         return True
 
@@ -128,12 +128,15 @@ class Handover:
         command = f"MAIL FROM:<{self._claimed.sender}>"
         if self._session.offers("size"):
             command += f" SIZE={self._size}"
-        return command + (" SMTPUTF8" if self._claimed.needs_smtputf8 else "")
+        if self._claimed.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
+            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._session.offers("8bitmime") else "")
+        return command
 
     def _take_in(self, reply: Reply, target: Target | None) -> None:
         """Take in the reply to MAIL (no target) or to a RCPT."""
         if target is None:
             if not reply.positive:
+                self._session.worn = True  # some servers take so many messages per connection and then say 4yz here
                 self._refuse_message(reply, self._claimed.targets)
         elif reply.positive:
             self._welcome.append(target)
@@ -142,7 +145,7 @@ class Handover:
 
     def _refuse_recipient(self, reply: Reply, target: Target) -> None:
         verdict = _expected(reply, Scope.RECIPIENT)
-        trouble = _Trouble(verdict, reply.code, f"{target.address}: {reply}")
+        trouble = _Trouble(verdict, f"{target.address}: {reply}", reply)
         if verdict.scope is Scope.ACCOUNT:
             self._refusal = trouble
         self._refused_recipients.append(trouble)
@@ -151,7 +154,7 @@ class Handover:
 
     def _refuse_message(self, reply: Reply, targets: list[Target]) -> None:
         verdict = _expected(reply, Scope.MESSAGE)
-        self._refusal = _Trouble(verdict, reply.code, str(reply))
+        self._refusal = _Trouble(verdict, str(reply), reply)
         self._settle(targets, _status(verdict), reply.code, str(reply))
         self._end_on_421(reply)
 
@@ -207,11 +210,13 @@ class Handover:
 
     def _outcome(self, lost: ConnectionLost | None) -> Outcome:
         trouble = self._worst(lost)
+        reply = trouble.reply if trouble else None
         return Outcome(
             recipients=self._results,
             error=trouble.verdict.category if trouble else None,
             detail=redact(trouble.text) if trouble else None,
-            code=trouble.code if trouble else None,
+            code=reply.code if reply else None,
+            enhanced=(reply.enhanced or None) if reply else None,
             scope=trouble.verdict.scope if trouble else Scope.MESSAGE,
             uncertain=lost is not None and self._final_dot_sent,
             acceptance=self._acceptance,
@@ -222,12 +227,12 @@ class Handover:
         """What is told as the reason: a lost connection, else the message's refusal, else the first recipient's."""
         if lost is not None:
             category = PROVIDER if isinstance(lost, BadReply) else NETWORK
-            return _Trouble(Verdict(category, Scope.MESSAGE, permanent=False), None, f"{lost} ({self._place})")
+            return _Trouble(Verdict(category, Scope.MESSAGE, permanent=False), f"{lost} ({self._place})")
         if self._refusal is not None or not self._refused_recipients:
             return self._refusal
         first, *others = self._refused_recipients
         more = f" (and {len(others)} more recipients)" if others else ""
-        return _Trouble(first.verdict, first.code, first.text + more)
+        return _Trouble(first.verdict, first.text + more, first.reply)
 
 
 def _expected(reply: Reply, scope: Scope) -> Verdict:

@@ -1,5 +1,6 @@
 """One message, now: what ``retry`` and ``send --now`` do."""
 
+import time
 from collections.abc import Callable
 
 from prx_email_cli.config.secrets import password_of
@@ -44,11 +45,13 @@ class Retry:
             return self._settle(claimed, failure.outcome())
         try:
             claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
-            return self._settle(claimed, deliver_one(session, claimed, self._store))
+            started = time.monotonic()
+            outcome = deliver_one(session, claimed, self._store)
+            return self._settle(claimed, outcome, milliseconds=round((time.monotonic() - started) * 1000), connection=1)
         finally:
             session.close()
 
-    def _settle(self, claimed: Claimed, outcome: Outcome) -> Finished:
-        finished = finish(claimed, outcome, self._policy, self._clock())
+    def _settle(self, claimed: Claimed, outcome: Outcome, **measured: int) -> Finished:
+        finished = finish(claimed, outcome, self._policy, self._clock(), **measured)
         self._store.finalize(self._run_id, finished)
         return finished

@@ -46,6 +46,14 @@ class Session:
         self.wire = wire
         self.account = account
         self.alive = True
+        self.worn = False  # still polite, but to be renewed before the next message
+        self.served = 0  # messages attempted
+        self.number = 1  # within the run
+
+    def usable(self) -> bool:
+        """Whether another message may be claimed for it: nothing is claimed for a connection that has ended."""
+        most = self.account.smtp.messages_per_connection
+        return self.alive and not self.worn and (most is None or self.served < most) and self.wire.quiet()
 
     def offers(self, extension: str) -> bool:
         """Whether the server's EHLO named this extension."""

@@ -6,10 +6,12 @@ from prx_email_cli.mail.request import Request, draft, recipients
 from prx_email_cli.outbox.model import NewMessage
 
 
-def submission(request: Request, settings: Settings, now: int, due_at: int | None = None) -> NewMessage:
+def submission(
+    request: Request, settings: Settings, now: int, due_at: int | None = None, expires_at: int | None = None
+) -> NewMessage:
     """The outbox message for *request*.
 
-    now, due_at: Unix seconds; without the latter it is due at once.  The Date header says when it becomes due.  Raises
+    now, due_at, expires_at: Unix seconds; without a due time it is due at once.  The Date header says when it becomes due.  Raises
     ValidationError for what cannot be sent, ConfigError for an unknown account.
     """
     account = settings.account(request.account)
@@ -25,5 +27,6 @@ def submission(request: Request, settings: Settings, now: int, due_at: int | Non
         content=composed.chunks(),
         created_at=created_at,
         due_at=due,
+        expires_at=expires_at,
         needs_smtputf8=composed.needs_smtputf8,
     )

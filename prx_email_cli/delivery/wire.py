@@ -4,6 +4,7 @@ A reply is bounded in lines, bytes and time; what is said is noted without secre
 taken for an answer under TLS.
 """
 
+import select
 import smtplib
 import socket
 import ssl
@@ -144,6 +145,14 @@ class Wire(smtplib.SMTP):
         if not data:
             raise ConnectionLost("the server closed the connection")
         return data
+
+    def quiet(self) -> bool:
+        """Whether the server has neither closed the connection nor said something unasked, such as 421."""
+        if self.sock is None or self._received:
+            return False
+        watcher = select.poll()
+        watcher.register(self.sock, select.POLLIN)
+        return not watcher.poll(0)
 
     def _limit(self, seconds: float) -> None:
         """Let the next call on the socket take *seconds*; asks the system only when that differs noticeably."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.text import check_header_text
@@ -19,17 +19,11 @@ _ADDRESS = rf"(?:{_QUOTED}|{_WORD})@(?:\[[^\]\s]*\]|{_WORD})"
 _MAILBOX = re.compile(
     rf' *(?:(?P<name>{_QUOTED} *|[^"<>@,;:\\\[\]]*)< *(?P<angle>{_ADDRESS}) *>|(?P<bare>{_ADDRESS})) *(?P<end>,|$)'
 )
-_DOT_ATOM = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]+)*"
-)
-_HOST = re.compile(
-    r"(?!.*\.[0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
-)
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
-@dataclass(frozen=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """One address; ``address`` is what goes into the envelope (its domain in ASCII), ``name`` is for readers only."""
 
     name: str
@@ -88,7 +82,7 @@ def _display_name(raw: str | None) -> str:
 def check_address(address: str, what: str) -> str:
     """*address* in the form for the envelope.  Raises ValidationError when RFC 5321 section 4.1.2 does not allow it."""
     local, _, domain = address.rpartition("@")
-    if not local.startswith('"') and not _DOT_ATOM.fullmatch(local):
+    if not local.startswith('"') and not _is_dot_atom(local):
         raise _malformed(address, what)
     if len(local.encode()) > MAX_LOCAL_OCTETS:
         raise ValidationError(f"{what}: the part before @ is longer than {MAX_LOCAL_OCTETS} octets: {address!r}")
@@ -108,9 +102,16 @@ def _check_domain(domain: str, address: str, what: str) -> str:
             domain = idna.encode(domain, uts46=True).decode()
         except idna.IDNAError as error:
             raise ValidationError(f"{what}: not a domain name: {domain!r} ({error})") from None
-    if len(domain) > MAX_DOMAIN_OCTETS or not _HOST.fullmatch(domain):
+    labels = domain.split(".")
+    if len(domain) > MAX_DOMAIN_OCTETS or labels[-1].isdigit() or not all(map(_LABEL.fullmatch, labels)):
         raise _malformed(address, what)
     return domain
+
+
+def _is_dot_atom(local: str) -> bool:
+    """RFC 5322 section 3.2.3, with RFC 6531's letters beyond ASCII (they become ?, which an atom may hold)."""
+    ascii_form = local.encode("ascii", "replace").decode()
+    return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split("."))
 
 
 def _check_literal(domain: str, address: str, what: str) -> str:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox
@@ -16,8 +16,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """What a person or script wants to say to whom; addresses and header texts are already checked.
 
     date: Unix seconds, for the Date header.
@@ -33,8 +32,7 @@ class Draft:
     reply_to: list[Mailbox]
 
 
-@dataclass(frozen=True)
-class Composed:
+class Composed(NamedTuple):
     """A message ready for the outbox.  ``content`` has CRLF line ends and neither Message-ID nor Bcc."""
 
     content: bytes

@@ -1,8 +1,7 @@
 """A request to send, as the command line and JSON give it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
@@ -10,8 +9,7 @@ from prx_email_cli.mail.compose import EMPTY, Draft
 from prx_email_cli.mail.text import check_header_text
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What is to be sent to whom, unchecked.  now_ts: Unix seconds that replace the clock in a rehearsal."""
 
     to: tuple[str, ...] = ()

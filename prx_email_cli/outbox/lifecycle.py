@@ -4,8 +4,8 @@ Section 3 of the design, readable in one page.  Times are Unix seconds and alway
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 MAX_DOUBLINGS = 10
 
@@ -43,8 +43,7 @@ class Scope(StrEnum):
     ACCOUNT = "account"
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """``[outbox]``: base backoff and give-up limit, both in seconds; whether uncertain messages wait for a person."""
 
     base_seconds: int = 5
@@ -52,8 +51,7 @@ class RetryPolicy:
     hold_uncertain: bool = False
 
 
-@dataclass(frozen=True)
-class RecipientResult:
+class RecipientResult(NamedTuple):
     """What became of one recipient in one attempt: its new status, with reply code and text where there was a reply."""
 
     status: RecipientStatus
@@ -61,28 +59,27 @@ class RecipientResult:
     response: str | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one attempt came to.
 
     recipients: results by recipient number, of those that were tried.  error: code of the failure (network, auth,
-    provider) and ``detail`` its text, both None when all went well.  code: the reply code that decided, where there was
-    one.  uncertain: the whole message was on the wire and no answer came.  acceptance: the text of the provider's 250.
-    dialogue: what was said, without secrets and body.
+    provider) and ``detail`` its text, both None when all went well.  code, enhanced: the reply code that decided, and
+    its enhanced status code (RFC 3463), where there were any.  uncertain: the whole message was on the wire and no answer
+    came.  acceptance: the text of the provider's 250.  dialogue: what was said, without secrets and body.
     """
 
     recipients: dict[int, RecipientResult]
     error: str | None = None
     detail: str | None = None
     code: int | None = None
+    enhanced: str | None = None
     scope: Scope = Scope.MESSAGE
     uncertain: bool = False
     acceptance: str | None = None
     dialogue: str = ""
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What the rules need to know of a message whose attempt has just ended."""
 
     retries: int
@@ -93,8 +90,7 @@ class Standing:
     recipients: Sequence[RecipientStatus]  # of all its recipients, after the attempt
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What a finished attempt leaves behind; gave_up is the reason, None while drains go on trying."""
 
     status: Status

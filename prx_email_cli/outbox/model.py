@@ -1,13 +1,15 @@
-"""What goes into the outbox and what comes out of it.  Times are Unix seconds."""
+"""What goes into the outbox and what a run takes out of it.  Times are Unix seconds.
+
+Named tuples, for they cost little to define and to make: cron starts this program every minute.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled, Status
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled
 
 
-@dataclass(frozen=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A composed message on its way into the outbox.
 
     sender: envelope sender, "" for the null one.  recipients: (address, "to" | "cc" | "bcc").  content: pieces of the
@@ -25,8 +27,7 @@ class NewMessage:
     needs_smtputf8: bool = False
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One recipient of a claimed message: its number within the message, its address, and where it stands."""
 
     number: int
@@ -34,8 +35,7 @@ class Target:
     status: RecipientStatus
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A message that this run, and nobody else, may now attempt.
 
     targets: whom this attempt addresses.  others: where the recipients stand that it does not.  head: the first piece
@@ -60,84 +60,31 @@ class Claimed:
     head: bytes
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A claimed message whose attempt is over, with its outcome and what the rules make of it."""
+class Finished(NamedTuple):
+    """A claimed message whose attempt is over, with its outcome and what the rules make of it.
+
+    milliseconds: how long the provider and we talked.  connection: its number within the run, 0 for none.
+    """
 
     claimed: Claimed
     outcome: Outcome
     settled: Settled
     finished_at: int
+    milliseconds: int = 0
+    connection: int = 0
 
 
-@dataclass(frozen=True)
-class ClaimNext:
-    """A drain's wish: the account's longest-due message with ``next_attempt_at <= due_before``."""
+class Limit(NamedTuple):
+    """At most so many messages in any span of so many seconds."""
+
+    messages: int
+    seconds: int
+
+
+class ClaimNext(NamedTuple):
+    """A drain's wish: the account's longest-due message with ``next_attempt_at <= due_before``, if the limits allow."""
 
     account: str
     due_before: int
     now: int
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """A recipient as ``show`` tells of it."""
-
-    address: str
-    kind: str
-    status: str
-    code: int | None
-    response: str | None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An attempt as ``show`` tells of it; outcome is None while it runs, else sent, deferred, gave_up or died."""
-
-    started_at: int
-    finished_at: int | None
-    run_id: str
-    message_id: str
-    outcome: str | None
-    code: int | None
-    response: str | None
-    uncertain: bool
-    dialogue: str | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A message as ``list`` and ``show`` tell of it; the last two only in ``show``."""
-
-    outbox_id: int
-    account: str
-    status: str
-    retries: int
-    next_attempt_at: int | None
-    message_id: str | None
-    provider_message_id: str | None
-    last_error: str | None
-    subject: str
-    to: list[str]
-    size_bytes: int
-    created_at: int
-    sent_at: int | None
-    held: bool
-    gave_up: str | None
-    uncertain: bool
-    error_code: str | None = None
-    recipients: list[Recipient] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which rows ``list`` shows, newest first; None and False do not restrict.  due_at: due at that time."""
-
-    status: Status | None = None
-    account: str | None = None
-    due_at: int | None = None
-    gave_up: bool = False
-    held: bool = False
-    uncertain: bool = False
-    limit: int = 50
+    limits: tuple[Limit, ...] = ()

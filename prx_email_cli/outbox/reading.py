@@ -4,8 +4,8 @@ import sqlite3
 from typing import Any
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.model import Attempt, Filter, Recipient, Row
 from prx_email_cli.outbox.sql import DUE
+from prx_email_cli.outbox.views import Attempt, Filter, Recipient, Row
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,

@@ -24,6 +24,8 @@ _OUTBOX = (
         claimed_at      INTEGER CHECK ((claimed_at IS NOT NULL) = (status = 'sending')),
         held_at         INTEGER,
         gave_up         TEXT    CHECK (gave_up IS NULL OR status <> 'sent'),
+        told_at         INTEGER,  -- when somebody was told that it was given up
+        pruned_at       INTEGER,  -- when its content was dropped
         uncertain       INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
         message_id      TEXT,     -- of the latest attempt
         acceptance      TEXT,     -- the provider's words when it took the message
@@ -42,6 +44,12 @@ _OUTBOX = (
     """,
     # What recovery looks at.
     "CREATE INDEX outbox_sending ON outbox (run_id) WHERE status = 'sending'",
+    # What a drain gives up unsent, and what it has yet to tell of; both are empty nearly always.
+    """
+    CREATE INDEX outbox_expiring ON outbox (expires_at)
+     WHERE expires_at IS NOT NULL AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
+    """,
+    "CREATE INDEX outbox_untold ON outbox (id) WHERE gave_up IS NOT NULL AND told_at IS NULL",
     # What an operator looks for among a million sent ones.
     "CREATE INDEX outbox_unsent ON outbox (id) WHERE status <> 'sent'",
     """
@@ -61,18 +69,23 @@ _OUTBOX = (
     CREATE TABLE attempt (
         outbox_id   INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
         retries     INTEGER NOT NULL,  -- as they stood when it started: no two attempts of a message share them
+        account     TEXT    NOT NULL,
         run_id      TEXT    NOT NULL,
         message_id  TEXT    NOT NULL,
         started_at  INTEGER NOT NULL,
         finished_at INTEGER NOT NULL,
         outcome     TEXT    NOT NULL CHECK (outcome IN ('sent', 'deferred', 'gave_up', 'died')),
         code        INTEGER,
+        enhanced    TEXT,              -- RFC 3463
         response    TEXT,
         uncertain   INTEGER NOT NULL CHECK (uncertain IN (0, 1)),
+        counts      INTEGER NOT NULL CHECK (counts IN (0, 1)),  -- whether the provider may have taken a message
         dialogue    TEXT,
         PRIMARY KEY (outbox_id, retries)
     ) STRICT, WITHOUT ROWID
     """,
+    # What the limits by minute and by day count.
+    "CREATE INDEX attempt_counting ON attempt (account, started_at) WHERE counts",
     # One message is a run of pieces: id = outbox_id * 65536 + number of the piece, so that one B-tree does.
     "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
 )

@@ -22,7 +22,7 @@ INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 SET_SIZE = "UPDATE outbox SET size_bytes = ? WHERE id = ?"
 
 _BY_HAND = """
-       id = :id AND status IN ('pending', 'failed') AND (next_attempt_at <= :now OR :force)
+       id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL AND (next_attempt_at <= :now OR :force)
 """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
@@ -58,7 +58,9 @@ PIECE = "SELECT data FROM content WHERE id = ?"
 FINALIZE = """
 -- sending -> sent|failed; matches no row unless state, run and attempt are still ours, and then ClaimLost is raised
 UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = :retries,
-       next_attempt_at = :next_attempt_at, gave_up = :gave_up, uncertain = :uncertain, held_at = :held_at, sent_at = :sent_at,
+       next_attempt_at = :next_attempt_at, gave_up = :gave_up, told_at = CASE WHEN :gave_up IS gave_up THEN told_at END,
+       uncertain = :uncertain, sent_at = :sent_at,
+       held_at = CASE WHEN :sent_at THEN NULL WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
        acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
  WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
 """
@@ -69,22 +71,24 @@ UPDATE recipient SET status = ?, code = ?, response = ? WHERE outbox_id = ? AND 
 """
 
 RECORD_ATTEMPT = """
-INSERT INTO attempt (outbox_id, retries, run_id, message_id, started_at, finished_at, outcome, code, response,
-                     uncertain, dialogue)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at, finished_at, outcome, code, enhanced,
+                     response, uncertain, counts, dialogue)
+VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :finished_at, :outcome, :code, :enhanced,
+        :response, :uncertain, :counts, :dialogue)
 """
 
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
-SELECT id, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, claimed_at
+SELECT id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, claimed_at
   FROM outbox WHERE status = 'sending' AND run_id = ?
 """
 
 RECOVER = """
 -- sending -> failed for a run that died: due at once, uncertain; a reason for which it was given up stays
 UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries = :retries,
-       next_attempt_at = :next_attempt_at, uncertain = 1, held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
+       next_attempt_at = :next_attempt_at, uncertain = 1,
+       held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
        last_error = :last_error, error_code = 'network'
  WHERE id = :id AND status = 'sending' AND run_id = :run
 """
@@ -101,4 +105,74 @@ SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {DUE} AN
 
 NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"
 
-STATUS_OF = "SELECT status, next_attempt_at FROM outbox WHERE id = ?"
+STATUS_OF = "SELECT status, next_attempt_at, pruned_at FROM outbox WHERE id = ?"
+
+COUNT_TAKEN = """
+-- what the provider may count against the account since :since: finished attempts, and those under way
+SELECT (SELECT count(*) FROM attempt WHERE account = :account AND counts AND started_at > :since)
+     + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account AND claimed_at > :since)
+"""
+
+HOLD = """
+-- pending|failed stay what they are, and no drain takes them
+UPDATE outbox SET held_at = :now WHERE id = :id AND status IN ('pending', 'failed')
+"""
+
+HOLD_ALL = f"UPDATE outbox SET held_at = :now WHERE {DUE} AND account = coalesce(:account, account) RETURNING id"
+
+RELEASE = "UPDATE outbox SET held_at = NULL WHERE id = :id AND held_at IS NOT NULL"
+
+RELEASE_ALL = """
+UPDATE outbox SET held_at = NULL
+ WHERE status <> 'sent' AND held_at IS NOT NULL AND account = coalesce(:account, account)
+RETURNING id
+"""
+
+CANCEL = """
+-- pending|failed stay what they are, given up on a person's word, of which nobody needs to be told
+UPDATE outbox SET gave_up = 'cancelled', told_at = :now WHERE id = :id AND status IN ('pending', 'failed')
+"""
+
+RESOLVE_SENT = """
+-- failed -> sent on a person's word, only while the outcome is uncertain
+UPDATE outbox SET status = 'sent', sent_at = :now, uncertain = 0, held_at = NULL, gave_up = NULL, last_error = NULL,
+       error_code = NULL, acceptance = coalesce(acceptance, 'resolved as sent by hand')
+ WHERE id = :id AND status = 'failed' AND uncertain
+"""
+
+RESOLVE_RECIPIENTS = "UPDATE recipient SET status = 'accepted' WHERE outbox_id = :id AND status = 'pending'"
+
+RESOLVE_NOT_SENT = """
+-- failed stays failed; certain now, so the next attempt gets a Message-ID of its own
+UPDATE outbox SET uncertain = 0, held_at = NULL WHERE id = :id AND status = 'failed' AND uncertain
+"""
+
+EXPIRE = """
+-- pending|failed stay what they are, given up because their time has passed before a drain took them
+UPDATE outbox SET gave_up = 'expired', last_error = coalesce(last_error, 'expired before it was attempted')
+ WHERE expires_at <= :now AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
+RETURNING id
+"""
+
+EXPIRING = """
+SELECT 1 FROM outbox
+ WHERE expires_at <= :now AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL LIMIT 1
+"""
+
+UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL ORDER BY id"
+
+TELL = "UPDATE outbox SET told_at = :now WHERE id = :id AND gave_up IS NOT NULL AND told_at IS NULL"
+
+PRUNABLE = """
+SELECT id FROM outbox
+ WHERE id > :after AND (status = 'sent' AND sent_at <= :before
+                        OR status <> 'sending' AND gave_up IS NOT NULL AND max(created_at, next_attempt_at) <= :before)
+   AND (pruned_at IS NULL OR :records)
+ ORDER BY id LIMIT :limit
+"""
+
+DROP_CONTENT = "DELETE FROM content WHERE id >= :first AND id < :beyond"
+
+MARK_PRUNED = "UPDATE outbox SET pruned_at = :now WHERE id = :id"
+
+DROP_RECORD = "DELETE FROM outbox WHERE id = :id"  # recipients and attempts go with it

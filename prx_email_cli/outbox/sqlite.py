@@ -1,32 +1,29 @@
 """The outbox in one SQLite file, which any number of processes may use at once."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, OutboxBusy, RetryNotDue
-from prx_email_cli.outbox import reading, sql
+from prx_email_cli.errors import OutboxBusy
+from prx_email_cli.outbox import keeping, moves, sql
 from prx_email_cli.outbox.group_commit import GroupCommit
 from prx_email_cli.outbox.lifecycle import (
-    RecipientStatus,
     RetryPolicy,
-    Standing,
-    Status,
-    after_crash,
     message_id_for_attempt,
 )
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Filter, Finished, NewMessage, Row, Target
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
 from prx_email_cli.outbox.opening import open_database, storage_errors
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
-PIECE_BYTES = 256 * 1024
 FINALIZE_PATIENCE = 60  # busy timeouts: what the provider accepted must be recorded, however long a lock lasts
 
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.views import Filter, Row
+
 T = TypeVar("T")
-DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
 class SqliteStore:
@@ -45,7 +42,7 @@ class SqliteStore:
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
         """Store *messages* in one transaction; their new ids, in order."""
-        return self._change(lambda connection: [_insert(connection, message) for message in messages])
+        return self._change(lambda connection: [moves.insert(connection, message) for message in messages])
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""
@@ -55,27 +52,30 @@ class SqliteStore:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
 
         def make(connection: sqlite3.Connection) -> Claimed:
-            values = {"run": run_id, "domain": self._domain, "id": outbox_id, "now": now, "force": force}
-            claimed = connection.execute(sql.CLAIM_ONE, values).fetchall()
-            if not claimed:
-                raise _refusal(connection, outbox_id, now)
-            return _claimed(connection, claimed[0], now, by_hand=True)
+            return moves.claim_one(connection, run_id, outbox_id, now, self._domain, force=force)
 
         return self._change(make)
+
+    def claimable(self, wish: ClaimNext) -> bool:
+        """Whether ``claim_next`` would give something; changes nothing."""
+        if not self.count_due(wish.account, wish.due_before, limit=1):
+            return False
+        with self._reading() as connection:
+            return moves.within_limits(connection, wish)
 
     def check_claim(self, outbox_id: int, now: int, *, force: bool = False) -> str:
         """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
         with self._reading() as connection:
             found = connection.execute(sql.CLAIMABLE, {"id": outbox_id, "now": now, "force": force}).fetchone()
             if found is None:
-                raise _refusal(connection, outbox_id, now)
+                raise moves.refusal(connection, outbox_id, now)
             return str(found[0])
 
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
         """Record a finished attempt and, in the same transaction, claim the next message."""
 
         def make(connection: sqlite3.Connection) -> Claimed | None:
-            _finalize(connection, run_id, finished)
+            moves.finalize(connection, run_id, finished)
             return self._claim_next(connection, run_id, then) if then is not None else None
 
         for _ in range(FINALIZE_PATIENCE):
@@ -91,8 +91,56 @@ class SqliteStore:
             runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
         recovered: list[int] = []
         for run in runs:
-            recovered += self._change(partial(_recover_run, run=run, policy=policy, now=now))
+            recovered += self._change(partial(moves.recover_run, run=run, policy=policy, now=now))
         return recovered
+
+    def expire(self, now: int) -> list[int]:
+        """Give up what has expired unsent; costs one read when there is nothing."""
+        with self._reading() as connection:
+            if connection.execute(sql.EXPIRING, {"now": now}).fetchone() is None:
+                return []
+        return self._change(lambda connection: moves.ids(connection.execute(sql.EXPIRE, {"now": now})))
+
+    def tell(self, now: int, only: int | None = None) -> list[int]:
+        """Messages given up of which nobody was told yet, now noted as told: each id comes back once, to one caller."""
+        with self._reading() as connection:
+            untold = [outbox_id for outbox_id in moves.ids(connection.execute(sql.UNTOLD)) if only in (None, outbox_id)]
+        return [outbox_id for outbox_id in untold if self._change(partial(moves.tell, outbox_id=outbox_id, now=now))]
+
+    def hold(self, outbox_id: int, now: int) -> None:
+        """Keep drains from this message."""
+        self._change(lambda connection: keeping.hold(connection, outbox_id, now))
+
+    def hold_all(self, account: str | None, now: int) -> list[int]:
+        """Keep drains from everything they might take (of *account*); the ids."""
+        return self._change(
+            lambda connection: moves.ids(connection.execute(sql.HOLD_ALL, {"account": account, "now": now}))
+        )
+
+    def release(self, outbox_id: int) -> None:
+        """Let drains take this message again."""
+        self._change(lambda connection: keeping.release(connection, outbox_id))
+
+    def release_all(self, account: str | None) -> list[int]:
+        """Let drains take everything again that is held (of *account*); the ids."""
+        return self._change(lambda connection: moves.ids(connection.execute(sql.RELEASE_ALL, {"account": account})))
+
+    def cancel(self, outbox_id: int, now: int) -> None:
+        """Give this message up on a person's word."""
+        self._change(lambda connection: keeping.cancel(connection, outbox_id, now))
+
+    def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
+        """Settle an uncertain outcome on a person's word."""
+        self._change(lambda connection: keeping.resolve(connection, outbox_id, now, sent=sent))
+
+    def prune(self, before: int, now: int, *, records: bool = False) -> int:
+        """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
+        count = last = 0
+        while True:
+            ids = self._change(partial(keeping.prune_some, after=last, before=before, now=now, records=records))
+            if not ids:
+                return count
+            count, last = count + len(ids), ids[-1]
 
     def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
         """The pieces of a message's content after its head."""
@@ -120,18 +168,24 @@ class SqliteStore:
             dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
         return min((due for due in dues if due is not None), default=None)
 
-    def rows(self, wanted: Filter) -> list[Row]:
+    def rows(self, wanted: "Filter") -> "list[Row]":
         """The rows that match, newest first."""
+        from prx_email_cli.outbox import reading
+
         with self._reading() as connection:
             return reading.rows(connection, wanted)
 
-    def row(self, outbox_id: int) -> Row:
+    def row(self, outbox_id: int) -> "Row":
         """One message with recipients and attempts."""
+        from prx_email_cli.outbox import reading
+
         with self._reading() as connection:
             return reading.row(connection, outbox_id)
 
     def stats(self, now: int) -> dict[str, object]:
         """Counts and ages for monitoring."""
+        from prx_email_cli.outbox import reading
+
         with self._reading() as connection:
             return reading.stats(connection, now)
 
@@ -154,123 +208,4 @@ class SqliteStore:
             yield self._connection
 
     def _claim_next(self, connection: sqlite3.Connection, run_id: str, wish: ClaimNext) -> Claimed | None:
-        values = {
-            "run": run_id,
-            "domain": self._domain,
-            "account": wish.account,
-            "due_before": wish.due_before,
-            "now": wish.now,
-        }
-        claimed = connection.execute(sql.CLAIM_NEXT, values).fetchall()
-        return _claimed(connection, claimed[0], wish.now) if claimed else None
-
-
-def _insert(connection: sqlite3.Connection, message: NewMessage) -> int:
-    pieces = _pieces(message.content)
-    head = next(pieces, b"")
-    values = {
-        "account": message.account, "sender": message.sender, "subject": message.subject,
-        "created_at": message.created_at, "due_at": message.due_at, "expires_at": message.expires_at,
-        "needs_smtputf8": message.needs_smtputf8, "size_bytes": len(head),
-    }  # fmt: skip
-    outbox_id = connection.execute(sql.INSERT_MESSAGE, values).lastrowid or 0
-    for number, (address, kind) in enumerate(message.recipients):
-        connection.execute(sql.INSERT_RECIPIENT, (outbox_id, number, address, kind))
-    first = outbox_id * PIECES_PER_MESSAGE
-    connection.execute(sql.INSERT_PIECE, (first, head))
-    size = len(head)
-    for number, piece in enumerate(pieces, 1):
-        connection.execute(sql.INSERT_PIECE, (first + number, piece))
-        size += len(piece)
-    if size > len(head):
-        connection.execute(sql.SET_SIZE, (size, outbox_id))
-    return outbox_id
-
-
-def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
-    """*content* cut into pieces of PIECE_BYTES, the last one shorter."""
-    buffer = bytearray()
-    for chunk in content:
-        buffer += chunk
-        while len(buffer) > PIECE_BYTES:
-            yield bytes(buffer[:PIECE_BYTES])
-            del buffer[:PIECE_BYTES]
-    if buffer:
-        yield bytes(buffer)
-
-
-def _claimed(connection: sqlite3.Connection, claimed: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
-    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes) = claimed  # fmt: skip
-    everyone = [
-        Target(number, address, RecipientStatus(status))
-        for number, address, status in connection.execute(sql.TARGETS, (outbox_id,))
-    ]
-    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
-    head = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE,)).fetchone()
-    return Claimed(
-        outbox_id=outbox_id, account=account, retries=retries,
-        next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
-        message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head[0] if head else b"",
-        targets=[target for target in everyone if target.status in wanted],
-        others=[target.status for target in everyone if target.status not in wanted],
-    )  # fmt: skip
-
-
-def _refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> NotFound | NotAllowedForStatus | RetryNotDue:
-    """Why a message could not be claimed for a retry, in the order in which the contract asks."""
-    found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
-    if found is None:
-        return NotFound("outbox record not found", hint="prx-email list shows the ids")
-    status, due = found
-    if status not in (Status.PENDING, Status.FAILED):
-        return NotAllowedForStatus(
-            f"outbox message {outbox_id} is {status}: only pending and failed ones are retried",
-            hint=f"prx-email show {outbox_id} tells what happened to it",
-        )
-    return RetryNotDue("retry_not_due", hint=f"due in {due - now} s; --force tries it now")
-
-
-def _finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -> None:
-    claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
-    sent = settled.status is Status.SENT
-    values = {
-        "id": claimed.outbox_id, "run": run_id, "claimed_retries": claimed.retries, "status": settled.status,
-        "retries": settled.retries, "next_attempt_at": settled.next_attempt_at, "gave_up": settled.gave_up,
-        "uncertain": settled.uncertain, "held_at": finished.finished_at if settled.held else None,
-        "sent_at": finished.finished_at if sent else None, "acceptance": outcome.acceptance,
-        "last_error": outcome.detail, "error_code": outcome.error,
-    }  # fmt: skip
-    if connection.execute(sql.FINALIZE, values).rowcount != 1:
-        raise ClaimLost(
-            f"outbox message {claimed.outbox_id} is no longer this run's: its result was not recorded",
-            hint=f"prx-email show {claimed.outbox_id} tells who has it",
-        )
-    for number, result in outcome.recipients.items():
-        connection.execute(
-            sql.SETTLE_RECIPIENT, (result.status, result.code, result.response, claimed.outbox_id, number)
-        )
-    verdict = "sent" if sent else "gave_up" if settled.gave_up else "deferred"
-    connection.execute(
-        sql.RECORD_ATTEMPT,
-        (claimed.outbox_id, claimed.retries, run_id, claimed.message_id, claimed.started_at, finished.finished_at,
-         verdict, outcome.code, outcome.acceptance or outcome.detail, outcome.uncertain, outcome.dialogue),
-    )  # fmt: skip
-
-
-def _recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int) -> list[int]:
-    recovered = []
-    for outbox_id, retries, due, first_due, expires, uncertain, message_id, claimed_at in connection.execute(
-        sql.ROWS_OF_RUN, (run,)
-    ).fetchall():
-        settled = after_crash(Standing(retries, due, first_due, expires, bool(uncertain), ()), policy, now)
-        values = {
-            "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
-            "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
-        }  # fmt: skip
-        if connection.execute(sql.RECOVER, values).rowcount == 1:
-            died = (outbox_id, retries, run, message_id, claimed_at, now, "died", None, DIED, True, None)
-            connection.execute(sql.RECORD_ATTEMPT, died)
-            recovered.append(outbox_id)
-    return recovered
+        return moves.claim_next(connection, run_id, wish, self._domain)

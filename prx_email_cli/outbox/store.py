@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Filter, Finished, NewMessage, Row
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.views import Filter, Row
 
 
 class Store(Protocol):
@@ -27,6 +28,9 @@ class Store(Protocol):
         *force*).
         """
 
+    def claimable(self, wish: ClaimNext) -> bool:
+        """Whether ``claim_next`` would give something; changes nothing."""
+
     def check_claim(self, outbox_id: int, now: int, *, force: bool = False) -> str:
         """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
 
@@ -39,6 +43,12 @@ class Store(Protocol):
     def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
         """Move the ``sending`` rows of dead runs to ``failed``, due at once and uncertain; their ids."""
 
+    def expire(self, now: int) -> list[int]:
+        """Give up what has expired unsent; the ids."""
+
+    def tell(self, now: int, only: int | None = None) -> list[int]:
+        """Messages given up of which nobody was told yet, now noted as told: each id comes back once, to one caller."""
+
     def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
         """The pieces of a message's content after its head."""
 
@@ -50,6 +60,27 @@ class Store(Protocol):
 
     def next_due_at(self) -> int | None:
         """When the next message is due for a drain, None when none ever is."""
+
+    def hold(self, outbox_id: int, now: int) -> None:
+        """Keep drains from this message.  This and the next three raise NotFound and NotAllowedForStatus."""
+
+    def release(self, outbox_id: int) -> None:
+        """Let drains take this message again."""
+
+    def cancel(self, outbox_id: int, now: int) -> None:
+        """Give this message up on a person's word."""
+
+    def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
+        """Settle an uncertain outcome on a person's word."""
+
+    def hold_all(self, account: str | None, now: int) -> list[int]:
+        """Keep drains from everything they might take (of *account*); the ids."""
+
+    def release_all(self, account: str | None) -> list[int]:
+        """Let drains take everything again that is held (of *account*); the ids."""
+
+    def prune(self, before: int, now: int, *, records: bool = False) -> int:
+        """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
 
     def rows(self, wanted: Filter) -> list[Row]:
         """The rows that match, newest first."""

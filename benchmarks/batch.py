@@ -1,0 +1,56 @@
+"""How fast ``prx-email send --batch`` enqueues, against composing the same messages without storing them.
+
+Both are whole processes, so both include the interpreter's start.  Composing alone is one thread that does what the
+command must do for every line before it can be stored; storing should hide behind it.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from common import Outbox, Verdicts, in_turns, options, ratio, spent, workspace, write_requests
+
+LIMIT = 0.8
+
+
+def compose_only(requests: Path, config: Path) -> None:
+    """Compose every line of *requests* and drop it: the contestant, in a process of its own."""
+    from prx_email_cli.config.settings import load_settings
+    from prx_email_cli.delivery.submission import submission
+    from prx_email_cli.mail.request import request_from_json
+
+    settings = load_settings(config)
+    with open(requests, "rb") as stream:
+        for line in stream:
+            message = submission(request_from_json(json.loads(line)), settings, int(time.time()))
+            list(message.content)
+
+
+def main() -> None:
+    """Measure and tell."""
+    asked = options(__doc__, messages=20_000, rounds=7)
+    with workspace() as directory:
+        outbox = Outbox(directory)
+        requests = write_requests(directory / "requests", asked.messages)
+        alone = [sys.executable, __file__, "compose-only", str(requests), str(outbox.config)]
+
+        def enqueue() -> float:
+            outbox.forget()
+            return asked.messages / outbox.fill(requests).wall
+
+        contestants = {"compose": lambda: asked.messages / spent(alone).wall, "batch": enqueue}
+        rates = in_turns(contestants, asked.rounds)
+    for name, values in rates.items():
+        print(f"{name:8} {median(values):8.0f} messages/s")
+    verdicts = Verdicts()
+    verdicts.at_least("send --batch / composing alone", ratio(rates["batch"], rates["compose"]), LIMIT)
+    verdicts.exit()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["compose-only"]:
+        compose_only(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main()

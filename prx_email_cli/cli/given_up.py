@@ -1,0 +1,41 @@
+"""Telling of messages that were given up: once each, on stderr and to the configured command."""
+
+import json
+import subprocess
+
+from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.results import row_object
+from prx_email_cli.config.settings import Settings
+from prx_email_cli.outbox.store import Store
+
+HOOK_TIMEOUT_SECONDS = 60
+
+
+def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, only: int | None = None) -> None:
+    """Tell of every message given up of which nobody was told yet (or of *only* that one).
+
+    Each is noted as told before it is told, so that no two runs do it and none does it twice.  A hook that fails is a
+    warning: what became of the message does not depend on it.
+    """
+    for outbox_id in store.tell(now, only):
+        row = store.row(outbox_id)
+        if say_so:
+            say(
+                f"gave up outbox message {outbox_id} ({safe(row.subject)}): {safe(row.gave_up)}: {safe(row.last_error)}"
+            )
+        if settings.notify.command is not None:
+            _run_hook(list(settings.notify.command), json.dumps(row_object(row, whole=True)), outbox_id)
+
+
+def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
+    try:
+        done = subprocess.run(
+            command, input=document.encode(), stdout=subprocess.DEVNULL, timeout=HOOK_TIMEOUT_SECONDS, check=False
+        )
+        problem = f"ended with status {done.returncode}" if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        problem = f"did not end within {HOOK_TIMEOUT_SECONDS} s and was killed"
+    except OSError as error:
+        problem = f"cannot be run: {error.strerror}"
+    if problem:
+        say(f"warning: notify command {safe(command[0])} for outbox message {outbox_id} {problem}")

@@ -1,0 +1,179 @@
+"""The moves of a message's life as statements on a connection, each inside its caller's transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, RetryNotDue
+from prx_email_cli.outbox import sql
+from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Standing, Status, after_crash
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Target
+from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
+
+PIECE_BYTES = 256 * 1024
+DIED = "the run that was delivering it died; the provider may have accepted it"
+
+
+def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
+    """Store a new message; its id."""
+    pieces = _pieces(message.content)
+    head = next(pieces, b"")
+    values = {
+        "account": message.account, "sender": message.sender, "subject": message.subject,
+        "created_at": message.created_at, "due_at": message.due_at, "expires_at": message.expires_at,
+        "needs_smtputf8": message.needs_smtputf8, "size_bytes": len(head),
+    }  # fmt: skip
+    outbox_id = connection.execute(sql.INSERT_MESSAGE, values).lastrowid or 0
+    for number, (address, kind) in enumerate(message.recipients):
+        connection.execute(sql.INSERT_RECIPIENT, (outbox_id, number, address, kind))
+    first = outbox_id * PIECES_PER_MESSAGE
+    connection.execute(sql.INSERT_PIECE, (first, head))
+    size = len(head)
+    for number, piece in enumerate(pieces, 1):
+        connection.execute(sql.INSERT_PIECE, (first + number, piece))
+        size += len(piece)
+    if size > len(head):
+        connection.execute(sql.SET_SIZE, (size, outbox_id))
+    return outbox_id
+
+
+def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+    """*content* cut into pieces of PIECE_BYTES, the last one shorter."""
+    buffer = bytearray()
+    for chunk in content:
+        buffer += chunk
+        while len(buffer) > PIECE_BYTES:
+            yield bytes(buffer[:PIECE_BYTES])
+            del buffer[:PIECE_BYTES]
+    if buffer:
+        yield bytes(buffer)
+
+
+def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str) -> Claimed | None:
+    """Claim the longest-due message that *wish* admits, None when there is none."""
+    if not within_limits(connection, wish):
+        return None
+    values = {
+        "run": run_id, "domain": domain, "account": wish.account, "due_before": wish.due_before, "now": wish.now,
+    }  # fmt: skip
+    found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
+    return claimed(connection, found[0], wish.now) if found else None
+
+
+def claim_one(
+    connection: sqlite3.Connection, run_id: str, outbox_id: int, now: int, domain: str, *, force: bool
+) -> Claimed:
+    """Claim this message for a person's retry.  Raises as ``Store.claim`` says."""
+    values = {"run": run_id, "domain": domain, "id": outbox_id, "now": now, "force": force}
+    found = connection.execute(sql.CLAIM_ONE, values).fetchall()
+    if not found:
+        raise refusal(connection, outbox_id, now)
+    return claimed(connection, found[0], now, by_hand=True)
+
+
+def claimed(connection: sqlite3.Connection, row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
+    """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused."""
+    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
+     needs_smtputf8, size_bytes) = row  # fmt: skip
+    everyone = [
+        Target(number, address, RecipientStatus(status))
+        for number, address, status in connection.execute(sql.TARGETS, (outbox_id,))
+    ]
+    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
+    head = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE,)).fetchone()
+    return Claimed(
+        outbox_id=outbox_id, account=account, retries=retries,
+        next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
+        message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
+        size_bytes=size_bytes, started_at=now, head=head[0] if head else b"",
+        targets=[target for target in everyone if target.status in wanted],
+        others=[target.status for target in everyone if target.status not in wanted],
+    )  # fmt: skip
+
+
+def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> NotFound | NotAllowedForStatus | RetryNotDue:
+    """Why a message could not be claimed for a retry, in the order in which the contract asks."""
+    found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
+    if found is None:
+        return NotFound("outbox record not found", hint="prx-email list shows the ids")
+    status, due, pruned_at = found
+    if status not in (Status.PENDING, Status.FAILED):
+        return NotAllowedForStatus(
+            f"outbox message {outbox_id} is {status}: only pending and failed ones are retried",
+            hint=f"prx-email show {outbox_id} tells what happened to it",
+        )
+    if pruned_at is not None:
+        return NotAllowedForStatus(
+            f"the content of outbox message {outbox_id} was pruned", hint="send it anew from where it came"
+        )
+    return RetryNotDue("retry_not_due", hint=f"due in {due - now} s; --force tries it now")
+
+
+def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -> None:
+    """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise."""
+    claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
+    sent = settled.status is Status.SENT
+    values = {
+        "id": claimed.outbox_id, "run": run_id, "claimed_retries": claimed.retries, "status": settled.status,
+        "retries": settled.retries, "next_attempt_at": settled.next_attempt_at, "gave_up": settled.gave_up,
+        "uncertain": settled.uncertain, "held": settled.held, "now": finished.finished_at,
+        "sent_at": finished.finished_at if sent else None, "acceptance": outcome.acceptance,
+        "last_error": outcome.detail, "error_code": outcome.error,
+    }  # fmt: skip
+    if connection.execute(sql.FINALIZE, values).rowcount != 1:
+        raise ClaimLost(
+            f"outbox message {claimed.outbox_id} is no longer this run's: its result was not recorded",
+            hint=f"prx-email show {claimed.outbox_id} tells who has it",
+        )
+    for number, result in outcome.recipients.items():
+        connection.execute(
+            sql.SETTLE_RECIPIENT, (result.status, result.code, result.response, claimed.outbox_id, number)
+        )
+    verdict = "sent" if sent else "gave_up" if settled.gave_up else "deferred"
+    connection.execute(sql.RECORD_ATTEMPT, {
+        "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
+        "message_id": claimed.message_id, "started_at": claimed.started_at, "finished_at": finished.finished_at,
+        "outcome": verdict, "code": outcome.code, "enhanced": outcome.enhanced,
+        "response": outcome.acceptance or outcome.detail, "uncertain": outcome.uncertain,
+        "counts": outcome.uncertain or outcome.acceptance is not None, "dialogue": outcome.dialogue,
+    })  # fmt: skip
+
+
+def within_limits(connection: sqlite3.Connection, wish: ClaimNext) -> bool:
+    """Whether the provider's limits leave room for one more message; asked inside the claim's transaction."""
+    return all(
+        connection.execute(sql.COUNT_TAKEN, {"account": wish.account, "since": wish.now - limit.seconds}).fetchone()[0]
+        < limit.messages
+        for limit in wish.limits
+    )
+
+
+def ids(cursor: sqlite3.Cursor) -> list[int]:
+    """The ids that a statement returned."""
+    return [outbox_id for (outbox_id,) in cursor.fetchall()]
+
+
+def tell(connection: sqlite3.Connection, outbox_id: int, now: int) -> bool:
+    """Whether it is this caller who tells that the message was given up."""
+    return connection.execute(sql.TELL, {"id": outbox_id, "now": now}).rowcount == 1
+
+
+def recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int) -> list[int]:
+    """Settle what a dead run left in ``sending``; the ids."""
+    recovered = []
+    for outbox_id, account, retries, due, first_due, expires, uncertain, message_id, claimed_at in connection.execute(
+        sql.ROWS_OF_RUN, (run,)
+    ).fetchall():
+        settled = after_crash(Standing(retries, due, first_due, expires, bool(uncertain), ()), policy, now)
+        values = {
+            "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
+            "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
+        }  # fmt: skip
+        if connection.execute(sql.RECOVER, values).rowcount == 1:
+            connection.execute(sql.RECORD_ATTEMPT, {
+                "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
+                "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": "died",
+                "code": None, "enhanced": None, "response": DIED, "uncertain": True, "counts": True, "dialogue": None,
+            })  # fmt: skip
+            recovered.append(outbox_id)
+    return recovered

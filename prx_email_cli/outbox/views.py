@@ -1,0 +1,69 @@
+"""What ``list`` and ``show`` tell of a message.  Times are Unix seconds."""
+
+from dataclasses import dataclass, field
+
+from prx_email_cli.outbox.lifecycle import Status
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A recipient as ``show`` tells of it."""
+
+    address: str
+    kind: str
+    status: str
+    code: int | None
+    response: str | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt as ``show`` tells of it; outcome is None while it runs, else sent, deferred, gave_up or died."""
+
+    started_at: int
+    finished_at: int | None
+    run_id: str
+    message_id: str
+    outcome: str | None
+    code: int | None
+    response: str | None
+    uncertain: bool
+    dialogue: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A message as ``list`` and ``show`` tell of it; the last two only in ``show``."""
+
+    outbox_id: int
+    account: str
+    status: str
+    retries: int
+    next_attempt_at: int | None
+    message_id: str | None
+    provider_message_id: str | None
+    last_error: str | None
+    subject: str
+    to: list[str]
+    size_bytes: int
+    created_at: int
+    sent_at: int | None
+    held: bool
+    gave_up: str | None
+    uncertain: bool
+    error_code: str | None = None
+    recipients: list[Recipient] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which rows ``list`` shows, newest first; None and False do not restrict.  due_at: due at that time."""
+
+    status: Status | None = None
+    account: str | None = None
+    due_at: int | None = None
+    gave_up: bool = False
+    held: bool = False
+    uncertain: bool = False
+    limit: int = 50

@@ -1,0 +1,1 @@
+"""The command line's contract, seen from outside: real processes, real files, real sockets."""

@@ -1,0 +1,319 @@
+"""``send``: what is acknowledged is stored, and what is refused leaves no trace."""
+
+import pytest
+
+from ..conftest import Answer, Program
+from ..support.faults import Fault
+from ..support.mailhost import MailHost
+from ..support.scripted import ScriptedServer, refusing_port
+from .outside import NOW, SEND_RESULT, assert_error, body, parsed, rows, shell, stored
+
+EMPTY = "to/subject/body_text cannot be empty"
+MIDNIGHT = 1_893_456_000  # 2030-01-01T00:00:00Z
+GOOD = {"--to": "a@example.org", "--subject": "hello", "--body": "text\n"}
+
+
+def options(**changed: str) -> list[str]:
+    """A good command line but for what is *changed* (underscores stand for dashes)."""
+    named = GOOD | {"--" + name.replace("_", "-"): value for name, value in changed.items()}
+    return ["send", *(word for option in named.items() for word in option)]
+
+
+def test_the_id_stands_alone_on_stdout(program: Program) -> None:
+    answers = [program.run(*options()) for _ in range(2)]
+    assert [(answer.status, answer.out, answer.err) for answer in answers] == [(0, "1\n", ""), (0, "2\n", "")]
+
+
+def test_a_script_takes_the_id_and_asks_for_it(program: Program) -> None:
+    script = 'id=$(prx-email send --to a@example.org --subject "from a script" --body x) && prx-email show "$id" --json'
+    answer = shell(program, script)
+    assert answer.status == 0, answer
+    assert (answer.data["outbox_id"], answer.data["subject"]) == (1, "from a script")
+
+
+def test_a_script_notices_that_nothing_was_enqueued(program: Program) -> None:
+    answer = shell(program, 'id=$(prx-email send --to nobody --subject s --body x); echo "$? <$id>"')
+    assert answer.out == "65 <>\n"
+
+
+def test_json_gives_the_send_result(program: Program) -> None:
+    answer = program.run(*options(), "--json", "--now-ts", str(NOW))
+    assert (answer.status, answer.err, answer.json["ok"], answer.json["error"]) == (0, "", True, None)
+    assert set(answer.data) >= SEND_RESULT
+    assert {key: answer.data[key] for key in SEND_RESULT} == {
+        "outbox_id": 1, "status": "pending", "retries": 0, "provider_message_id": None, "next_attempt_at": NOW,
+        "message_id": None,
+    }  # fmt: skip
+
+
+def test_first_sends_started_together_are_all_acknowledged(program: Program) -> None:
+    started = [program.start(*options(subject=str(number))) for number in range(8)]
+    answers = [(*process.communicate(timeout=60), process.returncode) for process in started]
+    assert sorted(answers) == [(f"{number}\n", "", 0) for number in range(1, 9)]
+    assert len(rows(program)) == 8
+
+
+class TestRecipients:
+    def test_all_get_it_and_bcc_is_in_no_header(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--to", "b@example.org, Zoë <c@example.org>", "--cc", '"Doe, John" <d@example.org>',
+                         "--bcc", "secret@example.org", "--bcc", "e@example.org,f@example.org")  # fmt: skip
+            assert program.run("drain").status == 0
+            (message,) = host.messages
+        assert sorted(message.recipients) == sorted(
+            [*(f"{name}@example.org" for name in "abcdef"), "secret@example.org"]
+        )
+        mail = parsed(message.content)
+        assert [a.addr_spec for a in mail["To"].addresses] == ["a@example.org", "b@example.org", "c@example.org"]
+        assert [(a.display_name, a.addr_spec) for a in mail["Cc"].addresses] == [("Doe, John", "d@example.org")]
+        assert mail["To"].addresses[2].display_name == "Zoë"
+        assert mail["Bcc"] is None
+        assert b"secret" not in message.content
+        assert b"e@example.org" not in message.content
+
+    def test_somebody_named_twice_gets_it_once(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--to", "a@example.org", "--cc", "a@example.org", "--bcc", "a@example.org")
+            assert program.run("drain").status == 0
+            assert [message.recipients for message in host.messages] == [["a@example.org"]]
+
+    def test_show_tells_the_kind_of_each(self, program: Program) -> None:
+        program.send("--cc", "c@example.org", "--bcc", "b@example.org")
+        told = [(r["address"], r["kind"], r["status"]) for r in program.show(1)["recipients"]]
+        assert told == [(f"{name}@example.org", kind, "pending") for name, kind in zip("acb", ("to", "cc", "bcc"), strict=True)]
+
+    def test_from_and_reply_to_are_taken(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--from", "Röbi <robot@example.com>", "--reply-to", "desk@example.com")
+            program.run("drain")
+            (message,) = host.messages
+        mail = parsed(message.content)
+        assert (message.mail_from, mail["Reply-To"]) == ("robot@example.com", "desk@example.com")
+        assert mail["From"].addresses[0].display_name == "Röbi"
+
+
+class TestBody:
+    TEXT = "<b>5 > 3 & 2</b>\n\n  indented, ünïcode 🎉\n.\nlast line without end"
+
+    @pytest.mark.parametrize("way", ["option", "file", "dash", "pipe"])
+    def test_arrives_as_it_was_written_and_as_plain_text(self, way: str, program: Program) -> None:
+        (program.home / "text").write_text(self.TEXT)
+        ways = {"option": ["--body", self.TEXT], "file": ["--body-file", "text"], "dash": ["--body-file", "-"], "pipe": []}
+        with MailHost() as host:
+            program.configure(host.port)
+            piped = self.TEXT if way in ("dash", "pipe") else None
+            answer = program.run("send", "--to", "a@example.org", "--subject", "s", *ways[way], text=piped)
+            assert answer.status == 0, answer
+            program.run("drain")
+            (message,) = host.messages
+        mail = parsed(message.content)
+        assert (mail.get_content_type(), mail.get_content_charset(), mail.is_multipart()) == (
+            "text/plain", "utf-8", False)  # fmt: skip
+        assert body(message.content) == self.TEXT
+        assert b"<br" not in message.content
+
+    def test_that_names_a_file_attaches_nothing(self, program: Program) -> None:
+        (program.home / "secret.txt").write_text("the file's own text")
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send(body=str(program.home / "secret.txt"))
+            program.run("drain")
+            (message,) = host.messages
+        assert not parsed(message.content).is_multipart()
+        assert body(message.content) == str(program.home / "secret.txt")
+
+    def test_from_a_missing_file_is_66(self, program: Program) -> None:
+        answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body-file", "missing")
+        assert_error(answer, 66, "missing")
+        assert not any(stored(program).values())
+
+    def test_from_two_places_is_a_wrong_command_line(self, program: Program) -> None:
+        (program.home / "text").write_text("text")
+        assert program.run(*options(body_file="text")).status == 2
+        assert not any(stored(program).values())
+
+    def test_that_is_not_utf_8_is_refused(self, program: Program) -> None:
+        (program.home / "text").write_bytes(b"caf\xe9")
+        answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body-file", "text")
+        assert_error(answer, 65, "UTF-8")
+        assert not any(stored(program).values())
+
+
+class TestDueTime:
+    @pytest.mark.parametrize(
+        ("words", "zone", "due"),
+        [
+            (["--at", "2030-01-01T00:00:00Z"], "Asia/Tokyo", MIDNIGHT),
+            (["--at", "2030-01-01T01:30:00+01:30"], "UTC", MIDNIGHT),
+            (["--at", "2029-12-31T19:00-05:00"], "UTC", MIDNIGHT),
+            (["--at", "2030-01-01 09:00"], "JST-9", MIDNIGHT),  # POSIX: nine hours ahead, no zone files needed
+            (["--at", "2030-01-01"], "UTC", MIDNIGHT),
+            (["--in", "90s"], "UTC", MIDNIGHT - 86_400 + 90),
+            (["--in", "1d12h"], "UTC", MIDNIGHT + 43_200),
+            (["--in", "2w"], "UTC", MIDNIGHT + 13 * 86_400),
+        ],
+    )
+    def test_is_taken_in_its_time_zone(self, words: list[str], zone: str, due: int, program: Program) -> None:
+        answer = program.run(*options(), *words, "--json", "--now-ts", str(MIDNIGHT - 86_400), TZ=zone)
+        assert (answer.status, answer.data["next_attempt_at"]) == (0, due)
+
+    @pytest.mark.parametrize("words", [["--at", "2031-01-01", "--in", "1h"], ["--in", "1h", "--now"]])
+    def test_said_twice_is_a_wrong_command_line(self, words: list[str], program: Program) -> None:
+        assert program.run(*options(), *words).status == 2
+
+    def test_is_waited_for_to_the_second(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--in", "2h", "--now-ts", str(NOW))
+            assert program.run("drain", "--now-ts", str(NOW + 7199)).status == 0
+            assert host.messages == []
+            assert program.run("drain", "--now-ts", str(NOW + 7200)).status == 0
+            assert len(host.messages) == 1
+
+
+class TestNow:
+    def test_delivers_at_once(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            answer = program.run(*options(), "--now")
+            assert (answer.status, answer.out, answer.err) == (0, "1\n", "")
+            answer = program.run(*options(), "--now", "--json")
+            assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 2)]
+        assert (answer.status, answer.json["ok"], answer.json["error"]) == (0, True, None)
+        assert (answer.data["status"], answer.data["message_id"]) == ("sent", "<outbox-2-0@prx-email.local>")
+        assert "queued as 2" in answer.data["provider_message_id"]
+
+    @pytest.mark.parametrize(
+        ("reply", "status", "gave_up"), [("451 4.2.1 try later", 75, False), ("550 5.1.1 no such user", 69, True)]
+    )
+    def test_refused_keeps_the_id_and_fills_both_data_and_error(
+        self, reply: str, status: int, gave_up: bool, program: Program
+    ) -> None:
+        with ScriptedServer([Fault("rcpt", reply)]) as server:
+            program.configure(server.port)
+            answer = program.run(*options(), "--now")
+            assert (answer.status, answer.out) == (status, "1\n")
+            assert reply in answer.err
+            answer = program.run(*options(), "--now", "--json")
+        assert (answer.status, answer.json["ok"], answer.json["error"]["code"]) == (status, False, "provider")
+        assert reply in answer.json["error"]["message"]
+        assert set(answer.data) >= SEND_RESULT
+        assert (answer.data["outbox_id"], answer.data["status"], answer.data["retries"]) == (2, "failed", 1)
+        assert [row["gave_up"] is not None for row in rows(program)] == [gave_up, gave_up]
+
+    def test_with_a_refused_login_is_75_and_auth(self, program: Program) -> None:
+        with ScriptedServer(auth={"ops": "right"}) as server:
+            program.configure(server.port, smtp='user = "ops"', auth='password = "wrong-secret"')
+            answer = program.run(*options(), "--now", "--json")
+            assert server.messages == []
+        assert (answer.status, answer.json["error"]["code"], answer.data["status"]) == (75, "auth", "failed")
+        assert "wrong-secret" not in answer.out + answer.err
+        assert program.show(1)["gave_up"] is None
+
+    def test_without_a_server_is_75_and_network(self, program: Program) -> None:
+        with refusing_port() as port:
+            program.configure(port)
+            answer = program.run(*options(), "--now", "--json")
+        assert (answer.status, answer.json["error"]["code"], answer.data["outbox_id"]) == (75, "network", 1)
+
+    @pytest.mark.parametrize(
+        ("mode", "text"), [("network", "simulated network timeout"), ("provider", "simulated provider rejection")]
+    )
+    def test_rehearses_a_failure(self, mode: str, text: str, program: Program) -> None:
+        answer = program.run(*options(), "--now", "--json", "--failure-mode", mode, "--now-ts", str(NOW))
+        assert (answer.status, answer.json["error"]["code"]) == (75, mode)
+        assert text in answer.json["error"]["message"]
+        assert (answer.data["retries"], answer.data["next_attempt_at"]) == (1, NOW + 10)
+
+    def test_with_a_missing_secret_is_78_and_the_message_waits(self, program: Program) -> None:
+        program.configure(smtp='user = "ops"', auth='password_env = "NO_SUCH_VARIABLE"')
+        answer = program.run(*options(), "--now")
+        assert (answer.status, answer.out) == (78, "1\n")
+        assert (program.show(1)["status"], program.show(1)["retries"]) == ("pending", 0)
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> "Refused":
+    program = Program(tmp_path_factory.mktemp("refused"))
+    program.configure()
+    program.send()
+    return Refused(program)
+
+
+class Refused:
+    """Runs a ``send`` that must be refused with 65 and leave the outbox, which holds one message, unchanged."""
+
+    def __init__(self, program: Program) -> None:
+        self.run = program.run
+        self._program = program
+        self._before = stored(program)
+
+    def by(self, *words: str, **good: str) -> None:
+        """*good* are the other options."""
+        named = [f"--{name}={value}" for name, value in good.items()]
+        self.check(self.run("send", *named, *words, "--body", "x"))
+
+    def check(self, answer: Answer, *told: str) -> None:
+        assert_error(answer, 65, *told)
+        assert stored(self._program) == self._before
+
+
+class TestRefusedIs:
+    @pytest.mark.parametrize("text", ["a", "@example.org", "a@", "a@b@c.org", "a b@example.org", "a@ex ample", "-oQ/tmp",
+                                      "a@example.org,,b@example.org", "<a@example.org", "a@-b.org", "a..b@example.org",
+                                      ".a@example.org", "a@b..org", "a@[1.2.3]", "x" * 65 + "@example.org"])  # fmt: skip
+    def test_an_address_that_is_none(self, text: str, refused: Refused) -> None:
+        refused.by(f"--to={text}", subject="s")
+
+    @pytest.mark.parametrize("option", ["cc", "bcc", "from", "reply-to"])
+    def test_a_malformed_address_anywhere(self, option: str, refused: Refused) -> None:
+        refused.by(f"--{option}=nobody", to="a@example.org", subject="s")
+
+    @pytest.mark.parametrize(("to", "subject", "text"), [("", "s", "x"), (" ", "s", "x"), ("a@example.org", "", "x"),
+                             ("a@example.org", "  ", "x"), ("a@example.org", "s", ""), ("a@example.org", "s", " \n\n")])  # fmt: skip
+    def test_emptiness_in_the_words_of_the_contract(self, to: str, subject: str, text: str, refused: Refused) -> None:
+        refused.check(refused.run("send", "--to", to, "--subject", subject, "--body", text), EMPTY)
+
+    def test_a_missing_recipient_and_a_missing_subject(self, refused: Refused) -> None:
+        refused.check(refused.run("send", "--subject", "s", "--body", "x"), EMPTY)
+        refused.check(refused.run("send", "--to", "a@example.org", "--body", "x"), EMPTY)
+        assert_error(refused.run("send", "--json", text="x"), 65, EMPTY, code="validation")
+
+    @pytest.mark.parametrize("bad", ["x\r\nBcc: victim@example.org", "=?utf-8?q?x=0ABcc:_victim=40example.org?="])
+    @pytest.mark.parametrize("option", ["to", "cc", "bcc", "subject", "from", "reply-to"])
+    def test_a_hidden_header_in_any_value(self, option: str, bad: str, refused: Refused) -> None:
+        value = bad if option == "subject" else f"{bad} <a@example.org>"
+        good = {name: text for name, text in (("to", "a@example.org"), ("subject", "s")) if name != option}
+        refused.by(f"--{option}={value}", **good)
+
+    @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "end\n", "\nstart", "a\x0bb", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b",
+                                     "a\u2029b", "a\udcffb", "=?utf-8?b?YQpi?=", "=?iso-8859-1?q?a=00b?=",
+                                     "=?utf-8?q?a=E2=80=A8b?=", "=?utf-7?q?a+AAo-b?=", "x =?UTF-8?Q?a=0D=0Ab?= y"])  # fmt: skip
+    def test_a_control_character_in_the_subject(self, bad: str, refused: Refused) -> None:
+        refused.by(f"--subject={bad}", to="a@example.org")
+
+    @pytest.mark.parametrize("bad", ["a@example.org\n", "a\n@example.org", '"a\nb"@example.org', "a@b.org\u2028RCPT TO:<c@d.org>"])
+    def test_a_line_break_in_an_address(self, bad: str, refused: Refused) -> None:
+        refused.by(f"--to={bad}", subject="s")
+
+    @pytest.mark.parametrize("words", ["--at=2029-12-31T23:59:59Z", "--at=tomorrow", "--at=", "--at=2030-13-01",
+                                       "--at=2030-01-01T00:00:00+99:00", "--at=9999-12-31T23:59:59-12:00", "--in=", "--in=2",
+                                       "--in=h", "--in=-1h", "--in=1.5h", "--in=2 hours", "--in=99999999999999999999d"])  # fmt: skip
+    def test_a_time_that_is_past_or_nonsense(self, words: str, refused: Refused) -> None:
+        refused.by(words, f"--now-ts={MIDNIGHT}", to="a@example.org", subject="s")
+
+    @pytest.mark.parametrize("now", ["99999999999999", "9" * 30])
+    def test_a_clock_beyond_all_calendars(self, now: str, refused: Refused) -> None:
+        refused.by(f"--now-ts={now}", to="a@example.org", subject="s")
+
+
+@pytest.mark.parametrize("subject", ["=?utf-8?q?Stra=C3=9Fe?=", "=?utf-8?q?harmless?=", "is 1 =? 2", "Grüße 你好 🎉"])
+def test_a_harmless_subject_arrives_as_it_was_written(subject: str, program: Program) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        program.send(subject=subject)
+        program.run("drain")
+        assert parsed(host.messages[0].content)["Subject"] == subject

@@ -1,0 +1,1 @@
+"""What the config may say, what it must not, and where secrets come from and never go."""

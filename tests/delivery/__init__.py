@@ -1,0 +1,1 @@
+"""Sessions and dialogues with real servers, most of them misbehaving."""

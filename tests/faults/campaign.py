@@ -1,0 +1,214 @@
+"""Plays rows of the matrix: a server, an outbox with a few messages, one drain, and another one later."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prx_email_cli.config.settings import Settings, load_settings
+from prx_email_cli.delivery.drain import Drain, DrainOptions, DrainReport
+from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from ..support.certs import Certificates
+from ..support.faults import UNBUFFERABLE
+from ..support.record import Received
+from ..support.scripted import ScriptedServer
+from .places import FIRST, SECOND, Row
+from .rules import After, AtLast
+
+NOW = 1_800_000_000
+DOMAIN = "matrix.prx-email.local"
+USER, PASSWORD = "ops@example.com", "correct horse"
+FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
+ROWS_AT_ONCE, LARGE_AT_ONCE = 32, 4
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was observed.  connections: how many the first drain opened.  dialogue: what `show` tells of the attempt."""
+
+    after: After
+    at_last: AtLast
+    happened: int
+    violations: list[str]
+    connections: int
+    last_error: str
+    attempts: list[tuple[str | None, bool]]
+    forerunner: str
+    warnings: list[str]
+
+
+class Outbox:
+    """An outbox of its own with an account for one server; its clock stands still until it is moved."""
+
+    def __init__(self, directory: Path, port: int, *, tls: str = "none", login: bool = False, ca_file: Path) -> None:
+        self.settings = _settings(directory, port, tls, login, ca_file)
+        self.now = NOW
+        self.store = SqliteStore(self.settings.outbox.path, message_id_domain=DOMAIN)
+
+    def add(self, name: str, *recipients: str, large: bool = False) -> int:
+        """Enqueue one message; it is due after those that were added before it."""
+        message = NewMessage(
+            account="work",
+            sender="ops@example.com",
+            recipients=[(address, "to") for address in recipients],
+            subject=name,
+            content=_content(name, large),
+            created_at=self.now,
+            due_at=self.now,
+        )
+        return self.store.enqueue([message])[0]
+
+    def drain(self) -> DrainReport:
+        """One drain over one connection at a time."""
+        runs = Runs(self.store.path)
+        with runs.start(self.now) as run:
+            options = DrainOptions(connections=1)
+            return Drain(
+                self.store, self.settings, run, options, lambda: self.now, stop=threading.Event()
+            ).deliver(runs)
+
+
+@contextmanager
+def outbox_for(directory: Path, port: int, **options: Any) -> Iterator[Outbox]:
+    """An Outbox, closed afterwards."""
+    directory.mkdir(parents=True)
+    outbox = Outbox(directory, port, **options)
+    try:
+        yield outbox
+    finally:
+        outbox.store.close()
+
+
+def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> dict[Row, Played | Exception]:
+    """Every row, many at a time; the large ones, which take long, first."""
+    large = threading.Semaphore(LARGE_AT_ONCE)
+
+    def play_one(row: Row) -> Played | Exception:
+        try:
+            with large if row.scene.large else nullcontext():
+                return play(row, directory / str(row).replace(" ", "-"), certificates)
+        except Exception as error:
+            return error
+
+    rows = sorted(rows, key=lambda row: not row.scene.large)
+    with ThreadPoolExecutor(ROWS_AT_ONCE) as pool:
+        return dict(zip(rows, pool.map(play_one, rows), strict=True))
+
+
+def play(row: Row, directory: Path, certificates: Certificates) -> Played:
+    """One row."""
+    scene = row.scene
+    server = ScriptedServer(
+        [*scene.before, row.fault],
+        pipelining=row.pipelining,
+        tls=scene.tls or None,  # type: ignore[arg-type]
+        context=certificates.server_context() if scene.tls else None,
+        auth={USER: PASSWORD} if scene.login else None,
+    )
+    options = {"tls": scene.tls or "none", "login": scene.login, "ca_file": certificates.ca_file}
+    with server, outbox_for(directory, server.port, **options) as outbox:
+        forerunner = outbox.add(FORERUNNER, "zero@example.org") if scene.forerunner else None
+        subject = outbox.add(SUBJECT, FIRST, SECOND, large=scene.large)
+        other = outbox.add(OTHER, "third@example.org")
+        report = outbox.drain()
+        after = _after(outbox, server, subject, other)
+        row_then, connections, said = outbox.store.row(subject), server.connections, len(server.commands)
+        outbox.now += after.due_in
+        outbox.drain()
+        return Played(
+            after=after,
+            at_last=_at_last(outbox, server, subject, other, said),
+            happened=sum(happened.fault == row.fault for happened in server.happened),
+            violations=server.violations,
+            connections=connections,
+            last_error=row_then.last_error or "",
+            attempts=[(attempt.outcome, attempt.uncertain) for attempt in row_then.attempts],
+            forerunner=outbox.store.row(forerunner).status if forerunner else "sent",
+            warnings=report.warnings,
+        )
+
+
+def copies(server: ScriptedServer, name: str) -> list[Received]:
+    """What the server stored of one of the messages, whether or not it said so."""
+    return [message for message in server.messages if b"\r\nSubject: " + name.encode() in message.content[:500]]
+
+
+def _after(outbox: Outbox, server: ScriptedServer, subject: int, other: int) -> After:
+    row = outbox.store.row(subject)
+    return After(
+        status=row.status,
+        recipients=_statuses(outbox, subject),
+        uncertain=row.uncertain,
+        gave_up=row.gave_up is not None,
+        error=row.error_code,
+        retries=row.retries,
+        due_in=(row.next_attempt_at or 0) - outbox.now if row.status != "sent" else 0,
+        others=_of_other(outbox, other),
+        copies=len(copies(server, SUBJECT)),
+    )
+
+
+def _at_last(outbox: Outbox, server: ScriptedServer, subject: int, other: int, said: int) -> AtLast:
+    named = [command.line for command in server.commands[said:]]
+    return AtLast(
+        status=outbox.store.row(subject).status,
+        recipients=_statuses(outbox, subject),
+        others=_of_other(outbox, other),
+        addressed=tuple(address for address in (FIRST, SECOND) if f"RCPT TO:<{address}>" in named),
+        message_ids=tuple(_retries_in(copy.message_id, subject) for copy in copies(server, SUBJECT)),
+    )
+
+
+def _of_other(outbox: Outbox, other: int) -> str:
+    row = outbox.store.row(other)
+    return "untouched" if row.status == "pending" and row.retries == 0 and not row.attempts else row.status
+
+
+def _statuses(outbox: Outbox, outbox_id: int) -> tuple[str, str]:
+    first, second = outbox.store.row(outbox_id).recipients
+    return first.status, second.status
+
+
+def _retries_in(message_id: str, outbox_id: int) -> int:
+    """The last number in ``<outbox-ID-RETRIES@DOMAIN>``, -1 for any other Message-ID."""
+    left, _, domain = message_id.removeprefix("<").removesuffix(">").partition("@")
+    prefix = f"outbox-{outbox_id}-"
+    return int(left.removeprefix(prefix)) if left.startswith(prefix) and domain == DOMAIN else -1
+
+
+def _content(name: str, large: bool) -> Iterator[bytes]:
+    yield f"From: <ops@example.com>\r\nTo: somebody\r\nSubject: {name}\r\n\r\n.a dot first\r\n".encode()
+    line = b"x" * 76 + b"\r\n"
+    for _ in range(UNBUFFERABLE // 2**16 if large else 0):
+        yield line * (2**16 // len(line) + 1)
+
+
+def _settings(directory: Path, port: int, tls: str, login: bool, ca_file: Path) -> Settings:
+    file = directory / "config.toml"
+    lines = [
+        "[outbox]",
+        'path = "outbox.db"',
+        f'message_id_domain = "{DOMAIN}"',
+        "[accounts.work]",
+        'from = "Ops <ops@example.com>"',
+        "[accounts.work.smtp]",
+        'host = "127.0.0.1"',
+        f"port = {port}",
+        f'tls = "{tls}"',
+        "timeout_seconds = 1",
+        "data_timeout_seconds = 1",
+        *([f'tls_ca_file = "{ca_file}"'] if tls != "none" else []),
+        *([f'user = "{USER}"', "[accounts.work.smtp.auth]", f'password = "{PASSWORD}"'] if login else []),
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    file.chmod(0o600)
+    return load_settings(file)
+
+
+Player = Callable[[Row], Played]

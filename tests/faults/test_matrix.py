@@ -1,0 +1,55 @@
+"""Every place, every manner, with PIPELINING and without: each combination comes to what the rules say."""
+
+import pytest
+
+from .campaign import Played
+from .places import Place, Row, all_rows
+from .rules import Fate, after, at_last, verdict
+
+ROWS = list(all_rows())
+SILENT_PLACES = (Place.TLS_AFTER_STARTTLS, Place.TLS_ON_CONNECTING, Place.RSET, Place.QUIT)
+"""Where a reply is not the reason for anything."""
+
+
+@pytest.fixture
+def seen(row: Row, played: dict[Row, Played | Exception]) -> Played:
+    """What was observed of the row."""
+    result = played[row]
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+class TestEveryCombination:
+    def test_really_happened_and_the_client_kept_to_the_protocol(self, row: Row, seen: Played) -> None:
+        assert seen.happened == row.fault.times
+        assert seen.violations == []
+        assert seen.warnings == []
+
+    def test_leaves_the_message_as_the_rules_say(self, row: Row, seen: Played) -> None:
+        fate, _ = verdict(row.place, row.manner)
+        assert seen.after == after(row)
+        assert seen.attempts == [(_outcome(fate), fate is Fate.UNCERTAIN)]
+        assert seen.forerunner == "sent"
+
+    def test_ends_well_once_the_server_has_recovered(self, row: Row, seen: Played) -> None:
+        assert seen.at_last == at_last(row)
+
+    def test_says_why(self, row: Row, seen: Played) -> None:
+        fate, _ = verdict(row.place, row.manner)
+        if fate is Fate.SENT:
+            assert seen.last_error == ""
+        elif row.reply and row.place not in SILENT_PLACES:
+            assert row.reply in seen.last_error
+        else:
+            assert seen.last_error
+
+    def test_costs_a_failing_account_one_connection(self, row: Row, seen: Played) -> None:
+        fate, _ = verdict(row.place, row.manner)
+        if fate is Fate.ACCOUNT:
+            assert seen.connections == 1
+
+
+def _outcome(fate: Fate) -> str:
+    return {Fate.SENT: "sent", Fate.GIVEN_UP: "gave_up", Fate.ONE_REFUSED: "gave_up"}.get(fate, "deferred")

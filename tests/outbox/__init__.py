@@ -1,0 +1,1 @@
+"""The rules of a message's life, and the database that keeps them."""
