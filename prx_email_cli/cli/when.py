@@ -43,7 +43,7 @@ def due_time(at: str | None, within: str | None, now: int) -> int | None:
 
 
 def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
-    """When a message expires by ``--expires-in``, counted from now.  Raises ValidationError when that is before it is due."""
+    """When a message expires by ``--expires-in``, counted from now.  Raises ValidationError when it is due later."""
     if expires_in is None:
         return None
     expires_at = now + duration_seconds(expires_in, "--expires-in")

@@ -3,11 +3,10 @@
 Policy of theirs that may change: each line carries its source and the date it was read.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(NamedTuple):
     """A preset for ``[accounts.X] provider``.
 
     tls: "implicit" or "starttls".  connections: the documented limit, None where none is

@@ -1,21 +1,17 @@
-"""Typed reading of a TOML table into a dataclass, with errors that name the file, the key and the fix."""
+"""Typed reading of a TOML table into an object, with errors that name the file, the key and the fix."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, Self, TypeVar, get_args, get_origin
 
 from prx_email_cli.errors import ConfigError
-
-T = TypeVar("T")
 
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", Path: "a path (a string)"}
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in which file a value stands; ``base`` is what relative paths in it are relative to."""
+class Place(NamedTuple):
+    """Where in which file a table stands; relative paths in it are relative to the file."""
 
     file: Path
     table: str = ""
@@ -33,9 +29,28 @@ class Place:
         return ConfigError(f"{self.file}: {self.key(name)} {problem}", hint=hint)
 
 
+class Key:
+    """One key of a table, as its class declares it.  kind: the type of its value."""
+
+    name: str
+    kind: Any
+
+    def __init__(self, doc: str, default: Any, limits: tuple[int | None, int | None], choices: tuple[str, ...]) -> None:
+        self.doc = doc
+        self.default = default
+        self.low, self.high = limits
+        self.choices = choices
+        self.toml: str | None = None
+        self.secret = False
+
+    def default_value(self) -> Any:
+        """What the key is when the file does not say."""
+        return self.default() if callable(self.default) else self.default
+
+
 def key(
     doc: str,
-    default: Any = MISSING,
+    default: Any,
     *,
     low: int | None = None,
     high: int | None = None,
@@ -43,44 +58,62 @@ def key(
     toml: str | None = None,
     secret: bool = False,
 ) -> Any:
-    """A dataclass field that is a config key.
+    """Declare a key.
 
     doc: one line for the reference page.  low, high: limits of a number, inclusive.  toml: the key's name in the file
     where it cannot be the attribute's (``from``).  secret: its value is one, so the file must be the user's alone.
     """
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "toml": toml, "secret": secret}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata, repr=not secret)
-    return field(default=default, metadata=metadata, repr=not secret)
+    declared = Key(doc, default, (low, high), choices)
+    declared.toml, declared.secret = toml, secret
+    return declared
 
 
-def toml_name(f: Field[Any]) -> str:
-    """The name of a field in the file."""
-    return f.metadata.get("toml") or f.name
+class Table:
+    """A table of the config: subclasses declare its keys.
+
+    Not a dataclass, whose making costs cron's every start a millisecond for each class.
+    """
+
+    keys: dict[str, Key]  # by the name in the file
+
+    def __init_subclass__(cls) -> None:
+        cls.keys = {}
+        for name, kind in cls.__annotations__.items():
+            declared = cls.__dict__.get(name)
+            if isinstance(declared, Key):
+                declared.name, declared.kind = name, kind
+                cls.keys[declared.toml or name] = declared
+                delattr(cls, name)
+
+    def __init__(self, **values: Any) -> None:
+        for declared in self.keys.values():
+            self.__dict__[declared.name] = declared.default_value() if declared.name not in values else None
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"settings do not change: {name}")
+
+    def __repr__(self) -> str:
+        shown = {key.name: "***" if key.secret else self.__dict__[key.name] for key in self.keys.values()}
+        return f"{type(self).__name__}({shown})"
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these values changed."""
+        return type(self)(**{**self.__dict__, **changes})
 
 
-def config_keys(cls: type) -> list[Field[Any]]:
-    """The fields of a settings class that are keys of the file."""
-    return [f for f in fields(cls) if "doc" in f.metadata]
+T = TypeVar("T", bound=Table)
 
 
 def read_table(cls: type[T], table: Mapping[str, Any], place: Place) -> T:
-    """*table* as an instance of the dataclass *cls*.
+    """*table* as an instance of *cls*.
 
-    Raises ConfigError for an unknown key (naming the nearest known one), a wrong type, a value outside its limits and a
-    missing key.
+    Raises ConfigError for an unknown key (naming the nearest known one), a wrong type and a value outside its limits.
     """
-    known = {toml_name(f): f for f in config_keys(cls)}
     for name in table:
-        if name not in known:
-            raise place.error(name, "is not a known key", _nearest(name, list(known)))
-    values = {}
-    for name, f in known.items():
-        if name in table:
-            values[f.name] = _convert(f, f.type, table[name], name, place)
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise place.error(name, "is missing", f"add it: {f.metadata['doc']}")
-    return cls(**values)
+        if name not in cls.keys:
+            raise place.error(name, "is not a known key", _nearest(name, list(cls.keys)))
+    return cls(**{cls.keys[name].name: _convert(cls.keys[name], value, name, place) for name, value in table.items()})
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -90,11 +123,12 @@ def _nearest(name: str, known: list[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else f"known keys here: {', '.join(sorted(known))}"
 
 
-def _convert(f: Field[Any], kind: Any, value: Any, name: str, place: Place) -> Any:
+def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
+    kind = declared.kind
     if isinstance(kind, UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
-    if is_dataclass(kind):
-        return read_table(kind, _as_table(value, name, place), place.inside(name))  # type: ignore[arg-type]
+    if isinstance(kind, type) and issubclass(kind, Table):
+        return read_table(kind, _as_table(value, name, place), place.inside(name))
     if get_origin(kind) is dict:
         inner = get_args(kind)[1]
         here = place.inside(name)
@@ -110,10 +144,10 @@ def _convert(f: Field[Any], kind: Any, value: Any, name: str, place: Place) -> A
     if type(value) is not kind:
         raise place.error(
             name,
-            f"must be {_NAMES[kind]}, not {value!r}" if not f.metadata["secret"] else "has the wrong type",
+            f"must be {_NAMES[kind]}, not {value!r}" if not declared.secret else "has the wrong type",
             f"write {name} = {_example(kind)}",
         )
-    _check_limits(f, value, name, place)
+    _check_limits(declared, value, name, place)
     return value
 
 
@@ -130,8 +164,8 @@ def _check_text(value: str, name: str, place: Place) -> None:
         raise place.error(name, "contains a control character", "remove line breaks and other invisible characters")
 
 
-def _check_limits(f: Field[Any], value: Any, name: str, place: Place) -> None:
-    low, high, choices = f.metadata["low"], f.metadata["high"], f.metadata["choices"]
+def _check_limits(declared: Key, value: Any, name: str, place: Place) -> None:
+    low, high, choices = declared.low, declared.high, declared.choices
     if isinstance(value, str):
         _check_text(value, name, place)
     if choices and value not in choices:

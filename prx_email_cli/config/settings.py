@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import PROVIDERS, Provider
-from prx_email_cli.config.reader import Place, key, read_table
+from prx_email_cli.config.reader import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 DEFAULT_CONNECTIONS = 4
@@ -16,8 +15,7 @@ IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True)
-class OutboxSettings:
+class OutboxSettings(Table):
     """``[outbox]``"""
 
     path: Path = key("the SQLite file", default_outbox_file)
@@ -30,8 +28,7 @@ class OutboxSettings:
     busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
 
 
-@dataclass(frozen=True)
-class AttachmentPolicy:
+class AttachmentPolicy(Table):
     """``[attachments.policy]``"""
 
     max_size_bytes: int = key("largest decoded attachment, in bytes", 26_214_400, low=1)
@@ -41,39 +38,34 @@ class AttachmentPolicy:
     )
 
 
-@dataclass(frozen=True)
-class AttachmentStore:
+class AttachmentStore(Table):
     """``[attachments.store]``"""
 
     enabled: bool = key("whether path-based attachments are allowed", False)
     dir: Path | None = key("the only directory they may be read from", None)
 
 
-@dataclass(frozen=True)
-class AttachmentSettings:
+class AttachmentSettings(Table):
     """``[attachments]``"""
 
     policy: AttachmentPolicy = key("what may be attached", AttachmentPolicy)
     store: AttachmentStore = key("where path-based attachments lie", AttachmentStore)
 
 
-@dataclass(frozen=True)
-class LogSettings:
+class LogSettings(Table):
     """``[log]``"""
 
     file: Path | None = key("one line for every attempt is appended to it", None)
     format: str = key("how the lines are written", "logfmt", choices=("logfmt", "json"))
 
 
-@dataclass(frozen=True)
-class NotifySettings:
+class NotifySettings(Table):
     """``[notify]``"""
 
     command: tuple[str, ...] | None = key("argv run once per given-up message, its JSON on stdin (no shell)", None)
 
 
-@dataclass(frozen=True)
-class Auth:
+class Auth(Table):
     """``[accounts.X.smtp.auth]``: exactly one of these, or none for a relay without login."""
 
     password: str | None = key("the password itself; the file must then be readable by you alone", None, secret=True)
@@ -84,11 +76,10 @@ class Auth:
     @property
     def kinds(self) -> list[str]:
         """Names of the keys that are set."""
-        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        return [name for name in self.keys if getattr(self, name) is not None]
 
 
-@dataclass(frozen=True)
-class Smtp:
+class Smtp(Table):
     """``[accounts.X.smtp]``"""
 
     host: str | None = key("the server's name, as its certificate has it", None)
@@ -111,8 +102,7 @@ class Smtp:
     auth: Auth = key("how to log in", Auth)
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Table):
     """``[accounts.X]``, with provider and defaults filled in once loaded."""
 
     smtp: Smtp = key("the submission server", Smtp)
@@ -136,8 +126,7 @@ class Account:
         return self.smtp.connections or DEFAULT_CONNECTIONS
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Table):
     """The whole file."""
 
     accounts: dict[str, Account] = key("your SMTP identities, each [accounts.NAME]", dict)
@@ -184,7 +173,7 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
     if not settings.accounts:
         raise ConfigError(f"{file}: no account is configured", hint="add [accounts.NAME], or run prx-email init")
     accounts = {name: _complete(name, account, file) for name, account in settings.accounts.items()}
-    settings = replace(settings, accounts=accounts, file=file)
+    settings = settings.replace(accounts=accounts, file=file)
     if settings.default_account is not None:
         settings.account(None)
     return settings
@@ -211,7 +200,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
 
 
 def _holds_secret(auth: Auth) -> bool:
-    return any(f.metadata["secret"] and getattr(auth, f.name) is not None for f in fields(auth))
+    return any(declared.secret and getattr(auth, name) is not None for name, declared in auth.keys.items())
 
 
 def _complete(name: str, account: Account, file: Path) -> Account:
@@ -221,9 +210,9 @@ def _complete(name: str, account: Account, file: Path) -> Account:
     if smtp.host is None:
         raise place.error("smtp.host", "is missing", 'name the server, or set provider = "gmail" or another known one')
     if smtp.port is None:
-        smtp = replace(smtp, port=IMPLICIT_TLS_PORT if smtp.tls == "implicit" else SUBMISSION_PORT)
+        smtp = smtp.replace(port=IMPLICIT_TLS_PORT if smtp.tls == "implicit" else SUBMISSION_PORT)
     if smtp.tls is None:
-        smtp = replace(smtp, tls="implicit" if smtp.port == IMPLICIT_TLS_PORT else "starttls")
+        smtp = smtp.replace(tls="implicit" if smtp.port == IMPLICIT_TLS_PORT else "starttls")
     if smtp.tls == "none" and not smtp.allow_plaintext and smtp.host not in LOOPBACK_HOSTS:
         raise place.error(
             "smtp.tls",
@@ -234,7 +223,7 @@ def _complete(name: str, account: Account, file: Path) -> Account:
     sender = account.sender or smtp.user
     if sender is None or "@" not in sender:
         raise place.error("from", "is missing", 'add from = "Name <you@example.com>" (smtp.user is not an address)')
-    return replace(account, name=name, smtp=smtp, sender=sender)
+    return account.replace(name=name, smtp=smtp, sender=sender)
 
 
 def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
@@ -244,8 +233,8 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
     if provider.connections is not None:
         connections = min(connections or DEFAULT_CONNECTIONS, provider.connections)
     if smtp.host is not None or smtp.port is not None:
-        return replace(smtp, host=smtp.host or provider.host, connections=connections)
-    return replace(smtp, host=provider.host, port=provider.port, tls=smtp.tls or provider.tls, connections=connections)
+        return smtp.replace(host=smtp.host or provider.host, connections=connections)
+    return smtp.replace(host=provider.host, port=provider.port, tls=smtp.tls or provider.tls, connections=connections)
 
 
 def _check_auth(smtp: Smtp, place: Place) -> None:

@@ -11,8 +11,8 @@ def submission(
 ) -> NewMessage:
     """The outbox message for *request*.
 
-    now, due_at, expires_at: Unix seconds; without a due time it is due at once.  The Date header says when it becomes due.  Raises
-    ValidationError for what cannot be sent, ConfigError for an unknown account.
+    now, due_at, expires_at: Unix seconds; without a due time it is due at once.  The Date header says when it becomes
+    due.  Raises ValidationError for what cannot be sent, ConfigError for an unknown account.
     """
     account = settings.account(request.account)
     created_at = now if request.now_ts is None else request.now_ts

@@ -64,8 +64,8 @@ class Outcome(NamedTuple):
 
     recipients: results by recipient number, of those that were tried.  error: code of the failure (network, auth,
     provider) and ``detail`` its text, both None when all went well.  code, enhanced: the reply code that decided, and
-    its enhanced status code (RFC 3463), where there were any.  uncertain: the whole message was on the wire and no answer
-    came.  acceptance: the text of the provider's 250.  dialogue: what was said, without secrets and body.
+    its enhanced status code (RFC 3463), where there were any.  uncertain: the whole message was on the wire and no
+    answer came.  acceptance: the text of the provider's 250.  dialogue: what was said, without secrets and body.
     """
 
     recipients: dict[int, RecipientResult]

@@ -1,12 +1,14 @@
 """Plays rows of the matrix: a server, an outbox with a few messages, one drain, and another one later."""
 
+import gc
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, load_settings
 from prx_email_cli.delivery.drain import Drain, DrainOptions, DrainReport
@@ -26,11 +28,15 @@ DOMAIN = "matrix.prx-email.local"
 USER, PASSWORD = "ops@example.com", "correct horse"
 FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
 ROWS_AT_ONCE, LARGE_AT_ONCE = 32, 4
+PATIENCE_SECONDS = 20  # the client's, where its patience is not what is tried
 
 
 @dataclass(frozen=True)
 class Played:
-    """What was observed.  connections: how many the first drain opened.  dialogue: what `show` tells of the attempt."""
+    """What was observed.
+
+    connections: how many the first drain opened.  attempts: outcome and `uncertain` of each one by then.
+    """
 
     after: After
     at_last: AtLast
@@ -46,8 +52,17 @@ class Played:
 class Outbox:
     """An outbox of its own with an account for one server; its clock stands still until it is moved."""
 
-    def __init__(self, directory: Path, port: int, *, tls: str = "none", login: bool = False, ca_file: Path) -> None:
-        self.settings = _settings(directory, port, tls, login, ca_file)
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        *,
+        patience: int = PATIENCE_SECONDS,
+        tls: str = "none",
+        login: bool = False,
+        ca_file: Path = Path(),
+    ) -> None:
+        self.settings = _settings(directory, port, patience, tls, login, ca_file)
         self.now = NOW
         self.store = SqliteStore(self.settings.outbox.path, message_id_domain=DOMAIN)
 
@@ -69,9 +84,9 @@ class Outbox:
         runs = Runs(self.store.path)
         with runs.start(self.now) as run:
             options = DrainOptions(connections=1)
-            return Drain(
-                self.store, self.settings, run, options, lambda: self.now, stop=threading.Event()
-            ).deliver(runs)
+            return Drain(self.store, self.settings, run, options, lambda: self.now, stop=threading.Event()).deliver(
+                runs
+            )
 
 
 @contextmanager
@@ -85,7 +100,14 @@ def outbox_for(directory: Path, port: int, **options: Any) -> Iterator[Outbox]:
         outbox.store.close()
 
 
-def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> dict[Row, Played | Exception]:
+class Campaign(NamedTuple):
+    """What was observed of each row, and what was left open (sockets, files) for the garbage collector to find."""
+
+    played: dict[Row, Played | Exception]
+    left_open: list[str]
+
+
+def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> Campaign:
     """Every row, many at a time; the large ones, which take long, first."""
     large = threading.Semaphore(LARGE_AT_ONCE)
 
@@ -97,8 +119,20 @@ def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> di
             return error
 
     rows = sorted(rows, key=lambda row: not row.scene.large)
-    with ThreadPoolExecutor(ROWS_AT_ONCE) as pool:
-        return dict(zip(rows, pool.map(play_one, rows), strict=True))
+    with _noting_what_is_left_open() as left_open, ThreadPoolExecutor(ROWS_AT_ONCE) as pool:
+        return Campaign(dict(zip(rows, pool.map(play_one, rows), strict=True)), left_open)
+
+
+@contextmanager
+def _noting_what_is_left_open() -> Iterator[list[str]]:
+    """A list of the warnings, which are errors here, that finalisers could tell to nobody."""
+    found: list[str] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: found.append(str(unraisable.exc_value))
+    try:
+        yield found
+        gc.collect()
+    finally:
+        sys.unraisablehook = before
 
 
 def play(row: Row, directory: Path, certificates: Certificates) -> Played:
@@ -111,8 +145,8 @@ def play(row: Row, directory: Path, certificates: Certificates) -> Played:
         context=certificates.server_context() if scene.tls else None,
         auth={USER: PASSWORD} if scene.login else None,
     )
-    options = {"tls": scene.tls or "none", "login": scene.login, "ca_file": certificates.ca_file}
-    with server, outbox_for(directory, server.port, **options) as outbox:
+    options = {"patience": row.patience or PATIENCE_SECONDS, "tls": scene.tls or "none", "login": scene.login}
+    with server, outbox_for(directory, server.port, ca_file=certificates.ca_file, **options) as outbox:
         forerunner = outbox.add(FORERUNNER, "zero@example.org") if scene.forerunner else None
         subject = outbox.add(SUBJECT, FIRST, SECOND, large=scene.large)
         other = outbox.add(OTHER, "third@example.org")
@@ -189,7 +223,7 @@ def _content(name: str, large: bool) -> Iterator[bytes]:
         yield line * (2**16 // len(line) + 1)
 
 
-def _settings(directory: Path, port: int, tls: str, login: bool, ca_file: Path) -> Settings:
+def _settings(directory: Path, port: int, patience: int, tls: str, login: bool, ca_file: Path) -> Settings:
     file = directory / "config.toml"
     lines = [
         "[outbox]",
@@ -201,14 +235,11 @@ def _settings(directory: Path, port: int, tls: str, login: bool, ca_file: Path) 
         'host = "127.0.0.1"',
         f"port = {port}",
         f'tls = "{tls}"',
-        "timeout_seconds = 1",
-        "data_timeout_seconds = 1",
+        f"timeout_seconds = {patience}",
+        f"data_timeout_seconds = {patience}",
         *([f'tls_ca_file = "{ca_file}"'] if tls != "none" else []),
         *([f'user = "{USER}"', "[accounts.work.smtp.auth]", f'password = "{PASSWORD}"'] if login else []),
     ]
     file.write_text("\n".join(lines) + "\n")
     file.chmod(0o600)
     return load_settings(file)
-
-
-Player = Callable[[Row], Played]

@@ -3,14 +3,14 @@
 import pytest
 
 from ..support.certs import Certificates
-from .campaign import Played, play_all
+from .campaign import Campaign, play_all
 from .places import Row
 
 
 @pytest.fixture(scope="session")
-def played(
+def campaign(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> dict[Row, Played | Exception]:
+) -> Campaign:
     """What was observed of each row that this session is about."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
     rows = [call.params["row"] for call in calls if call is not None and isinstance(call.params.get("row"), Row)]

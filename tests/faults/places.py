@@ -53,7 +53,11 @@ class Manner(StrEnum):
 
 
 class Scene(NamedTuple):
-    """How a place is reached.  server, smtp, auth: what the server is to be, and the account's TOML lines for it."""
+    """How a place is reached.
+
+    fault: options of the Fault.  tls, login: what the server asks for.  large: the message is too large for the
+    kernel's buffers.  forerunner: another message goes before.  before: faults on the way.
+    """
 
     place: ScriptedPlace
     fault: dict[str, Any]
@@ -138,6 +142,12 @@ class Row:
         if self.place is Place.EHLO and self.manner is not Manner.NEVER:
             options["times"] = 1
         return Fault(self.scene.place, self.reply or SCRIPTED_MANNERS[self.manner], **options)
+
+    @property
+    def patience(self) -> int | None:
+        """Seconds that the client is to wait before it gives up, None where it must not come to that."""
+        blocks = self.scene.large and self.manner is Manner.ENDLESS
+        return 1 if blocks or self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
 
     def __str__(self) -> str:
         return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one by one'}"

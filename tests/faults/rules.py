@@ -33,8 +33,9 @@ class Fate(StrEnum):
     ACCOUNT = "the account failed: this message is deferred, every other one untouched, the account rests"
 
 
-Rules = dict[Meaning, tuple[Fate, str | None]]
+Verdict = tuple[Fate, str | None]
 """Fate and error code."""
+Rules = dict[Meaning, Verdict]
 
 MEANINGS = {
     Manner.LATER: Meaning.NOT_NOW,
@@ -110,18 +111,29 @@ PLACE_RULES = {
     Place.DOT: DOT_ON_THE_WIRE,
     Place.DOT_STORED: DOT_ON_THE_WIRE,
     Place.RSET: RESETTING,
-    Place.IDLE: ENVELOPE,  # the next message's MAIL is the first to notice
+    Place.IDLE: ENVELOPE,  # the next message's MAIL is the first to meet it
     Place.QUIT: LEAVING,
 }
-EXCEPTIONS = {
+EXCEPTIONS: dict[tuple[Place, Manner], Verdict] = {
     # The server does not read while it talks, so the client never gets to the final dot.
     (Place.LARGE_CONTENT, Manner.ENDLESS): (Fate.DEFERRED, "network"),
 }
+# What is said or done just before the client speaks may reach it in time or too late; both are right.
+ALTERNATIVES: dict[Place, Verdict] = {
+    Place.IDLE: (Fate.SENT, None),  # noticed before MAIL: over another connection
+    Place.TLS_AFTER_STARTTLS: (Fate.ACCOUNT, "provider"),  # noticed before the handshake: CVE-2011-0411
+}
 
 
-def verdict(place: Place, manner: Manner) -> tuple[Fate, str | None]:
+def verdict(place: Place, manner: Manner) -> Verdict:
     """Fate and error code of one combination; PIPELINING makes no difference."""
     return EXCEPTIONS.get((place, manner)) or PLACE_RULES[place][MEANINGS[manner]]
+
+
+def verdict_on(row: Row, error: str | None) -> Verdict:
+    """The verdict on *row*; where two are right, the one that has this error code."""
+    alternative = ALTERNATIVES.get(row.place)
+    return alternative if alternative is not None and alternative[1] == error else verdict(row.place, row.manner)
 
 
 @dataclass(frozen=True)
@@ -169,9 +181,9 @@ _RECIPIENTS = {
 _OF_THE_ONE = {Fate.ONE_DEFERRED: "pending", Fate.ONE_REFUSED: "refused"}
 
 
-def after(row: Row) -> After:
+def after(row: Row, verdict: Verdict) -> After:
     """What must be true after the first drain."""
-    fate, error = verdict(row.place, row.manner)
+    fate, error = verdict
     given_up = fate in (Fate.GIVEN_UP, Fate.ONE_REFUSED)
     return After(
         status="sent" if fate is Fate.SENT else "failed",
@@ -186,9 +198,8 @@ def after(row: Row) -> After:
     )
 
 
-def at_last(row: Row) -> AtLast:
+def at_last(row: Row, fate: Fate) -> AtLast:
     """What must be true after the second one: delivered, once, to whoever was not served yet."""
-    fate, _ = verdict(row.place, row.manner)
     again = {
         Fate.DEFERRED: (FIRST, SECOND),
         Fate.ACCOUNT: (FIRST, SECOND),

@@ -11,7 +11,7 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.delivery.handover import Handover
@@ -88,7 +88,7 @@ def expected(body: str, content: bytes) -> bytes:
     return body.replace("\n", "\r\n").encode() if alike and b"\r\n" in content else body.encode()
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None)
 @given(subject=SUBJECT, body=BODY)
 @example(subject="a lone dot", body=".\n.\r\n.")
 @example(subject="2,000 characters", body="x" * 2000)

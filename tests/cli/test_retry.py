@@ -1,0 +1,186 @@
+"""``retry``: by hand, when it is due, and never what is sent or being sent."""
+
+from typing import Any
+
+import pytest
+
+from ..conftest import Answer, Program
+from ..support.faults import Fault
+from ..support.mailhost import MailHost
+from ..support.scripted import ScriptedServer
+from .outside import NOW, SEND_RESULT, assert_error, enqueue, stored
+
+DELAYS = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 5120, 5120]
+
+
+def retry(program: Program, *ids_and_options: str, now: int = NOW, fail: str | None = None) -> Answer:
+    mode = ["--failure-mode", fail] if fail else []
+    return program.run("retry", *ids_and_options, "--now-ts", str(now), *mode)
+
+
+def fail_once(program: Program, now: int = NOW) -> int:
+    """A message that was attempted at *now*, failed, and is deferred by ten seconds; its id."""
+    answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "x", "--now", "--now-ts", str(now),
+                         "--failure-mode", "network")  # fmt: skip
+    assert answer.status == 75, answer
+    return int(answer.out)
+
+
+@pytest.mark.parametrize("mode", ["network", "provider"])
+def test_the_first_twelve_failures_give_the_delays_of_the_contract(mode: str, program: Program) -> None:
+    text = {"network": "simulated network timeout", "provider": "simulated provider rejection"}[mode]
+    program.send("--now-ts", str(NOW))
+    now = NOW
+    for number, delay in enumerate(DELAYS, 1):
+        answer = retry(program, "1", "--json", now=now, fail=mode)
+        assert (answer.status, answer.json["ok"], answer.json["error"]["code"]) == (75, False, mode)
+        assert text in answer.json["error"]["message"]
+        result: Any = answer.data
+        assert set(result) >= SEND_RESULT
+        assert (result["status"], result["retries"], result["next_attempt_at"] - now) == ("failed", number, delay)
+        assert result["message_id"] == f"<outbox-1-{number - 1}@prx-email.local>"
+        now += delay
+        if number in (1, 2, 12):
+            assert_error(retry(program, "1", "--json", now=now - 1, fail=mode), 75, "retry_not_due", code="retry_not_due")
+    attempts = program.show(1)["attempts"]
+    assert len(attempts) == 12
+    assert len({attempt["message_id"] for attempt in attempts}) == 12
+
+
+class TestOneSecondEarly:
+    def test_it_is_refused_and_changes_nothing(self, program: Program) -> None:
+        fail_once(program)
+        before = stored(program)
+        with MailHost() as host:
+            program.configure(host.port)
+            assert_error(retry(program, "1", now=NOW + 9), 75, "retry_not_due")
+            assert host.connections == 0
+        assert stored(program) == before
+
+    def test_force_attempts_all_the_same(self, program: Program) -> None:
+        fail_once(program)
+        with MailHost() as host:
+            program.configure(host.port)
+            assert retry(program, "1", "--force", now=NOW + 9).status == 0
+            assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
+
+    def test_a_message_for_later_is_not_due_either(self, program: Program) -> None:
+        program.send("--in", "2h", "--now-ts", str(NOW))
+        assert_error(retry(program, "1", "--json", now=NOW + 7199), 75, "retry_not_due", code="retry_not_due")
+
+
+def test_at_its_time_it_is_delivered(program: Program) -> None:
+    fail_once(program)
+    with MailHost() as host:
+        program.configure(host.port)
+        answer = retry(program, "1", "--json", now=NOW + 10)
+        assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
+    assert (answer.status, answer.json["ok"], answer.json["error"]) == (0, True, None)
+    assert (answer.data["status"], answer.data["retries"]) == ("sent", 1)
+    assert "queued as 1" in answer.data["provider_message_id"]
+
+
+def test_an_unknown_id_is_not_found(program: Program) -> None:
+    assert_error(retry(program, "42"), 66, "outbox record not found")
+    assert_error(retry(program, "42", "--json"), 66, "outbox record not found", code="not_found")
+
+
+def test_an_id_beyond_all_numbers_is_not_found_either(program: Program) -> None:
+    assert_error(retry(program, "9223372036854775808"), 66, "outbox record not found")
+
+
+@pytest.mark.parametrize("words", [[], ["first"]])
+def test_what_is_no_id_is_a_wrong_command_line(words: list[str], program: Program) -> None:
+    assert retry(program, *words).status == 2
+
+
+class TestAMessageThatIsSent:
+    @pytest.mark.parametrize("options", [(), ("--force",)])
+    def test_is_never_sent_again(self, options: tuple[str, ...], program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--now", "--now-ts", str(NOW))
+            before = stored(program)
+            for now in (0, NOW + 100):  # its status is told first, due or not
+                answer = retry(program, "1", "--json", *options, now=now)
+                assert_error(answer, 65, "sent", code="retry_not_allowed_for_status")
+            assert len(host.messages) == 1
+        assert stored(program) == before
+
+
+def test_a_message_that_is_being_sent_is_left_to_its_run(program: Program) -> None:
+    with ScriptedServer([Fault("after_dot", "pause")]) as server:
+        program.configure(server.port)
+        program.send()
+        drain = program.start("drain")
+        server.wait_for(lambda: server.happened)
+        answer = program.run("retry", "1", "--force", "--json")
+        assert_error(answer, 65, "sending", code="retry_not_allowed_for_status")
+        server.release()
+        assert (drain.communicate(timeout=30), drain.returncode) == (("", ""), 0)
+        assert len(server.messages) == 1
+    assert program.show(1)["status"] == "sent"
+
+
+class TestSeveralIds:
+    def test_are_attempted_each(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            enqueue(program, 3)
+            answer = program.run("retry", "1", "3", "--json")
+            assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 3)]
+        assert (answer.status, [result["outbox_id"] for result in answer.data]) == (0, [1, 3])
+        assert program.show(2)["status"] == "pending"
+
+    def test_go_on_after_one_that_is_refused(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            enqueue(program, 2)
+            answer = program.run("retry", "1", "42", "2")
+            assert len(host.messages) == 2
+        assert answer.status == 66
+        assert "outbox record not found" in answer.err
+
+    def test_named_twice_are_sent_once(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            enqueue(program, 1)
+            assert program.run("retry", "1", "1").status == 65
+            assert len(host.messages) == 1
+
+
+class TestAGivenUpMessage:
+    def test_is_left_alone_by_drains_and_taken_by_hand(self, program: Program) -> None:
+        with ScriptedServer([Fault("rcpt", "550 5.1.1 no such user", times=1)]) as server:
+            program.configure(server.port)
+            program.send()
+            assert program.run("drain").status == 69
+            assert program.show(1)["gave_up"]
+            later = ["--now-ts", str(program.show(1)["next_attempt_at"])]
+            assert program.run("drain", *later).status == 0
+            assert server.messages == []
+            assert program.run("retry", "1", *later).status == 0
+            assert server.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
+        row = program.show(1)
+        assert (row["status"], row["gave_up"], row["recipients"][0]["status"]) == ("sent", None, "accepted")
+
+    def test_by_age_is_taken_by_hand_too(self, program: Program) -> None:
+        fail_once(program)
+        five_days = NOW + 5 * 86_400
+        assert program.run("drain", "--now-ts", str(five_days - 1), "--failure-mode", "network").status == 75
+        assert program.show(1)["gave_up"] is None
+        due = program.show(1)["next_attempt_at"]
+        assert program.run("drain", "--now-ts", str(due), "--failure-mode", "network").status == 69
+        assert program.show(1)["gave_up"]
+        with MailHost() as host:
+            program.configure(host.port)
+            assert retry(program, "1", now=due + 10_000).status == 0
+            assert len(host.messages) == 1
+
+
+def test_a_message_refused_for_good_is_69(program: Program) -> None:
+    with ScriptedServer([Fault("mail", "550 5.7.1 not you")]) as server:
+        program.configure(server.port)
+        program.send()
+        answer = program.run("retry", "1", "--json")
+    assert (answer.status, answer.json["error"]["code"], answer.data["status"]) == (69, "provider", "failed")
