@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format interop bench clean
+.PHONY: demo test check format interop clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/prx-email demo
@@ -19,6 +19,11 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Real mail servers, unpacked from Debian's packages into a cache and started on loopback ports; needs root.
+interop: $(VENV)/.dev
+	tests/interop/install.sh
+	$(BIN)/pytest -m interop tests/interop
 
 clean:
 	rm -rf $(VENV)

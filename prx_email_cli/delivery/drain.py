@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import retry_policy
@@ -12,8 +12,7 @@ from prx_email_cli.outbox.runs import Run, Runs
 from prx_email_cli.outbox.store import Store
 
 
-@dataclass(frozen=True)
-class DrainOptions:
+class DrainOptions(NamedTuple):
     """What one drain was asked for.  limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``."""
 
     account: str | None = None
@@ -22,7 +21,6 @@ class DrainOptions:
     failure_mode: str | None = None
 
 
-@dataclass
 class DrainReport:
     """What one drain did.
 
@@ -30,17 +28,12 @@ class DrainReport:
     config_errors: one for each account that could not be used.
     """
 
-    run_id: str
-    attempted: int = 0
-    sent: int = 0
-    failed: int = 0
-    gave_up: int = 0
-    recovered: int = 0
-    still_due: int = 0
-    uncertain: int = 0
-    warnings: list[str] = field(default_factory=list)
-    config_errors: list[ConfigError] = field(default_factory=list)
-    expired: list[int] = field(default_factory=list)
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
+        self.expired: list[int] = []
+        self.warnings: list[str] = []
+        self.config_errors: list[ConfigError] = []
 
 
 class Drain:
@@ -111,7 +104,6 @@ class Drain:
                 self.report.sent += 1
             else:
                 self.report.failed += 1
-            self.report.uncertain += finished.outcome.uncertain
             if finished.settled.gave_up:
                 self.report.gave_up += 1
         self._on_finished(finished)

@@ -29,11 +29,12 @@ def cancel(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
 
 def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: bool) -> None:
     """Settle an uncertain outcome on a person's word.  Raises NotFound, NotAllowedForStatus."""
-    statement = sql.RESOLVE_SENT if sent else sql.RESOLVE_NOT_SENT
-    if not connection.execute(statement, {"id": outbox_id, "now": now}).rowcount:
+    values = {"id": outbox_id, "now": now}
+    statements = (sql.RESOLVE_SENT, sql.RESOLVE_PARTLY_SENT) if sent else (sql.RESOLVE_NOT_SENT,)
+    if not any(connection.execute(statement, values).rowcount for statement in statements):
         raise _refusal(connection, outbox_id, "resolved: its outcome is not uncertain")
     if sent:
-        connection.execute(sql.RESOLVE_RECIPIENTS, {"id": outbox_id})
+        connection.execute(sql.RESOLVE_RECIPIENTS, values)
 
 
 def prune_some(connection: sqlite3.Connection, after: int, before: int, now: int, *, records: bool) -> list[int]:

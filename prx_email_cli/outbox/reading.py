@@ -17,11 +17,12 @@ SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SEL
 """
 _RECIPIENTS = "SELECT address, kind, status, code, response FROM recipient WHERE outbox_id = ? ORDER BY number"
 _ATTEMPTS = """
-SELECT started_at, finished_at, run_id, message_id, outcome, code, response, uncertain, dialogue
+SELECT started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue
   FROM attempt WHERE outbox_id = ? ORDER BY retries
 """
 _UNDER_WAY = """
-SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, 0, NULL FROM outbox WHERE id = ? AND status = 'sending'
+SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, NULL, 0, NULL
+  FROM outbox WHERE id = ? AND status = 'sending'
 """
 _COUNTS = "SELECT account, status, count(*) FROM outbox GROUP BY account, status ORDER BY account, status"
 _UNSENT = f"""
@@ -97,10 +98,8 @@ def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list
 
 
 def _attempt(values: tuple[Any, ...]) -> Attempt:
-    started_at, finished_at, run_id, message_id, outcome, code, response, uncertain, dialogue = values
-    return Attempt(
-        started_at, finished_at, run_id, message_id, outcome, code, response, bool(uncertain), dialogue
-    )  # fmt: skip
+    *facts, uncertain, dialogue = values
+    return Attempt(*facts, uncertain=bool(uncertain), dialogue=dialogue)
 
 
 def _row(

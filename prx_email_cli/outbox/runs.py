@@ -5,7 +5,6 @@ The kernel releases the lock when the process ends, however it ends, so no timeo
 
 import fcntl
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +22,7 @@ class Runs:
         try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
             while True:
-                run_id = f"{now}-{os.getpid()}-{secrets.token_hex(4)}"
+                run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
                 descriptor = self._lock_new(run_id)
                 if descriptor is not None:
                     return Run(run_id, self._file(run_id), descriptor)

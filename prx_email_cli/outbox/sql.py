@@ -134,9 +134,16 @@ UPDATE outbox SET gave_up = 'cancelled', told_at = :now WHERE id = :id AND statu
 """
 
 RESOLVE_SENT = """
--- failed -> sent on a person's word, only while the outcome is uncertain
+-- failed -> sent on a person's word, only while the outcome is uncertain and nobody was refused
 UPDATE outbox SET status = 'sent', sent_at = :now, uncertain = 0, held_at = NULL, gave_up = NULL, last_error = NULL,
        error_code = NULL, acceptance = coalesce(acceptance, 'resolved as sent by hand')
+ WHERE id = :id AND status = 'failed' AND uncertain
+   AND NOT EXISTS (SELECT 1 FROM recipient WHERE outbox_id = :id AND status = 'refused')
+"""
+
+RESOLVE_PARTLY_SENT = """
+-- failed stays failed on a person's word: it arrived at some, and only recipients refused for good remain
+UPDATE outbox SET uncertain = 0, held_at = NULL, gave_up = 'refused', told_at = :now
  WHERE id = :id AND status = 'failed' AND uncertain
 """
 

@@ -1,11 +1,13 @@
 """What the rest of the program may ask of an outbox, whatever database keeps it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
-from prx_email_cli.outbox.views import Filter, Row
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.views import Filter, Row
 
 
 class Store(Protocol):
@@ -82,10 +84,10 @@ class Store(Protocol):
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
 
-    def rows(self, wanted: Filter) -> list[Row]:
+    def rows(self, wanted: "Filter") -> "list[Row]":
         """The rows that match, newest first."""
 
-    def row(self, outbox_id: int) -> Row:
+    def row(self, outbox_id: int) -> "Row":
         """One message with recipients and attempts.  Raises NotFound."""
 
     def stats(self, now: int) -> dict[str, object]:

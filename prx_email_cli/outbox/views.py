@@ -26,6 +26,7 @@ class Attempt:
     message_id: str
     outcome: str | None
     code: int | None
+    enhanced: str | None
     response: str | None
     uncertain: bool
     dialogue: str | None

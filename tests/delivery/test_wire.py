@@ -20,7 +20,7 @@ from prx_email_cli.delivery.wire import BadReply, ConnectionLost, Transcript, Wi
 
 from ..support.faults import Fault, Place
 from ..support.scripted import ScriptedServer, refusing_port
-from .courier import PASSWORD, USER, account_for, hand_over, open_session, session_with
+from .courier import PASSWORD, USER, account_for, hand_over, message_to, open_session, session_with
 
 TIMEOUT = 1  # seconds, the least that the config allows
 SLACK = 1.0  # how much later than its timeout a wait may end on a busy machine
@@ -86,6 +86,15 @@ def test_a_server_that_accepts_and_never_greets_is_left_in_time() -> None:
         with pytest.raises(SessionFailed, match=r"no complete answer in time \(timeout\)") as failed:
             open_session(account_for(server.port, timeout_seconds=TIMEOUT))
     assert failed.value.category == "network"
+
+
+@pytest.mark.parametrize("manner", ["timeout", "garbage", "slow", "554 5.7.1 go away"])
+def test_a_session_that_could_not_be_opened_leaves_no_connection_behind(manner: str) -> None:
+    with ScriptedServer([Fault("greeting", manner)]) as server:
+        with pytest.raises(SessionFailed) as failed:
+            open_session(account_for(server.port, timeout_seconds=TIMEOUT))
+        server.wait_for(lambda: server.open_connections == 0, timeout=TIMEOUT)
+    assert failed.value.hint
 
 
 @pytest.mark.parametrize("place", TALK)
@@ -205,12 +214,9 @@ def test_a_reply_that_trickles_in_counts_against_one_deadline() -> None:
 def test_a_server_that_does_not_read_is_left_in_time() -> None:
     with ScriptedServer([Fault("during_data", "timeout")]) as server:
         with session_with(server.port, timeout_seconds=TIMEOUT) as session:
-            block = b"x" * 76 + b"\r\n"
+            pieces = (b"x" * 76 + b"\r\n" for _ in range(300_000))
             with ends_in_time():
-                from .courier import message_to
-
-                pieces = (block * 3000 for _ in range(200))
-                outcome = hand_over(session, message_to("a@example.org", size=200 * 3000 * 78), pieces)
+                outcome = hand_over(session, message_to("a@example.org", size=300_000 * 78), pieces)
     assert outcome.error == "network"
     assert "timeout" in (outcome.detail or "")
     assert not outcome.uncertain

@@ -63,9 +63,10 @@ OPENING: Rules = {
 }
 LOGIN: Rules = OPENING | {Meaning.NEVER: (Fate.ACCOUNT, "auth")}
 # Inside a handshake every answer in clear is only broken TLS.
-HANDSHAKE: Rules = {meaning: (Fate.ACCOUNT, "network") for meaning in Meaning} | {Meaning.FINE: (Fate.SENT, None)}
-# "4xx, timeouts and network errors defer; 5xx on a recipient or message gives that one up."  "Connection lost before the
-# final dot was sent: failed, deferred, not uncertain."
+_BROKEN_TLS: Verdict = (Fate.ACCOUNT, "network")
+HANDSHAKE: Rules = dict.fromkeys(Meaning, _BROKEN_TLS) | {Meaning.FINE: (Fate.SENT, None)}
+# "4xx, timeouts and network errors defer; 5xx on a recipient or message gives that one up."  "Connection lost before
+# the final dot was sent: failed, deferred, not uncertain."
 ENVELOPE: Rules = {
     Meaning.NOT_NOW: (Fate.DEFERRED, "provider"),
     Meaning.NEVER: (Fate.GIVEN_UP, "provider"),
@@ -88,11 +89,10 @@ DOT_ON_THE_WIRE: Rules = ENVELOPE | {
 # A large one is still being written when the connection breaks; an answer is read only after the dot.
 HALFWAY: Rules = ENVELOPE | {Meaning.NONSENSE: (Fate.UNCERTAIN, "provider")}
 # The recipients' 4xx stand; 421 is throttling wherever it is said.
-RESETTING: Rules = {meaning: (Fate.DEFERRED, "provider") for meaning in Meaning} | {
-    Meaning.THROTTLED: (Fate.ACCOUNT, "provider")
-}
+_BY_ITS_RECIPIENTS: Verdict = (Fate.DEFERRED, "provider")
+RESETTING: Rules = dict.fromkeys(Meaning, _BY_ITS_RECIPIENTS) | {Meaning.THROTTLED: (Fate.ACCOUNT, "provider")}
 # "After the provider's 250 nothing may turn the result into an error: a failing QUIT only warns."
-LEAVING: Rules = {meaning: (Fate.SENT, None) for meaning in Meaning}
+LEAVING: Rules = dict.fromkeys(Meaning, (Fate.SENT, None))
 
 PLACE_RULES = {
     Place.CONNECT: OPENING,

@@ -1,0 +1,216 @@
+"""``list``, ``show`` and ``stats``: what is there, told so that neither terminal nor pipe is fooled."""
+
+import os
+import pty
+import subprocess
+from typing import Any
+
+import pytest
+
+from ..conftest import COMMAND, Program
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+from .outside import NOW, assert_error, enqueue, rows, shell, stored
+
+ROW = {"outbox_id", "account", "status", "retries", "next_attempt_at", "message_id", "provider_message_id", "last_error",
+       "subject", "to", "size_bytes", "created_at", "sent_at", "held", "gave_up", "uncertain"}  # fmt: skip
+RECIPIENT = {"address", "kind", "status", "code", "response"}
+ATTEMPT = {"started_at", "finished_at", "run_id", "message_id", "outcome", "code", "response", "uncertain", "dialogue"}
+SENT, GONE, BUSY, LOST, WAITING, OTHER = range(1, 7)
+EVIL = "550 5.1.1 \x1b[31m[bold]no\x07 \u202eevil"
+SHOWN = r"550 5.1.1 \x1b[31m[bold]no\x07 \u202eevil"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """An outbox with a message in every state that a drain leaves behind; these tests only look."""
+    program = Program(tmp_path_factory.mktemp("looking"))
+    faults = [
+        Fault("rcpt", EVIL, address="gone@example.org"),
+        Fault("rcpt", "451 4.2.1 busy", address="busy@example.org"),
+        Fault("after_dot", "close", address="lost@example.org"),
+    ]
+    with ScriptedServer(faults) as server:
+        program.configure(server.port, smtp="connections = 1")
+        other = '[accounts.other]\nfrom = "o@example.com"\n[accounts.other.smtp]\nhost = "localhost"\ntls = "none"\n'
+        program.config.write_text(f'default_account = "work"\n{program.config.read_text()}{other}')
+        for name in ("sent", "gone", "busy", "lost"):
+            program.send("--cc", "c@example.org", to=f"{name}@example.org", subject=f"to {name}")
+        assert program.run("drain").status == 69
+    program.send("--in", "2h", "--now-ts", str(NOW), subject="[red]a\u202eb & 100 %", to="one@example.org,two@example.org")
+    program.send("--account", "other", "--now-ts", str(NOW), subject="of another account")
+    return program
+
+
+def ids(program: Program, *filters: str) -> list[int]:
+    return [row["outbox_id"] for row in rows(program, *filters)]
+
+
+class TestList:
+    def test_begins_with_the_newest(self, program: Program) -> None:
+        answer = program.run("list", "--json")
+        assert [row["outbox_id"] for row in answer.data] == [6, 5, 4, 3, 2, 1]
+        assert [row["outbox_id"] for row in program.run("list", "--json", "--limit", "2").data] == [6, 5]
+
+    @pytest.mark.parametrize(
+        ("filters", "found"),
+        [
+            (["--status", "sent"], [SENT]),
+            (["--status", "failed"], [GONE, BUSY, LOST]),
+            (["--status", "pending"], [WAITING, OTHER]),
+            (["--status", "sending"], []),
+            (["--account", "other"], [OTHER]),
+            (["--gave-up"], [GONE]),
+            (["--uncertain"], [LOST]),
+            (["--held"], []),
+            (["--due", "--now-ts", str(NOW + 7199)], [BUSY, LOST, OTHER]),
+            (["--due", "--now-ts", str(NOW + 7200), "--account", "work"], [BUSY, LOST, WAITING]),
+            (["--due", "--now-ts", "0"], []),
+        ],
+    )
+    def test_filters(self, filters: list[str], found: list[int], program: Program) -> None:
+        assert ids(program, *filters) == found
+
+    @pytest.mark.parametrize("words", [["--status", "lost"], ["--limit", "0"], ["--limit", "x"]])
+    def test_refuses_a_wrong_filter(self, words: list[str], program: Program) -> None:
+        assert program.run("list", *words).status == 2
+
+    def test_has_the_keys_of_the_contract(self, program: Program) -> None:
+        told = {row["outbox_id"]: row for row in rows(program)}
+        assert all(set(row) >= ROW for row in told.values())
+        sent, lost, waiting = told[SENT], told[LOST], told[WAITING]
+        assert (sent["status"], sent["retries"], sent["message_id"]) == ("sent", 0, "<outbox-1-0@prx-email.local>")
+        assert (sent["to"], sent["held"], sent["gave_up"], sent["uncertain"]) == (["sent@example.org"], False, None, False)
+        assert sent["sent_at"] >= sent["created_at"] > NOW - 10**9
+        assert (lost["status"], lost["uncertain"], lost["retries"], lost["sent_at"]) == ("failed", True, 1, None)
+        assert (waiting["message_id"], waiting["provider_message_id"], waiting["last_error"]) == (None, None, None)
+        assert (waiting["created_at"], waiting["next_attempt_at"]) == (NOW, NOW + 7200)
+        assert waiting["to"] == ["one@example.org", "two@example.org"]
+        assert waiting["size_bytes"] > 0
+        assert isinstance(told[GONE]["gave_up"], str)
+
+    def test_is_separated_by_tabs_for_a_pipe(self, program: Program) -> None:
+        answer = program.run("list")
+        header, *lines = [line.split("\t") for line in answer.out.splitlines()]
+        assert (answer.status, answer.err, len(lines)) == (0, "", 6)
+        assert {len(line) for line in lines} == {len(header)}
+        assert [line[0] for line in lines] == ["6", "5", "4", "3", "2", "1"]
+
+    def test_escapes_what_is_not_for_a_terminal(self, program: Program) -> None:
+        answer = program.run("list")
+        assert SHOWN in answer.out
+        assert r"[red]a\u202eb & 100 %" in answer.out
+        assert not set(answer.out) & set("\x1b\x07\u202e")
+
+    def test_is_a_table_on_a_terminal_and_no_less_safe(self, program: Program) -> None:
+        shown = on_terminal(program, "list")
+        assert "[red]a" in shown
+        assert r"\x1b[31m[bold]no" in shown
+        assert "\x1b[31m" not in shown
+        assert not set(shown) & set("\x07\u202e")
+
+    def test_is_content_when_its_reader_goes_away(self, program: Program) -> None:
+        assert shell(program, "prx-email list | true").err == ""
+
+    def test_of_nothing_is_nothing(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        fresh = Program(tmp_path_factory.mktemp("fresh"))
+        fresh.configure()
+        answer = fresh.run("list")
+        assert (answer.status, answer.out, answer.err) == (0, "", "")
+        assert fresh.run("list", "--json").data == []
+
+
+class TestShow:
+    def test_has_every_recipient_and_every_attempt(self, program: Program) -> None:
+        row = program.show(GONE)
+        assert set(row) >= ROW | {"recipients", "attempts"}
+        assert all(set(recipient) >= RECIPIENT for recipient in row["recipients"])
+        told = [(r["address"], r["kind"], r["status"], r["code"]) for r in row["recipients"]]
+        assert told[0] == ("gone@example.org", "to", "refused", 550)
+        assert told[1][:3] == ("c@example.org", "cc", "accepted")
+        (attempt,) = row["attempts"]
+        assert set(attempt) >= ATTEMPT
+        assert (attempt["message_id"], attempt["code"], attempt["uncertain"]) == ("<outbox-2-0@prx-email.local>", 550, False)
+        assert attempt["finished_at"] >= attempt["started_at"]
+
+    def test_has_the_dialogue_without_the_body(self, program: Program) -> None:
+        dialogue = program.show(BUSY)["attempts"][0]["dialogue"]
+        for said in ("MAIL FROM:<ops@example.com>", "RCPT TO:<busy@example.org>", "451 4.2.1 busy"):
+            assert said in dialogue
+        assert "text\n" not in dialogue
+        assert program.show(LOST)["attempts"][0]["uncertain"] is True
+
+    def test_tells_a_person_the_same(self, program: Program) -> None:
+        answer = program.run("show", str(BUSY))
+        assert (answer.status, answer.err) == (0, "")
+        for said in ("to busy", "busy@example.org", "c@example.org", "<outbox-3-0@prx-email.local>", "451 4.2.1 busy",
+                     "RCPT TO:<busy@example.org>"):  # fmt: skip
+            assert said in answer.out
+
+    def test_escapes_what_the_server_said(self, program: Program) -> None:
+        for shown in (program.run("show", str(GONE)).out, on_terminal(program, "show", str(GONE))):
+            assert SHOWN in shown
+            assert not set(shown) & set("\x1b\x07\u202e")
+        answer = program.run("show", str(GONE), "--json")
+        assert not set(answer.out) & set("\x1b\x07\u202e")
+        assert EVIL in answer.data["last_error"]
+
+    @pytest.mark.parametrize("outbox_id", ["42", "9223372036854775808"])
+    def test_of_an_unknown_id_is_66(self, outbox_id: str, program: Program) -> None:
+        assert_error(program.run("show", outbox_id), 66, "outbox record not found")
+        assert_error(program.run("show", outbox_id, "--json"), 66, "outbox record not found", code="not_found")
+
+    def test_of_no_number_is_a_wrong_command_line(self, program: Program) -> None:
+        assert program.run("show", "latest").status == 2
+
+
+class TestStats:
+    def test_counts_for_a_monitor(self, program: Program) -> None:
+        data: Any = program.run("stats", "--json", "--now-ts", str(NOW + 60)).data
+        expected = {"pending": 2, "sending": 0, "sent": 1, "failed": 3, "total": 6, "gave_up": 1, "held": 0, "uncertain": 1}
+        assert {key: data[key] for key in expected} == expected
+        assert data["due"] == 3
+        assert data["oldest_due_age_seconds"] == NOW + 60 - min(row["next_attempt_at"] for row in rows(program, "--status", "failed")
+                                                                if row["outbox_id"] != GONE)  # fmt: skip
+        assert data["last_attempt_at"] == max(program.show(number)["attempts"][0]["finished_at"] for number in (BUSY, LOST))
+        assert data["accounts"]["other"]["pending"] == 1
+
+    def test_has_a_line_for_each_figure(self, program: Program) -> None:
+        answer = program.run("stats")
+        assert (answer.status, answer.err) == (0, "")
+        told = dict(line.split(None, 1) for line in answer.out.splitlines())
+        assert (told["sent"], told["failed"], told["pending"]) == ("1", "3", "2")
+
+
+def test_looking_changes_nothing(program: Program) -> None:
+    before = stored(program)
+    for words in (["list"], ["show", "2"], ["stats"]):
+        assert program.run(*words).status == 0
+    assert stored(program) == before
+
+
+def test_a_list_that_is_cut_says_so_on_stderr(tmp_path_factory: pytest.TempPathFactory) -> None:
+    fresh = Program(tmp_path_factory.mktemp("many"))
+    fresh.configure()
+    enqueue(fresh, 60)
+    answer = fresh.run("list", "--limit", "10")
+    assert (len(answer.out.splitlines()), "--limit" in answer.err) == (11, True)
+
+
+def on_terminal(program: Program, *arguments: str) -> str:
+    """What ``prx-email ARGUMENTS`` writes to a wide terminal."""
+    controller, terminal = pty.openpty()
+    environment = {**program.environment, "TERM": "xterm-256color", "COLUMNS": "300", "LANG": "C.UTF-8"}
+    process = subprocess.Popen([*COMMAND, *arguments], env=environment, cwd=program.home, stdin=subprocess.DEVNULL,
+                               stdout=terminal, stderr=subprocess.STDOUT)  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    try:
+        while chunk := os.read(controller, 65536):
+            shown += chunk
+    except OSError:  # EIO: Linux's way to say that nobody holds the other end any more
+        pass
+    finally:
+        os.close(controller)
+        assert process.wait(timeout=30) == 0
+    return shown.decode()
