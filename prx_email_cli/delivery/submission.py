@@ -24,7 +24,7 @@ def submission(
         sender=drafted.sender.address,
         recipients=recipients(drafted),
         subject=drafted.subject,
-        content=composed.chunks(),
+        content=composed.chunks,
         created_at=created_at,
         due_at=due,
         expires_at=expires_at,

@@ -1,14 +1,16 @@
 """From a draft to the bytes that will be on the wire, but for the Message-ID, which each attempt adds."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox
-from prx_email_cli.mail.body import encode_text
-from prx_email_cli.mail.headers import address_header, text_header
+from prx_email_cli.mail.attachment import Attachment, attachment_leaf
+from prx_email_cli.mail.headers import address_header, text_header, words_header
+from prx_email_cli.mail.parts import Part, group, headers_and_content, text_leaf
 
 EMPTY = "to/subject/body_text cannot be empty"
 _HEADER_BLOCK = re.compile(r"(?:[A-Za-z-]+:(?: [^\r\n]+\r\n)+)+")
@@ -19,7 +21,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class Draft(NamedTuple):
     """What a person or script wants to say to whom; addresses and header texts are already checked.
 
-    date: Unix seconds, for the Date header.
+    date: Unix seconds, for the Date header.  body_html: with body_text as its plain alternative.  inline: images that
+    the HTML shows.  in_reply_to, references: Message-IDs with their angle brackets.  headers: further (name, value)
+    pairs.
     """
 
     sender: Mailbox
@@ -30,35 +34,52 @@ class Draft(NamedTuple):
     cc: list[Mailbox]
     bcc: list[Mailbox]
     reply_to: list[Mailbox]
+    body_html: str | None = None
+    inline: Sequence[Attachment] = ()
+    attachments: Sequence[Attachment] = ()
+    in_reply_to: str | None = None
+    references: Sequence[str] = ()
+    headers: Sequence[tuple[str, str]] = ()
 
 
 class Composed(NamedTuple):
-    """A message ready for the outbox.  ``content`` has CRLF line ends and neither Message-ID nor Bcc."""
+    """A message ready for the outbox.
 
-    content: bytes
+    chunks: its content in pieces, readable once, with CRLF line ends and neither Message-ID nor Bcc; reading them reads
+    the attachments, and may raise what their reading raises.
+    """
+
+    chunks: Iterator[bytes]
     needs_smtputf8: bool
-
-    def chunks(self) -> Iterator[bytes]:
-        """The content in pieces."""
-        yield self.content
 
 
 def compose(draft: Draft) -> Composed:
     """The message of *draft*.  Raises ValidationError when its text is no valid Unicode."""
-    encoding, body = encode_text(_encodable(draft.body_text))
+    body_headers, content = headers_and_content(_body(draft))
     headers = [
         f"Date: {rfc5322_date(draft.date)}\r\n",
         address_header("From", [draft.sender]),
         address_header("To", draft.to),
         address_header("Cc", draft.cc) if draft.cc else "",
         address_header("Reply-To", draft.reply_to) if draft.reply_to else "",
+        f"In-Reply-To: {draft.in_reply_to}\r\n" if draft.in_reply_to else "",
+        words_header("References", draft.references) if draft.references else "",
         text_header("Subject", draft.subject),
-        'MIME-Version: 1.0\r\nContent-Type: text/plain; charset="utf-8"\r\n',
-        f"Content-Transfer-Encoding: {encoding}\r\n",
+        *(text_header(name, value) for name, value in draft.headers),
+        "MIME-Version: 1.0\r\n",
     ]
-    block = _checked(headers)
+    block = _checked(headers) + body_headers + "\r\n"
     everyone = [draft.sender, *draft.to, *draft.cc, *draft.bcc, *draft.reply_to]
-    return Composed(block.encode() + b"\r\n" + body, not all(mailbox.address.isascii() for mailbox in everyone))
+    return Composed(chain((block.encode(),), content), not all(mailbox.address.isascii() for mailbox in everyone))
+
+
+def _body(draft: Draft) -> Part:
+    """The tree: mixed(alternative(plain, related(html, images)), attachments), without the levels nobody needs."""
+    texts: list[Part] = [text_leaf(_encodable(draft.body_text))]
+    if draft.body_html is not None:
+        html: list[Part] = [text_leaf(_encodable(draft.body_html), "html")]
+        texts.append(group("related", [*html, *map(attachment_leaf, draft.inline)]))
+    return group("mixed", [group("alternative", texts), *map(attachment_leaf, draft.attachments)])
 
 
 def rfc5322_date(now: int) -> str:
@@ -81,7 +102,7 @@ def _checked(headers: list[str]) -> str:
     """The joined header block; a second look, so that no value can ever become a header of its own."""
     block = "".join(headers)
     lines = sum(not line.startswith(" ") for line in block.split("\r\n")[:-1])
-    expected = sum(bool(header) for header in headers) + 1
+    expected = sum(bool(header) for header in headers)
     if lines != expected or not _HEADER_BLOCK.fullmatch(block):
         raise ValidationError(
             "the headers could not be encoded safely", hint="remove unusual characters from names and subject"

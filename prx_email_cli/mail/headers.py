@@ -29,6 +29,11 @@ def address_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
     return _fold(f"{name}:", [item + "," for item in items[:-1]] + items[-1:])
 
 
+def words_header(name: str, words: Iterable[str]) -> str:
+    """A header of ASCII words that must not be encoded, such as the Message-IDs of References, folded between them."""
+    return _fold(f"{name}:", list(words))
+
+
 def encoded_words(value: str, offset: int = 0) -> str:
     """*value* as UTF-8 encoded words of at most 75 characters, folded; *offset* is where it starts on its line."""
     from email.header import Header

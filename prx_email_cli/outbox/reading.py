@@ -98,8 +98,10 @@ def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list
 
 
 def _attempt(values: tuple[Any, ...]) -> Attempt:
-    *facts, uncertain, dialogue = values
-    return Attempt(*facts, uncertain=bool(uncertain), dialogue=dialogue)
+    started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue = values
+    return Attempt(
+        started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, bool(uncertain), dialogue
+    )  # fmt: skip
 
 
 def _row(

@@ -37,7 +37,9 @@ class TestShow:
             assert "2525" in answer.out
 
     def test_has_what_provider_and_defaults_filled_in(self, program: Program) -> None:
-        program.config.write_text('[accounts.home]\nprovider = "fastmail"\n[accounts.home.smtp]\nuser = "me@fastmail.com"\n')
+        program.config.write_text(
+            '[accounts.home]\nprovider = "fastmail"\n[accounts.home.smtp]\nuser = "me@fastmail.com"\n'
+        )
         data: Any = program.run("account", "show", "--json").data
         told = {key: data[key] for key in ("name", "from", "host", "port", "tls", "connections")}
         assert told == {"name": "home", "from": "me@fastmail.com", "host": "smtp.fastmail.com", "port": 465, "tls": "implicit",
@@ -72,9 +74,10 @@ class TestTest:
         }[source]  # fmt: skip
         with MailHost(users={"ops": SECRET}) as host:
             program.configure(host.port, smtp='user = "ops"', auth=auth)
-            answer = program.run("account", "test", SECRET=SECRET)
+            program.environment["SECRET"] = SECRET
+            answer = program.run("account", "test")
             assert (answer.status, answer.err) == (0, "")
-            program.send("--now", to="a@example.org")
+            program.send("--now")
             assert [message.user for message in host.messages] == ["ops"]
         assert_kept(answer.out)
 
@@ -130,7 +133,19 @@ class TestInit:
         program.config.unlink()
         return program
 
-    LOCAL = ("init", "--host", "localhost", "--port", "2525", "--tls", "none", "--from", "Ops <ops@example.com>", "--outbox", "o.db")
+    LOCAL = (
+        "init",
+        "--host",
+        "localhost",
+        "--port",
+        "2525",
+        "--tls",
+        "none",
+        "--from",
+        "Ops <ops@example.com>",
+        "--outbox",
+        "o.db",
+    )
 
     def test_writes_what_sends_and_drains(self, fresh: Program) -> None:
         with MailHost() as host:
@@ -145,7 +160,10 @@ class TestInit:
         assert (message.mail_from, (fresh.home / "o.db").exists()) == ("ops@example.com", True)
 
     def test_writes_mode_0600_whatever_the_umask(self, fresh: Program) -> None:
-        answer = shell(fresh, "umask 0; prx-email --config new/config.toml init --provider gmail --user me@gmail.com --password-env P")
+        answer = shell(
+            fresh,
+            "umask 0; prx-email --config new/config.toml init --provider gmail --user me@gmail.com --password-env P",
+        )
         assert answer.status == 0, answer
         made = fresh.home / "new" / "config.toml"
         assert (made.stat().st_mode & 0o777, made.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -194,8 +212,7 @@ class TestInit:
     )
     def test_refuses_nonsense_before_writing(self, words: list[str], status: int, fresh: Program) -> None:
         answer = fresh.run("init", *words)
-        assert (answer.status in (2, 65, 78), answer.out, "Traceback" in answer.err) == (True, "", False), answer
-        assert answer.status == status or status == 78
+        assert (answer.status, answer.out, "Traceback" in answer.err) == (status, "", False), answer
         assert not fresh.config.exists()
 
     def test_into_a_place_that_cannot_be_written_says_so(self, fresh: Program) -> None:

@@ -57,7 +57,9 @@ def test_a_request_says_everything_that_the_contract_lists(program: Program) -> 
                    now_ts=NOW, failure_mode=None)  # fmt: skip
     assert batch(program, request).status == 0
     row = program.show(1)
-    assert [(r["address"][0], r["kind"]) for r in row["recipients"]] == [*zip("abcd", ["to", "to", "cc", "bcc"], strict=True)]
+    assert [(r["address"][0], r["kind"]) for r in row["recipients"]] == [
+        *zip("abcd", ["to", "to", "cc", "bcc"], strict=True)
+    ]
     assert (row["account"], row["created_at"], row["next_attempt_at"]) == ("work", NOW, NOW)
 
 
@@ -105,7 +107,9 @@ class TestABadLine:
         assert (answer.status, answer.out) == (65, "1\n2\n"), answer
 
     def test_that_is_not_utf_8_spoils_no_other(self, program: Program) -> None:
-        (program.home / "batch.jsonl").write_bytes(line().encode() + b'{"to": "caf\xe9@example.org"}\n' + line().encode())
+        (program.home / "batch.jsonl").write_bytes(
+            line().encode() + b'{"to": "caf\xe9@example.org"}\n' + line().encode()
+        )
         answer = program.run("send", "--batch", "batch.jsonl")
         assert (answer.status, answer.out) == (65, "1\n2\n"), answer
         assert "line 2" in answer.err
@@ -185,7 +189,11 @@ def commits(program: Program) -> list[int]:
     log = program.outbox.with_name("outbox.db-wal").read_bytes()
     page_size, salt = struct.unpack(">8xI4x8s", log[:24]) if log else (4096, b"")
     frames = (log[at : at + 24] for at in range(32, len(log), page_size + 24))
-    return [size for _, size, frame_salt in (struct.unpack(">II8s8x", frame) for frame in frames) if size and frame_salt == salt]
+    return [
+        size
+        for _, size, frame_salt in (struct.unpack(">II8s8x", frame) for frame in frames)
+        if size and frame_salt == salt
+    ]
 
 
 @pytest.fixture

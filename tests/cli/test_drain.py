@@ -67,7 +67,10 @@ class TestUnderCron:
 
 
 def test_json_has_the_keys_of_the_contract(program: Program) -> None:
-    faults = [Fault("rcpt", "550 5.1.1 no", address="gone@example.org"), Fault("rcpt", "451 4.2.1 busy", address="busy@example.org")]
+    faults = [
+        Fault("rcpt", "550 5.1.1 no", address="gone@example.org"),
+        Fault("rcpt", "451 4.2.1 busy", address="busy@example.org"),
+    ]
     with ScriptedServer(faults) as server:
         program.configure(server.port)
         for name in ("a", "gone", "busy"):
@@ -199,18 +202,23 @@ class TestASignal:
 class TestAnAccountFailure:
     """One connection, one probe; every other message stays as it was."""
 
-    def probed(self, program: Program, count: int = 5, code: str = "network") -> None:
+    def probed(self, program: Program) -> None:
         first, *others = rows(program)
         assert (first["status"], first["retries"], first["gave_up"], first["uncertain"]) == ("failed", 1, None, False)
         assert first["last_error"]
-        assert [(row["status"], row["retries"]) for row in others] == [("pending", 0)] * (count - 1)
+        assert [(row["status"], row["retries"]) for row in others] == [("pending", 0)] * 4
 
     def test_of_an_absent_server(self, program: Program) -> None:
         with refusing_port() as port:
             program.configure(port)
             enqueue(program, 5)
             answer = program.run("drain", "--json")
-        assert (answer.status, answer.data["attempted"], answer.data["failed"], answer.data["still_due"]) == (75, 1, 1, 4)
+        assert (answer.status, answer.data["attempted"], answer.data["failed"], answer.data["still_due"]) == (
+            75,
+            1,
+            1,
+            4,
+        )
         self.probed(program)
 
     @pytest.mark.parametrize(

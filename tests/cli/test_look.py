@@ -37,7 +37,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
         for name in ("sent", "gone", "busy", "lost"):
             program.send("--cc", "c@example.org", to=f"{name}@example.org", subject=f"to {name}")
         assert program.run("drain").status == 69
-    program.send("--in", "2h", "--now-ts", str(NOW), subject="[red]a\u202eb & 100 %", to="one@example.org,two@example.org")
+    program.send(
+        "--in", "2h", "--now-ts", str(NOW), subject="[red]a\u202eb & 100 %", to="one@example.org,two@example.org"
+    )
     program.send("--account", "other", "--now-ts", str(NOW), subject="of another account")
     return program
 
@@ -80,7 +82,12 @@ class TestList:
         assert all(set(row) >= ROW for row in told.values())
         sent, lost, waiting = told[SENT], told[LOST], told[WAITING]
         assert (sent["status"], sent["retries"], sent["message_id"]) == ("sent", 0, "<outbox-1-0@prx-email.local>")
-        assert (sent["to"], sent["held"], sent["gave_up"], sent["uncertain"]) == (["sent@example.org"], False, None, False)
+        assert (sent["to"], sent["held"], sent["gave_up"], sent["uncertain"]) == (
+            ["sent@example.org"],
+            False,
+            None,
+            False,
+        )
         assert sent["sent_at"] >= sent["created_at"] > NOW - 10**9
         assert (lost["status"], lost["uncertain"], lost["retries"], lost["sent_at"]) == ("failed", True, 1, None)
         assert (waiting["message_id"], waiting["provider_message_id"], waiting["last_error"]) == (None, None, None)
@@ -130,7 +137,11 @@ class TestShow:
         assert told[1][:3] == ("c@example.org", "cc", "accepted")
         (attempt,) = row["attempts"]
         assert set(attempt) >= ATTEMPT
-        assert (attempt["message_id"], attempt["code"], attempt["uncertain"]) == ("<outbox-2-0@prx-email.local>", 550, False)
+        assert (attempt["message_id"], attempt["code"], attempt["uncertain"]) == (
+            "<outbox-2-0@prx-email.local>",
+            550,
+            False,
+        )
         assert attempt["finished_at"] >= attempt["started_at"]
 
     def test_has_the_dialogue_without_the_body(self, program: Program) -> None:
@@ -167,12 +178,23 @@ class TestShow:
 class TestStats:
     def test_counts_for_a_monitor(self, program: Program) -> None:
         data: Any = program.run("stats", "--json", "--now-ts", str(NOW + 60)).data
-        expected = {"pending": 2, "sending": 0, "sent": 1, "failed": 3, "total": 6, "gave_up": 1, "held": 0, "uncertain": 1}
+        expected = {
+            "pending": 2,
+            "sending": 0,
+            "sent": 1,
+            "failed": 3,
+            "total": 6,
+            "gave_up": 1,
+            "held": 0,
+            "uncertain": 1,
+        }
         assert {key: data[key] for key in expected} == expected
         assert data["due"] == 3
         assert data["oldest_due_age_seconds"] == NOW + 60 - min(row["next_attempt_at"] for row in rows(program, "--status", "failed")
                                                                 if row["outbox_id"] != GONE)  # fmt: skip
-        assert data["last_attempt_at"] == max(program.show(number)["attempts"][0]["finished_at"] for number in (BUSY, LOST))
+        assert data["last_attempt_at"] == max(
+            program.show(number)["attempts"][0]["finished_at"] for number in (BUSY, LOST)
+        )
         assert data["accounts"]["other"]["pending"] == 1
 
     def test_has_a_line_for_each_figure(self, program: Program) -> None:

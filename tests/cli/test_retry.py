@@ -41,7 +41,9 @@ def test_the_first_twelve_failures_give_the_delays_of_the_contract(mode: str, pr
         assert result["message_id"] == f"<outbox-1-{number - 1}@prx-email.local>"
         now += delay
         if number in (1, 2, 12):
-            assert_error(retry(program, "1", "--json", now=now - 1, fail=mode), 75, "retry_not_due", code="retry_not_due")
+            assert_error(
+                retry(program, "1", "--json", now=now - 1, fail=mode), 75, "retry_not_due", code="retry_not_due"
+            )
     attempts = program.show(1)["attempts"]
     assert len(attempts) == 12
     assert len({attempt["message_id"] for attempt in attempts}) == 12

@@ -82,7 +82,9 @@ class TestRecipients:
     def test_show_tells_the_kind_of_each(self, program: Program) -> None:
         program.send("--cc", "c@example.org", "--bcc", "b@example.org")
         told = [(r["address"], r["kind"], r["status"]) for r in program.show(1)["recipients"]]
-        assert told == [(f"{name}@example.org", kind, "pending") for name, kind in zip("acb", ("to", "cc", "bcc"), strict=True)]
+        assert told == [
+            (f"{name}@example.org", kind, "pending") for name, kind in zip("acb", ("to", "cc", "bcc"), strict=True)
+        ]
 
     def test_from_and_reply_to_are_taken(self, program: Program) -> None:
         with MailHost() as host:
@@ -101,7 +103,12 @@ class TestBody:
     @pytest.mark.parametrize("way", ["option", "file", "dash", "pipe"])
     def test_arrives_as_it_was_written_and_as_plain_text(self, way: str, program: Program) -> None:
         (program.home / "text").write_text(self.TEXT)
-        ways = {"option": ["--body", self.TEXT], "file": ["--body-file", "text"], "dash": ["--body-file", "-"], "pipe": []}
+        ways = {
+            "option": ["--body", self.TEXT],
+            "file": ["--body-file", "text"],
+            "dash": ["--body-file", "-"],
+            "pipe": [],
+        }
         with MailHost() as host:
             program.configure(host.port)
             piped = self.TEXT if way in ("dash", "pipe") else None

@@ -102,7 +102,13 @@ TROUBLES |= {
         starttls_with(Fault("starttls", "220 go\r\n250 injected")), "starttls", "provider", "in clear", "port"
     ),
     "garbage instead of the handshake": Trouble(
-        starttls_with(Fault("handshake", "garbage")), "starttls", "network", "TLS", "port"
+        lambda certificates: ScriptedServer(
+            [Fault("handshake", "garbage")], tls="implicit", context=certificates.server_context(), auth=USERS
+        ),
+        "implicit",
+        "network",
+        "does not speak TLS",
+        'tls = "starttls"',
     ),
     "hung up instead of the handshake": Trouble(
         starttls_with(Fault("handshake", "close")), "starttls", "network", "(?i)TLS|connection", "port"

@@ -1,0 +1,117 @@
+"""Messages, attempts and the programs that other processes run in the tests of the outbox."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from prx_email_cli.delivery.attempt import finish
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+DOMAIN = "prx-email.local"
+POLICY = RetryPolicy()
+NOW = 1_700_000_000
+
+OPEN_STORE = """
+import sys
+from pathlib import Path
+from prx_email_cli.outbox.model import ClaimNext, NewMessage
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+def open_store(path):
+    return SqliteStore(Path(path), message_id_domain="prx-email.local", busy_timeout_seconds=30)
+
+def tell(*words):
+    print(*words, flush=True)
+"""
+
+
+def new_message(
+    *recipients: str, account: str = "work", due_at: int = NOW, content: Iterable[bytes] = (b"Subject: s\r\n\r\nb\r\n",),
+    expires_at: int | None = None,
+) -> NewMessage:  # fmt: skip
+    return NewMessage(
+        account=account,
+        sender="ops@example.com",
+        recipients=[(address, "to") for address in recipients or ("a@example.org",)],
+        subject="s",
+        content=content,
+        created_at=NOW,
+        due_at=due_at,
+        expires_at=expires_at,
+    )
+
+
+def open_store(path: Path, **options: Any) -> SqliteStore:
+    return SqliteStore(path, message_id_domain=DOMAIN, **options)
+
+
+def wish(now: int = NOW, account: str = "work") -> ClaimNext:
+    return ClaimNext(account, now, now)
+
+
+def claim(store: SqliteStore, run_id: str = "run", now: int = NOW) -> Claimed:
+    """The next message, which must be there."""
+    claimed = store.claim_next(run_id, wish(now))
+    assert claimed is not None
+    return claimed
+
+
+def ended(
+    claimed: Claimed, *statuses: RecipientStatus, scope: Scope = Scope.MESSAGE, uncertain: bool = False, now: int = NOW,
+    policy: RetryPolicy = POLICY,
+) -> Finished:  # fmt: skip
+    """An attempt after which *claimed*'s targets have *statuses* (by default: all are still pending)."""
+    results = {
+        target.number: RecipientResult(status, 250 if status is RecipientStatus.ACCEPTED else 450, "said so")
+        for target, status in zip(claimed.targets, statuses, strict=bool(statuses))
+    }
+    if statuses and set(statuses) == {RecipientStatus.ACCEPTED}:
+        return finish(claimed, Outcome(results, acceptance="2.0.0 queued"), policy, now)
+    outcome = Outcome(results, error="network", detail="why", scope=scope, uncertain=uncertain)
+    return finish(claimed, outcome, policy, now)
+
+
+def sent(claimed: Claimed) -> Finished:
+    return ended(claimed, *[RecipientStatus.ACCEPTED] * len(claimed.targets))
+
+
+class Other:
+    """Another process with the outbox open, running *program*; `ask` and `hear` speak with it line by line."""
+
+    def __init__(self, program: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OPEN_STORE + program, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
+
+    def say(self, line: str) -> None:
+        self._stdin.write(line + "\n")
+        self._stdin.flush()
+
+    def hear(self) -> list[str]:
+        """The words of its next line."""
+        return self._stdout.readline().split()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until the kernel has let go of everything it held."""
+        self.process.kill()
+        self.end()
+
+    def end(self) -> int:
+        """Close its stdin; its exit status."""
+        self._stdin.close()
+        status = self.process.wait(timeout=30)
+        self._stdout.close()
+        return status

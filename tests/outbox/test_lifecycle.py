@@ -1,0 +1,209 @@
+"""The rules of a message's life, checked as properties: they need no clock, no database and no network."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prx_email_cli.outbox.lifecycle import (
+    MOVES,
+    Outcome,
+    RecipientResult,
+    RecipientStatus,
+    RetryPolicy,
+    Scope,
+    Settled,
+    Standing,
+    Status,
+    after_attempt,
+    after_crash,
+    delay_after,
+    message_id,
+    message_id_for_attempt,
+)
+
+TIME = st.integers(0, 4_000_000_000)
+POLICY = st.builds(
+    RetryPolicy,
+    base_seconds=st.integers(1, 86_400),
+    give_up_after_seconds=st.integers(3600, 40 * 86_400),
+    hold_uncertain=st.booleans(),
+)
+STANDING = st.builds(
+    Standing,
+    retries=st.integers(0, 1000),
+    next_attempt_at=TIME,
+    first_due_at=TIME,
+    expires_at=st.none() | TIME,
+    uncertain=st.booleans(),
+    recipients=st.lists(st.sampled_from(RecipientStatus), min_size=1, max_size=5),
+)
+OUTCOME = st.builds(
+    Outcome,
+    recipients=st.just({}),
+    error=st.sampled_from(["network", "auth", "provider"]),
+    detail=st.just("why"),
+    scope=st.sampled_from(Scope),
+    uncertain=st.booleans(),
+)
+PENDING, ACCEPTED, REFUSED = RecipientStatus.PENDING, RecipientStatus.ACCEPTED, RecipientStatus.REFUSED
+
+
+def standing(*recipients: RecipientStatus, retries: int = 0, due: int = 0, expires_at: int | None = None) -> Standing:
+    return Standing(
+        retries=retries, next_attempt_at=due, first_due_at=0, expires_at=expires_at, uncertain=False,
+        recipients=recipients or (PENDING,),
+    )  # fmt: skip
+
+
+def failure(scope: Scope = Scope.MESSAGE, *, uncertain: bool = False) -> Outcome:
+    return Outcome({}, error="provider", detail="no", scope=scope, uncertain=uncertain)
+
+
+def test_there_are_four_states() -> None:
+    assert {str(status) for status in Status} == {"pending", "sending", "sent", "failed"}
+
+
+def test_only_sending_reaches_sent() -> None:
+    assert {before for before, after in MOVES if after is Status.SENT} == {Status.SENDING}
+
+
+def test_nothing_leaves_sent() -> None:
+    assert [after for before, after in MOVES if before is Status.SENT] == []
+
+
+def test_nothing_returns_to_pending_and_only_waiting_messages_are_claimed() -> None:
+    assert [before for before, after in MOVES if after is Status.PENDING] == []
+    assert {before for before, after in MOVES if after is Status.SENDING} == {Status.PENDING, Status.FAILED}
+    assert all(before is not after for before, after in MOVES)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STANDING, OUTCOME, POLICY, TIME)
+def test_every_attempt_ends_by_a_move_of_the_table(
+    before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
+) -> None:
+    for settled in (after_attempt(before, outcome, policy, now), after_crash(before, policy, now)):
+        assert (Status.SENDING, settled.status) in MOVES
+
+
+@settings(max_examples=400, deadline=None)
+@given(STANDING, OUTCOME, POLICY, TIME)
+def test_sent_means_that_every_recipient_is_accepted(
+    before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
+) -> None:
+    settled = after_attempt(before, outcome, policy, now)
+    assert (settled.status is Status.SENT) == (set(before.recipients) == {ACCEPTED})
+    if settled.status is Status.SENT:
+        assert (settled.retries, settled.gave_up, settled.held) == (before.retries, None, False)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STANDING, OUTCOME, POLICY, TIME)
+def test_a_failure_counts_once_and_its_due_time_only_moves_later(
+    before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
+) -> None:
+    settled = after_attempt(before, outcome, policy, now)
+    if settled.status is Status.FAILED:
+        assert settled.retries == before.retries + 1
+        assert settled.next_attempt_at >= before.next_attempt_at
+        assert settled.next_attempt_at >= now + 2 * policy.base_seconds
+
+
+@settings(max_examples=300, deadline=None)
+@given(STANDING, OUTCOME, POLICY, TIME)
+def test_an_account_failure_gives_nothing_up_while_a_recipient_waits(
+    before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
+) -> None:
+    if outcome.scope is Scope.ACCOUNT and PENDING in before.recipients:
+        assert after_attempt(before, outcome, policy, now).gave_up is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(STANDING, OUTCOME, POLICY, TIME)
+def test_uncertainty_lasts_until_the_message_is_sent(
+    before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
+) -> None:
+    settled = after_attempt(before, outcome, policy, now)
+    if settled.status is Status.FAILED:
+        assert settled.uncertain == (before.uncertain or outcome.uncertain)
+        assert settled.held == (outcome.uncertain and policy.hold_uncertain)
+
+
+def test_the_backoff_is_the_table_of_the_contract() -> None:
+    delays, now, due, policy = [], 1_000_000, 1_000_000, RetryPolicy()
+    for retries in range(14):
+        before = Standing(retries=retries, next_attempt_at=due, first_due_at=now, expires_at=None, uncertain=False,
+                          recipients=(PENDING,))  # fmt: skip
+        settled = after_attempt(before, failure(), policy, due)
+        delays.append(settled.next_attempt_at - due)
+        due = settled.next_attempt_at
+    assert delays == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 5120, 5120, 5120, 5120]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 10**9), st.integers(1, 86_400))
+def test_the_delay_grows_to_its_limit_and_no_further(retries: int, base: int) -> None:
+    assert delay_after(retries, base) == base * 2 ** min(retries, 10)
+
+
+def test_a_clock_that_jumped_back_leaves_the_due_time_where_it_was() -> None:
+    settled = after_attempt(standing(due=1_000_000), failure(), RetryPolicy(), 5)
+    assert settled.next_attempt_at == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "recipients", [r for n in (1, 2, 3) for r in itertools.product(RecipientStatus, repeat=n) if REFUSED in r]
+)
+def test_a_message_is_given_up_at_once_when_only_refused_recipients_remain(
+    recipients: tuple[RecipientStatus, ...],
+) -> None:
+    settled = after_attempt(standing(*recipients), failure(Scope.RECIPIENT), RetryPolicy(), 0)
+    assert settled.status is Status.FAILED
+    assert (settled.gave_up is None) == (PENDING in recipients)
+
+
+@pytest.mark.parametrize(("now", "gave_up"), [(120 * 3600 - 1, False), (120 * 3600, True), (999_999_999, True)])
+def test_a_message_is_given_up_five_days_after_it_was_first_due(now: int, gave_up: bool) -> None:
+    settled = after_attempt(standing(), failure(), RetryPolicy(), now)
+    assert (settled.status, settled.gave_up is not None) == (Status.FAILED, gave_up)
+    assert after_attempt(standing(), failure(Scope.ACCOUNT), RetryPolicy(), now).gave_up is None
+
+
+@pytest.mark.parametrize(("now", "reason"), [(99, None), (100, "expired"), (101, "expired")])
+def test_a_message_is_given_up_once_it_has_expired(now: int, reason: str | None) -> None:
+    assert after_attempt(standing(expires_at=100), failure(), RetryPolicy(), now).gave_up == reason
+
+
+def test_a_last_attempt_that_succeeds_after_the_limit_is_sent() -> None:
+    accepted = Outcome({0: RecipientResult(ACCEPTED, 250, "ok")}, acceptance="ok")
+    assert after_attempt(standing(ACCEPTED, expires_at=1), accepted, RetryPolicy(), 10**9).status is Status.SENT
+
+
+@settings(max_examples=300, deadline=None)
+@given(STANDING, POLICY, TIME)
+def test_a_message_whose_run_died_is_due_at_once_and_uncertain(
+    before: Standing, policy: RetryPolicy, now: int
+) -> None:
+    assert after_crash(before, policy, now) == Settled(
+        Status.FAILED, before.retries + 1, now, None, uncertain=True, held=policy.hold_uncertain
+    )
+
+
+def test_a_message_id_names_message_and_attempt() -> None:
+    assert message_id(7, 0, "prx-email.local") == "<outbox-7-0@prx-email.local>"
+    assert message_id(42, 3, "3f2a91bc.prx-email.local") == "<outbox-42-3@3f2a91bc.prx-email.local>"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 2**40), st.integers(0, 1000), st.booleans(), st.none() | st.just("<previous@x>"))
+def test_only_an_uncertain_attempts_message_id_is_repeated(
+    outbox_id: int, retries: int, uncertain: bool, previous: str | None
+) -> None:
+    made = message_id_for_attempt(outbox_id, retries, "d.example", previous, uncertain)
+    assert (made == previous) == (uncertain and previous is not None)
+    if made != previous:
+        assert made == f"<outbox-{outbox_id}-{retries}@d.example>"

@@ -1,0 +1,1 @@
+"""Proof by force: processes killed, disks filled, locks held, clocks set back, the power cut."""

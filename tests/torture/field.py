@@ -1,0 +1,209 @@
+"""Where a campaign takes place: an outbox, its servers, what was acknowledged, and who was killed where."""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from typer.testing import CliRunner
+
+from prx_email_cli.cli.main import app
+
+from ..conftest import Program
+from ..support.scripted import ScriptedServer
+
+RUNNER = Path(__file__).with_name("killed.py")
+LARGE = "A line of a large message, of which there are many.\n" * 2500  # over 64 KiB: several writes
+_TOKEN = re.compile(rb"^Subject: (\S+)\r$", re.MULTILINE)
+
+
+class Ended(NamedTuple):
+    """How a process ended; status is negative for a signal."""
+
+    pid: int
+    status: int
+    out: str
+    err: str
+
+    @property
+    def killed(self) -> bool:
+        return self.status == -signal.SIGKILL
+
+
+class Tally(NamedTuple):
+    """A campaign in numbers."""
+
+    kills: int
+    recoveries: int
+    acknowledged: int
+    stored_unacknowledged: int
+    delivered: int
+    lost: int
+    doubled: int
+    same_message_id: int
+    recorded_uncertain: int
+    stuck_in_sending: int
+    unsent: int
+    lock_files: int
+    integrity: str
+
+    def __str__(self) -> str:
+        return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in self._asdict().items())
+
+    def check(self) -> None:
+        """Nothing lost, and nothing doubled in silence."""
+        assert self.lost == 0, self
+        assert self.same_message_id == self.doubled, self
+        assert self.recorded_uncertain == self.doubled, self
+        assert (self.stuck_in_sending, self.unsent, self.lock_files, self.integrity) == (0, 0, 0, "ok"), self
+
+
+class Field:
+    """One outbox with an account for each of *servers*, by name, of which one is ``work``."""
+
+    def __init__(self, program: Program, servers: dict[str, ScriptedServer], *, outbox: str = "") -> None:
+        self.program = program
+        self.servers = servers
+        self.acknowledged: dict[int, str] = {}  # outbox id -> token, which is the message's subject
+        self.sentences: dict[int, str] = {}  # pid -> where it was killed
+        self._tokens = 0
+        self._lock = threading.Lock()
+        program.configure(servers["work"].port, outbox=outbox)
+        others = "".join(
+            f'[accounts.{name}]\nfrom = "ops@example.com"\n'
+            f'[accounts.{name}.smtp]\nhost = "localhost"\nport = {server.port}\ntls = "none"\n'
+            for name, server in servers.items()
+            if name != "work"
+        )
+        program.config.write_text(program.config.read_text() + others)
+
+    def start(self, *command: str, point: str = "-", nth: int = 1, **environment: str) -> "subprocess.Popen[str]":
+        """Start the command under a sentence, or without one the installed command itself."""
+        if point == "-" and not environment:
+            return self.program.start(*command, stdin=subprocess.PIPE)
+        runner = [sys.executable, "-W", "error", str(RUNNER), point, str(nth), *command]
+        return subprocess.Popen(
+            runner, env={**self.program.environment, **environment}, cwd=self.program.home, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def end(self, process: "subprocess.Popen[str]", text: str = "", where: str = "a random instant") -> Ended:
+        """Wait for the end of *process*; a killed one is noted."""
+        out, err = process.communicate(text, timeout=120)
+        ended = Ended(process.pid, process.returncode, out, err)
+        if ended.killed:
+            with self._lock:
+                self.sentences[ended.pid] = where
+        return ended
+
+    def run(self, *command: str, text: str = "", point: str = "-", nth: int = 1, **environment: str) -> Ended:
+        """Run the command to its end."""
+        return self.end(self.start(*command, point=point, nth=nth, **environment), text, point)
+
+    def lines(self, count: int, account: str = "work", *, large_every: int = 0) -> tuple[list[str], str]:
+        """Tokens of *count* new messages, and their requests as ``send --batch`` takes them."""
+        with self._lock:
+            tokens = [f"m-{self._tokens + number}" for number in range(1, count + 1)]
+            self._tokens += count
+        requests = [
+            {
+                "account": account,
+                "to": "a@example.org",
+                "bcc": f"{token}@example.net",
+                "subject": token,
+                "body_text": LARGE if large_every and number % large_every == 0 else f"This is {token}.\n",
+            }
+            for number, token in enumerate(tokens)
+        ]
+        return tokens, "".join(json.dumps(request) + "\n" for request in requests)
+
+    def acknowledge(self, tokens: Iterable[str], out: str) -> list[int]:
+        """Note the ids of *out*: every whole line acknowledges the next of *tokens*."""
+        ids = [int(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
+        with self._lock:
+            self.acknowledged |= dict(zip(ids, tokens, strict=False))
+        return ids
+
+    def send(self, count: int, account: str = "work", **options: Any) -> list[int]:
+        """Enqueue *count* messages; their ids."""
+        tokens, text = self.lines(count, account, **options)
+        ended = self.run("send", "--batch", "-", text=text)
+        assert ended.status == 0, ended
+        return self.acknowledge(tokens, ended.out)
+
+    def query(self, statement: str, *values: object) -> list[Any]:
+        """What the outbox's file says."""
+        with closing(sqlite3.connect(self.program.outbox)) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def due(self, account: str = "work") -> int:
+        """How many messages of *account* are still to be sent."""
+        found = "SELECT count(*) FROM outbox WHERE account = ? AND status IN ('pending', 'failed')"
+        return int(self.query(found, account)[0][0])
+
+    def finish(self, *options: str) -> None:
+        """Drain until everything is sent; the servers have seen everything then."""
+        for _ in range(5):
+            ended = self.run("drain", *options)
+            assert ended.status in (0, 75), ended
+            if not self.query("SELECT 1 FROM outbox WHERE status <> 'sent' LIMIT 1"):
+                break
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the servers have read what the dead had still written."""
+        for server in self.servers.values():
+            server.wait_for(lambda server=server: server.open_connections == 0, 20)  # type: ignore[misc]
+
+    def copies(self) -> dict[str, list[str]]:
+        """The Message-IDs under which each token arrived, one for each copy."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for server in self.servers.values():
+            for message in server.messages:
+                token = _TOKEN.search(message.content)
+                assert token is not None, message
+                found[token[1].decode()].append(message.message_id)
+        return found
+
+    def shown(self, outbox_id: int) -> Any:
+        """``show --json``, without the cost of a process."""
+        answer = CliRunner().invoke(app, ["--config", str(self.program.config), "show", str(outbox_id), "--json"])
+        assert answer.exit_code == 0, answer.output
+        return json.loads(answer.stdout)["data"]
+
+    def tally(self) -> Tally:
+        """The campaign in numbers, once it has been finished."""
+        copies = self.copies()
+        ids = {token: outbox_id for outbox_id, token in self.query("SELECT id, subject FROM outbox")}
+        owners = Counter(name for names in copies.values() for name in set(names))
+        assert max(owners.values(), default=1) == 1, "a Message-ID was used for two messages"
+        doubled = {token: names for token, names in copies.items() if len(names) > 1}
+        recorded = 0
+        for token, names in doubled.items():
+            attempts = self.shown(ids[token])["attempts"]
+            recorded += sum(attempt["uncertain"] for attempt in attempts) >= len(names) - 1
+        states = Counter(status for (status,) in self.query("SELECT status FROM outbox"))
+        lock_files = list(Path(f"{self.program.outbox}.runs").glob("*"))
+        return Tally(
+            kills=len(self.sentences),
+            recoveries=self.query("SELECT count(*) FROM attempt WHERE outcome = 'died'")[0][0],
+            acknowledged=len(self.acknowledged),
+            stored_unacknowledged=len(set(ids.values()) - set(self.acknowledged)),
+            delivered=len(copies),
+            lost=len(set(self.acknowledged.values()) - set(copies)),
+            doubled=len(doubled),
+            same_message_id=sum(len(set(names)) == 1 for names in doubled.values()),
+            recorded_uncertain=recorded,
+            stuck_in_sending=states["sending"],
+            unsent=states.total() - states["sent"],
+            lock_files=len(lock_files),
+            integrity=self.query("PRAGMA integrity_check")[0][0],
+        )

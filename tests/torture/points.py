@@ -1,0 +1,76 @@
+"""The named points at which a process is killed, and what must become of the message that it had in hand."""
+
+from typing import NamedTuple
+
+FEW = ("--limit", "3")  # so that the drain comes to its end
+
+
+class Effect(NamedTuple):
+    """What a kill leaves: whether a message was in ``sending``, and how often that message arrives in the end."""
+
+    in_hand: bool
+    copies: int = 1
+
+
+NOTHING = Effect(in_hand=False)
+AGAIN = Effect(in_hand=True)  # attempted again; the provider never had the first attempt's copy
+DOUBLED = Effect(in_hand=True, copies=2)  # the provider had it, and the outbox could not know
+
+
+class Point(NamedTuple):
+    """A point of a drain over one connection.
+
+    first, later: the effect at its first passing, and at a later one, None where there is no later one.  account:
+    ``plain`` is the one whose server offers no PIPELINING.  orphan: a dead run must have left a message before.
+    """
+
+    name: str
+    first: Effect
+    later: Effect | None = None
+    options: tuple[str, ...] = ()
+    account: str = "work"
+    orphan: bool = False
+
+
+DRAIN = [
+    Point("run begun", NOTHING),
+    Point("before the recovery", NOTHING, orphan=True),
+    Point("recover, before COMMIT", NOTHING, orphan=True),
+    Point("recover, after COMMIT", NOTHING, orphan=True),
+    Point("before the lock files go", NOTHING, orphan=True),
+    Point("lock files gone", NOTHING, orphan=True),
+    Point("before connecting", NOTHING),
+    Point("connected", NOTHING),
+    Point("session open", NOTHING),
+    Point("before the claim", NOTHING),
+    Point("claim, before COMMIT", NOTHING, DOUBLED),  # later ones share the finalize's transaction
+    Point("claim, after COMMIT", AGAIN, AGAIN),
+    Point("MAIL written", AGAIN, AGAIN, account="plain"),
+    Point("RCPT written", AGAIN, AGAIN, account="plain"),
+    Point("DATA written", AGAIN, AGAIN, account="plain"),
+    Point("envelope written", AGAIN, AGAIN),
+    Point("halfway through the content", AGAIN, AGAIN),
+    Point("piece of the content written", AGAIN, AGAIN),
+    Point("final dot written", DOUBLED, DOUBLED),
+    Point("reply to the final dot read", DOUBLED, DOUBLED),
+    Point("before the finalize", DOUBLED, DOUBLED),
+    Point("finalize, before COMMIT", DOUBLED, DOUBLED),
+    Point("finalize, after COMMIT", AGAIN, AGAIN),  # in hand is the next message, claimed in the same transaction
+    Point("before QUIT", NOTHING, options=FEW),
+    Point("QUIT written", NOTHING, options=FEW),
+    Point("QUIT answered", NOTHING, options=FEW),
+    Point("before the run's end", NOTHING, options=FEW),
+    Point("outbox closed", NOTHING, options=FEW),
+]
+
+RETRY = [
+    Point("before the claim by hand", NOTHING),
+    Point("claim by hand, before COMMIT", NOTHING),
+    Point("claim by hand, after COMMIT", AGAIN),
+    Point("envelope written", AGAIN),
+    Point("final dot written", DOUBLED),
+    Point("finalize, before COMMIT", DOUBLED),
+    Point("finalize, after COMMIT", NOTHING),
+]
+
+SEND = ["before the enqueue", "enqueue, before COMMIT", "enqueue, after COMMIT", "outbox closed"]

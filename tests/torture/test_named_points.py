@@ -1,0 +1,103 @@
+"""Processes killed at every named point, several at a time, and what becomes of the message they had in hand."""
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from .conftest import size
+from .field import Ended, Field
+from .points import AGAIN, DRAIN, NOTHING, RETRY, SEND, Effect, Point
+
+AT_A_TIME = 3
+ONE = ("--connections", "1")
+
+
+class _Campaign:
+    """Kills at named points, with the effect that each must have."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.expected: dict[int, tuple[str, Effect]] = {}  # by the pid of the process that was killed
+        self.unreached: list[str] = []
+
+    def kill(self, point: str, nth: int, effect: Effect, *command: str) -> Ended:
+        """Run *command* to its death at *point*, and note what it must have left."""
+        ended = self.field.run(*command, point=point, nth=nth)
+        label = f"{command[0]} {point} ({nth})"
+        if ended.killed and f"reached: {point}\n" in ended.err:
+            self.expected[ended.pid] = label, effect
+        else:
+            self.unreached.append(f"{label}: {ended}")
+        return ended
+
+    def drain(self, point: Point, nth: int) -> None:
+        """Kill a drain at this point."""
+        if point.orphan:
+            self.kill("claim, after COMMIT", 1, AGAIN, "drain", *ONE)
+        effect = point.first if nth == 1 else point.later or point.first
+        account = ("--account", point.account)
+        self.kill(point.name, nth if point.later else 1, effect, "drain", *ONE, *account, *point.options)
+
+    def retry(self, point: Point, outbox_id: int) -> None:
+        """Kill a retry at this point."""
+        self.kill(point.name, 1, point.first, "retry", str(outbox_id))
+
+    def send(self, point: str) -> None:
+        """Kill a send at this point: nothing is acknowledged, and what is stored arrives once all the same."""
+        (token,), _ = self.field.lines(1)
+        ended = self.kill(point, 1, NOTHING, "send", "--account", "work", "--to", "a@example.org", "--subject", token,
+                          "--body", "text")  # fmt: skip
+        assert ended.out == ""
+        stored = bool(self.field.query("SELECT 1 FROM outbox WHERE subject = ?", token))
+        assert stored == (point in ("enqueue, after COMMIT", "outbox closed")), point
+
+    def wrong_effects(self) -> list[str]:
+        """Points whose kill left something else than it must, by the records of the runs that died there."""
+        runs = self.field.query("SELECT outbox_id, run_id FROM attempt WHERE outcome = 'died'")
+        in_hand = {int(run_id.split("-")[1]): outbox_id for outbox_id, run_id in runs}
+        tokens = dict(self.field.query("SELECT id, subject FROM outbox"))
+        died = Counter(outbox_id for outbox_id, _ in runs)
+        copies = self.field.copies()
+        wrong = []
+        for pid, (label, effect) in self.expected.items():
+            message = in_hand.get(pid)
+            arrived = len(copies[tokens[message]]) if message is not None else 1
+            once = message is None or died[message] == 1  # else another kill shares the blame
+            if (message is not None) != effect.in_hand or (once and arrived != effect.copies):
+                wrong.append(f"{label}: message {message} in hand, {arrived} copies, expected {effect}")
+        return wrong
+
+
+def _play(campaign: _Campaign, rng: random.Random) -> None:
+    """One round over all points."""
+    field = campaign.field
+    by_hand = field.send(len(RETRY))
+    assert field.run("hold", *map(str, by_hand)).status == 0  # keeps drains away, not a person's retry
+    field.send(400, large_every=8)
+    field.send(150, "plain")
+    for point in DRAIN:
+        if point.orphan:
+            campaign.drain(point, 1)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        jobs = [pool.submit(campaign.drain, point, 1) for point in DRAIN if not point.orphan]
+        jobs += [pool.submit(campaign.drain, point, rng.randint(2, 6)) for point in DRAIN if point.later]
+        jobs += [pool.submit(campaign.retry, point, by_hand.pop()) for point in RETRY]
+        jobs += [pool.submit(campaign.send, point) for point in SEND]
+        for job in jobs:
+            job.result()
+    assert field.run("release", "--all").status == 0
+    field.finish()
+
+
+def test_a_kill_at_any_named_point_loses_nothing_and_doubles_only_what_it_must(
+    field: Field, rng: random.Random
+) -> None:
+    campaign = _Campaign(field)
+    for _ in range(size("ROUNDS", 1)):
+        _play(campaign, rng)
+
+    tally = field.tally()
+    print(f"named points: {tally}")
+    assert campaign.unreached == []
+    tally.check()
+    assert campaign.wrong_effects() == []

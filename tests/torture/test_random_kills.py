@@ -1,0 +1,90 @@
+"""Processes killed at random instants while others go on: drains, senders, retries, and people who change their minds."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from .conftest import size
+from .field import Field
+
+DRAINS_AT_A_TIME, SENDERS_AT_A_TIME = 3, 1
+BATCH = 250
+
+
+class _Campaign:
+    """Goes on until so many messages were acknowledged and so many processes killed."""
+
+    def __init__(self, field: Field, rng: random.Random, messages: int, kills: int) -> None:
+        self.field = field
+        self._rng = rng
+        self._messages, self._kills = messages, kills
+        self._life = self._usual_life()
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Play it with several processes at a time."""
+        with ThreadPoolExecutor(DRAINS_AT_A_TIME + SENDERS_AT_A_TIME) as pool:
+            jobs = [pool.submit(self._drain) for _ in range(DRAINS_AT_A_TIME)]
+            jobs += [pool.submit(self._send) for _ in range(SENDERS_AT_A_TIME)]
+            for job in jobs:
+                job.result()
+
+    def _usual_life(self) -> float:
+        """Seconds that a command lives which has nothing to do: how fast this machine is just now."""
+        started = time.monotonic()
+        assert self.field.run("drain").status == 0
+        return time.monotonic() - started
+
+    def _over(self) -> bool:
+        return len(self.field.acknowledged) >= self._messages and len(self.field.sentences) >= self._kills
+
+    def _chance(self, low: float, high: float) -> float:
+        with self._lock:
+            return self._rng.uniform(low, high)
+
+    def _one_of(self, *commands: tuple[str, ...]) -> tuple[str, ...]:
+        with self._lock:
+            return self._rng.choice(commands)
+
+    def _drain(self) -> None:
+        drain = ("drain", "--connections", "3")
+        while not self._over():
+            some_id = str(int(self._chance(1, len(self.field.acknowledged) + 1)))
+            command = self._one_of(
+                drain, drain, drain, drain, drain, ("retry", "--force", some_id), ("hold", some_id), ("release", "--all"),
+                ("prune", "--older-than", "0s"),
+            )  # fmt: skip
+            self._start_and_kill(command)
+
+    def _start_and_kill(self, command: tuple[str, ...], text: str = "") -> str:
+        process = self.field.start(*command)
+        killer = threading.Timer(self._chance(0.5, 3.0) * self._life, process.kill)
+        killer.start()
+        ended = self.field.end(process, text)
+        killer.cancel()
+        killer.join()
+        assert ended.killed or ended.status in (0, 65, 66, 75), ended
+        return ended.out
+
+    def _send(self) -> None:
+        """Keep the drains busy, and no more: a queue that only grows would have to be emptied at the end."""
+        while not self._over():
+            if self.field.due() > 4 * BATCH:
+                time.sleep(0.05)
+                continue
+            tokens, text = self.field.lines(BATCH)
+            self.field.acknowledge(tokens, self._start_and_kill(("send", "--batch", "-"), text))
+
+
+def test_kills_at_random_instants_lose_nothing_and_double_nothing_in_silence(field: Field, rng: random.Random) -> None:
+    field.send(BATCH)
+
+    _Campaign(field, rng, size("MESSAGES", 2000), size("KILLS", 20)).run()
+
+    assert field.run("release", "--all").status == 0
+    field.finish("--connections", "4")
+    tally = field.tally()
+    print(f"random instants: {tally}")
+    tally.check()
+    assert tally.kills >= size("KILLS", 20)
