@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format interop clean
+.PHONY: demo test check format docs interop clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/prx-email demo
@@ -19,6 +19,11 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What is generated from the code; a test checks that it is current.
+docs: $(VENV)/.dev
+	$(BIN)/python -m prx_email_cli.mail.schema > docs/request.schema.json
+	$(BIN)/python -m tests.faults.document
 
 # Real mail servers, unpacked from Debian's packages into a cache and started on loopback ports; needs root.
 interop: $(VENV)/.dev

@@ -7,10 +7,11 @@ command must do for every line before it can be stored; storing should hide behi
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from common import Outbox, Verdicts, in_turns, options, ratio, spent, workspace, write_requests
+from benchmarks.common import Outbox, Verdicts, in_turns, options, ratio, spent, workspace, write_requests
 
 LIMIT = 0.8
 
@@ -31,16 +32,20 @@ def compose_only(requests: Path, config: Path) -> None:
 def main() -> None:
     """Measure and tell."""
     asked = options(__doc__, messages=20_000, rounds=7)
+    count: int = asked.messages
     with workspace() as directory:
         outbox = Outbox(directory)
-        requests = write_requests(directory / "requests", asked.messages)
+        requests = write_requests(directory / "requests", count)
         alone = [sys.executable, __file__, "compose-only", str(requests), str(outbox.config)]
 
         def enqueue() -> float:
             outbox.forget()
-            return asked.messages / outbox.fill(requests).wall
+            return count / outbox.fill(requests).wall
 
-        contestants = {"compose": lambda: asked.messages / spent(alone).wall, "batch": enqueue}
+        contestants: dict[str, Callable[[], float]] = {
+            "compose": lambda: count / spent(alone).wall,
+            "batch": enqueue,
+        }
         rates = in_turns(contestants, asked.rounds)
     for name, values in rates.items():
         print(f"{name:8} {median(values):8.0f} messages/s")

@@ -1,8 +1,8 @@
 """How fast ``prx-email drain`` delivers, against a bare loop of ``smtplib.sendmail`` and Postfix's ``smtp-source``.
 
 All of them send the same number of messages of the same size to the same ``smtp-sink`` on loopback.  The loop, on one
-reused connection, reads the very bytes that the drain has sent; it keeps no record, so it is what durability costs.
-Both are whole processes, start included.  smtp-source, written in C and likewise without a memory, shows the sink's pace.
+reused connection, sends the very bytes that the drain does, and keeps no record: that is the price of durability.
+Both are whole processes, start included.  smtp-source, written in C and as forgetful, shows the pace of the sink.
 """
 
 import smtplib
@@ -12,7 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from common import Outbox, Verdicts, in_turns, options, postfix_tools, ratio, running_sink, spent, workspace, write_requests
+from benchmarks.common import (
+    Outbox,
+    Verdicts,
+    in_turns,
+    options,
+    postfix_tools,
+    ratio,
+    running_sink,
+    spent,
+    workspace,
+    write_requests,
+)
 
 LIMIT = 0.7
 CONNECTIONS = (1, 4, 8)
@@ -34,8 +45,9 @@ def save_messages(outbox: Path, messages: Path) -> int:
     with connection:
         connection.execute("ATTACH ? AS box", (str(outbox),))
         connection.execute(
-            "CREATE TABLE message AS SELECT CAST('Message-ID: <outbox-' || o.id || '-0@prx-email.local>' || char(13, 10) ||"
-            " c.data AS BLOB) AS content FROM box.outbox o JOIN box.content c ON c.id = o.id * 65536 ORDER BY o.id"
+            "CREATE TABLE message AS SELECT CAST('Message-ID: <outbox-' || o.id || '-0@prx-email.local>' ||"
+            " char(13, 10) || c.data AS BLOB) AS content"
+            "  FROM box.outbox o JOIN box.content c ON c.id = o.id * 65536 ORDER BY o.id"
         )
         size: int = connection.execute("SELECT max(length(content)) FROM message").fetchone()[0]
     connection.close()

@@ -5,9 +5,10 @@ interpreter, the imports, the config, the outbox opened, for send one durable co
 """
 
 import sys
+from collections.abc import Callable
 from statistics import median
 
-from common import Outbox, Spent, Verdicts, in_turns, options, ratio, spent, workspace
+from benchmarks.common import Outbox, Spent, Verdicts, in_turns, options, ratio, spent, workspace
 
 LIMIT = 8
 
@@ -23,9 +24,11 @@ def main() -> None:
             cpu[name].append(result.cpu)
             return result.wall
 
-        contestants = {
+        contestants: dict[str, Callable[[], float]] = {
             "pass": lambda: noted("pass", spent([sys.executable, "-c", "pass"])),
-            "send": lambda: noted("send", sending.run("send", "--to", "a@example.com", "--subject", "s", "--body", "b")),
+            "send": lambda: noted(
+                "send", sending.run("send", "--to", "a@example.com", "--subject", "s", "--body", "b")
+            ),
             "drain": lambda: noted("drain", draining.run("drain")),
         }
         for contestant in contestants.values():  # the first run writes .pyc files and creates the outbox

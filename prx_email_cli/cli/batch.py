@@ -16,8 +16,7 @@ from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.submission import submission
 from prx_email_cli.errors import ConfigError, Exit, PrxEmailError, ValidationError
 from prx_email_cli.mail.request import request_from_json
-from prx_email_cli.outbox.model import NewMessage
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.model import NewMessage, Submitted
 
 LINES_PER_TRANSACTION = 1000
 
@@ -27,19 +26,21 @@ class _Report:
     """What has been acknowledged and refused so far, by line number."""
 
     as_json: bool
-    messages: list[dict[str, int]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     enqueued: int = 0
 
-    def acknowledge(self, lines: list[int], ids: list[int]) -> None:
-        """These are durable now."""
-        self.enqueued += len(ids)
-        if self.as_json:
-            self.messages += [
-                {"line": line, "outbox_id": outbox_id} for line, outbox_id in zip(lines, ids, strict=True)
-            ]
-        elif ids:
-            put("\n".join(map(str, ids)))
+    def acknowledge(self, lines: list[int], submitted: list[Submitted]) -> None:
+        """These are durable now, but for those that failed while they were stored."""
+        for line, result in zip(lines, submitted, strict=True):
+            if result.error is not None:
+                self.refuse(line, result.error)
+                continue
+            self.enqueued += not result.duplicate
+            if self.as_json:
+                self.messages.append({"line": line, "outbox_id": result.outbox_id, "duplicate": result.duplicate})
+            else:
+                put(str(result.outbox_id))
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
         """This line was not enqueued."""
@@ -78,20 +79,16 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     if failure_mode is not None:
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
     with open_input(name) as stream, this.store(settings) as store, ThreadPoolExecutor(1) as writer:
-        writing: tuple[_Chunk, Future[list[int]]] | None = None
+        writing: tuple[_Chunk, Future[list[Submitted]]] | None = None
         try:
             for chunk in _chunks(stream, settings, account, now_ts, report):
                 if writing is not None:
                     report.acknowledge(writing[0].lines, writing[1].result())
-                writing = chunk, writer.submit(_enqueue, store, chunk)
+                writing = chunk, writer.submit(store.submit, chunk.messages)
         finally:
             if writing is not None:
                 report.acknowledge(writing[0].lines, writing[1].result())
     report.finish()
-
-
-def _enqueue(store: SqliteStore, chunk: _Chunk) -> list[int]:
-    return store.enqueue(chunk.messages)
 
 
 def _chunks(

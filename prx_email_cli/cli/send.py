@@ -1,6 +1,7 @@
 """``prx-email send``: compose and enqueue."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -8,9 +9,12 @@ import typer
 from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, say
+from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
     from prx_email_cli.mail.request import Request
+    from prx_email_cli.outbox.model import NewMessage
 
 app = typer.Typer(add_completion=False)
 
@@ -28,6 +32,18 @@ def send(
     body_file: Annotated[
         str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
     ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Send this HTML too; images beside it go along.")
+    ] = None,
+    attach: Annotated[
+        list[str] | None, typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach a file, read now.")
+    ] = None,
+    attach_stored: Annotated[
+        list[str] | None, typer.Option("--attach-stored", metavar="PATH", help="Attach a file of the attachment store.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A further header.")
+    ] = None,
     sender: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Instead of the account's.")] = None,
     reply_to: Annotated[list[str] | None, typer.Option("--reply-to", metavar="ADDRESS")] = None,
     account: AccountName = None,
@@ -36,7 +52,13 @@ def send(
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
     ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key enqueues only once.")
+    ] = None,
     now: Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")] = False,
+    request: Annotated[
+        str | None, typer.Option("--request", metavar="FILE", help="One JSON request, - for stdin.")
+    ] = None,
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="FILE", help="One JSON request a line, - for stdin.")
     ] = None,
@@ -51,22 +73,30 @@ def send(
     if sum((at is not None, within is not None, now)) > 1:
         raise typer.BadParameter("use only one of --at, --in and --now")
     this = invocation(ctx)
+    typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)
     if batch is not None:
-        if any((to, cc, bcc, subject, body, body_file, sender, reply_to, at, within, expires_in, now)):
+        if any((*typed, request, idempotency_key, at, within, expires_in, now)):
             raise typer.BadParameter("--batch takes everything from its lines")
         from prx_email_cli.cli.batch import send_batch
 
         return send_batch(this, batch, account, now_ts, failure_mode)
+    times = Times(at, within, expires_in)
+    if request is not None:
+        if any((*typed, idempotency_key)):
+            raise typer.BadParameter("--request takes everything but the times from its object")
+        return send_request(this, _from_file(request, account, now_ts, failure_mode), times, now)
     from prx_email_cli.mail.request import Request
 
-    request = Request(
-        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=_text(body, body_file),
-        account=account, sender=sender, reply_to=tuple(reply_to or ()), now_ts=now_ts, failure_mode=failure_mode,
+    asked = Request(
+        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject,
+        body_text=read_body(body, body_file), body_html=_html(html), html_file=html, attach=tuple(attach or ()),
+        attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
+        reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    return _send_one(this, request, _Times(at, within, expires_in), now)
+    return send_request(this, asked, times, now)
 
 
-class _Times(NamedTuple):
+class Times(NamedTuple):
     """When a message is due and when it expires, as typed."""
 
     at: str | None
@@ -83,31 +113,73 @@ class _Times(NamedTuple):
         return due_at, expiry(self.expires_in, due_at, now)
 
 
-def _send_one(this: Invocation, request: "Request", times: _Times, now: bool) -> None:
+def send_request(this: Invocation, request: "Request", times: Times, now: bool) -> None:
+    """Enqueue *request* and answer; with *now*, attempt it at once."""
     from prx_email_cli.delivery.submission import submission
 
     settings = this.settings()
     tick = clock(request.now_ts)
     due_at, expires_at = times.resolve(tick())
     message = submission(request, settings, tick(), due_at, expires_at)
+    enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
+
+
+def enqueue_and_answer(
+    this: Invocation,
+    settings: "Settings",
+    message: "NewMessage",
+    tick: Callable[[], int],
+    now: bool,
+    failure_mode: str | None,
+) -> None:
+    """Store *message*, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
     with this.store(settings) as store:
-        (outbox_id,) = store.enqueue([message])
-        if now:
+        (submitted,) = store.submit([message])
+        if submitted.error is not None:
+            raise submitted.error
+        if now and not submitted.duplicate:
             from prx_email_cli.cli.retry import attempt_now
 
-            attempt_now(this, store, settings, outbox_id, tick, request.failure_mode)
+            attempt_now(this, store, settings, submitted.outbox_id, tick, failure_mode)
             return
-        if request.failure_mode is not None:
+        if failure_mode is not None and not now:
             say("note: without --now nothing is attempted, so --failure-mode has no effect here")
         if this.json:
             from prx_email_cli.cli.results import send_result
 
-            put_json(send_result(store.row(outbox_id)))
+            put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
         else:
-            put(str(outbox_id))
+            put(str(submitted.outbox_id))
 
 
-def _text(body: str | None, body_file: str | None) -> str:
+def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
+    """The request in a JSON file; the command line fills in what it leaves open."""
+    import json
+
+    from prx_email_cli.cli.inputs import read_text
+    from prx_email_cli.mail.request import request_from_json
+
+    try:
+        document = json.loads(read_text(name))
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(f"{name}: not JSON: {error}", hint="it must hold one JSON object") from None
+    request = request_from_json(document)
+    return request._replace(
+        account=request.account or account,
+        now_ts=request.now_ts if request.now_ts is not None else now_ts,
+        failure_mode=request.failure_mode or failure_mode,
+    )
+
+
+def _html(name: str | None) -> str | None:
+    if name is None:
+        return None
+    from prx_email_cli.cli.inputs import read_text
+
+    return read_text(name)
+
+
+def read_body(body: str | None, body_file: str | None) -> str:
     """The text from ``--body``, ``--body-file``, or stdin when something is piped in."""
     if body is not None and body_file is not None:
         raise typer.BadParameter("use only one of --body and --body-file")

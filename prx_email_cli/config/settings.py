@@ -32,6 +32,7 @@ class AttachmentPolicy(Table):
     """``[attachments.policy]``"""
 
     max_size_bytes: int = key("largest decoded attachment, in bytes", 26_214_400, low=1)
+    max_message_bytes: int = key("largest whole message as sent, in bytes", 52_428_800, low=1)
     allowed_content_types: tuple[str, ...] = key(
         "MIME types that may be attached",
         ("application/pdf", "image/jpeg", "image/png", "text/plain", "application/zip"),

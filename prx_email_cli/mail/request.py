@@ -4,27 +4,70 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
-from prx_email_cli.mail.compose import EMPTY, Draft
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.compose import Draft
+
+FAILURE_MODES = ("network", "provider")
 
 
 class Request(NamedTuple):
-    """What is to be sent to whom, unchecked.  now_ts: Unix seconds that replace the clock in a rehearsal."""
+    """What is to be sent to whom, unchecked.
+
+    attachments: JSON objects as the contract has them; attach, attach_stored: the command line's options.  html_file:
+    where body_html came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds
+    that replace the clock in a rehearsal.
+    """
 
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     subject: str = ""
     body_text: str = ""
+    body_html: str | None = None
+    html_file: str | None = None
     account: str | None = None
     sender: str | None = None
     reply_to: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    attachments: tuple[Mapping[str, Any], ...] = ()
+    attach: tuple[str, ...] = ()
+    attach_stored: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    in_reply_to_message_id: str | None = None
     now_ts: int | None = None
     failure_mode: str | None = None
 
 
-_IN_JSON = ("account", "to", "cc", "bcc", "subject", "body_text", "now_ts", "failure_mode")
+_ADDRESSES = {
+    "description": "an address, a comma-separated list of them, or an array",
+    "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+}
+_ATTACHMENT = {
+    "type": "object",
+    "description": "exactly one of base64 and path; path is relative to the attachment store",
+    "properties": {
+        "filename": {"type": "string"},
+        "content_type": {"type": "string"},
+        "base64": {"type": "string"},
+        "path": {"type": "string"},
+    },
+    "additionalProperties": False,
+    "oneOf": [{"required": ["base64"]}, {"required": ["path"]}],
+}
+FIELDS: dict[str, dict[str, Any]] = {
+    "account": {"type": "string", "description": "an account of the config; the default one when left out"},
+    "to": _ADDRESSES,
+    "cc": _ADDRESSES,
+    "bcc": _ADDRESSES,
+    "subject": {"type": "string"},
+    "body_text": {"type": "string", "description": "the plain text; derived from body_html when that is given alone"},
+    "body_html": {"type": "string"},
+    "attachment": _ATTACHMENT,
+    "attachments": {"type": "array", "items": _ATTACHMENT},
+    "now_ts": {"type": "integer", "minimum": 0, "description": "rehearsal: Unix seconds that replace the clock"},
+    "failure_mode": {"enum": list(FAILURE_MODES), "description": "rehearsal: fail without touching the network"},
+    "idempotency_key": {"type": "string", "minLength": 1, "description": "the same key enqueues once"},
+    "in_reply_to_message_id": {"type": "string", "description": "a known message that this one answers"},
+}
 
 
 def request_from_json(document: object) -> Request:
@@ -32,12 +75,13 @@ def request_from_json(document: object) -> Request:
     if not isinstance(document, dict):
         raise ValidationError("a request must be a JSON object", hint='{"to": "a@example.com", "subject": "…", …}')
     for name in document:
-        if name not in _IN_JSON:
-            raise ValidationError(f"unknown field {name!r}", hint=f"known fields: {', '.join(_IN_JSON)}")
-    request = Request(**{name: _checked(name, value) for name, value in document.items() if value is not None})
-    if request.failure_mode not in (None, "network", "provider"):
-        raise ValidationError("failure_mode must be network or provider")
-    return request
+        if name not in FIELDS:
+            raise ValidationError(f"unknown field {name!r}", hint=f"known fields: {', '.join(FIELDS)}")
+    given = {name: _checked(name, value) for name, value in document.items() if value is not None}
+    one, several = given.pop("attachment", None), given.pop("attachments", ())
+    if one is not None and several:
+        raise ValidationError("give either attachment or attachments")
+    return Request(**given, attachments=(one,) if one is not None else several)
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -46,31 +90,23 @@ def _checked(name: str, value: Any) -> Any:
         if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
             raise ValidationError(f"{name} must be an address or a list of addresses")
         return tuple(values)
+    if name == "attachments":
+        if not isinstance(value, list):
+            raise ValidationError("attachments must be a list of objects")
+        return tuple(_checked("attachment", item) for item in value)
+    if name == "attachment":
+        if not isinstance(value, dict):
+            raise ValidationError("an attachment must be an object", hint='{"filename": "a.pdf", "base64": "..."}')
+        return value
     if name == "now_ts":
         if type(value) is not int or value < 0:
             raise ValidationError("now_ts must be Unix seconds")
         return value
     if not isinstance(value, str):
         raise ValidationError(f"{name} must be a string")
+    if name == "failure_mode" and value not in FAILURE_MODES:
+        raise ValidationError("failure_mode must be network or provider")
     return value
-
-
-def draft(request: Request, default_sender: str, date: int) -> Draft:
-    """The checked draft of *request*.  date: Unix seconds for its Date header.  Raises ValidationError."""
-    to = without_repeats(parse_mailboxes(request.to, "to"))
-    subject = check_header_text(request.subject, "subject")
-    if not to or not subject or not request.body_text.strip():
-        raise ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
-    return Draft(
-        sender=parse_mailbox(request.sender or default_sender, "from"),
-        to=to,
-        cc=without_repeats(parse_mailboxes(request.cc, "cc")),
-        bcc=without_repeats(parse_mailboxes(request.bcc, "bcc")),
-        reply_to=parse_mailboxes(request.reply_to, "reply-to"),
-        subject=subject,
-        body_text=request.body_text,
-        date=date,
-    )
 
 
 def recipients(draft: Draft) -> list[tuple[str, str]]:

@@ -3,15 +3,18 @@
 Named tuples, for they cost little to define and to make: cron starts this program every minute.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled
 
 
 class NewMessage(NamedTuple):
     """A composed message on its way into the outbox.
 
+    content may raise PrxEmailError while it is read, when may_fail is set.  fingerprint: gives a digest of what the
+    message says, once the content has been read; needed with an idempotency_key.
     sender: envelope sender, "" for the null one.  recipients: (address, "to" | "cc" | "bcc").  content: pieces of the
     message with CRLF line ends and without a Message-ID.  due_at: not attempted before.
     """
@@ -25,6 +28,17 @@ class NewMessage(NamedTuple):
     due_at: int
     expires_at: int | None = None
     needs_smtputf8: bool = False
+    may_fail: bool = False
+    idempotency_key: str | None = None
+    fingerprint: Callable[[], str] = str
+
+
+class Submitted(NamedTuple):
+    """What became of a new message: stored, or a duplicate of an earlier one with its key, or refused with an error."""
+
+    outbox_id: int
+    duplicate: bool = False
+    error: PrxEmailError | None = None
 
 
 class Target(NamedTuple):

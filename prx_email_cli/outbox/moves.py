@@ -4,14 +4,51 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, RetryNotDue
+from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue, ValidationError
 from prx_email_cli.outbox import sql
 from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Standing, Status, after_crash
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Target
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted, Target
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
 PIECE_BYTES = 256 * 1024
 DIED = "the run that was delivering it died; the provider may have accepted it"
+
+
+def submit(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
+    """Store a new message, or find the earlier one with its idempotency key.
+
+    An error of the message's own (an attachment that grew, a key used for something else) undoes only this message.
+    """
+    if not message.may_fail and message.idempotency_key is None:
+        return Submitted(insert(connection, message))
+    connection.execute("SAVEPOINT submission")
+    try:
+        submitted = _submit_once(connection, message)
+    except PrxEmailError as error:
+        submitted = Submitted(0, error=error)
+    if submitted.duplicate or submitted.error is not None:
+        connection.execute("ROLLBACK TO submission")
+    connection.execute("RELEASE submission")
+    return submitted
+
+
+def _submit_once(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
+    """Store the message to know its fingerprint; the caller undoes that when an earlier one has the key."""
+    key = message.idempotency_key
+    outbox_id = insert(connection, message)
+    if key is None:
+        return Submitted(outbox_id)
+    fingerprint = message.fingerprint()
+    earlier = connection.execute(sql.FIND_KEY, (message.account, key)).fetchone()
+    if earlier is None:
+        connection.execute(sql.INSERT_KEY, (message.account, key, outbox_id, fingerprint))
+        return Submitted(outbox_id)
+    if earlier[1] != fingerprint:
+        raise ValidationError(
+            f"idempotency key {key!r} was used for other content: outbox message {earlier[0]}",
+            hint="take a new key for a new message",
+        )
+    return Submitted(earlier[0], duplicate=True)
 
 
 def insert(connection: sqlite3.Connection, message: NewMessage) -> int:

@@ -86,6 +86,16 @@ _OUTBOX = (
     """,
     # What the limits by minute and by day count.
     "CREATE INDEX attempt_counting ON attempt (account, started_at) WHERE counts",
+    # The first message of each key; it outlives the message's content.
+    """
+    CREATE TABLE idempotency (
+        account     TEXT    NOT NULL,
+        key         TEXT    NOT NULL,
+        outbox_id   INTEGER NOT NULL,
+        fingerprint TEXT    NOT NULL,
+        PRIMARY KEY (account, key)
+    ) STRICT, WITHOUT ROWID
+    """,
     # One message is a run of pieces: id = outbox_id * 65536 + number of the piece, so that one B-tree does.
     "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
 )

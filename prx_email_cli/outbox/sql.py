@@ -21,6 +21,10 @@ INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
 SET_SIZE = "UPDATE outbox SET size_bytes = ? WHERE id = ?"
 
+FIND_KEY = "SELECT outbox_id, fingerprint FROM idempotency WHERE account = ? AND key = ?"
+
+INSERT_KEY = "INSERT INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
+
 _BY_HAND = """
        id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL AND (next_attempt_at <= :now OR :force)
 """

@@ -14,7 +14,7 @@ from prx_email_cli.outbox.lifecycle import (
     RetryPolicy,
     message_id_for_attempt,
 )
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.opening import open_database, storage_errors
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
@@ -40,9 +40,18 @@ class SqliteStore:
         """Release the database."""
         self._connection.close()
 
+    def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
+        """Store *messages* in one transaction; what became of each, in order."""
+        return self._change(lambda connection: [moves.submit(connection, message) for message in messages])
+
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
-        """Store *messages* in one transaction; their new ids, in order."""
-        return self._change(lambda connection: [moves.insert(connection, message) for message in messages])
+        """Store *messages* in one transaction; their ids, in order.  Raises what a message's content raises."""
+        ids = []
+        for submitted in self.submit(messages):
+            if submitted.error is not None:
+                raise submitted.error
+            ids.append(submitted.outbox_id)
+        return ids
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Filter, Row
@@ -17,8 +17,8 @@ class Store(Protocol):
     Time is an argument.
     """
 
-    def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
-        """Store *messages* in one transaction; their new ids, in order."""
+    def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
+        """Store *messages* in one transaction; what became of each, in order."""
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""

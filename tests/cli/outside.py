@@ -1,4 +1,4 @@
-"""What a user sees from outside, and no command tells in one word: the outbox's file, and mail as its reader gets it."""
+"""What a user sees from outside and no command tells in one word: the outbox's file, mail as its reader gets it."""
 
 import email
 import email.policy

@@ -26,12 +26,11 @@ def assert_kept(*texts: str) -> None:
 
 class TestShow:
     @pytest.mark.parametrize("options", [(), ("--json",)])
-    @pytest.mark.parametrize("auth", [INLINE, 'password_env = "SECRET"', f'password_command = ["echo", "{SECRET}"]'],
-                             ids=["password", "password_env", "password_command"])  # fmt: skip
+    @pytest.mark.parametrize("auth", [INLINE, f'password_command = ["echo", "{SECRET}"]'], ids=["itself", "command"])
     def test_never_prints_the_secret(self, auth: str, options: tuple[str, ...], program: Program) -> None:
         program.configure(2525, smtp='user = "ops"', auth=auth)
-        for command in (["show"], ["show", "work"], ["list"]):
-            answer = program.run("account", *command, *options, SECRET=SECRET)
+        for command in ("show", "list"):
+            answer = program.run("account", command, *options)
             assert (answer.status, answer.err) == (0, "")
             assert_kept(answer.out)
             assert "2525" in answer.out
@@ -42,8 +41,8 @@ class TestShow:
         )
         data: Any = program.run("account", "show", "--json").data
         told = {key: data[key] for key in ("name", "from", "host", "port", "tls", "connections")}
-        assert told == {"name": "home", "from": "me@fastmail.com", "host": "smtp.fastmail.com", "port": 465, "tls": "implicit",
-                        "connections": 4}  # fmt: skip
+        assert told == {"name": "home", "from": "me@fastmail.com", "host": "smtp.fastmail.com", "port": 465,
+                        "tls": "implicit", "connections": 4}  # fmt: skip
 
     @pytest.mark.parametrize("command", ["show", "test"])
     def test_of_an_unknown_account_is_78(self, command: str, program: Program) -> None:
@@ -69,7 +68,8 @@ class TestTest:
         (program.home / "password").write_text(f"{SECRET}\nand a second line\n")
         (program.home / "password").chmod(0o600)
         auth = {
-            "password": INLINE, "password_env": 'password_env = "SECRET"', "password_file": 'password_file = "password"',
+            "password": INLINE, "password_env": 'password_env = "SECRET"',
+            "password_file": 'password_file = "password"',
             "password_command": f"password_command = {json.dumps(['cat', str(program.home / 'password')])}",
         }[source]  # fmt: skip
         with MailHost(users={"ops": SECRET}) as host:
@@ -85,6 +85,7 @@ class TestTest:
         with ScriptedServer(auth={"ops": SECRET}) as server:
             program.configure(server.port, smtp='user = "ops"', auth=INLINE)
             assert program.run("account", "test", "work", "--json").json["ok"] is True
+            server.wait_for(lambda: server.open_connections == 0)
             commands = [command.line.split()[0].upper() for command in server.commands]
         assert "AUTH" in commands
         assert not {"MAIL", "RCPT", "DATA"} & set(commands)

@@ -98,7 +98,7 @@ class TestABadLine:
     def test_is_reported_in_json_too(self, program: Program) -> None:
         answer = batch(program, line(), "nonsense\n", "\n", line(), options=("--json",))
         assert (answer.status, answer.json["ok"], answer.json["error"]["code"]) == (65, False, "validation")
-        assert answer.data["messages"] == [{"line": 1, "outbox_id": 1}, {"line": 4, "outbox_id": 2}]
+        assert [(told["line"], told["outbox_id"]) for told in answer.data["messages"]] == [(1, 1), (4, 2)]
         assert [error["line"] for error in answer.data["errors"]] == [2]
         assert answer.data["errors"][0].keys() >= {"line", "code", "message", "hint"}
 
@@ -114,19 +114,26 @@ class TestABadLine:
         assert (answer.status, answer.out) == (65, "1\n2\n"), answer
         assert "line 2" in answer.err
 
-    HIDDEN = ("a\nb", "a\rb", "a\r\nBcc: b@example.org", "end\n", "\nstart", "a\0b", "a\tb\x0b", "a\x1bb", "a\x7fb", "a\x85b",
-              "a\u2028b", "a\u2029b", "a\ud800b", "=?utf-8?b?YQpi?=", "=?utf-8?q?a=0D=0ABcc:_b?=", "=?us-ascii?q?a=00b?=",
-              "=?iso-8859-1?q?a=85b?=", "=?utf-8?q?a=E2=80=A8b?=", "=?utf-7?q?a+AAo-b?=", "x =?UTF-8?Q?a=0Ab?= y")  # fmt: skip
-    NO_ADDRESS = ("", " ", "a", "@example.org", "a@", "a@b@c.org", "a b@example.org", "a@ex ample", "-oQ/tmp", "a@example.org,",
-                  "a@example.org,,b@example.org", "<a@example.org", "a@example.org>", "a@-b.org", "a..b@example.org",
-                  ".a@example.org", "a.@example.org", "a@b..org", "a@[1.2.3]", "x" * 65 + "@example.org",
-                  "a@" + "x" * 64 + ".org", "a@example.org b@example.org", "group: a@example.org;", "a\0@example.org",
-                  "a@example.org\r\nRCPT TO:<b@example.org>", "a@exa\u2028mple.org", "a@example.org\n")  # fmt: skip
+    HIDDEN = ("a\nb", "a\rb", "a\r\nBcc: b@example.org", "end\n", "\nstart", "a\0b", "a\tb\x0b", "a\x1bb", "a\x7fb",
+              "a\x85b", "a\u2028b", "a\u2029b", "a\ud800b", "=?utf-8?b?YQpi?=", "=?utf-8?q?a=0D=0ABcc:_b?=",
+              "=?us-ascii?q?a=00b?=", "=?iso-8859-1?q?a=85b?=", "=?utf-8?q?a=E2=80=A8b?=",
+              "x =?UTF-8?Q?a=0Ab?= y")  # fmt: skip
+    NO_ADDRESS = ("", " ", "a", "@example.org", "a@", "a@b@c.org", "a b@example.org", "a@ex ample", "-oQueue",
+                  "a@example.org,", "a@example.org,,b@example.org", "<a@example.org", "a@example.org>", "a@-b.org",
+                  "a..b@example.org", ".a@example.org", "a.@example.org", "a@b..org", "a@[1.2.3]",
+                  "x" * 65 + "@example.org", "a@" + "x" * 64 + ".org", "a@example.org b@example.org",
+                  "group: a@example.org;", "a\0@example.org", "a@example.org\r\nRCPT TO:<b@example.org>",
+                  "a@exa\u2028mple.org", "a@example.org\n")  # fmt: skip
 
     @pytest.mark.parametrize("field", ["to", "cc", "bcc", "subject"])
     def test_with_a_control_character_in_a_header_is_never_enqueued(self, field: str, program: Program) -> None:
         values = self.HIDDEN if field == "subject" else tuple(f'"{text}" <a@example.org>' for text in self.HIDDEN)
         self._none_is_enqueued(field, values, program)
+
+    def test_with_a_line_break_hidden_by_the_charset_of_an_encoded_word_is_never_enqueued(
+        self, program: Program
+    ) -> None:
+        self._none_is_enqueued("subject", ("=?utf-7?q?a+AAo-b?=", "=?utf-16?b?//5hAAoAYgA=?="), program)
 
     @pytest.mark.parametrize("field", ["to", "cc", "bcc"])
     def test_with_an_address_that_is_none_is_never_enqueued(self, field: str, program: Program) -> None:
@@ -185,7 +192,7 @@ def check_only_the_stored_are_acknowledged(answer: Answer, program: Program, as_
 
 
 def commits(program: Program) -> list[int]:
-    """Database sizes, in pages, at the end of each transaction in SQLite's log (sqlite.org/fileformat2.html#walformat)."""
+    """Pages of the database after each transaction in SQLite's log (sqlite.org/fileformat2.html#walformat)."""
     log = program.outbox.with_name("outbox.db-wal").read_bytes()
     page_size, salt = struct.unpack(">8xI4x8s", log[:24]) if log else (4096, b"")
     frames = (log[at : at + 24] for at in range(32, len(log), page_size + 24))

@@ -178,7 +178,7 @@ class TestASignal:
             with pytest.raises(subprocess.TimeoutExpired):  # it waits for the three answers
                 drain.wait(0.3)
             server.release()
-            out, err = drain.communicate(timeout=3)
+            out, err = drain.communicate(timeout=5)
             assert len(server.messages) == 3
         assert (drain.returncode, out, "Traceback" in err) == (0, "", False)
         assert Counter(statuses(program)) == {"sent": 3, "pending": 9}
@@ -225,10 +225,8 @@ class TestAnAccountFailure:
         "fault",
         [
             Fault("connect", "close"),
-            Fault("greeting", "reset"),
             Fault("greeting", "554 5.3.2 no service here"),
             Fault("greeting", "421 4.3.2 too busy"),
-            Fault("ehlo", "close"),
             Fault("auth", "535 5.7.8 no"),
             Fault("auth", "454 4.7.0 too many logins"),
         ],
@@ -242,8 +240,7 @@ class TestAnAccountFailure:
             assert (server.connections, server.messages) == (1, [])
         self.probed(program)
 
-    @pytest.mark.parametrize("reply", ["421 4.7.0 slow down", "550 5.4.5 daily quota exceeded", "432 4.3.2 too many connections",
-                                       "554 5.2.0 SubmissionQuotaExceeded"])  # fmt: skip
+    @pytest.mark.parametrize("reply", ["421 4.7.0 slow down", "550 5.4.5 daily quota exceeded"])
     def test_in_the_dialogue_sets_the_account_aside(self, reply: str, program: Program) -> None:
         with ScriptedServer([Fault("mail", reply)]) as server:
             program.configure(server.port, smtp="connections = 1")

@@ -84,20 +84,13 @@ class TestTheConfig:
         ("part", "line", "key"),
         [
             ("smtp", "helo_name = 5", "smtp.helo_name"),
-            ("smtp", "connections = true", "smtp.connections"),
-            ("smtp", "connections = 0", "smtp.connections"),
-            ("smtp", "data_timeout_seconds = 1.5", "smtp.data_timeout_seconds"),
             ("smtp", 'tls = "ssl"', "smtp.tls"),
             ("smtp", 'host = ""', "smtp.host"),
             ("smtp", 'host = "mail.example.com"', "smtp.tls"),  # tls = "none" beyond loopback
-            ("smtp", 'allow_plaintext = "yes"', "smtp.allow_plaintext"),
             ("account", 'provider = "gmial"', "provider"),
-            ("outbox", 'on_uncertain = "panic"', "outbox.on_uncertain"),
             ("outbox", "give_up_after_hours = -1", "outbox.give_up_after_hours"),
-            ("outbox", 'message_id_domain = ""', "outbox.message_id_domain"),
             ("outbox", 'message_id_domain = "a b>"', "outbox.message_id_domain"),
             ("auth", 'password = "a"\npassword_env = "B"', "smtp.auth"),
-            ("auth", 'password_command = "echo x"', "smtp.auth.password_command"),
             ("auth", 'password = "a"', "smtp.user"),  # a secret without a login name
         ],
     )
@@ -223,9 +216,8 @@ class TestAnOutbox:
     ) -> None:
         damage(program)
         before = program.outbox.read_bytes() if program.outbox.is_file() else b""
-        assert_error(program.run(*SEND), 74, words, "hint: ")
         assert_error(program.run(*SEND, "--json"), 74, words, code="storage")
-        assert_error(program.run("drain"), 74, words)
+        assert_error(program.run("drain"), 74, words, "hint: ")
         assert (program.outbox.read_bytes() if program.outbox.is_file() else b"") == before
 
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])

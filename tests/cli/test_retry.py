@@ -20,8 +20,8 @@ def retry(program: Program, *ids_and_options: str, now: int = NOW, fail: str | N
 
 def fail_once(program: Program, now: int = NOW) -> int:
     """A message that was attempted at *now*, failed, and is deferred by ten seconds; its id."""
-    answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "x", "--now", "--now-ts", str(now),
-                         "--failure-mode", "network")  # fmt: skip
+    message = ("--to", "a@example.org", "--subject", "s", "--body", "x")
+    answer = program.run("send", *message, "--now", "--now-ts", str(now), "--failure-mode", "network")
     assert answer.status == 75, answer
     return int(answer.out)
 

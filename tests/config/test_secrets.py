@@ -19,7 +19,9 @@ from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 PRINT = "import sys; sys.stdout.write(sys.argv[1])"
-SECRETS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="*<>"), min_size=4, max_size=40).filter(str.strip)
+SECRETS = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="*<>"), min_size=4, max_size=40
+).filter(str.strip)
 
 
 def password(**auth: Any) -> str | None:

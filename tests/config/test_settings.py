@@ -177,16 +177,18 @@ def test_two_secrets_are_refused(file: Path, second: str) -> None:
 
 
 def test_a_secret_without_a_user_is_refused(file: Path) -> None:
-    assert "accounts.work.smtp.user is missing" in refusal(
-        file, MINIMAL + '[accounts.work.smtp.auth]\npassword_env = "X"\n'
-    ).message
+    assert (
+        "accounts.work.smtp.user is missing"
+        in refusal(file, MINIMAL + '[accounts.work.smtp.auth]\npassword_env = "X"\n').message
+    )
 
 
 def test_from_is_the_user_when_that_is_an_address_and_required_otherwise(file: Path) -> None:
     assert account(file, 'host = "h.example"\nuser = "me@example.com"', "").sender == "me@example.com"
-    assert "accounts.work.from is missing" in refusal(
-        file, '[accounts.work.smtp]\nhost = "h.example"\nuser = "me"\n'
-    ).message
+    assert (
+        "accounts.work.from is missing"
+        in refusal(file, '[accounts.work.smtp]\nhost = "h.example"\nuser = "me"\n').message
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ CONTENT = b"Subject: hello\r\n\r\ntext\r\n"
 
 
 def account_for(port: int, *, password: str | None = None, **smtp: Any) -> Account:
-    """An account whose server listens on *port* of localhost; in clear and with short timeouts unless *smtp* differs."""
+    """An account whose server listens on *port* of localhost; in clear, unless *smtp* says otherwise."""
     table: dict[str, Any] = {
         "host": "localhost",
         "port": port,

@@ -137,7 +137,7 @@ def test_nobody_at_home_is_told_with_host_and_port() -> None:
 
 
 def test_a_host_without_an_address_is_told_by_its_name() -> None:
-    with pytest.raises(SessionFailed, match="cannot find no-such-host.invalid") as failed:
+    with pytest.raises(SessionFailed, match=r"cannot find no-such-host\.invalid") as failed:
         open_session(account_for(25, host="no-such-host.invalid", allow_plaintext=True, timeout_seconds=TIMEOUT))
     assert "DNS" in failed.value.hint
 
@@ -247,8 +247,10 @@ def test_a_transcript_ends_however_much_is_said() -> None:
     assert transcript.take() == ""
 
 
-@pytest.mark.parametrize("manner", ["close", "reset", "timeout", "garbage", "endless", "slow", "megabyte_line", "500 no",
-                                    "421 gone", "250 not 221"])  # fmt: skip
+@pytest.mark.parametrize(
+    "manner",
+    ["close", "reset", "timeout", "garbage", "endless", "slow", "megabyte_line", "500 no", "421 gone", "250 not 221"],
+)
 def test_closing_a_session_never_raises(manner: str) -> None:
     with ScriptedServer([Fault("quit", manner)]) as server:
         session = open_session(account_for(server.port, timeout_seconds=TIMEOUT))

@@ -79,11 +79,11 @@ class Outbox:
         )
         return self.store.enqueue([message])[0]
 
-    def drain(self) -> DrainReport:
-        """One drain over one connection at a time."""
+    def drain(self, connections: int = 1) -> DrainReport:
+        """One drain over so many connections at once."""
         runs = Runs(self.store.path)
         with runs.start(self.now) as run:
-            options = DrainOptions(connections=1)
+            options = DrainOptions(connections=connections)
             return Drain(self.store, self.settings, run, options, lambda: self.now, stop=threading.Event()).deliver(
                 runs
             )
@@ -114,7 +114,7 @@ def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> Ca
     def play_one(row: Row) -> Played | Exception:
         try:
             with large if row.scene.large else nullcontext():
-                return play(row, directory / str(row).replace(" ", "-"), certificates)
+                return play(row, directory / str(row), certificates)
         except Exception as error:
             return error
 

@@ -23,7 +23,8 @@ What the words mean:
 
 - **Sent**: every recipient was accepted. Nothing that happens later changes that.
 - **Tried again**: the message is `failed` and due again 10 seconds later, then 20, 40 and so on. Only recipients who
-  have not been accepted are addressed. The new attempt has a Message-ID of its own, which ends in `-1`, `-2`, ….
+  have not been accepted are addressed. The new attempt has a Message-ID of its own: `<outbox-42-1@…>` after
+  `<outbox-42-0@…>`.
 - **Given up**: the server refused for good. No drain takes the message again; `prx-email show` has the reason, and
   `prx-email retry` still tries it when you ask.
 - **Uncertain**: the whole message, with the dot that ends it, was on its way and no usable answer came. The server may

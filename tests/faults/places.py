@@ -150,7 +150,7 @@ class Row:
         return 1 if blocks or self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
 
     def __str__(self) -> str:
-        return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one by one'}"
+        return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one-by-one'}"
 
 
 def all_rows() -> Iterator[Row]:

@@ -109,7 +109,9 @@ def test_these_are_not_and_the_error_says_what_and_how(text: str) -> None:
     assert refused.value.exit_code == 65
 
 
-@pytest.mark.parametrize("control", ["\r", "\n", "\r\n", "\0", "\t", "\x0b", "\x1b", "\x7f", "\x85", "\u2028", "\ud800"])
+@pytest.mark.parametrize(
+    "control", ["\r", "\n", "\r\n", "\0", "\t", "\x0b", "\x1b", "\x7f", "\x85", "\u2028", "\ud800"]
+)
 @pytest.mark.parametrize("pattern", ["a@x.org{}", "{}a@x.org", "a{}b@x.org", "N{} <a@x.org>", '"N{}" <a@x.org>',
                                      '"a{}b"@x.org', "a@x{}.org", "<a@x.org{}>", "a@x.org,{}b@x.org"])  # fmt: skip
 def test_a_control_character_anywhere_is_refused(pattern: str, control: str) -> None:

@@ -25,8 +25,10 @@ ALIKE = st.sampled_from(["\n", "\r\n"])
 
 
 def on_the_wire(encoding: str, body: bytes) -> bytes:
-    return b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: ' + encoding.encode() + (
-        b"\r\n\r\n" + body
+    return (
+        b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: '
+        + encoding.encode()
+        + (b"\r\n\r\n" + body)
     )
 
 

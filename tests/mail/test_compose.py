@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import default
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,31 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.compose import EMPTY, Composed, compose, rfc5322_date
-from prx_email_cli.mail.request import Request, draft, recipients, request_from_json
+from prx_email_cli.mail.compose import rfc5322_date
+from prx_email_cli.mail.request import Request, request_from_json
 
-SENDER = "Ops <ops@example.com>"
+from .letters import composed, content_of, read
+
 PRINTABLE = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
-HOSTILE = st.one_of(PRINTABLE, st.sampled_from("\r\n\0:=?<>@\",;\x0b\x85\u2028"))
-
-
-def composed(**fields: Any) -> Composed:
-    values: dict[str, Any] = {"to": ("a@example.org",), "subject": "hello", "body_text": "text\n", **fields}
-    return compose(draft(Request(**values), SENDER, 1_700_000_000))
-
-
-def content_of(**fields: Any) -> bytes:
-    return b"".join(composed(**fields).chunks())
-
-
-def read(**fields: Any) -> EmailMessage:
-    message = BytesParser(policy=default).parsebytes(content_of(**fields))
-    assert isinstance(message, EmailMessage)
-    return message
+HOSTILE = st.one_of(PRINTABLE, st.sampled_from('\r\n\0:=?<>@",;\x0b\x85\u2028'))
 
 
 def test_a_message_has_exactly_the_headers_it_needs() -> None:
-    message = read(cc=("C <c@example.org>",), bcc=("secret@example.org",), reply_to=("r@example.org",))
+    message = read(content_of(cc=("C <c@example.org>",), bcc=("secret@example.org",), reply_to=("r@example.org",)))
     assert sorted(message.keys()) == sorted(
         ["Date", "From", "To", "Cc", "Reply-To", "Subject", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"]
     )
@@ -48,7 +31,7 @@ def test_a_message_has_exactly_the_headers_it_needs() -> None:
 
 
 def test_plain_text_goes_out_as_plain_text_in_utf_8() -> None:
-    message = read(body_text="<b>not HTML</b> & é\n")
+    message = read(content_of(body_text="<b>not HTML</b> & é\n"))
     assert message.get_content_type() == "text/plain"
     assert message.get_content_charset() == "utf-8"
     assert not message.is_multipart()
@@ -56,29 +39,27 @@ def test_plain_text_goes_out_as_plain_text_in_utf_8() -> None:
 
 
 def test_a_body_that_names_a_file_stays_a_text() -> None:
-    message = read(body_text=__file__)
+    message = read(content_of(body_text=__file__))
     assert not message.is_multipart()
     assert message.get_content().rstrip("\r\n") == __file__
 
 
 def test_bcc_is_nowhere_in_the_message_but_among_its_recipients() -> None:
-    request = Request(to=("a@example.org",), bcc=("Hidden <secret@example.org>",), subject="s", body_text="b")
-    drafted = draft(request, SENDER, 0)
-    content = b"".join(compose(drafted).chunks())
+    message = composed(bcc=("Hidden <secret@example.org>",))
+    content = b"".join(message.content)
     assert b"secret@" not in content
     assert b"Hidden" not in content
     assert b"bcc" not in content.lower()
-    assert recipients(drafted) == [("a@example.org", "to"), ("secret@example.org", "bcc")]
+    assert message.recipients == [("a@example.org", "to"), ("secret@example.org", "bcc")]
 
 
 def test_whoever_is_named_twice_gets_it_once() -> None:
-    request = Request(to=("a@x.org, b@x.org",), cc=("B <b@x.org>",), bcc=("a@x.org", "c@x.org"), subject="s",
-                      body_text="b")  # fmt: skip
-    assert recipients(draft(request, SENDER, 0)) == [("a@x.org", "to"), ("b@x.org", "to"), ("c@x.org", "bcc")]
+    message = composed(to=("a@x.org, b@x.org",), cc=("B <b@x.org>",), bcc=("a@x.org", "c@x.org"))
+    assert message.recipients == [("a@x.org", "to"), ("b@x.org", "to"), ("c@x.org", "bcc")]
 
 
 def test_the_message_id_is_left_to_the_attempt() -> None:
-    assert "Message-ID" not in read()
+    assert "Message-ID" not in read(content_of())
 
 
 @settings(max_examples=200, deadline=None)
@@ -101,9 +82,8 @@ def test_the_date_is_the_time_given_in_utc(now: int) -> None:
 def test_no_text_becomes_a_header_of_its_own(subject: str, name: str, body: str) -> None:
     quoted = name.replace("\\", "").replace('"', "")
     try:
-        message = read(subject=subject, to=(f'"{quoted}" <a@example.org>',), body_text=body)
-    except ValidationError as refused:
-        assert refused.exit_code == 65
+        message = read(content_of(subject=subject, to=(f'"{quoted}" <a@example.org>',), body_text=body))
+    except ValidationError:
         return
     assert message.keys() == ["Date", "From", "To", "Subject", "MIME-Version", "Content-Type",
                               "Content-Transfer-Encoding"]  # fmt: skip
@@ -124,7 +104,7 @@ def test_no_text_becomes_a_header_of_its_own(subject: str, name: str, body: str)
 def test_without_recipient_subject_or_text_nothing_is_composed(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as refused:
         composed(**fields)
-    assert refused.value.message == EMPTY == "to/subject/body_text cannot be empty"
+    assert refused.value.message == "to/subject/body_text cannot be empty"
 
 
 def test_text_that_is_no_unicode_is_refused() -> None:

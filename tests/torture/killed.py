@@ -2,8 +2,8 @@
 
 The process kills itself with SIGKILL at the Nth passing of the named POINT; ``points.py`` says what each one is.  The
 program has no hooks for this: its own functions are wrapped here, and one that no longer exists is an error.  With the
-point ``-`` nobody dies.  Two settings by environment: TORTURE_MAX_PAGES limits the size of the database, and
-TORTURE_CHECKPOINT_PAGES makes checkpoints come that early.
+point ``-`` nobody dies.  Settings by environment: TORTURE_MAX_PAGES limits the size of the database,
+TORTURE_CHECKPOINT_PAGES makes checkpoints come that early, TORTURE_SYNCHRONOUS asks for fewer fsyncs.
 """
 
 import functools
@@ -37,18 +37,25 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def around(owner: Any, name: str, *, before: Callable[[], object] = bool, after: Callable[[Any], object] = bool) -> None:
-    """Wrap the function *name* of *owner*; *after* is given its result."""
+def wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Replace the function *name* of *owner* by what *make* makes of it."""
     original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(make(original)))
 
-    @functools.wraps(original)
-    def wrapped(*arguments: Any, **keywords: Any) -> Any:
-        before()
-        result = original(*arguments, **keywords)
-        after(result)
-        return result
 
-    setattr(owner, name, wrapped)
+def around(owner: Any, name: str, *, before: Callable[[], object] = bool, after: Callable[[], object] = bool) -> None:
+    """Do something before and after the function *name* of *owner*."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **keywords: Any) -> Any:
+            before()
+            result = original(*arguments, **keywords)
+            after()
+            return result
+
+        return wrapped
+
+    wrap(owner, name, make)
 
 
 def wrap_database(fate: Fate) -> None:
@@ -60,6 +67,8 @@ def wrap_database(fate: Fate) -> None:
         made: list[str]
 
         def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if statement.startswith("PRAGMA synchronous") and synchronous:
+                statement = f"PRAGMA synchronous = {synchronous}"
             if statement == "BEGIN IMMEDIATE":
                 self.made = []
             made = list(dict.fromkeys(self.made)) if statement == "COMMIT" else []
@@ -72,16 +81,18 @@ def wrap_database(fate: Fate) -> None:
                 self.made.append("migrate")
             return cursor
 
-    pages = os.environ.get("TORTURE_MAX_PAGES")
+    pages, synchronous = os.environ.get("TORTURE_MAX_PAGES"), os.environ.get("TORTURE_SYNCHRONOUS")
 
-    def connect(*arguments: Any, **keywords: Any) -> sqlite3.Connection:
-        connection = open_connection(*arguments, factory=Connection, **keywords)
-        if pages:
-            connection.execute(f"PRAGMA max_page_count = {int(pages)}").fetchall()
-        return connection
+    def make(original: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+        def connect(*arguments: Any, **keywords: Any) -> sqlite3.Connection:
+            connection = original(*arguments, factory=Connection, **keywords)
+            if pages:
+                connection.execute(f"PRAGMA max_page_count = {int(pages)}").fetchall()
+            return connection
 
-    open_connection = sqlite3.connect
-    sqlite3.connect = connect  # type: ignore[assignment]
+        return connect
+
+    wrap(sqlite3, "connect", make)
 
 
 def note_changes() -> None:
@@ -100,16 +111,16 @@ def note_changes() -> None:
 
 
 def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
-    original = getattr(owner, name)
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(connection: Any, *arguments: Any, **keywords: Any) -> Any:
+            result = original(connection, *arguments, **keywords)
+            if always or result:
+                connection.made.append(change)
+            return result
 
-    @functools.wraps(original)
-    def wrapped(connection: Any, *arguments: Any, **keywords: Any) -> Any:
-        result = original(connection, *arguments, **keywords)
-        if always or result:
-            connection.made.append(change)
-        return result
+        return wrapped
 
-    setattr(owner, name, wrapped)
+    wrap(owner, name, make)
 
 
 def wrap_store(fate: Fate) -> None:
@@ -118,8 +129,8 @@ def wrap_store(fate: Fate) -> None:
     from prx_email_cli.outbox.runs import Run, Runs
     from prx_email_cli.outbox.sqlite import SqliteStore
 
-    def passes(point: str) -> Callable[..., None]:
-        return lambda *_: fate.passes(point)
+    def passes(point: str) -> Callable[[], None]:
+        return lambda: fate.passes(point)
 
     around(SqliteStore, "enqueue", before=passes("before the enqueue"))
     around(SqliteStore, "claim_next", before=passes("before the claim"))
@@ -146,19 +157,26 @@ def wrap_dialogue(fate: Fate) -> None:
     from prx_email_cli.delivery.session import SessionFactory
     from prx_email_cli.delivery.wire import Wire
 
+    around(Wire, "connect", before=lambda: fate.passes("before connecting"), after=lambda: fate.passes("connected"))
+    around(SessionFactory, "open", after=lambda: fate.passes("session open"))
+    around(Wire, "quit", before=lambda: fate.passes("before QUIT"), after=lambda: fate.passes("QUIT answered"))
     spoken = _Spoken()
-    around(Wire, "connect", before=lambda: fate.passes("before connecting"), after=lambda _: fate.passes("connected"))
-    around(SessionFactory, "open", after=lambda _: fate.passes("session open"))
-    around(Wire, "quit", before=lambda: fate.passes("before QUIT"), after=lambda _: fate.passes("QUIT answered"))
+    wrap(handover, "data_writes", lambda original: _noting_content(original, spoken))
+    wrap(Wire, "write", lambda original: _dying_writer(original, spoken, fate))
+    wrap(Wire, "read_reply", lambda original: _dying_reader(original, spoken, fate))
 
-    pieces_of, write, read_reply = handover.data_writes, Wire.write, Wire.read_reply
 
+def _noting_content(original: Callable[..., Iterator[tuple[bytes, bool]]], spoken: _Spoken) -> Callable[..., Any]:
     def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-        for data, last in pieces_of(pieces):
+        for data, last in original(pieces):
             spoken.content, spoken.last = True, last
             yield data, last
 
-    def writes(wire: Wire, data: bytes) -> None:
+    return data_writes
+
+
+def _dying_writer(write: Callable[[Any, bytes], None], spoken: _Spoken, fate: Fate) -> Callable[[Any, bytes], None]:
+    def writes(wire: Any, data: bytes) -> None:
         if not spoken.content:
             write(wire, data)
             fate.passes(_command(data))
@@ -172,16 +190,18 @@ def wrap_dialogue(fate: Fate) -> None:
         spoken.dot = spoken.last
         fate.passes("final dot written" if spoken.last else "piece of the content written")
 
-    def reads_reply(wire: Wire, timeout: float) -> Any:
+    return writes
+
+
+def _dying_reader(read_reply: Callable[..., Any], spoken: _Spoken, fate: Fate) -> Callable[..., Any]:
+    def reads(wire: Any, timeout: float) -> Any:
         reply = read_reply(wire, timeout)
         if spoken.dot:
             spoken.dot = False
             fate.passes("reply to the final dot read")
         return reply
 
-    handover.data_writes = data_writes  # type: ignore[assignment]
-    Wire.write = writes  # type: ignore[method-assign]
-    Wire.read_reply = reads_reply  # type: ignore[method-assign]
+    return reads
 
 
 def _command(data: bytes) -> str:

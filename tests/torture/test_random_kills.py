@@ -1,4 +1,4 @@
-"""Processes killed at random instants while others go on: drains, senders, retries, and people who change their minds."""
+"""Processes killed at random instants while others go on: drains, senders, retries, and people."""
 
 import random
 import threading
@@ -52,8 +52,8 @@ class _Campaign:
         while not self._over():
             some_id = str(int(self._chance(1, len(self.field.acknowledged) + 1)))
             command = self._one_of(
-                drain, drain, drain, drain, drain, ("retry", "--force", some_id), ("hold", some_id), ("release", "--all"),
-                ("prune", "--older-than", "0s"),
+                drain, drain, drain, drain, drain, ("retry", "--force", some_id), ("hold", some_id),
+                ("release", "--all"), ("prune", "--older-than", "0s"),
             )  # fmt: skip
             self._start_and_kill(command)
 

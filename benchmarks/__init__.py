@@ -1,0 +1,1 @@
+"""Figures that the project claims, each with the script that measures it."""

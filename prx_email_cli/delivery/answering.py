@@ -1,0 +1,86 @@
+"""From a message one knows to the request that answers it."""
+
+from typing import NamedTuple
+
+from prx_email_cli.config.settings import Account
+from prx_email_cli.errors import NotFound, ValidationError
+from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
+from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.incoming import KnownMessage, known_message, normal_id
+from prx_email_cli.mail.request import Request
+from prx_email_cli.mail.thread import Reply, quoted, quoted_html, reply_to
+from prx_email_cli.outbox.store import Store
+
+UNKNOWN = "in_reply_to_message_id does not exist for this account"
+
+
+class Manner(NamedTuple):
+    """How to answer: everybody or the sender alone, with or without a quote."""
+
+    everyone: bool = False
+    quote: bool = False
+
+
+class Answer(NamedTuple):
+    """A request whose gaps the parent has filled, and the headers that thread it."""
+
+    request: Request
+    reply: Reply
+
+    def threaded(self, drafted: Draft) -> Draft:
+        """*drafted* from the request, in its thread."""
+        return drafted._replace(in_reply_to=self.reply.in_reply_to, references=self.reply.references)
+
+
+def find_parent(store: Store, account: str, message_id: str) -> KnownMessage:
+    """The message with this id that *account* has learned, or has sent itself.  Raises NotFound."""
+    wanted = normal_id(message_id)
+    if wanted is not None:
+        known = store.known(account, wanted)
+        if known is not None:
+            return KnownMessage(*known.fields)
+        head = store.head_sent_as(account, wanted)
+        if head is not None:
+            return known_message(head, wanted)
+    raise NotFound(UNKNOWN, hint="prx-email import FILE teaches it; prx-email messages list shows what is known")
+
+
+def answer(request: Request, account: Account, parent: KnownMessage, manner: Manner) -> Answer:
+    """*request* as an answer to *parent*: recipients and subject are the parent's where it names none.
+
+    One's own text comes first, the quote below it.  Raises ValidationError.
+    """
+    own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
+    login = account.smtp.user
+    reply = reply_to(parent, [*own, login] if login and "@" in login else own, everyone=manner.everyone)
+    if not request.body_text.strip() and request.body_html is None:
+        raise ValidationError(EMPTY, hint="give --body (or --body-file, or text on stdin)")
+    if manner.quote:
+        request = _with_quote(request, parent)
+    to = request.to or _texts(reply.to)
+    cc = (*(() if request.to else _texts(reply.cc)), *request.cc)
+    return Answer(request._replace(to=to, cc=cc, subject=request.subject or reply.subject), reply)
+
+
+def _with_quote(request: Request, parent: KnownMessage) -> Request:
+    text, markup = request.body_text, request.body_html
+    if not text.strip() and markup is not None:
+        from prx_email_cli.mail.html import plain_text
+
+        text = plain_text(markup)
+    if markup is not None:
+        before, end, after = markup.rpartition("</body>")
+        markup = f"{before}{quoted_html(parent)}{end}{after}" if end else markup + quoted_html(parent)
+    return request._replace(body_text=f"{text.rstrip()}\n\n{quoted(parent)}", body_html=markup)
+
+
+def _texts(mailboxes: list[Mailbox]) -> tuple[str, ...]:
+    """*mailboxes* as people type them, one to a text, so that a comma in a name separates nothing."""
+    return tuple(_typed(mailbox) for mailbox in mailboxes)
+
+
+def _typed(mailbox: Mailbox) -> str:
+    if not mailbox.name:
+        return mailbox.address
+    name = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" <{mailbox.address}>'

@@ -1,0 +1,107 @@
+"""HTML bodies: style inlined, local images taken along, nothing ever fetched."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import cssutils
+import lxml.html
+from premailer import Premailer
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.policy import Policy, attachment_from_file
+
+
+class HtmlBody(NamedTuple):
+    """An HTML body ready for a message, with the images that it shows from inside the message."""
+
+    html: str
+    inline: list[Attachment]
+
+
+def html_body(source: str, directory: Path | None, policy: Policy) -> HtmlBody:
+    """*source* with its CSS inlined and its local images referenced by ``cid:`` (RFC 2392).
+
+    directory: where the HTML file lies; images are taken only from there and below, None takes none.  References to the
+    network stay what they are: a reader's program may follow them, this one never does.  Raises ValidationError for an
+    image that the policy does not admit or that lies elsewhere.
+    """
+    if not source.strip():
+        raise ValidationError("the HTML is empty", hint="leave --html out, or give it a file with text")
+    try:
+        document = lxml.html.document_fromstring(source)
+    except (lxml.etree.LxmlError, ValueError) as error:
+        raise ValidationError(f"the HTML cannot be read: {error}", hint="check the file") from None
+    inline = [] if directory is None else _take_images(document, directory, policy)
+    whole = lxml.html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>")
+    return HtmlBody(_inlined(whole), inline)
+
+
+def plain_text(source: str) -> str:
+    """A plain alternative for *source*: its text with links written out, paragraphs unwrapped."""
+    import html2text
+
+    converter = html2text.HTML2Text(bodywidth=0)
+    converter.ignore_images = True
+    converter.ignore_emphasis = True
+    return converter.handle(source).strip() + "\n"
+
+
+class _Inliner(Premailer):  # type: ignore[misc]
+    """premailer that does not follow ``@import``: cssutils would fetch it although the network is off."""
+
+    def _parse_css_string(self, css_body: str, validate: bool = True) -> Any:
+        parser = cssutils.CSSParser(fetcher=_fetch_nothing, validate=validate, loglevel=logging.CRITICAL)
+        return parser.parseString(css_body)
+
+
+def _fetch_nothing(url: str) -> tuple[None, bytes]:
+    return None, b""
+
+
+def _inlined(source: str) -> str:
+    inliner = _Inliner(
+        source,
+        allow_network=False,
+        allow_loading_external_files=False,
+        disable_validation=True,
+        cssutils_logging_level=logging.CRITICAL,
+        keep_style_tags=False,
+        strip_important=False,
+    )
+    inlined: str = inliner.transform()
+    return inlined
+
+
+def _take_images(document: Any, directory: Path, policy: Policy) -> list[Attachment]:
+    """Point each local image of *document* at its place inside the message; the images, each once."""
+    taken: dict[Path, Attachment] = {}
+    for image in document.iter("img"):
+        path = _local_path(image.get("src", ""), directory)
+        if path is None:
+            continue
+        if path not in taken:
+            content_id = f"{os.urandom(12).hex()}@inline.prx-email"
+            taken[path] = attachment_from_file(str(path), None, policy)._replace(content_id=content_id)
+        image.set("src", f"cid:{taken[path].content_id}")
+    return list(taken.values())
+
+
+def _local_path(source: str, directory: Path) -> Path | None:
+    """The file that an image's source names, None for one that is no local file.
+
+    A template may come from elsewhere: what it can take along is what lies beside it, not any file of the user's.
+    """
+    parts = urlsplit(source.strip())
+    if parts.scheme not in ("", "file") or parts.netloc or not parts.path:
+        return None
+    root = directory.resolve()
+    path = (root / unquote(parts.path)).resolve()
+    if not path.is_relative_to(root):
+        raise ValidationError(
+            f"the HTML shows an image outside its own directory: {source!r}", hint="put the image beside the HTML file"
+        )
+    return path

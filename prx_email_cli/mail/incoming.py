@@ -1,0 +1,78 @@
+"""Messages of others as far as a reply needs them."""
+
+import re
+from typing import NamedTuple
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.lenient import head_and_body, header_fields, header_text
+from prx_email_cli.mail.readable import CONTENT_HEADERS, text_of
+
+MAX_ID_CHARACTERS = 900  # with "In-Reply-To: " still below the 998 octets of a line (RFC 5322 section 2.1.1)
+MAX_FIELD_CHARACTERS = 256 * 1024
+
+_BRACKETED = re.compile(r"<([^<>]*)>")
+_ID = re.compile(rf"[!-;=?-~]{{1,{MAX_ID_CHARACTERS - 2}}}")
+_WANTED = CONTENT_HEADERS | {
+    b"message-id", b"in-reply-to", b"references", b"from", b"reply-to", b"to", b"cc", b"subject", b"date",
+}  # fmt: skip
+
+
+class KnownMessage(NamedTuple):
+    """A message that can be answered.
+
+    message_id: with its angle brackets; in_reply_to, reference_ids: such ids, separated by spaces.  sender, reply_to,
+    recipients, copies, subject, date: the headers From, Reply-To, To, Cc, Subject and Date, unfolded, without control
+    characters, encoded words still encoded (structure is read before words are decoded).  "" for what is missing.
+    """
+
+    message_id: str
+    in_reply_to: str
+    reference_ids: str
+    sender: str
+    reply_to: str
+    recipients: str
+    copies: str
+    subject: str
+    date: str
+    text: str
+
+
+def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
+    """The message in *data*, of which the beginning is enough.
+
+    message_id: instead of the one inside.  Raises ValidationError when there is none, and nothing else.
+    """
+    head, body = head_and_body(data)
+    fields = header_fields(head, _WANTED)
+    own_id = message_id or normal_id(_text(fields, b"message-id"))
+    if own_id is None:
+        raise ValidationError("it has no usable Message-ID" if b"message-id" in fields else "it has no Message-ID")
+    return KnownMessage(
+        message_id=own_id,
+        in_reply_to=" ".join(ids_in(_text(fields, b"in-reply-to"))),
+        reference_ids=" ".join(ids_in(_text(fields, b"references"))),
+        sender=_text(fields, b"from"),
+        reply_to=_text(fields, b"reply-to"),
+        recipients=_text(fields, b"to"),
+        copies=_text(fields, b"cc"),
+        subject=_text(fields, b"subject"),
+        date=_text(fields, b"date"),
+        text=text_of(fields, body),
+    )
+
+
+def ids_in(text: str) -> list[str]:
+    """The Message-IDs in a header's value, each with its angle brackets; what is none is left out."""
+    inner = ("".join(found.split()) for found in _BRACKETED.findall(text))
+    return [f"<{bare}>" for bare in inner if _ID.fullmatch(bare)]
+
+
+def normal_id(text: str) -> str | None:
+    """The first Message-ID in *text*, its brackets added where they are missing; None when there is none."""
+    bare = text.strip()
+    return next(iter(ids_in(text)), None) or (f"<{bare}>" if _ID.fullmatch(bare) else None)
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    value = fields.get(name)
+    return "" if value is None else header_text(value[:MAX_FIELD_CHARACTERS])

@@ -1,0 +1,97 @@
+"""Where messages come from: one message, an mbox, a Maildir.  Memory does not grow with their size."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+KEPT_BYTES = 1024 * 1024  # of each message: headers and text come first, attachments after them
+_BLOCK = 1024 * 1024
+_LOOKAHEAD = 2048
+_FROM_LINE = re.compile(rb"From [^\n]{0,1000}\n")
+_HAS_TIME = re.compile(rb"\d\d?:\d\d")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+_QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
+
+
+def messages_in(stream: BinaryIO) -> Iterator[bytes]:
+    """The messages in *stream*, at most KEPT_BYTES of each: an mbox when it begins with "From ", else a single one.
+
+    Reads *stream* to its end, so that whoever writes into a pipe is never stopped.
+    """
+    window = bytearray(stream.read(_BLOCK))
+    while window and not window.strip() and (more := stream.read(_BLOCK)):
+        window[:] = more
+    del window[: len(window) - len(window.lstrip(b"\r\n"))]
+    if window.startswith(b"From "):
+        yield from _split(window, stream)
+    elif window:
+        while len(window) < KEPT_BYTES and (more := stream.read(_BLOCK)):
+            window += more
+        yield bytes(window[:KEPT_BYTES])
+        del window[:]
+        while stream.read(_BLOCK):
+            pass
+
+
+def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
+    """The messages of an mbox whose beginning is in *window*; what is there of the current one starts at its start."""
+    del window[: window.find(b"\n") + 1]
+    searched = 0
+    ended = False
+    while True:
+        found = window.find(b"\nFrom ", searched)
+        if found >= 0 and (ended or len(window) - found > _LOOKAHEAD):
+            length = _separator(window, found)
+            searched = found + 1
+            if length:
+                yield _one(window, found)
+                del window[: found + length]
+                searched = 0
+            continue
+        if ended:
+            break
+        searched = found if found >= 0 else max(searched, len(window) - len(b"\nFrom"))
+        cut = searched - 2  # the line end before it tells whether that line is blank
+        if cut > KEPT_BYTES:  # this message has all that is kept of it
+            del window[KEPT_BYTES:cut]
+            searched = KEPT_BYTES + 2
+        more = stream.read(_BLOCK)
+        ended = not more
+        window += more
+    yield _one(window, len(window))
+
+
+def _separator(window: bytearray, found: int) -> int:
+    """Length of the line break and "From " line at *found*, 0 when that is just a line of text.
+
+    A separator follows a blank line, and has a time in it or a header after it.
+    """
+    if found and window[found - 1 : found] != b"\n" and window[found - 2 : found] != b"\n\r":
+        return 0
+    line = _FROM_LINE.match(window, found + 1)
+    if line is None or not (_HAS_TIME.search(line[0]) or _FIELD.match(window, line.end())):
+        return 0
+    return line.end() - found
+
+
+def _one(window: bytearray, end: int) -> bytes:
+    message = bytes(window[: min(end, KEPT_BYTES)])
+    return _QUOTED_FROM.sub(rb"\1", message) if b"\n>" in message else message
+
+
+def is_maildir(path: Path) -> bool:
+    """Whether *path* is a directory with the parts of a Maildir."""
+    return (path / "cur").is_dir() or (path / "new").is_dir()
+
+
+def maildir_files(path: Path) -> Iterator[Path]:
+    """The messages of a Maildir, the oldest first: their names begin with the time of delivery."""
+    names = []
+    for part in ("cur", "new"):
+        if (path / part).is_dir():
+            with os.scandir(path / part) as entries:
+                names += [(entry.name, part) for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    for name, part in sorted(names):
+        yield path / part / name

@@ -1,0 +1,157 @@
+"""What may be attached, and the four ways in: a file, the store, base64, and a request that chooses one of them."""
+
+import re
+from binascii import a2b_base64
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.media_type import allowed_content_type
+from prx_email_cli.mail.stored_file import check_stored_path, open_file, open_stored, shown, too_large
+from prx_email_cli.mail.text import check_header_text
+
+NO_STORE = "attachment store not configured"
+EXACTLY_ONE = "attachment requires exactly one of base64 or path"
+NAMELESS = "attachment"
+MAX_NAME_CHARACTERS = 255
+
+_FIELDS = ("filename", "content_type", "base64", "path")
+_TYPE_OPTION = ";type="
+_SURROGATE = re.compile("[\ud800-\udfff]")  # also what Python makes of a file name that is not UTF-8
+# Overrides and isolates of the bidirectional algorithm: with them "gpj.exe" is shown as "exe.jpg".
+_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# Python's email package, for one, decodes an encoded word also where RFC 2047 section 5 forbids it.
+_ENCODED_WORD = re.compile(r"=\?.*\?=")
+_WHITE_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
+_BASE64_SLICE = 128 * 1024
+
+
+class Policy(NamedTuple):
+    """What may be attached.
+
+    max_size_bytes: of one attachment, decoded.  allowed_content_types: types and patterns like ``image/*``, in any
+    case.  max_message_bytes: of the whole message, encoded.  store_root: where path-based attachments lie, None for
+    nowhere.
+    """
+
+    max_size_bytes: int
+    allowed_content_types: tuple[str, ...]
+    max_message_bytes: int
+    store_root: Path | None
+
+
+def split_attach_option(text: str) -> tuple[str, str | None]:
+    """Path and content type of ``FILE[;type=MIME]``.
+
+    The last ``;type=`` starts the type, whether or not there is such a file: the meaning of a command does not hang on
+    the directory it runs in.  A file whose name contains ``;type=`` is attached by adding one more with its type.
+    """
+    path, separator, content_type = text.rpartition(_TYPE_OPTION)
+    return (path, content_type) if separator else (text, None)
+
+
+def attachment_from_file(path: str, content_type: str | None, policy: Policy) -> Attachment:
+    """A file of the user's, named as its path ends.  It is opened now and read later.
+
+    Raises ValidationError, as all of these do, for its name first, then its type, then what is no readable regular
+    file, then its size; reading its chunks may raise it too.
+    """
+    filename = checked_filename(_last(path))
+    checked_type = allowed_content_type(content_type, filename, policy.allowed_content_types)
+    return Attachment(filename, checked_type, open_file(path, policy.max_size_bytes))
+
+
+def attachment_from_store(path: str, filename: str | None, content_type: str | None, policy: Policy) -> Attachment:
+    """A file of the store.  path: relative to the store root; see open_stored for what it may be."""
+    name = _last(path) if filename is None else checked_filename(filename)
+    checked_type = allowed_content_type(content_type, name, policy.allowed_content_types)
+    if policy.store_root is None:
+        raise ValidationError(NO_STORE, hint="set enabled = true and dir in [attachments.store]")
+    check_stored_path(path)  # before the name that is taken from it, whose faults may be the path's
+    return Attachment(checked_filename(name), checked_type, open_stored(policy.store_root, path, policy.max_size_bytes))
+
+
+def attachment_from_base64(filename: str | None, content_type: str | None, text: str, policy: Policy) -> Attachment:
+    """The bytes that *text* holds in base64; white space in it is ignored, anything else out of place is refused."""
+    name = checked_filename(filename or "")
+    checked_type = allowed_content_type(content_type, name, policy.allowed_content_types)
+    try:
+        size = sum(map(len, _decoded(text)))  # decoded twice, here and when it is read, but never whole in memory
+    except ValueError as error:
+        raise ValidationError(
+            f"attachment base64 is broken: {error}",
+            hint=f"{shown(name)}: use the alphabet with + and /, and pad with =, as base64(1) does",
+        ) from None
+    if size > policy.max_size_bytes:
+        raise too_large(name, policy.max_size_bytes)
+    return Attachment(name, checked_type, _decoded(text))
+
+
+def attachment_from_request(document: Mapping[str, Any], policy: Policy) -> Attachment:
+    """The attachment of a JSON object with the contract's fields; null is as good as absent."""
+    for name in document:
+        if name not in _FIELDS:
+            raise ValidationError(
+                f"unknown attachment field {name[:100]!r}", hint=f"known fields: {', '.join(_FIELDS)}"
+            )
+    filename, content_type, base64, path = (_text(document, name) for name in _FIELDS)
+    if base64 is not None and path is None:
+        return attachment_from_base64(filename, content_type, base64, policy)
+    if path is not None and base64 is None:
+        return attachment_from_store(path, filename, content_type, policy)
+    raise ValidationError(EXACTLY_ONE, hint="base64 holds the content itself, path names a file of the store")
+
+
+def checked_filename(name: str) -> str:
+    """*name* without surrounding white space, or ``attachment`` for an empty one.
+
+    Any script is fine.  Raises ValidationError for what would be another name, a path or a trick on the receiving side:
+    path components, control characters, direction overrides, encoded words, more than 255 characters.
+    """
+    if not name.isascii() and _SURROGATE.search(name):
+        raise _bad_name(name, "is not valid Unicode", "rename it")
+    name = check_header_text(name, "attachment file name").strip()
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise _bad_name(name, "is a path", "give the file name alone")
+    found = _OVERRIDES.search(name)
+    if found:
+        raise _bad_name(name, f"changes its direction (U+{ord(found[0]):04X})", "remove the invisible characters")
+    if _ENCODED_WORD.search(name):
+        raise _bad_name(name, "is an encoded word", "write the name itself: it is encoded for you")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise _bad_name(name, f"is longer than {MAX_NAME_CHARACTERS} characters", "shorten it")
+    return name or NAMELESS
+
+
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValidationError(f"attachment {name} must be a string")
+
+
+def _bad_name(name: str, what: str, hint: str) -> ValidationError:
+    return ValidationError(f"attachment file name {what}: {shown(name)}", hint=hint)
+
+
+def _last(path: str) -> str:
+    """The file name at the end of *path*; a backslash counts too, for on the receiving side it may part a path."""
+    name = re.split(r"[/\\]", path.rstrip("/"))[-1]
+    return "" if name in (".", "..") else name
+
+
+def _decoded(text: str) -> Iterator[bytes]:
+    """The bytes of base64 *text* in pieces.  Raises ValueError for what is not strictly base64."""
+    rest = ""
+    ended = False
+    for start in range(0, len(text), _BASE64_SLICE):
+        rest += text[start : start + _BASE64_SLICE].translate(_WHITE_SPACE)
+        if ended and rest:
+            raise ValueError("Excess data after padding")
+        whole = len(rest) - len(rest) % 4
+        yield a2b_base64(rest[:whole], strict_mode=True)
+        ended = rest[:whole].endswith("=")
+        rest = rest[whole:]
+    yield a2b_base64(rest, strict_mode=True)

@@ -1,0 +1,175 @@
+"""What a reply to a known message looks like: whom it goes to, its subject, its place in the thread, the quote."""
+
+import html
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.addresses import Mailbox, parse_mailboxes
+from prx_email_cli.mail.incoming import KnownMessage
+from prx_email_cli.mail.lenient import decoded_words
+from prx_email_cli.mail.text import check_header_text
+
+NO_SENDER = "cannot infer reply recipient from parent sender"
+MAX_REFERENCES, MAX_REFERENCES_CHARACTERS = 20, 900
+MAX_SUBJECT_CHARACTERS, MAX_NAME_CHARACTERS = 900, 200
+
+# "Re" in the languages whose mailers write it; Finnish VS and Italian R are left out, for they mean other things too.
+_REPLIED = re.compile(
+    r"(?:re|aw|antw|antwort|sv|svar|odp|odg|ynt|ats|vá|bls|rif|ref|απ|σχετ|отв|ответ|رد|השב|回复|回覆|答复|返信|회신|답장)"
+    r"\s*(?:\[\s*\d*\s*\]|\(\s*\d*\s*\)|[\^*]\s*\d+)?\s*[:：]\s*",  # noqa: RUF001 - the fullwidth colon
+    re.IGNORECASE,
+)
+# A phrase, an address and their separators, as forgiving as it must be.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|<[^<>]*>|[,;:]|[^",;:()<>]+|.')
+_ROUTE = re.compile(r"@[^:]*:")
+_SIGNATURE = re.compile(r"(?m)^-- \n[\s\S]*\Z")
+
+
+class Reply(NamedTuple):
+    """The headers of a reply.  references: the whole chain, the parent last."""
+
+    to: list[Mailbox]
+    cc: list[Mailbox]
+    subject: str
+    in_reply_to: str
+    references: list[str]
+
+
+def reply_to(parent: KnownMessage, own: Collection[str], *, everyone: bool = False) -> Reply:
+    """The reply to *parent* by somebody whose addresses are *own*; with *everyone* its To and Cc get copies.
+
+    A reply to one's own message goes to those it went to.  Raises ValidationError when nobody is left to answer to.
+    """
+    mine = {address.lower() for address in own}
+    to = _answered(parent, mine)
+    if not to:
+        raise ValidationError(
+            NO_SENDER, hint="neither its Reply-To nor its From holds an address; write with prx-email send"
+        )
+    copies = mailboxes_in(f"{parent.recipients}, {parent.copies}") if everyone else []
+    cc = _without(copies, mine | {mailbox.address.lower() for mailbox in to})
+    return Reply(to, cc, reply_subject(parent.subject), parent.message_id, reference_chain(parent))
+
+
+def _answered(parent: KnownMessage, mine: set[str]) -> list[Mailbox]:
+    """Whom an answer to *parent* is for, each once: the sender, or the readers of what one wrote oneself."""
+    sender = mailboxes_in(parent.sender)
+    if sender and all(mailbox.address.lower() in mine for mailbox in sender):
+        readers = _without(mailboxes_in(parent.recipients), set())
+        others = _without(readers, mine)
+        if readers:
+            return others or readers
+    return _without(mailboxes_in(parent.reply_to) or sender, set())
+
+
+def _without(mailboxes: Iterable[Mailbox], left_out: set[str]) -> list[Mailbox]:
+    """*mailboxes* in their order, each address once, whatever its case, and none of *left_out*."""
+    kept: dict[str, Mailbox] = {}
+    for mailbox in mailboxes:
+        if mailbox.address.lower() not in left_out:
+            kept.setdefault(mailbox.address.lower(), mailbox)
+    return list(kept.values())
+
+
+def mailboxes_in(text: str) -> list[Mailbox]:
+    """The usable mailboxes in an address header of somebody else's; what cannot be used is left out."""
+    found: list[Mailbox] = []
+    words: list[str] = []
+    angle = comment = ""
+    for token in [*_TOKEN.findall(text), ","]:
+        if token in ",;":
+            found += _mailbox(words, angle, comment)
+            words, angle, comment = [], "", ""
+        elif token == ":":  # a group's name ends; its members follow
+            words = []
+        elif token.startswith("<") and token.endswith(">"):
+            angle = angle or token
+        elif token.startswith("(") and token.endswith(")"):
+            comment = comment or token
+        else:
+            words.append(token)
+    return found
+
+
+def _mailbox(words: list[str], angle: str, comment: str) -> list[Mailbox]:
+    phrase = "".join(words).strip()
+    name, address = (phrase, angle[1:-1].strip()) if angle else (comment[1:-1], phrase)
+    if name.startswith('"') and name.endswith('"'):
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    try:
+        (mailbox,) = parse_mailboxes([_ROUTE.sub("", address, count=1)], "address")
+    except ValueError:  # none or several
+        return []
+    except ValidationError:
+        return []
+    return [Mailbox(_harmless(name, MAX_NAME_CHARACTERS), mailbox.address)]
+
+
+def reply_subject(subject: str) -> str:
+    """*subject* with one "Re: " in front, whatever stood there in whatever language."""
+    text = _harmless(subject, MAX_SUBJECT_CHARACTERS)
+    while replied := _REPLIED.match(text):
+        text = text[replied.end() :]
+    return f"Re: {text}".strip()
+
+
+def _harmless(text: str, most: int) -> str:
+    """*text* decoded and fit for a header of ours, at most so many characters of it."""
+    decoded = " ".join(decoded_words(text).split())[:most].strip()
+    try:
+        return check_header_text(decoded, "text")
+    except ValidationError:  # an encoded word in an encoded word that hides a control character
+        return decoded.replace("=?", "= ?")
+
+
+def reference_chain(parent: KnownMessage) -> list[str]:
+    """References of a reply (RFC 5322 section 3.6.4); a long chain keeps its first id and its last ones."""
+    earlier = parent.reference_ids.split()
+    if not earlier:
+        answered = parent.in_reply_to.split()
+        earlier = answered if len(answered) == 1 else []
+    chain = [one for one in dict.fromkeys(earlier) if one != parent.message_id]
+    room = MAX_REFERENCES_CHARACTERS - len(parent.message_id) - len(chain[0] if chain else "")
+    last: list[str] = []
+    for one in reversed(chain[1:]):
+        room -= len(one) + 1
+        if room < 0 or len(last) == MAX_REFERENCES - 2:
+            break
+        last.append(one)
+    return [*chain[:1], *reversed(last), parent.message_id]
+
+
+def quoted(parent: KnownMessage) -> str:
+    """*parent*'s text under a line that says who wrote it and when, each line after ``>``, without its signature."""
+    lines = _SIGNATURE.sub("", parent.text).strip("\n").split("\n")
+    marked = (f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in lines)
+    return "\n".join([attribution(parent), *marked]) + "\n"
+
+
+def quoted_html(parent: KnownMessage) -> str:
+    """The same for an HTML body: a cited block of preformatted text."""
+    text = html.escape(_SIGNATURE.sub("", parent.text).strip("\n"), quote=False)
+    return (
+        f"<p>{html.escape(attribution(parent), quote=False)}</p>\n"
+        f'<blockquote type="cite"><pre style="white-space: pre-wrap">{text}</pre></blockquote>\n'
+    )
+
+
+def attribution(parent: KnownMessage) -> str:
+    """ "On DATE, NAME wrote:", without what *parent* does not tell."""
+    authors = mailboxes_in(parent.sender)
+    name = authors[0].name or authors[0].address if authors else "somebody"
+    date = sent_date(parent)
+    return f"On {date}, {name} wrote:" if date else f"{name} wrote:"
+
+
+def sent_date(parent: KnownMessage) -> str:
+    """*parent*'s Date in the one form, in its own time zone; "" when it has none that can be understood."""
+    from email.utils import format_datetime, parsedate_to_datetime
+
+    try:
+        return format_datetime(parsedate_to_datetime(parent.date))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ""

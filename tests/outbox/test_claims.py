@@ -1,0 +1,128 @@
+"""Claims by many at once, and what a claim costs in a large outbox."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.outbox import sql
+from prx_email_cli.outbox.lifecycle import message_id_for_attempt
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from .messages import NOW, Start, new_message, open_store, sent, wish
+
+CLAIM_ALL = """
+now = int(sys.argv[2])
+store = open_store(sys.argv[1])
+run = Runs(store.path).start(now)
+tell("ready")
+sys.stdin.readline()
+taken = []
+while (claimed := store.claim_next(run.run_id, ClaimNext("work", now, now))) is not None:
+    taken.append(claimed.outbox_id)
+tell(*taken)
+sys.stdin.read()
+"""
+ROWS = """
+WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :rows)
+INSERT INTO outbox (account, status, next_attempt_at, first_due_at, created_at, sent_at, sender, subject, size_bytes)
+SELECT CASE n % 3 WHEN 0 THEN 'home' ELSE 'work' END, :status, :now - n, :now - n, :now, :sent_at, '', 's', 1
+  FROM number
+"""
+
+
+def fill(path: Path, status: str, rows: int) -> None:
+    with sqlite3.connect(path) as connection:
+        sent_at = NOW if status == "sent" else None
+        connection.execute(ROWS, {"rows": rows, "status": status, "now": NOW, "sent_at": sent_at})
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    """20,000 sent messages and 2,000 due ones, of two accounts."""
+    store = open_store(tmp_path_factory.mktemp("large") / "outbox.db")
+    fill(store.path, "sent", 20_000)
+    fill(store.path, "pending", 2_000)
+    yield store
+    store.close()
+
+
+def plan(store: SqliteStore, statement: str) -> list[str]:
+    """How SQLite would carry *statement* out."""
+    connection = sqlite3.connect(store.path)
+    connection.create_function("outbox_message_id", 5, message_id_for_attempt)
+    values = {"run": "r", "domain": "d", "account": "work", "due_before": NOW, "now": NOW, "limit": 10, "after": ""}
+    steps = [str(step[-1]) for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    connection.close()
+    return steps
+
+
+def steps_of_a_claim(store: SqliteStore) -> int:
+    """Instructions of SQLite's virtual machine for one claim: the same on every machine, unlike time."""
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    store._connection.set_progress_handler(tick, 1)
+    assert store.claim_next("run", wish()) is not None
+    store._connection.set_progress_handler(None, 1)
+    return count
+
+
+def test_a_claim_goes_straight_to_the_longest_due_row(large: SqliteStore) -> None:
+    steps = plan(large, sql.CLAIM_NEXT)
+    assert any("USING INDEX outbox_due (account=? AND next_attempt_at<?)" in step for step in steps), steps
+    assert not any("SCAN" in step or "TEMP B-TREE" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("statement", [sql.COUNT_DUE, sql.NEXT_DUE_AT, sql.NEXT_ACCOUNT])
+def test_counting_what_is_due_reads_only_what_is_due(large: SqliteStore, statement: str) -> None:
+    steps = plan(large, statement)
+    assert any("outbox_due" in step for step in steps), steps
+    assert not any("SCAN outbox" in step and "outbox_due" not in step for step in steps), steps
+
+
+def test_recovery_does_not_read_what_was_sent(large: SqliteStore) -> None:
+    steps = plan(large, sql.RUNS_SENDING)
+    assert all("outbox_sending" in step for step in steps), steps
+
+
+def test_a_claim_costs_as_much_among_many_as_among_few(large: SqliteStore, outbox: SqliteStore) -> None:
+    fill(outbox.path, "pending", 20)
+    assert steps_of_a_claim(large) <= 1.2 * steps_of_a_claim(outbox)
+
+
+def test_processes_that_claim_at_once_take_each_message_once(outbox: SqliteStore, start: Start) -> None:
+    ids = outbox.enqueue([new_message() for _ in range(300)])
+    others = [start(CLAIM_ALL, outbox.path, NOW) for _ in range(6)]
+    assert [other.hear() for other in others] == [["ready"]] * 6
+    for other in others:
+        other.say("go")
+    taken = Counter(int(word) for other in others for word in other.hear())
+    assert taken == Counter(ids)
+    assert [other.end() for other in others] == [0] * 6
+
+
+def test_threads_that_deliver_at_once_finish_each_message_once(outbox: SqliteStore) -> None:
+    ids = outbox.enqueue([new_message() for _ in range(200)])
+    done: list[int] = []
+
+    def deliver(_: int) -> None:
+        claimed = outbox.claim_next("run", wish())
+        while claimed is not None:
+            done.append(claimed.outbox_id)
+            claimed = outbox.finalize("run", sent(claimed), wish())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(deliver, range(8)))
+    assert sorted(done) == ids
+    assert {outbox.row(outbox_id).status for outbox_id in ids} == {"sent"}

@@ -1,0 +1,257 @@
+"""The outbox's file: private, durable, migrated once, and clear about what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.errors import OutboxBusy, ReadableByOthers, StorageError
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.schema import MIGRATIONS
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from .messages import NOW, Start, claim, new_message, open_store, sent, wish
+
+OPEN_WHEN_TOLD = """
+tell("ready")
+for line in sys.stdin:
+    store = open_store(line.strip())
+    ids = store.enqueue([NewMessage(account="work", sender="", recipients=[("a@x.org", "to")], subject="s",
+                                    content=[b"x"], created_at=1, due_at=1)])
+    store.close()
+    tell(*ids)
+"""
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=lambda mask: f"umask {mask:03o}")
+def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def execute(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.usefixtures("_umask")
+def test_database_and_log_and_directories_are_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "mail" / "outbox.db"
+    store = open_store(path)
+    store.enqueue([new_message()])
+    runs = Runs(path)
+    with runs.start(NOW):
+        files = {file.name: mode(file) for file in path.parent.iterdir() if file.is_file()}
+        assert files == {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600}
+        assert (mode(path.parent), mode(runs.directory)) == (0o700, 0o700)
+        assert [mode(file) for file in runs.directory.iterdir()] == [0o600]
+    store.close()
+
+
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o666, 0o620])
+def test_an_outbox_that_others_may_open_is_refused(path: Path, bits: int) -> None:
+    open_store(path).close()
+    path.chmod(bits)
+    with pytest.raises(ReadableByOthers) as refused:
+        open_store(path)
+    assert refused.value.exit_code == 77
+    assert "chmod 600" in refused.value.hint
+
+
+def test_what_is_acknowledged_survives_a_power_cut(path: Path) -> None:
+    store = open_store(path)
+    connection = store._connection
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2, "FULL"
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    store.close()
+
+
+def use(path: Path) -> None:
+    store = open_store(path)
+    try:
+        store.enqueue([new_message()])
+    finally:
+        store.close()
+
+
+def remove_a_page(path: Path) -> None:
+    open_store(path).close()
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
+
+
+def write_garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database, whatever its name says\n" * 100)
+
+
+def make_a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def make_a_fifo(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def put_another_programs_tables(path: Path) -> None:
+    execute(path, "CREATE TABLE bookmarks (url TEXT)")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (remove_a_page, "malformed|corrupt|disk image"),
+        (write_garbage, "not a database"),
+        (make_a_directory, "cannot open the outbox|not a regular file"),
+        (make_a_fifo, "not a regular file"),
+        (put_another_programs_tables, "a database of another program"),
+    ],
+)
+def test_what_is_no_outbox_is_refused_with_its_path_and_a_fix(
+    path: Path, spoil: Callable[[Path], None], says: str
+) -> None:
+    spoil(path)
+    if path.is_file():
+        path.chmod(0o600)
+    with pytest.raises(StorageError, match=says) as refused:
+        use(path)
+    assert refused.value.exit_code == 74
+    assert str(path) in refused.value.message
+    assert refused.value.hint
+
+
+def test_another_programs_database_is_left_as_it_was(path: Path) -> None:
+    put_another_programs_tables(path)
+    path.chmod(0o600)
+    with pytest.raises(StorageError):
+        open_store(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("bookmarks",)]
+    connection.close()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot open the outbox") as refused:
+        open_store(tmp_path / "file" / "outbox.db")
+    assert (refused.value.exit_code, bool(refused.value.hint)) == (74, True)
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
+    store = open_store(path)
+    store.enqueue([new_message()])
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StorageError, match="full") as refused:
+        store.enqueue([new_message(), new_message(content=[b"x" * 1_000_000])])
+    assert refused.value.exit_code == 74
+    assert "space" in refused.value.hint
+    assert store.stats(NOW)["total"] == 1
+    store.finalize("run", sent(claim(store)))
+    assert store.row(1).status == "sent"
+    store.close()
+
+
+def test_a_lock_that_lasts_is_told_and_nothing_is_stored(path: Path) -> None:
+    store = open_store(path, busy_timeout_seconds=0.05)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    for attempt in (lambda: store.enqueue([new_message()]), lambda: store.claim_next("run", wish())):
+        with pytest.raises(OutboxBusy, match="locked by another process") as refused:
+            attempt()
+        assert refused.value.exit_code == 75
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert store.stats(NOW)["total"] == 0
+    store.close()
+
+
+def test_reading_goes_on_while_somebody_else_writes(path: Path) -> None:
+    store = open_store(path, busy_timeout_seconds=0.05)
+    store.enqueue([new_message()])
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert store.row(1).status == "pending"
+    assert store.count_due("work", NOW) == 1
+    holder.execute("ROLLBACK")
+    holder.close()
+    store.close()
+
+
+def test_a_schema_newer_than_this_program_is_refused_untouched(path: Path) -> None:
+    store = open_store(path)
+    store.enqueue([new_message()])
+    store.close()
+    newer = len(MIGRATIONS) + 1
+    execute(path, f"PRAGMA user_version = {newer}")
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=f"schema {newer}, newer than the {len(MIGRATIONS)}") as refused:
+        open_store(path)
+    assert (refused.value.exit_code, "newer prx-email" in refused.value.hint) == (74, True)
+    assert path.read_bytes() == before
+
+
+def test_a_migration_that_breaks_off_leaves_the_old_schema(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_store(path).close()
+    broken = (*MIGRATIONS, ("CREATE TABLE half (x)", "THIS IS NOT SQL"))
+    with monkeypatch.context() as patch:
+        patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", broken)
+        with pytest.raises(StorageError):
+            open_store(path)
+    store = open_store(path)
+    assert store.enqueue([new_message()]) == [1]
+    store.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+    connection.close()
+
+
+def test_every_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_store(tmp_path / "new.db").close()
+    for version in range(1, len(MIGRATIONS)):
+        path = tmp_path / f"{version}.db"
+        with monkeypatch.context() as patch:
+            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:version])
+            open_store(path).close()
+        open_store(path).close()
+        assert schema_of(path) == schema_of(tmp_path / "new.db")
+
+
+def schema_of(path: Path) -> list[tuple[str, str]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+    connection.close()
+    return found
+
+
+def test_processes_that_open_a_new_outbox_at_the_same_time_all_succeed(tmp_path: Path, start: Start) -> None:
+    others = [start(OPEN_WHEN_TOLD) for _ in range(4)]
+    assert [other.hear() for other in others] == [["ready"]] * 4
+    for number in range(25):
+        for other in others:
+            other.say(str(tmp_path / f"{number}.db"))
+        ids = [int(word) for other in others for word in other.hear()]
+        assert sorted(ids) == [1, 2, 3, 4]
+    assert [other.end() for other in others] == [0] * 4
+
+
+def test_a_relative_link_to_an_outbox_shares_its_runs(tmp_path: Path) -> None:
+    store: SqliteStore = open_store(tmp_path / "outbox.db")
+    (tmp_path / "link.db").symlink_to("outbox.db")
+    assert Runs(tmp_path / "link.db").directory == Runs(store.path).directory
+    store.close()

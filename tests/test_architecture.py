@@ -1,0 +1,114 @@
+"""The folder list is the architecture: imports point downward, heavy modules stay where they are needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "prx_email_cli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+BELOW = {
+    "cli": {"cli", "delivery", "mail", "outbox", "config", "errors"},
+    "delivery": {"delivery", "mail", "outbox", "config", "errors"},
+    "mail": {"mail", "errors"},
+    "outbox": {"outbox", "errors"},
+    "config": {"config", "errors"},
+    "errors": set[str](),
+    "__main__": {"cli"},
+}
+KEPT_IN = {"smtplib": "delivery", "yagmail": "delivery", "sqlite3": "outbox"}
+LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3"]
+NO_IO = {"collections", "dataclasses", "enum", "typing"}
+MAX_LINES = 400
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+
+
+def imports_of(module: Path) -> Iterator[str]:
+    """Full names of what *module* imports anywhere in it, inside functions and for type checking too."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            yield from (str(part.value) for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant))
+
+
+def layer_of(module: Path) -> str:
+    """The folder of a module, or the name of one that lies beside the folders."""
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def own_layers(module: Path) -> set[str]:
+    """The layers of this package that *module* imports from; the package itself is everybody's."""
+    names = [name.split(".") for name in imports_of(module) if name.split(".")[0] == "prx_email_cli"]
+    return {parts[1] for parts in names if len(parts) > 1} - {"__version__"}
+
+
+def printed_by(script: str) -> list[str]:
+    """The words that *script* prints in a fresh interpreter."""
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_there_is_something_to_check() -> None:
+    assert {layer_of(module) for module in MODULES} == {*BELOW, "__init__"}
+    assert sum(len(own_layers(module)) for module in MODULES) > 50
+
+
+@each_module
+def test_imports_point_downward(module: Path) -> None:
+    if layer_of(module) != "__init__":
+        assert own_layers(module) <= BELOW[layer_of(module)]
+
+
+@each_module
+def test_smtp_stays_in_delivery_and_sql_in_the_outbox(module: Path) -> None:
+    for name in imports_of(module):
+        home = KEPT_IN.get(name.split(".")[0])
+        assert home is None or layer_of(module) == home, f"imports {name}"
+
+
+@each_module
+def test_a_module_fits_on_a_few_screens(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= MAX_LINES
+
+
+@each_module
+def test_a_module_compiles_without_a_warning(module: Path) -> None:
+    compile(module.read_text(), str(module), "exec")  # warnings are errors here
+
+
+def test_the_rules_of_a_messages_life_do_no_io() -> None:
+    assert {name.split(".")[0] for name in imports_of(PACKAGE / "outbox" / "lifecycle.py")} <= NO_IO
+
+
+def test_only_what_a_command_needs_is_imported_to_start() -> None:
+    script = f"""
+import sys
+import prx_email_cli.cli.main
+print(*(name for name in {LAZY} if name in sys.modules))
+"""
+    assert printed_by(script) == []
+
+
+@pytest.mark.parametrize("layer", ["mail", "outbox", "config"])
+def test_a_lower_layer_can_be_used_without_the_others(layer: str) -> None:
+    script = f"""
+import importlib, pkgutil, sys
+package = importlib.import_module("prx_email_cli.{layer}")
+for module in pkgutil.iter_modules(package.__path__):
+    importlib.import_module("prx_email_cli.{layer}." + module.name)
+print(*sorted({{name.split(".")[1] for name in sys.modules if name.startswith("prx_email_cli.")}}))
+"""
+    assert set(printed_by(script)) <= {layer, "errors"}

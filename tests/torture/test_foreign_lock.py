@@ -1,0 +1,92 @@
+"""Somebody else holds the outbox's lock for longer than the busy timeout."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ..conftest import Program
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+from .conftest import size
+from .field import Field
+
+CONNECTIONS = 3
+BUSY = "busy_timeout_seconds = 1"
+
+
+@contextmanager
+def locked(field: Field) -> Iterator[None]:
+    """A foreign process's long transaction."""
+    connection = sqlite3.connect(field.program.outbox, isolation_level=None, timeout=30)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def _send_is_refused(field: Field) -> None:
+    ended = field.run("send", "--to", "a@example.org", "--subject", "m-0", "--body", "text")
+    assert (ended.status, ended.out) == (75, ""), ended
+    assert "locked" in ended.err
+
+
+def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once_the_lock_goes(
+    program: Program,
+) -> None:
+    with ScriptedServer([Fault("after_dot", "pause", times=CONNECTIONS)]) as server:
+        field = Field(program, {"work": server}, outbox=BUSY)
+        field.send(CONNECTIONS)
+        drain = field.start("drain", "--connections", str(CONNECTIONS))
+        server.wait_for(lambda: len(server.messages) == CONNECTIONS, 30)
+        with locked(field):
+            server.release()
+            for _ in range(size("ROUNDS", 1) + 1):  # each of them waits for the busy timeout
+                _send_is_refused(field)
+            assert drain.poll() is None
+        ended = field.end(drain)
+        assert ended.status == 0, ended
+        tally = field.tally()
+        print(f"\nforeign lock: {tally}")
+        tally.check()
+        assert (tally.delivered, tally.doubled, tally.recoveries) == (CONNECTIONS, 0, 0)
+
+
+def test_a_drain_that_meets_a_lock_before_it_claims_exits_75_and_has_done_nothing(program: Program) -> None:
+    with ScriptedServer() as server:
+        field = Field(program, {"work": server}, outbox=BUSY)
+        field.send(10)
+        with locked(field):
+            ended = field.run("drain")
+        assert ended.status == 75, ended
+        assert server.messages == []
+
+        field.finish()
+        tally = field.tally()
+        tally.check()
+        assert (tally.delivered, tally.doubled) == (10, 0)
+
+
+@pytest.mark.parametrize("seconds", [1.5])
+def test_a_lock_that_comes_and_goes_during_a_drain_loses_and_doubles_nothing(program: Program, seconds: float) -> None:
+    with ScriptedServer() as server:
+        field = Field(program, {"work": server}, outbox=BUSY)
+        field.send(1000)
+        drain = field.start("drain", "--connections", str(CONNECTIONS))
+        for _ in range(size("ROUNDS", 1)):
+            seen = len(server.messages)
+            server.wait_for(lambda seen=seen: len(server.messages) > seen + 20 or drain.poll() is not None, 30)  # type: ignore[misc]
+            with locked(field):
+                threading.Event().wait(seconds)
+        ended = field.end(drain)
+        assert ended.status in (0, 75), ended
+
+        field.finish("--connections", "3")
+        tally = field.tally()
+        print(f"\na lock comes and goes: {tally}")
+        tally.check()
+        assert tally.doubled == 0

@@ -1,0 +1,136 @@
+"""A full file system: what cannot be stored is not acknowledged, and once there is space again nothing is missing."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Program
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+from .field import Field
+
+TMPFS_BYTES = 6 * 1024 * 1024
+
+
+class Tmpfs:
+    """A small file system, full on demand."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.outbox = directory / "outbox.db"
+        self._ballast = directory / "ballast"
+
+    def fill(self) -> None:
+        """Leave not a byte."""
+        with self._ballast.open("ab", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 4096)
+            except OSError:
+                pass
+
+    def free(self) -> None:
+        """Give the space back, and more of it."""
+        self._ballast.unlink(missing_ok=True)
+        subprocess.run(["mount", "-o", f"remount,size={10 * TMPFS_BYTES}", str(self.directory)], check=True)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Tmpfs]:
+    """A small tmpfs; mounting it needs root, and ``max_page_count`` stands in for it elsewhere."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES},mode=0700", "tmpfs", str(directory)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs without root: {done.stderr.strip()}")
+    yield Tmpfs(directory)
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def _on(tmpfs: Tmpfs, program: Program, server: ScriptedServer) -> Field:
+    """A field whose outbox is on the small file system."""
+    field = Field(program, {"work": server})
+    program.config.write_text(program.config.read_text().replace('"outbox.db"', f'"{tmpfs.outbox}"'))
+    program.outbox = tmpfs.outbox
+    return field
+
+
+def _send_until_full(field: Field, **environment: str) -> None:
+    """Enqueue batch after batch; the one that does not fit is refused with 74 and acknowledges nothing."""
+    for _ in range(1000):
+        tokens, text = field.lines(50, large_every=5)
+        ended = field.run("send", "--batch", "-", text=text, **environment)
+        field.acknowledge(tokens, ended.out)
+        if ended.status != 0:
+            break
+    assert (ended.status, ended.out) == (74, ""), ended
+    assert "full" in ended.err or "space" in ended.err, ended
+
+
+def _assert_only_the_acknowledged_is_stored(field: Field) -> None:
+    assert dict(field.query("SELECT id, subject FROM outbox")) == field.acknowledged
+    assert field.query("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_send_that_finds_no_space_exits_74_and_acknowledges_nothing_that_is_not_stored(
+    tmpfs: Tmpfs, program: Program
+) -> None:
+    with ScriptedServer() as server:
+        field = _on(tmpfs, program, server)
+        _send_until_full(field)
+        tmpfs.fill()
+        single = field.run("send", "--to", "a@example.org", "--subject", "m-0", "--body", "text")
+        assert (single.status, single.out) == (74, "")
+        _assert_only_the_acknowledged_is_stored(field)
+
+        tmpfs.free()
+        field.finish("--connections", "3")
+        tally = field.tally()
+        print(f"\nfull file system, send: {tally}")
+        tally.check()
+        assert (tally.doubled, tally.stored_unacknowledged) == (0, 0)
+
+
+def test_a_drain_that_cannot_record_what_it_sent_exits_74_and_says_so_when_there_is_space_again(
+    tmpfs: Tmpfs, program: Program
+) -> None:
+    on_the_wire = 4
+    with ScriptedServer([Fault("after_dot", "pause", times=on_the_wire)]) as server:
+        field = _on(tmpfs, program, server)
+        field.send(100)
+        drain = field.start("drain", "--connections", str(on_the_wire))
+        server.wait_for(lambda: len(server.messages) == on_the_wire, 30)
+        tmpfs.fill()
+        server.release()
+        ended = field.end(drain)
+        assert ended.status == 74, ended
+        assert field.query("PRAGMA integrity_check") == [("ok",)]
+
+        tmpfs.free()
+        field.finish("--connections", "3")
+        tally = field.tally()
+        print(f"\nfull file system, drain: {tally}")
+        tally.check()
+        assert tally.doubled > 0, "the disk was not full enough to matter"
+
+
+def test_a_database_at_its_limit_behaves_like_a_full_disk(program: Program) -> None:
+    with ScriptedServer() as server:
+        field = Field(program, {"work": server})
+        field.send(50, large_every=5)
+        (pages,) = field.query("PRAGMA page_count")[0]
+        _send_until_full(field, TORTURE_MAX_PAGES=str(pages + 400))
+        _assert_only_the_acknowledged_is_stored(field)
+        (pages,) = field.query("PRAGMA page_count")[0]
+
+        ended = field.run("drain", "--connections", "4", TORTURE_MAX_PAGES=str(pages))
+        assert ended.status == 74, ended
+
+        field.finish("--connections", "3")
+        tally = field.tally()
+        print(f"\ndatabase at its limit: {tally}")
+        tally.check()
+        assert tally.doubled > 0, "the database was not full enough to matter"
