@@ -11,12 +11,13 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock
 from prx_email_cli.cli.inputs import open_input
-from prx_email_cli.cli.output import error_object, put, put_json, safe, say
+from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.submission import submission
-from prx_email_cli.errors import ConfigError, Exit, PrxEmailError, ValidationError
+from prx_email_cli.errors import ConfigError, Exit, PrxEmailError, StorageError, ValidationError
 from prx_email_cli.mail.request import request_from_json
 from prx_email_cli.outbox.model import NewMessage, Submitted
+from prx_email_cli.outbox.sqlite import SqliteStore
 
 LINES_PER_TRANSACTION = 1000
 
@@ -48,19 +49,29 @@ class _Report:
         if not self.as_json:
             say(f"line {line}: {safe(error.message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
 
-    def finish(self) -> None:
-        """Tell the end; exit 65 when a line was refused."""
-        if self.as_json:
-            data = {
-                "enqueued": self.enqueued,
-                "refused": len(self.errors),
-                "messages": self.messages,
-                "errors": self.errors,
-            }
-            count = len(self.errors)
-            put_json(data, error_object("validation", f"{count} lines were refused") if count else None)
+    def finish(self, broken: StorageError | None = None) -> None:
+        """Tell the end, also when the outbox failed on the way: what was acknowledged until then stays so."""
+        error = status = None
         if self.errors:
-            raise typer.Exit(Exit.REFUSED_INPUT)
+            error = error_object("validation", f"{len(self.errors)} lines were refused")
+            status = Exit.REFUSED_INPUT
+        if broken is not None:
+            error = error_object(broken.code, broken.message, broken.hint)
+            status = broken.exit_code
+        if self.as_json:
+            put_json(self._data(), error)
+        elif broken is not None:
+            report_error(broken, as_json=False)
+        if status is not None:
+            raise typer.Exit(status)
+
+    def _data(self) -> dict[str, Any]:
+        return {
+            "enqueued": self.enqueued,
+            "refused": len(self.errors),
+            "messages": self.messages,
+            "errors": self.errors,
+        }
 
 
 @dataclass(frozen=True)
@@ -78,17 +89,28 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     report = _Report(this.json)
     if failure_mode is not None:
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
-    with open_input(name) as stream, this.store(settings) as store, ThreadPoolExecutor(1) as writer:
+    broken = None
+    with open_input(name) as stream, this.store(settings) as store:
+        try:
+            _enqueue_all(_chunks(stream, settings, account, now_ts, report), store, report)
+        except StorageError as error:
+            broken = error
+    report.finish(broken)
+
+
+def _enqueue_all(chunks: Iterator[_Chunk], store: SqliteStore, report: _Report) -> None:
+    """Write each chunk in a thread of its own while the next is composed; acknowledge it once it is durable."""
+    with ThreadPoolExecutor(1) as writer:
         writing: tuple[_Chunk, Future[list[Submitted]]] | None = None
         try:
-            for chunk in _chunks(stream, settings, account, now_ts, report):
+            for chunk in chunks:
                 if writing is not None:
-                    report.acknowledge(writing[0].lines, writing[1].result())
+                    done, writing = writing, None
+                    report.acknowledge(done[0].lines, done[1].result())
                 writing = chunk, writer.submit(store.submit, chunk.messages)
         finally:
             if writing is not None:
                 report.acknowledge(writing[0].lines, writing[1].result())
-    report.finish()
 
 
 def _chunks(

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from prx_email_cli.errors import ValidationError
+
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.sqlite import SqliteStore
+
+
+LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
 
 
 class Invocation:
@@ -56,8 +61,12 @@ def invocation(ctx: typer.Context) -> Invocation:
 
 
 def clock(now_ts: int | None) -> Callable[[], int]:
-    """Unix seconds: the real time, or for a rehearsal always *now_ts*."""
-    return (lambda: int(time.time())) if now_ts is None else (lambda: now_ts)
+    """Unix seconds: the real time, or for a rehearsal always *now_ts*.  Raises ValidationError beyond LATEST_TIME."""
+    if now_ts is None:
+        return lambda: int(time.time())
+    if now_ts > LATEST_TIME:
+        raise ValidationError(f"--now-ts: {now_ts} is after the year 9998", hint="Unix time is in seconds")
+    return lambda: now_ts
 
 
 def on_terminal(stream: Any = None) -> bool:

@@ -27,7 +27,7 @@ def send(
     ] = None,
     cc: Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")] = None,
     bcc: Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")] = None,
-    subject: Annotated[str, typer.Option("--subject", "-s", help="The subject.")] = "",
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject.")] = None,
     body: Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")] = None,
     body_file: Annotated[
         str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
@@ -73,22 +73,22 @@ def send(
     if sum((at is not None, within is not None, now)) > 1:
         raise typer.BadParameter("use only one of --at, --in and --now")
     this = invocation(ctx)
+    times = Times(at, within, expires_in)
     typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)
     if batch is not None:
-        if any((*typed, request, idempotency_key, at, within, expires_in, now)):
+        if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
             raise typer.BadParameter("--batch takes everything from its lines")
         from prx_email_cli.cli.batch import send_batch
 
         return send_batch(this, batch, account, now_ts, failure_mode)
-    times = Times(at, within, expires_in)
     if request is not None:
-        if any((*typed, idempotency_key)):
+        if any(value not in (None, []) for value in (*typed, idempotency_key)):
             raise typer.BadParameter("--request takes everything but the times from its object")
         return send_request(this, _from_file(request, account, now_ts, failure_mode), times, now)
     from prx_email_cli.mail.request import Request
 
     asked = Request(
-        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject,
+        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "",
         body_text=read_body(body, body_file), body_html=_html(html), html_file=html, attach=tuple(attach or ()),
         attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
         reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
@@ -105,7 +105,7 @@ class Times(NamedTuple):
 
     def resolve(self, now: int) -> tuple[int | None, int | None]:
         """Unix seconds of both.  Raises ValidationError."""
-        if not any(self):
+        if all(text is None for text in self):
             return None, None
         from prx_email_cli.cli.when import due_time, expiry
 

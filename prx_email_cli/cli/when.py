@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from prx_email_cli.cli.context import LATEST_TIME
 from prx_email_cli.errors import ValidationError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -37,7 +38,7 @@ def due_time(at: str | None, within: str | None, now: int) -> int | None:
         return None
     if due < now:
         raise ValidationError(f"--at: {at} is in the past", hint="leave --at out to send as soon as possible")
-    if due > 253_370_764_800:
+    if due > LATEST_TIME:
         raise ValidationError("the due time is after the year 9998")
     return due
 

@@ -96,10 +96,11 @@ def _from_file(auth: Auth, where: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(f"{where}: {path}: {error.strerror}", hint="check the path and its owner") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{where}: {path} is not a regular file")
     with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"{where}: {path} is not a regular file")
         if status.st_mode & 0o077:
             raise ReadableByOthers(f"{path} holds a password and is readable by others", hint=f"chmod 600 {path}")
         return _first_line(stream.read(_MAX_SECRET_BYTES), where)

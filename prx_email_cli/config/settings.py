@@ -1,6 +1,7 @@
 """The config as the program sees it: typed, complete, checked."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 DEFAULT_CONNECTIONS = 4
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
+# One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
+_SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -177,6 +181,8 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
     settings = settings.replace(accounts=accounts, file=file)
     if settings.default_account is not None:
         settings.account(None)
+    if not _DOMAIN.fullmatch(settings.outbox.message_id_domain):
+        raise Place(file, "outbox").error("message_id_domain", "is not a domain name", 'write it as "mail.example.com"')
     return settings
 
 
@@ -222,7 +228,9 @@ def _complete(name: str, account: Account, file: Path) -> Account:
         )
     _check_auth(smtp, place)
     sender = account.sender or smtp.user
-    if sender is None or "@" not in sender:
+    if account.sender is not None and not _SENDER.fullmatch(account.sender):
+        raise place.error("from", f"is not an address: {account.sender!r}", 'write from = "Name <you@example.com>"')
+    if sender is None or not _SENDER.fullmatch(sender):
         raise place.error("from", "is missing", 'add from = "Name <you@example.com>" (smtp.user is not an address)')
     return account.replace(name=name, smtp=smtp, sender=sender)
 

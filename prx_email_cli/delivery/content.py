@@ -21,12 +21,14 @@ def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 def _stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """*pieces* with the dot at a line's start doubled (RFC 5321 section 4.5.2), also across the joints of pieces."""
-    kept = b"\r\n"  # the message starts a line; these two are dropped again below
-    start = 2
+    kept = b""
+    at_start = True
     for piece in pieces:
         data = kept + piece
+        if at_start and data:
+            at_start = False
+            data = b"." + data if data.startswith(b".") else data
         keep = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\r") else 0
         kept = data[len(data) - keep :]
-        yield data[: len(data) - keep].replace(b"\r\n.", b"\r\n..")[start:]
-        start = 0
-    yield kept[start:]
+        yield data[: len(data) - keep].replace(b"\r\n.", b"\r\n..")
+    yield kept

@@ -45,6 +45,7 @@ class Handover:
         self._welcome: list[Target] = []  # RCPT accepted; the reply to the final dot decides
         self._refusal: _Trouble | None = None  # of the message or the account
         self._refused_recipients: list[_Trouble] = []
+        self._account_rests = False  # on a word that was not about this message
         self._acceptance: str | None = None
         self._place = "before MAIL"
         self._final_dot_sent = False
@@ -177,8 +178,10 @@ class Handover:
 
     def _early_reply(self, lost: ConnectionLost) -> Reply:
         """A server that refuses halfway says why and closes; what it said may still be there to be read."""
+        if lost.timed_out:
+            raise lost
         try:
-            reply = self._wire.read_reply(LATE_REPLY_SECONDS)
+            reply = self._wire.read_reply(min(LATE_REPLY_SECONDS, self._wire.reply_timeout))
         except ConnectionLost:
             raise lost from None
         self._session.abandon()
@@ -194,15 +197,22 @@ class Handover:
             self._refuse_message(final, self._welcome)
 
     def _reset(self) -> None:
-        """RSET, so that the next message finds a clean dialogue; a failure here is the session's, not the message's."""
+        """RSET, so that the next message finds a clean dialogue.
+
+        A failure here is the session's, not the message's; but a 421 closes the account's day here as anywhere.
+        """
         try:
             self._wire.transcript.client("RSET")
             self._wire.write(b"RSET\r\n")
-            if self._wire.read_reply(self._wire.reply_timeout).positive:
-                return
+            reply = self._wire.read_reply(self._wire.reply_timeout)
         except ConnectionLost as lost:
             self._wire.transcript.event(str(lost))
-        self._session.abandon()
+            self._session.abandon()
+            return
+        if not reply.positive:
+            self._session.abandon()
+            verdict = judge(reply, Scope.MESSAGE)
+            self._account_rests = reply.code >= 400 and verdict.scope is Scope.ACCOUNT
 
     def _settle(self, targets: list[Target], status: RecipientStatus, code: int | None, response: str) -> None:
         for target in targets:
@@ -217,7 +227,7 @@ class Handover:
             detail=redact(trouble.text) if trouble else None,
             code=reply.code if reply else None,
             enhanced=(reply.enhanced or None) if reply else None,
-            scope=trouble.verdict.scope if trouble else Scope.MESSAGE,
+            scope=Scope.ACCOUNT if self._account_rests else trouble.verdict.scope if trouble else Scope.MESSAGE,
             uncertain=lost is not None and self._final_dot_sent,
             acceptance=self._acceptance,
             dialogue=redact(self._wire.transcript.take()),

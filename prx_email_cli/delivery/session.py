@@ -190,8 +190,8 @@ def _failure(error: Exception, account: Account, dialogue: str) -> SessionFailed
         else str(getattr(error, "strerror", None) or error)
     )
     hint = "check the network, smtp.host and smtp.port"
-    if isinstance(error, ConnectionLost) and account.smtp.tls != "implicit" and account.port == 465:
-        hint = 'port 465 speaks TLS from the first byte: set tls = "implicit"'
+    if isinstance(error, ConnectionLost) and account.smtp.tls != "implicit":
+        hint = 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
     return SessionFailed(
         NETWORK,
         f"cannot connect to {where}: {cause}" if not isinstance(error, ConnectionLost) else f"{where}: {cause}",

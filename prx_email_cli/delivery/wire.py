@@ -20,6 +20,10 @@ _RECEIVE_BYTES = 16 * 1024
 class ConnectionLost(OSError):
     """The connection ended, timed out or spoke no SMTP; ``args[0]`` says which, in words for the user."""
 
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
 
 class BadReply(ConnectionLost):
     """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
@@ -73,7 +77,11 @@ class Wire(smtplib.SMTP):
         self.reply_timeout = reply_timeout
         self.transcript = transcript
         kwargs["timeout"] = reply_timeout
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            self.close()  # smtplib leaves the socket open when the greeting does not come
+            raise
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect and read the greeting, as smtplib does."""
@@ -139,7 +147,7 @@ class Wire(smtplib.SMTP):
             self._limit(left)
             data = self.sock.recv(_RECEIVE_BYTES)
         except TimeoutError:
-            raise ConnectionLost("no complete answer in time (timeout)") from None
+            raise ConnectionLost("no complete answer in time (timeout)", timed_out=True) from None
         except OSError as error:
             raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
         if not data:
@@ -167,7 +175,7 @@ class Wire(smtplib.SMTP):
             self._limit(self.reply_timeout)
             self.sock.sendall(data)
         except TimeoutError:
-            raise ConnectionLost("the server does not read what we send (timeout)") from None
+            raise ConnectionLost("the server does not read what we send (timeout)", timed_out=True) from None
         except OSError as error:
             raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
 

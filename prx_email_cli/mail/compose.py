@@ -84,7 +84,10 @@ def _body(draft: Draft) -> Part:
 
 def rfc5322_date(now: int) -> str:
     """*now* (Unix seconds) as RFC 5322 section 3.3 writes it, in UTC and in English whatever the locale."""
-    t = datetime.fromtimestamp(now, UTC)
+    try:
+        t = datetime.fromtimestamp(now, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValidationError(f"{now} is not a time of this calendar", hint="Unix time is in seconds") from None
     return f"{_DAYS[t.weekday()]}, {t.day:02d} {_MONTHS[t.month - 1]} {t.year:04d} {t:%H:%M:%S} +0000"
 
 

@@ -7,6 +7,7 @@ from prx_email_cli.mail.addresses import Mailbox
 
 FOLD_AT = 78  # characters without CRLF, RFC 5322 section 2.1.1
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_SPACED = re.compile(r"^ |  | $")  # spaces that a reader of plain words would drop
 _FOLDABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 
 
@@ -45,7 +46,7 @@ def _mailbox(mailbox: Mailbox) -> str:
     name = mailbox.name
     if not name:
         return mailbox.address
-    if not name.isascii() or "=?" in name or len(name) > FOLD_AT // 2:
+    if not name.isascii() or "=?" in name or len(name) > FOLD_AT // 2 or _SPACED.search(name):
         return f"{encoded_words(name)} <{mailbox.address}>"
     if not _ATOMS.fullmatch(name):
         name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

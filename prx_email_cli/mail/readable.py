@@ -15,11 +15,15 @@ _MAX_DEPTH = 8
 _MAX_PARTS = 100
 _CHARSET = re.compile(rb"charset\*?\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"boundary\s*=\s*(?:\"([^\"]*)\"|([^\s;]+))", re.IGNORECASE)
-_TAG = re.compile(r"<[^<>]*>|[^<]+|<")
-_TAG_NAME = re.compile(r"</?([a-z][a-z0-9]*)", re.IGNORECASE)
-_UNSEEN = ("script", "style", "head", "title", "template")
-_BLOCKS = frozenset("address article blockquote br dd div dl dt footer h1 h2 h3 h4 h5 h6 header hr li main ol p pre "
-                    "section table tr ul".split())  # fmt: skip
+_UNSEEN = re.compile(r"<(/?)(script|style|head|title|template|body)\b[^<>]*>", re.IGNORECASE)
+_BLOCK = re.compile(
+    r"</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|h[1-6]|header|hr|li|main|[ou]l|p|pre|section|table|tr)"
+    r"\b[^<>]*>",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
+_SPACES = re.compile(r"\s+")
+_SPACES_IN_LINE = re.compile(r"[ \xa0]*\n[ \xa0]*")
 
 
 def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
@@ -36,25 +40,26 @@ def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
 def rough_text(markup: str) -> str:
     """The words of some HTML, a line to a block.  Takes time in proportion to its length, whatever it is."""
     first, *others = markup.split("<!--")
-    markup = first + "".join(other.partition("-->")[2] for other in others)
-    words: list[str] = []
-    unseen = ""
-    for token in _TAG.findall(markup):
-        tag = _TAG_NAME.match(token)
-        if tag is None:
-            if not unseen and not token.startswith("<!"):
-                words.append(re.sub(r"\s+", " ", token))
-            continue
-        name = tag[1].lower()
-        if unseen:
-            if name == "body" or (name == unseen and token.startswith("</")):
-                unseen = ""
-        elif name in _UNSEEN and not token.startswith("</") and not token.endswith("/>"):
+    seen = _seen(first + "".join(other.partition("-->")[2] for other in others))
+    lines = _TAG.sub("", _BLOCK.sub("\n", _SPACES.sub(" ", seen)))
+    text = _SPACES_IN_LINE.sub("\n", html.unescape(lines))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _seen(markup: str) -> str:
+    """*markup* without the elements that a browser does not show; the body ends whatever was left open."""
+    kept: list[str] = []
+    position, unseen = 0, ""
+    for tag in _UNSEEN.finditer(markup):
+        name = tag[2].lower()
+        if not unseen and not tag[1] and name != "body":
+            kept.append(markup[position : tag.start()])
             unseen = name
-        elif name in _BLOCKS:
-            words.append("\n")
-    lines = (line.strip() for line in html.unescape("".join(words)).replace("\xa0", " ").split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+        elif unseen and (name == "body" or (tag[1] and name == unseen)):
+            position, unseen = tag.end(), ""
+    if not unseen:
+        kept.append(markup[position:])
+    return "".join(kept)
 
 
 def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tuple[bytes, str]]:

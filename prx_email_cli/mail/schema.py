@@ -10,7 +10,7 @@ from prx_email_cli.mail.request import FIELDS
 
 
 def request_schema() -> dict[str, Any]:
-    """The schema (draft 2020-12) of one JSON request, as ``send --request`` and each line of ``send --batch`` take it."""
+    """The schema (draft 2020-12) of one JSON request, as ``send --request`` and ``send --batch`` take it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "prx-email request",

@@ -181,13 +181,23 @@ def _has_only_name(descriptor: int, at: int, name: str, path: str) -> bool:
     opened = os.fstat(descriptor)
     _check_regular(opened, path)
     try:
-        looks = [opened, *(os.stat(name, dir_fd=at, follow_symlinks=False) for _ in range(_LOOKS))]
+        looks = [opened, *(_look(at, name) for _ in range(_LOOKS))]
     except OSError:
         return False
     same = [look for look in looks if os.path.samestat(look, opened)]
     if any(look.st_nlink > 1 for look in same):
         raise _escapes(path, "it has several hard links, some perhaps outside: copy it into the store")
     return len(same) == len(looks)
+
+
+def _look(at: int, name: str) -> os.stat_result:
+    """What *name* is in the directory *at*, once nobody is in the middle of changing that directory.
+
+    Linux counts a link down before it drops the name.  Listing waits for the directory's lock, and so for both.
+    """
+    with os.scandir(at) as entries:
+        next(entries, None)
+    return os.stat(name, dir_fd=at, follow_symlinks=False)
 
 
 def _checked(descriptor: int, path: str, limit: int) -> FileChunks:

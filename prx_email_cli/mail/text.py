@@ -36,6 +36,13 @@ def _decoded(value: str) -> str:
 
     try:
         parts = decode_header(value)
-    except Exception:  # noqa: BLE001 - decode_header leaks binascii's and codec's errors; what it cannot decode hides nothing
+    except Exception:  # noqa: BLE001 - decode_header leaks its codecs' errors; what it cannot read hides nothing
         return ""
-    return "".join(part if isinstance(part, str) else part.decode("latin-1") for part, _ in parts)
+    return "".join(part if isinstance(part, str) else _decoded_word(part, charset) for part, charset in parts)
+
+
+def _decoded_word(word: bytes, charset: str | None) -> str:
+    try:
+        return word.decode(charset or "ascii", "replace")
+    except LookupError:  # an unknown charset: what it would hide in ASCII is looked at all the same
+        return word.decode("ascii", "replace")

@@ -3,13 +3,16 @@
 import html
 import re
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox, parse_mailboxes
 from prx_email_cli.mail.incoming import KnownMessage
 from prx_email_cli.mail.lenient import decoded_words
 from prx_email_cli.mail.text import check_header_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 NO_SENDER = "cannot infer reply recipient from parent sender"
 MAX_REFERENCES, MAX_REFERENCES_CHARACTERS = 20, 900
@@ -22,7 +25,7 @@ _REPLIED = re.compile(
     re.IGNORECASE,
 )
 # A phrase, an address and their separators, as forgiving as it must be.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|<[^<>]*>|[,;:]|[^",;:()<>]+|.')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|<[^<>]*>|[,;:]|\\.?|[^",;:()<>\\]+|.')
 _ROUTE = re.compile(r"@[^:]*:")
 _SIGNATURE = re.compile(r"(?m)^-- \n[\s\S]*\Z")
 
@@ -78,18 +81,18 @@ def mailboxes_in(text: str) -> list[Mailbox]:
     found: list[Mailbox] = []
     words: list[str] = []
     angle = comment = ""
-    for token in [*_TOKEN.findall(text), ","]:
-        if token in ",;":
+    for piece in [*_TOKEN.findall(text), ","]:
+        if piece in ",;":
             found += _mailbox(words, angle, comment)
             words, angle, comment = [], "", ""
-        elif token == ":":  # a group's name ends; its members follow
+        elif piece == ":":  # a group's name ends; its members follow
             words = []
-        elif token.startswith("<") and token.endswith(">"):
-            angle = angle or token
-        elif token.startswith("(") and token.endswith(")"):
-            comment = comment or token
+        elif piece.startswith("<") and piece.endswith(">"):
+            angle = angle or piece
+        elif piece.startswith("(") and piece.endswith(")"):
+            comment = comment or piece
         else:
-            words.append(token)
+            words.append(piece)
     return found
 
 
@@ -100,9 +103,7 @@ def _mailbox(words: list[str], angle: str, comment: str) -> list[Mailbox]:
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     try:
         (mailbox,) = parse_mailboxes([_ROUTE.sub("", address, count=1)], "address")
-    except ValueError:  # none or several
-        return []
-    except ValidationError:
+    except (ValueError, ValidationError):  # none or several, or nothing that SMTP allows
         return []
     return [Mailbox(_harmless(name, MAX_NAME_CHARACTERS), mailbox.address)]
 
@@ -167,9 +168,25 @@ def attribution(parent: KnownMessage) -> str:
 
 def sent_date(parent: KnownMessage) -> str:
     """*parent*'s Date in the one form, in its own time zone; "" when it has none that can be understood."""
-    from email.utils import format_datetime, parsedate_to_datetime
+    from email.utils import format_datetime
+
+    date = _date(parent)
+    return format_datetime(date) if date is not None else ""
+
+
+def sent_at(parent: KnownMessage) -> int | None:
+    """*parent*'s Date in Unix seconds, None when it has none that can be understood."""
+    date = _date(parent)
+    try:
+        return int(date.timestamp()) if date is not None else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _date(parent: KnownMessage) -> "datetime | None":
+    from email.utils import parsedate_to_datetime
 
     try:
-        return format_datetime(parsedate_to_datetime(parent.date))
+        return parsedate_to_datetime(parent.date)
     except (ValueError, TypeError, IndexError, OverflowError):
-        return ""
+        return None

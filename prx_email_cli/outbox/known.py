@@ -67,4 +67,4 @@ def head_sent_as(connection: sqlite3.Connection, account: str, message_id: str) 
 
 
 def _known(values: tuple[Any, ...]) -> Known:
-    return Known(*values[:3], fields=values[3:])
+    return Known(values[0], values[1], values[2], values[3:])

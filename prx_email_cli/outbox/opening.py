@@ -4,11 +4,11 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prx_email_cli.errors import OutboxBusy, PrxEmailError, ReadableByOthers, StorageError
-from prx_email_cli.outbox.schema import migrate
+from prx_email_cli.errors import NotFound, OutboxBusy, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.outbox.schema import check_ours, migrate
 
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
@@ -45,6 +45,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    check_ours(connection, path)
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     migrate(connection, path)
@@ -53,8 +54,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _create_privately(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+        # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
+        # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         status = os.stat(path)
     except OSError as error:
         raise StorageError(
@@ -75,6 +78,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except PrxEmailError:
         raise
+    except OverflowError:  # a number beyond SQLite's, which no id ever reaches
+        raise NotFound("outbox record not found", hint="prx-email list shows the ids") from None
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
 

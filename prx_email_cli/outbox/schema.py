@@ -96,6 +96,25 @@ _OUTBOX = (
         PRIMARY KEY (account, key)
     ) STRICT, WITHOUT ROWID
     """,
+    # What was imported to be answered; the text comes last, so that looking for the rest does not read it.
+    """
+    CREATE TABLE known (
+        id            INTEGER PRIMARY KEY,
+        account       TEXT    NOT NULL,
+        learned_at    INTEGER NOT NULL,
+        message_id    TEXT    NOT NULL,
+        in_reply_to   TEXT    NOT NULL,
+        reference_ids TEXT    NOT NULL,
+        sender        TEXT    NOT NULL,
+        reply_to      TEXT    NOT NULL,
+        recipients    TEXT    NOT NULL,
+        copies        TEXT    NOT NULL,
+        subject       TEXT    NOT NULL,
+        date          TEXT    NOT NULL,
+        text          TEXT    NOT NULL
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX known_message ON known (account, message_id)",
     # One message is a run of pieces: id = outbox_id * 65536 + number of the piece, so that one B-tree does.
     "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
 )
@@ -108,11 +127,11 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
 
     Raises StorageError for a schema newer than this program and for a database that is somebody else's.
     """
-    if _version(connection, path) == len(MIGRATIONS):
+    if check_ours(connection, path) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for number in range(_version(connection, path), len(MIGRATIONS)):
+        for number in range(check_ours(connection, path), len(MIGRATIONS)):
             for statement in MIGRATIONS[number]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number + 1}")
@@ -124,7 +143,8 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
         raise
 
 
-def _version(connection: sqlite3.Connection, path: object) -> int:
+def check_ours(connection: sqlite3.Connection, path: object) -> int:
+    """The schema's number, 0 for an empty database.  Raises StorageError as ``migrate`` does; changes nothing."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     foreign = application != APPLICATION_ID

@@ -21,6 +21,7 @@ from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 FINALIZE_PATIENCE = 60  # busy timeouts: what the provider accepted must be recorded, however long a lock lasts
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.known import Known
     from prx_email_cli.outbox.views import Filter, Row
 
 T = TypeVar("T")
@@ -176,6 +177,33 @@ class SqliteStore:
         with self._reading() as connection:
             dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
         return min((due for due in dues if due is not None), default=None)
+
+    def learn(self, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
+        """Store those of the *messages* that *account* does not know; how many."""
+        from prx_email_cli.outbox import known
+
+        return self._change(lambda connection: known.learn(connection, account, messages, now))
+
+    def known(self, account: str, message_id: str) -> "Known | None":
+        """The message that *account* has learned under this id, None when there is none."""
+        from prx_email_cli.outbox import known
+
+        with self._reading() as connection:
+            return known.find(connection, account, message_id)
+
+    def known_messages(self, account: str | None, limit: int) -> "list[Known]":
+        """The messages learned last (of *account*), without their texts."""
+        from prx_email_cli.outbox import known
+
+        with self._reading() as connection:
+            return known.newest(connection, account, limit)
+
+    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
+        """The beginning of the outbox message of *account* that an attempt gave this Message-ID."""
+        from prx_email_cli.outbox import known
+
+        with self._reading() as connection:
+            return known.head_sent_as(connection, account, message_id)
 
     def rows(self, wanted: "Filter") -> "list[Row]":
         """The rows that match, newest first."""

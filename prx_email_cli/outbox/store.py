@@ -7,6 +7,7 @@ from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.known import Known
     from prx_email_cli.outbox.views import Filter, Row
 
 
@@ -83,6 +84,18 @@ class Store(Protocol):
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
+
+    def learn(self, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
+        """Store those of the *messages* (values of ``known.COLUMNS``) that *account* does not know; how many."""
+
+    def known(self, account: str, message_id: str) -> "Known | None":
+        """The message that *account* has learned under this id, None when there is none."""
+
+    def known_messages(self, account: str | None, limit: int) -> "list[Known]":
+        """The messages learned last (of *account*), without their texts."""
+
+    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
+        """The beginning of the outbox message of *account* that an attempt gave this Message-ID."""
 
     def rows(self, wanted: "Filter") -> "list[Row]":
         """The rows that match, newest first."""

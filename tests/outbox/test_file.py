@@ -250,6 +250,18 @@ def test_processes_that_open_a_new_outbox_at_the_same_time_all_succeed(tmp_path:
     assert [other.end() for other in others] == [0] * 4
 
 
+def test_opening_an_outbox_twice_in_a_process_does_not_take_its_log_away(path: Path, start: Start) -> None:
+    first = open_store(path)
+    open_store(path).close()  # POSIX locks end when a process closes any descriptor of the file
+    other = start(OPEN_WHEN_TOLD)
+    other.hear()
+    other.say(str(path))
+    assert other.hear() == ["1"]
+    assert path.with_name("outbox.db-wal").exists(), "the other process took itself for the last user"
+    assert first.enqueue([new_message()]) == [2]
+    first.close()
+
+
 def test_a_relative_link_to_an_outbox_shares_its_runs(tmp_path: Path) -> None:
     store: SqliteStore = open_store(tmp_path / "outbox.db")
     (tmp_path / "link.db").symlink_to("outbox.db")

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def _on(tmpfs: Tmpfs, program: Program, server: ScriptedServer) -> Field:
     return field
 
 
-def _send_until_full(field: Field, **environment: str) -> None:
+def _send_until_full(field: Field, **environment: Any) -> None:
     """Enqueue batch after batch; the one that does not fit is refused with 74 and acknowledges nothing."""
     for _ in range(1000):
         tokens, text = field.lines(50, large_every=5)

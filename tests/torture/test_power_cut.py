@@ -96,6 +96,7 @@ class _Checker:
         for suffix, content in image.items():
             Path(f"{self._copy}{suffix}").write_bytes(content)
         with closing(sqlite3.connect(self._copy)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
             self._look(connection, cut, promises)
 
     def _look(self, connection: sqlite3.Connection, cut: Cut, promises: Promises) -> None:

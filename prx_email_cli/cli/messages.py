@@ -1,0 +1,107 @@
+"""``prx-email messages``: look at the messages that reply can answer."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.look import _put_table as put_table
+from prx_email_cli.cli.look import moment
+from prx_email_cli.cli.options import AccountName, Json
+from prx_email_cli.cli.output import put, put_json, safe, safe_lines, say
+from prx_email_cli.errors import NotFound
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.known import Known
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Look at the messages that were imported to be answered.\n\nExample: prx-email messages list",
+)
+
+
+@app.command("list")
+def list_known(
+    ctx: typer.Context,
+    account: AccountName = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most N, the newest.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List known messages, those learned last first.
+
+    Example: prx-email messages list --limit 10
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    with this.store(settings) as store:
+        found = store.known_messages(account, limit + 1)
+    if this.json:
+        put_json([_object(known) for known in found[:limit]])
+        return
+    if found:
+        put_table([_line(known) for known in found[:limit]])
+    if len(found) > limit:
+        say(f"the newest {limit} are shown; --limit N shows more")
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="With or without its angle brackets.")],
+    account: AccountName = None,
+    as_json: Json = False,
+) -> None:
+    """Show the headers and the text that are kept of one known message.
+
+    Example: prx-email messages show 20260801.4711@example.com
+    """
+    from prx_email_cli.mail.incoming import KnownMessage, normal_id
+
+    this = invocation(ctx)
+    settings = this.settings()
+    name = settings.account(account).name
+    wanted = normal_id(message_id)
+    with this.store(settings) as store:
+        known = store.known(name, wanted) if wanted is not None else None
+    if known is None:
+        raise NotFound(f"account {name} does not know this message", hint="prx-email messages list shows what it knows")
+    if this.json:
+        put_json({**_object(known), "text": KnownMessage(*known.fields).text})
+        return
+    for key, value in _object(known).items():
+        if value:
+            shown = ", ".join(value) if isinstance(value, list) else moment(value) if isinstance(value, int) else value
+            put(f"{key.replace('_', ' '):<16}{safe(shown)}")
+    put("")
+    put(safe_lines(KnownMessage(*known.fields).text.rstrip("\n")))
+
+
+def _object(known: "Known") -> dict[str, Any]:
+    """What is known of a message, but for its text; times are Unix seconds."""
+    from prx_email_cli.mail.incoming import KnownMessage
+    from prx_email_cli.mail.lenient import decoded_words
+    from prx_email_cli.mail.thread import mailboxes_in, sent_at
+
+    message = KnownMessage(*known.fields)
+    lists = {"reply_to": message.reply_to, "to": message.recipients, "cc": message.copies}
+    return {
+        "message_id": message.message_id,
+        "account": known.account,
+        "from": decoded_words(message.sender),
+        **{name: [mailbox.address for mailbox in mailboxes_in(text)] for name, text in lists.items()},
+        "subject": decoded_words(message.subject),
+        "date": sent_at(message),
+        "in_reply_to": message.in_reply_to.split(),
+        "references": message.reference_ids.split(),
+        "learned_at": known.learned_at,
+    }
+
+
+def _line(known: "Known") -> dict[str, str]:
+    values = _object(known)
+    return {"message id": values["message_id"], "account": values["account"], "date": moment(values["date"]),
+            "from": values["from"], "subject": values["subject"]}  # fmt: skip
+
+
+apps = {"messages": app}

@@ -1,0 +1,148 @@
+"""``prx-email reply``: answer a known message, in its thread."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prx_email_cli.cli.context import Invocation, clock, invocation
+from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
+from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.delivery.answering import Manner
+    from prx_email_cli.mail.incoming import KnownMessage
+    from prx_email_cli.mail.request import Request
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def reply(
+    ctx: typer.Context,
+    message_id: Annotated[
+        str | None, typer.Argument(metavar="[MESSAGE_ID]", help="With or without its angle brackets.")
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="FILE", help="Import this message and answer it; - for stdin.")
+    ] = None,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Copies to everybody who got it, but not to oneself.")
+    ] = False,
+    quote: Annotated[bool, typer.Option("--quote", help="Quote its text below one's own.")] = False,
+    cc: Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")] = None,
+    bcc: Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")] = None,
+    subject: Annotated[str, typer.Option("--subject", "-s", help='Instead of "Re: " and its subject.')] = "",
+    body: Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")] = None,
+    body_file: Annotated[
+        str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Send this HTML too; images beside it go along.")
+    ] = None,
+    attach: Annotated[
+        list[str] | None, typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach a file, read now.")
+    ] = None,
+    attach_stored: Annotated[
+        list[str] | None, typer.Option("--attach-stored", metavar="PATH", help="Attach a file of the attachment store.")
+    ] = None,
+    sender: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Instead of the account's.")] = None,
+    account: AccountName = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="ISO8601", help="Not before this time.")] = None,
+    within: Annotated[str | None, typer.Option("--in", metavar="2h", help="Not before this long from now.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key enqueues only once.")
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")] = False,
+    now_ts: NowTs = None,
+    failure_mode: FailureMode = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a message that was imported, or sent from here: to its sender, in its thread; print the outbox id.
+
+    Example: prx-email reply 20260801.4711@example.com --quote --body "Done."
+    """
+    _check(message_id, parent, (at is not None, within is not None, now))
+    from prx_email_cli.delivery.answering import Manner
+    from prx_email_cli.mail.request import Request
+
+    this = invocation(ctx)
+    settings = this.settings()
+    known = _parent(this, settings, account, message_id, parent, clock(now_ts))
+    request = Request(
+        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=_text(parent, body, body_file, html),
+        body_html=_markup(html), html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()),
+        account=account, sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
+    )  # fmt: skip
+    _answer(this, settings, request, known, Manner(everyone, quote), Times(at, within, expires_in), now)
+
+
+def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, bool]) -> None:
+    if (message_id is None) == (parent is None):
+        raise typer.BadParameter("give either MESSAGE_ID or --parent")
+    if sum(times) > 1:
+        raise typer.BadParameter("use only one of --at, --in and --now")
+
+
+def _text(parent: str | None, body: str | None, body_file: str | None, html: str | None) -> str:
+    """The text as ``send`` takes it; stdin cannot be both the parent and the text."""
+    if parent == "-" and (body_file == "-" or (body is None and body_file is None)):
+        if html is None or body_file == "-":
+            raise typer.BadParameter("stdin is the parent: give the text with --body or --body-file FILE")
+        return ""
+    return read_body(body, body_file)
+
+
+def _markup(html: str | None) -> str | None:
+    if html is None:
+        return None
+    from prx_email_cli.cli.inputs import read_text
+
+    return read_text(html)
+
+
+def _parent(
+    this: Invocation, settings: "Settings", account: str | None, message_id: str | None, file: str | None,
+    tick: Callable[[], int],
+) -> "KnownMessage":  # fmt: skip
+    """The message to answer: a known one, or the one in *file*, which is known from then on."""
+    from prx_email_cli.delivery.answering import find_parent
+
+    name = settings.account(account).name
+    if file is None:
+        with this.store(settings) as store:
+            return find_parent(store, name, message_id or "")
+    from prx_email_cli.cli.incoming_files import only_message
+
+    known = only_message(file)
+    with this.store(settings) as store:
+        store.learn(name, [known], tick())
+    return known
+
+
+def _answer(
+    this: Invocation, settings: "Settings", request: "Request", parent: "KnownMessage", manner: "Manner", times: Times,
+    now: bool,
+) -> None:  # fmt: skip
+    from prx_email_cli.delivery.answering import answer
+    from prx_email_cli.delivery.submission import policy_for, submission_from_draft
+    from prx_email_cli.mail.drafting import draft
+
+    account = settings.account(request.account)
+    tick = clock(request.now_ts)
+    created_at = tick()
+    due_at, expires_at = times.resolve(created_at)
+    due = created_at if due_at is None else due_at
+    answered = answer(request, account, parent, manner)
+    drafted = draft(answered.request, account.sender or "", due, policy_for(request, settings))
+    message = submission_from_draft(
+        answered.threaded(drafted), account.name, settings, created_at, due, expires_at, request.idempotency_key
+    )
+    enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
+
+
+apps = {"reply": app}

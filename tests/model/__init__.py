@@ -1,0 +1,1 @@
+"""The store against a model of ten lines, under sequences that nobody thought of."""

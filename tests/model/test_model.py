@@ -1,0 +1,380 @@
+"""Random sequences of everything that can happen to messages, on the real store with real locks, against the model."""
+
+import atexit
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from prx_email_cli.delivery.attempt import finish
+from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.model import Claimed, ClaimNext, NewMessage
+from prx_email_cli.outbox.runs import Run, Runs
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from .model import ACCEPTED, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
+
+DOMAIN, ACCOUNT = "prx-email.local", "work"
+START = 1_000_000_000
+ANY = st.integers(0, 10_000)  # chooses among whatever there is
+STEPS = st.sampled_from((-100_000, -3600, -10, 1, 10, 40, 5000, 100_000, GIVE_UP_AFTER))
+CODES = {ACCEPTED: 250, PENDING: 451, REFUSED: 550}
+_ROWS = """
+SELECT id, status, retries, next_attempt_at, run_id, message_id, uncertain, held_at IS NOT NULL, gave_up,
+       told_at IS NOT NULL, pruned_at IS NOT NULL,
+       (SELECT group_concat(status, ' ') FROM (SELECT status FROM recipient WHERE outbox_id = id ORDER BY number))
+  FROM outbox ORDER BY id
+"""
+
+
+@cache
+def _template() -> Path:
+    """An empty outbox, made once: each example starts with a copy."""
+    directory = tempfile.mkdtemp(prefix="model-")
+    atexit.register(shutil.rmtree, directory)
+    path = Path(directory) / "outbox.db"
+    SqliteStore(path, message_id_domain=DOMAIN).close()
+    return path
+
+
+def _open(path: Path) -> SqliteStore:
+    store = SqliteStore(path, message_id_domain=DOMAIN)
+    store._connection.execute("PRAGMA synchronous = OFF")  # durability is proved elsewhere; here it would cost minutes
+    return store
+
+
+class _Hand:
+    """A living run with what it has claimed, on a connection of its own."""
+
+    def __init__(self, run: Run, store: SqliteStore) -> None:
+        self.run, self.store = run, store
+        self.claims: list[Claimed] = []
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Two processes, two runs at once, and a person."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="model-"))
+        path = self.directory / "outbox.db"
+        shutil.copy(_template(), path)
+        path.chmod(0o600)
+        self.stores = [_open(path), _open(path)]
+        self.watcher = sqlite3.connect(path)
+        self.runs = Runs(path)
+        self.policy = RetryPolicy(BASE, GIVE_UP_AFTER)
+        self.now, self.last_id = START, 0
+        self.messages: dict[int, Message] = {}
+        self.hands: list[_Hand] = []
+        self.dead: set[str] = set()
+        self.stale: list[tuple[str, Claimed]] = []  # claims that are over, with the run that had them
+        self.owner_of: dict[str, int] = {}  # Message-ID -> outbox id
+        self.seen: dict[int, tuple[str, int]] = {}  # status and due time after the step before
+        self.recovered: set[int] = set()
+        self.resolved: set[int] = set()
+
+    def teardown(self) -> None:
+        for hand in self.hands:
+            hand.run.__exit__(None, None, None)
+        self.watcher.close()
+        for store in self.stores:
+            store.close()
+        shutil.rmtree(self.directory)
+
+    def store(self, which: int) -> SqliteStore:
+        return self.stores[which % 2]
+
+    def pick(self, which: int) -> int:
+        """An id: mostly one that exists."""
+        ids = [*self.messages, self.last_id + 7]
+        return ids[which % len(ids)]
+
+    # --- time, runs
+
+    @rule(seconds=STEPS)
+    def clock_moves(self, seconds: int) -> None:
+        self.now = max(1, self.now + seconds)
+
+    @rule(hold=st.booleans())
+    def config_changes(self, hold: bool) -> None:
+        self.policy = self.policy._replace(hold_uncertain=hold)
+
+    @precondition(lambda self: len(self.hands) < 2)
+    @rule(which=ANY)
+    def run_begins(self, which: int) -> None:
+        self.hands.append(_Hand(self.runs.start(self.now), self.store(which)))
+
+    @precondition(lambda self: any(not hand.claims for hand in self.hands))
+    @rule()
+    def run_ends(self) -> None:
+        hand = next(hand for hand in self.hands if not hand.claims)
+        self.hands.remove(hand)
+        hand.run.__exit__(None, None, None)
+
+    @precondition(lambda self: self.hands)
+    @rule(which=ANY)
+    def run_dies(self, which: int) -> None:
+        hand = self.hands.pop(which % len(self.hands))
+        os.close(hand.run._descriptor)  # what the kernel does; its lock file stays
+        self.dead.add(hand.run_id)
+        self.stale += [(hand.run_id, claimed) for claimed in hand.claims]
+
+    @rule(which=ANY)
+    def recover(self, which: int) -> None:
+        expected = [outbox_id for outbox_id, message in self.messages.items() if message.run in self.dead]
+        recovered = self.store(which).recover(self.runs.is_dead, self.policy, self.now)
+        self.runs.clear_dead()
+        assert sorted(recovered) == sorted(expected)
+        for outbox_id in recovered:
+            self.messages[outbox_id].recover(self.now, hold=self.policy.hold_uncertain)
+        self.recovered = set(recovered)
+        assert {file.name for file in self.runs.directory.glob("*")} == {hand.run_id for hand in self.hands}
+
+    # --- send, claim
+
+    @rule(which=ANY, recipients=st.integers(1, 3), later=st.sampled_from((0, 0, 0, 60, 7200)),
+          life=st.sampled_from((None, None, 8000, 200_000)))  # fmt: skip
+    def send(self, which: int, recipients: int, later: int, life: int | None) -> None:
+        due, expires = self.now + later, None if life is None else self.now + life
+        addresses = [(f"r{number}@example.org", "to") for number in range(recipients)]
+        content = f"Subject: m\r\n\r\n{self.last_id}\r\n".encode()
+        new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", [content], self.now, due, expires)
+        (outbox_id,) = self.store(which).enqueue([new])
+        assert outbox_id > self.last_id, "an id was used again"
+        self.last_id = outbox_id
+        self.messages[outbox_id] = Message(self.now, due, expires, dict.fromkeys(range(recipients), PENDING))
+
+    def wish(self) -> ClaimNext:
+        return ClaimNext(ACCOUNT, self.now, self.now)
+
+    def check_next(self, hand: _Hand, claimed: Claimed | None) -> None:
+        """Whether it is the longest-due one that a drain may take."""
+        due = [(message.due, outbox_id) for outbox_id, message in self.messages.items() if message.for_drains(self.now)]
+        assert (claimed and claimed.outbox_id) == (min(due)[1] if due else None)
+        if claimed is not None:
+            self.take(hand, claimed)
+
+    def take(self, hand: _Hand, claimed: Claimed, *, by_hand: bool = False) -> None:
+        """Note a claim, and check whom it addresses and under which Message-ID."""
+        message = self.messages[claimed.outbox_id]
+        assert message.idle()
+        wanted = (PENDING, REFUSED) if by_hand else (PENDING,)
+        addressed = [number for number, status in message.recipients.items() if status in wanted]
+        assert [target.number for target in claimed.targets] == addressed
+        assert claimed.head, "its content is gone"
+        if message.uncertain:
+            assert claimed.message_id == message.message_id
+        else:
+            assert claimed.message_id == f"<outbox-{claimed.outbox_id}-{message.retries}@{DOMAIN}>"
+            assert claimed.message_id not in self.owner_of
+        assert self.owner_of.setdefault(claimed.message_id, claimed.outbox_id) == claimed.outbox_id
+        message.status, message.run, message.message_id = "sending", hand.run_id, claimed.message_id
+        hand.claims.append(claimed)
+
+    @precondition(lambda self: self.hands)
+    @rule(which=ANY)
+    def claim(self, which: int) -> None:
+        hand = self.hands[which % len(self.hands)]
+        self.check_next(hand, hand.store.claim_next(hand.run_id, self.wish()))
+
+    @precondition(lambda self: self.hands)
+    @rule(which=ANY, chosen=ANY, force=st.booleans())
+    def retry_by_hand(self, which: int, chosen: int, force: bool) -> None:
+        hand, outbox_id = self.hands[which % len(self.hands)], self.pick(chosen)
+        message = self.messages.get(outbox_id)
+        error: type[PrxEmailError] | None = None
+        if message is None:
+            error = NotFound
+        elif not message.idle() or message.pruned:
+            error = NotAllowedForStatus
+        elif message.due > self.now and not force:
+            error = RetryNotDue
+        with expecting(error):
+            self.take(hand, hand.store.claim(hand.run_id, outbox_id, self.now, force=force), by_hand=True)
+
+    # --- finalize
+
+    @precondition(lambda self: any(hand.claims for hand in self.hands))
+    @rule(which=ANY, kind=st.sampled_from(("said", "said", "said", "uncertain", "account")),
+          said=st.lists(st.sampled_from((ACCEPTED, ACCEPTED, PENDING, REFUSED)), min_size=3, max_size=3),
+          go_on=st.booleans())  # fmt: skip
+    def finalize(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
+        busy = [hand for hand in self.hands if hand.claims]
+        hand = busy[which % len(busy)]
+        claimed = hand.claims.pop(which % len(hand.claims))
+        results = {} if kind != "said" else {target.number: said[target.number] for target in claimed.targets}
+        finished = finish(claimed, outcome(kind, results), self.policy, self.now)
+        following = hand.store.finalize(hand.run_id, finished, self.wish() if go_on else None)
+        self.stale.append((hand.run_id, claimed))
+        self.messages[claimed.outbox_id].finalize(
+            results, self.now, uncertain=kind == "uncertain", account=kind == "account",
+            hold=self.policy.hold_uncertain,
+        )  # fmt: skip
+        if go_on:
+            self.check_next(hand, following)
+
+    @precondition(lambda self: any(hand.claims for hand in self.hands) and len(self.hands) == 2)
+    @rule(which=ANY)
+    def somebody_else_finalizes(self, which: int) -> None:
+        for hand, other in (self.hands, self.hands[::-1]):
+            for claimed in hand.claims:
+                self.finalize_in_vain(other.store, other.run_id, claimed)
+
+    @precondition(lambda self: self.stale)
+    @rule(which=ANY, store=ANY)
+    def finalize_what_is_over(self, which: int, store: int) -> None:
+        run_id, claimed = self.stale[which % len(self.stale)]
+        message = self.messages.get(claimed.outbox_id)
+        if message is None or message.run != run_id or message.retries != claimed.retries:
+            self.finalize_in_vain(self.store(store), run_id, claimed)
+
+    def finalize_in_vain(self, store: SqliteStore, run_id: str, claimed: Claimed) -> None:
+        results = {target.number: ACCEPTED for target in claimed.targets}
+        with pytest.raises(ClaimLost):
+            store.finalize(run_id, finish(claimed, outcome("said", results), self.policy, self.now), self.wish())
+
+    # --- a person
+
+    @rule(which=ANY, chosen=ANY)
+    def hold(self, which: int, chosen: int) -> None:
+        self.by_person(chosen, Message.idle, lambda it: self.store(which).hold(it, self.now), held=True)
+
+    @rule(which=ANY, chosen=ANY)
+    def release(self, which: int, chosen: int) -> None:
+        self.by_person(chosen, lambda message: message.held, self.store(which).release, held=False)
+
+    @rule(which=ANY, chosen=ANY)
+    def cancel(self, which: int, chosen: int) -> None:
+        change = {"gave_up": "cancelled", "told": True}
+        self.by_person(chosen, Message.idle, lambda it: self.store(which).cancel(it, self.now), **change)
+
+    @rule(which=ANY, chosen=ANY, sent=st.booleans())
+    def resolve(self, which: int, chosen: int, sent: bool) -> None:
+        change: dict[str, Any] = {"uncertain": False, "held": False}
+        if sent:
+            change |= {"status": "sent", "sent_at": self.now, "gave_up": None}
+        done = self.by_person(
+            chosen, lambda message: message.status == "failed" and message.uncertain,
+            lambda it: self.store(which).resolve(it, self.now, sent=sent), **change,
+        )  # fmt: skip
+        if done is not None and sent:
+            message = self.messages[done]
+            message.recipients = {n: ACCEPTED if was == PENDING else was for n, was in message.recipients.items()}
+            self.resolved = {done}
+
+    def by_person(
+        self, chosen: int, allowed: Callable[[Message], bool], act: Callable[[int], None], **change: Any
+    ) -> int | None:
+        """Do what a person asks, if it is allowed, and note the change; the message's id if it was."""
+        outbox_id = self.pick(chosen)
+        message = self.messages.get(outbox_id)
+        if message is None or not allowed(message):
+            with expecting(NotFound if message is None else NotAllowedForStatus):
+                act(outbox_id)
+            return None
+        act(outbox_id)
+        for name, value in change.items():
+            setattr(message, name, value)
+        return outbox_id
+
+    @rule(which=ANY)
+    def expire(self, which: int) -> None:
+        expected = [
+            outbox_id
+            for outbox_id, it in self.messages.items()
+            if it.idle() and not it.held and it.gave_up is None and it.expires is not None and it.expires <= self.now
+        ]
+        assert sorted(self.store(which).expire(self.now)) == expected
+        for outbox_id in expected:
+            self.messages[outbox_id].gave_up = "expired"
+
+    @rule(which=ANY)
+    def tell(self, which: int) -> None:
+        expected = [outbox_id for outbox_id, it in self.messages.items() if it.gave_up is not None and not it.told]
+        assert self.store(which).tell(self.now) == expected
+        for outbox_id in expected:
+            self.messages[outbox_id].told = True
+
+    @rule(which=ANY, age=st.sampled_from((0, 3600, 200_000)), records=st.booleans())
+    def prune(self, which: int, age: int, records: bool) -> None:
+        before = self.now - age
+        over = [
+            outbox_id
+            for outbox_id, it in self.messages.items()
+            if (it.sent_at is not None and it.sent_at <= before)
+            or (it.idle() and it.gave_up is not None and max(it.created, it.due) <= before)
+            if records or not it.pruned
+        ]
+        assert self.store(which).prune(before, self.now, records=records) == len(over)
+        for outbox_id in over:
+            self.messages[outbox_id].pruned = True
+            if records:
+                del self.messages[outbox_id]
+
+    # --- what is always true
+
+    @invariant()
+    def the_outbox_is_what_the_model_says(self) -> None:
+        found = self.watcher.execute(_ROWS).fetchall()
+        assert found == [
+            (outbox_id, it.status, it.retries, it.due, it.run, it.message_id, it.uncertain, it.held, it.gave_up,
+             it.told, it.pruned, " ".join(it.recipients.values()))
+            for outbox_id, it in self.messages.items()
+        ]  # fmt: skip
+
+    @invariant()
+    def every_move_is_legal_and_due_times_only_move_later(self) -> None:
+        for outbox_id, status, _, due, *_ in self.watcher.execute(_ROWS):
+            was, due_before = self.seen.get(outbox_id, ("pending", due))
+            legal = was == status or (was, status) in MOVES or (was, status) == ("failed", "sent")
+            assert legal, f"{outbox_id}: {was} -> {status}"
+            assert (was, status) != ("failed", "sent") or outbox_id in self.resolved
+            assert due >= due_before or outbox_id in self.recovered, f"{outbox_id}: due {due_before} -> {due}"
+            self.seen[outbox_id] = status, due
+        self.recovered, self.resolved = set(), set()
+
+
+def outcome(kind: str, results: dict[int, str]) -> Outcome:
+    """What a provider's behaviour comes to."""
+    recipients = {
+        number: RecipientResult(RecipientStatus(status), CODES[status], status) for number, status in results.items()
+    }
+    went_well = kind == "said" and set(results.values()) == {ACCEPTED}
+    return Outcome(
+        recipients, error=None if went_well else "provider", detail=None if went_well else kind,
+        scope=Scope.ACCOUNT if kind == "account" else Scope.MESSAGE, uncertain=kind == "uncertain",
+        acceptance="ok" if ACCEPTED in results.values() else None,
+    )  # fmt: skip
+
+
+@contextmanager
+def expecting(error: type[PrxEmailError] | None) -> Iterator[None]:
+    """Nothing is raised, or exactly this."""
+    if error is None:
+        yield
+        return
+    with pytest.raises(error):
+        yield
+
+
+OutboxMachine.TestCase.settings = settings(
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "80")), stateful_step_count=60, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+TestOutboxAgainstTheModel = OutboxMachine.TestCase
