@@ -79,7 +79,7 @@ def _message(number: int) -> bytes:
         + (f"In-Reply-To: <{number - 1}.thread@example.net>\nReferences: {chain}\n" if chain else "")
         + f"Content-Type: {content_type}\n\n"
     )
-    return head.encode("latin-1") + body.replace(b"\nFrom ", b"\n>From ") + b"\n"
+    return head.encode("latin-1") + body.replace(b"\nFrom ", b"\n>From ") + b"\n\n"
 
 
 def write_mbox(file: Path, count: int) -> float:

@@ -9,8 +9,7 @@ from functools import lru_cache
 # What could end or hide a header of ours: C0, DEL, C1, the Unicode separators, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_FOLD = re.compile(rb"\r?\n[ \t]+")
-_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+_FOLD = re.compile(rb"\n[ \t]+")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _ASCII = ("", "ascii", "us-ascii", "unknown-8bit", "x-unknown", "default", "default_charset", "8bit", "7bit")
@@ -19,14 +18,18 @@ _NOT_FOR_MAIL = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "un
 
 def head_and_body(data: bytes) -> tuple[bytes, bytes]:
     """The header section of a message or part, and its body."""
-    blank = _BLANK_LINE.search(data)
-    return (data, b"") if blank is None else (data[: blank.start()], data[blank.end() :])
+    for blank in (b"\n", b"\r\n"):
+        if data.startswith(blank):
+            return b"", data[len(blank) :]
+    found = [(at, len(blank)) for blank in (b"\n\n", b"\n\r\n") if (at := data.find(blank)) >= 0]
+    at, length = min(found, default=(len(data), 0))
+    return data[:at], data[at + length :]
 
 
 def header_fields(head: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     """The unfolded values of the *wanted* headers (lower-case names), the first where there are several."""
     found: dict[bytes, bytes] = {}
-    for line in _FOLD.sub(b" ", head).split(b"\n"):
+    for line in _FOLD.sub(b" ", head.replace(b"\r\n", b"\n")).split(b"\n"):
         name, colon, value = line.partition(b":")
         name = name.strip().lower()
         if colon and name in wanted:
@@ -41,7 +44,7 @@ def header_text(value: bytes) -> str:
 
 def cleaned(text: str) -> str:
     """*text* without control characters and lone surrogates."""
-    return _CONTROL.sub(" ", text).strip()
+    return text.strip() if text.isprintable() else _CONTROL.sub(" ", text).strip()
 
 
 def decoded_words(text: str) -> str:
@@ -89,7 +92,7 @@ def decode(data: bytes, charset: str | None) -> str:
             text = data.decode()
         except UnicodeDecodeError:
             text = data.decode("windows-1252", "replace")
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 @lru_cache(64)

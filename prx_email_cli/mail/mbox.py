@@ -11,6 +11,7 @@ _BLOCK = 1024 * 1024
 _LOOKAHEAD = 2048
 _FROM_LINE = re.compile(rb"From [^\n]{0,1000}\n")
 _HAS_TIME = re.compile(rb"\d\d?:\d\d")
+_HAS_DATE = re.compile(rb" (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +[A-Z][a-z]{2} +\d\d? \d\d?:\d\d")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
 
@@ -66,14 +67,14 @@ def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
 def _separator(window: bytearray, found: int) -> int:
     """Length of the line break and "From " line at *found*, 0 when that is just a line of text.
 
-    A separator follows a blank line, and has a time in it or a header after it.
+    A separator follows a blank line, and has a time in it or a header after it; with a whole date it needs no blank line.
     """
-    if found and window[found - 1 : found] != b"\n" and window[found - 2 : found] != b"\n\r":
-        return 0
     line = _FROM_LINE.match(window, found + 1)
-    if line is None or not (_HAS_TIME.search(line[0]) or _FIELD.match(window, line.end())):
+    if line is None:
         return 0
-    return line.end() - found
+    blank = not found or window[found - 1 : found] == b"\n" or window[found - 2 : found] == b"\n\r"
+    ends = blank and (_HAS_TIME.search(line[0]) or _FIELD.match(window, line.end()))
+    return line.end() - found if ends or _HAS_DATE.search(line[0]) else 0
 
 
 def _one(window: bytearray, end: int) -> bytes:

@@ -24,7 +24,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # also what Python makes of a file n
 _OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Python's email package, for one, decodes an encoded word also where RFC 2047 section 5 forbids it.
 _ENCODED_WORD = re.compile(r"=\?.*\?=")
-_WHITE_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
 _BASE64_SLICE = 128 * 1024
 
 
@@ -144,14 +143,16 @@ def _last(path: str) -> str:
 
 def _decoded(text: str) -> Iterator[bytes]:
     """The bytes of base64 *text* in pieces.  Raises ValueError for what is not strictly base64."""
-    rest = ""
+    if not text.isascii():
+        raise ValueError("Only base64 data is allowed")
+    rest = b""
     ended = False
     for start in range(0, len(text), _BASE64_SLICE):
-        rest += text[start : start + _BASE64_SLICE].translate(_WHITE_SPACE)
+        rest += text[start : start + _BASE64_SLICE].encode().translate(None, b" \t\r\n")
         if ended and rest:
             raise ValueError("Excess data after padding")
         whole = len(rest) - len(rest) % 4
         yield a2b_base64(rest[:whole], strict_mode=True)
-        ended = rest[:whole].endswith("=")
+        ended = rest.endswith(b"=", 0, whole)
         rest = rest[whole:]
     yield a2b_base64(rest, strict_mode=True)

@@ -22,8 +22,6 @@ _BLOCK = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
-_SPACES = re.compile(r"\s+")
-_SPACES_IN_LINE = re.compile(r"[ \xa0]*\n[ \xa0]*")
 
 
 def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
@@ -41,9 +39,9 @@ def rough_text(markup: str) -> str:
     """The words of some HTML, a line to a block.  Takes time in proportion to its length, whatever it is."""
     first, *others = markup.split("<!--")
     seen = _seen(first + "".join(other.partition("-->")[2] for other in others))
-    lines = _TAG.sub("", _BLOCK.sub("\n", _SPACES.sub(" ", seen)))
-    text = _SPACES_IN_LINE.sub("\n", html.unescape(lines))
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = html.unescape(_TAG.sub("", _BLOCK.sub("\n", " ".join(seen.split()))))
+    lines = "\n".join(line.strip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n"
 
 
 def _seen(markup: str) -> str:

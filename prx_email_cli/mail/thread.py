@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NO_SENDER = "cannot infer reply recipient from parent sender"
 MAX_REFERENCES, MAX_REFERENCES_CHARACTERS = 20, 900
+MAX_ADDRESS_CHARACTERS = 500  # with a source route; SMTP allows 254 octets
 MAX_SUBJECT_CHARACTERS, MAX_NAME_CHARACTERS = 900, 200
 
 # "Re" in the languages whose mailers write it; Finnish VS and Italian R are left out, for they mean other things too.
@@ -101,6 +102,8 @@ def _mailbox(words: list[str], angle: str, comment: str) -> list[Mailbox]:
     name, address = (phrase, angle[1:-1].strip()) if angle else (comment[1:-1], phrase)
     if name.startswith('"') and name.endswith('"'):
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    if len(address) > MAX_ADDRESS_CHARACTERS:
+        return []
     try:
         (mailbox,) = parse_mailboxes([_ROUTE.sub("", address, count=1)], "address")
     except (ValueError, ValidationError):  # none or several, or nothing that SMTP allows

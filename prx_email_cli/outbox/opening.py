@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,21 +35,34 @@ def open_database(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection
     with storage_errors(path):
         connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection, path)
+            _prepare(connection, path, busy_timeout_seconds)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     check_ours(connection, path)
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection, busy_timeout_seconds)
     migrate(connection, path)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Once in a database's life; SQLite's busy timeout does not cover several processes that open a new one at once."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _create_privately(path: Path) -> None:

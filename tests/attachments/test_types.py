@@ -116,7 +116,8 @@ def test_the_default_policy_refuses_a_file_of_unknown_kind_and_says_how_to_allow
         "text/plain; charset", "text/plain; charset=", "text/plain charset=x", "text/plain,text/html", "text/plain\n",
         "text/plain\r\nBcc: x@example.org", "text/plain; x=\"a\r\nBcc: y\"", "text/plain\0", "text/plain; x=\u2028",
         'text/plain; x="=?utf-8?q?=0ABcc:_y?="', "text/plain; x==?utf-8?q?=0ABcc:_y?=", 'text/plain; x="\\""', "x;",
-        "text/plain;", "\ud800/x", "text/plain; a=1; A=2", "text/plain; name*=utf-8''x", "text/" + "x" * 128, "text/plain; x=" + "y" * 255,
+        "text/plain;", "\ud800/x", "text/plain; a=1; A=2", "text/plain; name*=utf-8''x",
+        "text/" + "x" * 128, "text/plain; x=" + "y" * 255,
     ],
 )  # fmt: skip
 def test_a_malformed_type_is_refused(declared: str) -> None:

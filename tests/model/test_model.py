@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
@@ -28,7 +28,9 @@ from .model import ACCEPTED, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
 DOMAIN, ACCOUNT = "prx-email.local", "work"
 START = 1_000_000_000
 ANY = st.integers(0, 10_000)  # chooses among whatever there is
-STEPS = st.sampled_from((-100_000, -3600, -10, 1, 10, 40, 5000, 100_000, GIVE_UP_AFTER))
+STEPS = st.sampled_from((None, None, None, -100_000, -3600, -10, 10, 5000, GIVE_UP_AFTER))
+KINDS = st.sampled_from(("said", "said", "said", "uncertain", "account"))
+REPLIES = st.lists(st.sampled_from((ACCEPTED, PENDING, REFUSED)), min_size=3, max_size=3)
 CODES = {ACCEPTED: 250, PENDING: 451, REFUSED: 550}
 _ROWS = """
 SELECT id, status, retries, next_attempt_at, run_id, message_id, uncertain, held_at IS NOT NULL, gave_up,
@@ -100,25 +102,34 @@ class OutboxMachine(RuleBasedStateMachine):
     def store(self, which: int) -> SqliteStore:
         return self.stores[which % 2]
 
-    def pick(self, which: int) -> int:
-        """An id: mostly one that exists."""
-        ids = [*self.messages, self.last_id + 7]
-        return ids[which % len(ids)]
+    def pick(self, which: int, allowed: Callable[[Message], bool]) -> int:
+        """An id: mostly of a message that fits, sometimes of any, or of none."""
+        fit = [outbox_id for outbox_id, message in self.messages.items() if allowed(message)]
+        ids = fit if fit and which % 4 else [*self.messages, self.last_id + 7]
+        return ids[which // 4 % len(ids)]
 
     # --- time, runs
 
-    @rule(seconds=STEPS)
-    def clock_moves(self, seconds: int) -> None:
-        self.now = max(1, self.now + seconds)
-
-    @rule(hold=st.booleans())
-    def config_changes(self, hold: bool) -> None:
+    @initialize(hold=st.booleans(), recipients=st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    def begin(self, hold: bool, recipients: list[int]) -> None:
         self.policy = self.policy._replace(hold_uncertain=hold)
+        for number, count in enumerate(recipients):
+            self.send(number, count, 0, None)
 
-    @precondition(lambda self: len(self.hands) < 2)
-    @rule(which=ANY)
-    def run_begins(self, which: int) -> None:
-        self.hands.append(_Hand(self.runs.start(self.now), self.store(which)))
+    @rule(seconds=STEPS)
+    def clock_moves(self, seconds: int | None) -> None:
+        """By *seconds*; without, to when the next message is due."""
+        later = [message.due for message in self.messages.values() if message.idle() and message.due > self.now]
+        if seconds is not None:
+            self.now = max(1, self.now + seconds)
+        elif later:
+            self.now = min(later)
+
+    def hand(self, which: int) -> _Hand:
+        """A living run, one of two."""
+        if len(self.hands) <= which % 2:
+            self.hands.append(_Hand(self.runs.start(self.now), self.store(which)))
+        return self.hands[which % len(self.hands)]
 
     @precondition(lambda self: any(not hand.claims for hand in self.hands))
     @rule()
@@ -127,7 +138,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.hands.remove(hand)
         hand.run.__exit__(None, None, None)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: any(hand.claims for hand in self.hands))
     @rule(which=ANY)
     def run_dies(self, which: int) -> None:
         hand = self.hands.pop(which % len(self.hands))
@@ -187,16 +198,14 @@ class OutboxMachine(RuleBasedStateMachine):
         message.status, message.run, message.message_id = "sending", hand.run_id, claimed.message_id
         hand.claims.append(claimed)
 
-    @precondition(lambda self: self.hands)
     @rule(which=ANY)
     def claim(self, which: int) -> None:
-        hand = self.hands[which % len(self.hands)]
+        hand = self.hand(which)
         self.check_next(hand, hand.store.claim_next(hand.run_id, self.wish()))
 
-    @precondition(lambda self: self.hands)
     @rule(which=ANY, chosen=ANY, force=st.booleans())
     def retry_by_hand(self, which: int, chosen: int, force: bool) -> None:
-        hand, outbox_id = self.hands[which % len(self.hands)], self.pick(chosen)
+        hand, outbox_id = self.hand(which), self.pick(chosen, Message.idle)
         message = self.messages.get(outbox_id)
         error: type[PrxEmailError] | None = None
         if message is None:
@@ -210,12 +219,21 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # --- finalize
 
+    @rule(which=ANY, kind=KINDS, said=REPLIES, go_on=st.booleans())
+    def attempt(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
+        """A drain takes what is due next and comes to an end with it."""
+        self.claim(which)
+        self.finalize_one(which, kind, said, go_on)
+
     @precondition(lambda self: any(hand.claims for hand in self.hands))
-    @rule(which=ANY, kind=st.sampled_from(("said", "said", "said", "uncertain", "account")),
-          said=st.lists(st.sampled_from((ACCEPTED, ACCEPTED, PENDING, REFUSED)), min_size=3, max_size=3),
-          go_on=st.booleans())  # fmt: skip
+    @rule(which=ANY, kind=KINDS, said=REPLIES, go_on=st.booleans())
     def finalize(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
+        self.finalize_one(which, kind, said, go_on)
+
+    def finalize_one(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
         busy = [hand for hand in self.hands if hand.claims]
+        if not busy:
+            return
         hand = busy[which % len(busy)]
         claimed = hand.claims.pop(which % len(hand.claims))
         results = {} if kind != "said" else {target.number: said[target.number] for target in claimed.targets}
@@ -229,20 +247,16 @@ class OutboxMachine(RuleBasedStateMachine):
         if go_on:
             self.check_next(hand, following)
 
-    @precondition(lambda self: any(hand.claims for hand in self.hands) and len(self.hands) == 2)
-    @rule(which=ANY)
-    def somebody_else_finalizes(self, which: int) -> None:
-        for hand, other in (self.hands, self.hands[::-1]):
+    @rule(which=ANY, store=ANY)
+    def finalize_what_is_not_ours(self, which: int, store: int) -> None:
+        """Neither another run nor a claim that is over can change a thing, even if the same run has it again."""
+        for hand, other in ((hand, other) for hand in self.hands for other in self.hands if other is not hand):
             for claimed in hand.claims:
                 self.finalize_in_vain(other.store, other.run_id, claimed)
-
-    @precondition(lambda self: self.stale)
-    @rule(which=ANY, store=ANY)
-    def finalize_what_is_over(self, which: int, store: int) -> None:
-        run_id, claimed = self.stale[which % len(self.stale)]
-        message = self.messages.get(claimed.outbox_id)
-        if message is None or message.run != run_id or message.retries != claimed.retries:
-            self.finalize_in_vain(self.store(store), run_id, claimed)
+        for run_id, claimed in self.stale:
+            message = self.messages.get(claimed.outbox_id)
+            if message is None or message.run != run_id or message.retries != claimed.retries:
+                self.finalize_in_vain(self.store(store), run_id, claimed)
 
     def finalize_in_vain(self, store: SqliteStore, run_id: str, claimed: Claimed) -> None:
         results = {target.number: ACCEPTED for target in claimed.targets}
@@ -251,27 +265,25 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # --- a person
 
-    @rule(which=ANY, chosen=ANY)
-    def hold(self, which: int, chosen: int) -> None:
-        self.by_person(chosen, Message.idle, lambda it: self.store(which).hold(it, self.now), held=True)
+    @rule(what=st.sampled_from(("hold", "release", "cancel", "resolve")), which=ANY, chosen=ANY, sent=st.booleans())
+    def person(self, what: str, which: int, chosen: int, sent: bool) -> None:
+        store, now = self.store(which), self.now
+        if what == "hold":
+            self.by_person(chosen, Message.idle, lambda it: store.hold(it, now), held=True)
+        elif what == "release":
+            self.by_person(chosen, lambda message: message.held, store.release, held=False)
+        elif what == "cancel":
+            self.by_person(chosen, Message.idle, lambda it: store.cancel(it, now), gave_up="cancelled", told=True)
+        else:
+            self.resolve(store, chosen, sent)
 
-    @rule(which=ANY, chosen=ANY)
-    def release(self, which: int, chosen: int) -> None:
-        self.by_person(chosen, lambda message: message.held, self.store(which).release, held=False)
-
-    @rule(which=ANY, chosen=ANY)
-    def cancel(self, which: int, chosen: int) -> None:
-        change = {"gave_up": "cancelled", "told": True}
-        self.by_person(chosen, Message.idle, lambda it: self.store(which).cancel(it, self.now), **change)
-
-    @rule(which=ANY, chosen=ANY, sent=st.booleans())
-    def resolve(self, which: int, chosen: int, sent: bool) -> None:
+    def resolve(self, store: SqliteStore, chosen: int, sent: bool) -> None:
         change: dict[str, Any] = {"uncertain": False, "held": False}
         if sent:
             change |= {"status": "sent", "sent_at": self.now, "gave_up": None}
         done = self.by_person(
             chosen, lambda message: message.status == "failed" and message.uncertain,
-            lambda it: self.store(which).resolve(it, self.now, sent=sent), **change,
+            lambda it: store.resolve(it, self.now, sent=sent), **change,
         )  # fmt: skip
         if done is not None and sent:
             message = self.messages[done]
@@ -282,7 +294,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self, chosen: int, allowed: Callable[[Message], bool], act: Callable[[int], None], **change: Any
     ) -> int | None:
         """Do what a person asks, if it is allowed, and note the change; the message's id if it was."""
-        outbox_id = self.pick(chosen)
+        outbox_id = self.pick(chosen, allowed)
         message = self.messages.get(outbox_id)
         if message is None or not allowed(message):
             with expecting(NotFound if message is None else NotAllowedForStatus):

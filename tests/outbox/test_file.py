@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,18 @@ def test_processes_that_open_a_new_outbox_at_the_same_time_all_succeed(tmp_path:
         ids = [int(word) for other in others for word in other.hear()]
         assert sorted(ids) == [1, 2, 3, 4]
     assert [other.end() for other in others] == [0] * 4
+
+
+def test_a_new_outbox_waits_for_whoever_is_just_creating_it(path: Path) -> None:
+    path.touch(0o600)
+    creator = sqlite3.connect(path, isolation_level=None)
+    creator.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_store, path, busy_timeout_seconds=30)
+        wait([opening], timeout=0.2)
+        creator.execute("ROLLBACK")
+        creator.close()
+        opening.result().close()
 
 
 def test_opening_an_outbox_twice_in_a_process_does_not_take_its_log_away(path: Path, start: Start) -> None:
