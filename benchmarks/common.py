@@ -96,12 +96,13 @@ def options(doc: str | None, **numbers: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{default} by default")
+    asked = parser.parse_args()
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         f"{platform.system()} {platform.machine()}",
         flush=True,
     )
-    return parser.parse_args()
+    return asked
 
 
 @contextmanager

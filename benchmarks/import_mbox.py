@@ -9,7 +9,7 @@ import quopri
 from collections.abc import Callable
 from pathlib import Path
 
-from common import Outbox, Verdicts, options, workspace
+from benchmarks.common import Outbox, Verdicts, options, workspace
 
 SECONDS = 60.0
 GROWTH = 1.3  # of the peak, when the mbox is ten times as long

@@ -67,7 +67,7 @@ def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
 def _separator(window: bytearray, found: int) -> int:
     """Length of the line break and "From " line at *found*, 0 when that is just a line of text.
 
-    A separator follows a blank line, and has a time in it or a header after it; with a whole date it needs no blank line.
+    A separator has a whole date in it; or it follows a blank line, and has a time in it or a header after it.
     """
     line = _FROM_LINE.match(window, found + 1)
     if line is None:

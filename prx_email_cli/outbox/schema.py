@@ -145,14 +145,16 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
 
 def check_ours(connection: sqlite3.Connection, path: object) -> int:
     """The schema's number, 0 for an empty database.  Raises StorageError as ``migrate`` does; changes nothing."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    foreign = application != APPLICATION_ID
-    if foreign and (application or version or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()):
+    # One statement, so one snapshot: another process may be creating the tables at this moment.
+    version, application, tables = connection.execute(
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
+        "  FROM pragma_user_version, pragma_application_id"
+    ).fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(f"{path} is a database of another program", hint="name another file as [outbox] path")
     if version > len(MIGRATIONS):
         raise StorageError(
             f"{path} has schema {version}, newer than the {len(MIGRATIONS)} this prx-email knows",
             hint="install the newer prx-email that wrote it",
         )
-    return version
+    return int(version)
