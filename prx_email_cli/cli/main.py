@@ -1,5 +1,6 @@
 """The root command: global options, lazily loaded commands, and the one boundary where errors become exit statuses."""
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -118,3 +119,5 @@ def main() -> None:
             say(masked(f"error: this is a bug in prx-email: {type(error).__name__}: {error}"))
             say("hint: run it again with PRX_EMAIL_DEBUG=1 and report what it prints")
         sys.exit(error.exit_code if isinstance(error, PrxEmailError) else Exit.BUG)
+    finally:
+        gc.freeze()  # nor need the interpreter look through them at its end

@@ -11,8 +11,7 @@ from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.answering import Manner
-    from prx_email_cli.mail.incoming import KnownMessage
+    from prx_email_cli.delivery.answering import Manner, Parent
     from prx_email_cli.mail.request import Request
 
 app = typer.Typer(add_completion=False)
@@ -108,9 +107,9 @@ def _markup(html: str | None) -> str | None:
 def _parent(
     this: Invocation, settings: "Settings", account: str | None, message_id: str | None, file: str | None,
     tick: Callable[[], int],
-) -> "KnownMessage":  # fmt: skip
+) -> "Parent":  # fmt: skip
     """The message to answer: a known one, or the one in *file*, which is known from then on."""
-    from prx_email_cli.delivery.answering import find_parent
+    from prx_email_cli.delivery.answering import Parent, find_parent
 
     name = settings.account(account).name
     if file is None:
@@ -121,11 +120,11 @@ def _parent(
     known = only_message(file)
     with this.store(settings) as store:
         store.learn(name, [known], tick())
-    return known
+    return Parent(known)
 
 
 def _answer(
-    this: Invocation, settings: "Settings", request: "Request", parent: "KnownMessage", manner: "Manner", times: Times,
+    this: Invocation, settings: "Settings", request: "Request", parent: "Parent", manner: "Manner", times: Times,
     now: bool,
 ) -> None:  # fmt: skip
     from prx_email_cli.delivery.answering import answer

@@ -8,10 +8,17 @@ from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
 from prx_email_cli.mail.compose import EMPTY, Draft
 from prx_email_cli.mail.incoming import KnownMessage, known_message, normal_id
 from prx_email_cli.mail.request import Request
-from prx_email_cli.mail.thread import Reply, quoted, quoted_html, reply_to
+from prx_email_cli.mail.thread import Reply, mailboxes_in, quoted, quoted_html, reply_to
 from prx_email_cli.outbox.store import Store
 
 UNKNOWN = "in_reply_to_message_id does not exist for this account"
+
+
+class Parent(NamedTuple):
+    """A message to answer.  ours: this outbox has sent it, whatever name stands in its From."""
+
+    message: KnownMessage
+    ours: bool = False
 
 
 class Manner(NamedTuple):
@@ -32,34 +39,39 @@ class Answer(NamedTuple):
         return drafted._replace(in_reply_to=self.reply.in_reply_to, references=self.reply.references)
 
 
-def find_parent(store: Store, account: str, message_id: str) -> KnownMessage:
+def find_parent(store: Store, account: str, message_id: str) -> Parent:
     """The message with this id that *account* has learned, or has sent itself.  Raises NotFound."""
     wanted = normal_id(message_id)
     if wanted is not None:
         known = store.known(account, wanted)
         if known is not None:
-            return KnownMessage(*known.fields)
+            return Parent(KnownMessage(*known.fields))
         head = store.head_sent_as(account, wanted)
         if head is not None:
-            return known_message(head, wanted)
+            return Parent(known_message(head, wanted), ours=True)
     raise NotFound(UNKNOWN, hint="prx-email import FILE teaches it; prx-email messages list shows what is known")
 
 
-def answer(request: Request, account: Account, parent: KnownMessage, manner: Manner) -> Answer:
+def answer(request: Request, account: Account, parent: Parent, manner: Manner) -> Answer:
     """*request* as an answer to *parent*: recipients and subject are the parent's where it names none.
 
     One's own text comes first, the quote below it.  Raises ValidationError.
     """
-    own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
-    login = account.smtp.user
-    reply = reply_to(parent, [*own, login] if login and "@" in login else own, everyone=manner.everyone)
+    reply = reply_to(parent.message, _own(account, request, parent), everyone=manner.everyone)
     if not request.body_text.strip() and request.body_html is None:
         raise ValidationError(EMPTY, hint="give --body (or --body-file, or text on stdin)")
     if manner.quote:
-        request = _with_quote(request, parent)
+        request = _with_quote(request, parent.message)
     to = request.to or _texts(reply.to)
     cc = (*(() if request.to else _texts(reply.cc)), *request.cc)
     return Answer(request._replace(to=to, cc=cc, subject=request.subject or reply.subject), reply)
+
+
+def _own(account: Account, request: Request, parent: Parent) -> list[str]:
+    """The addresses that are the answering person's own."""
+    own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
+    written = [mailbox.address for mailbox in mailboxes_in(parent.message.sender)] if parent.ours else []
+    return [*own, *written, account.smtp.user or ""]
 
 
 def _with_quote(request: Request, parent: KnownMessage) -> Request:

@@ -1,7 +1,7 @@
 """The moves of a message's life as statements on a connection, each inside its caller's transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue, ValidationError
@@ -14,13 +14,18 @@ PIECE_BYTES = 256 * 1024
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
-def submit(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
-    """Store a new message, or find the earlier one with its idempotency key.
+def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[Submitted]:
+    """Store new messages, or find the earlier ones with their idempotency keys; what became of each, in order."""
+    if any(message.may_fail or message.idempotency_key is not None for message in messages):
+        return [_submit(connection, message) for message in messages]
+    return [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages)]
 
-    An error of the message's own (an attachment that grew, a key used for something else) undoes only this message.
+
+def _submit(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
+    """Store one message.
+
+    An error of its own (an attachment that grew, a key used for something else) undoes only this message.
     """
-    if not message.may_fail and message.idempotency_key is None:
-        return Submitted(insert(connection, message))
     connection.execute("SAVEPOINT submission")
     try:
         submitted = _submit_once(connection, message)
@@ -52,17 +57,12 @@ def _submit_once(connection: sqlite3.Connection, message: NewMessage) -> Submitt
 
 
 def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
-    """Store a new message; its id."""
+    """Store a new message, its content piece by piece; its id."""
     pieces = _pieces(message.content)
     head = next(pieces, b"")
-    values = {
-        "account": message.account, "sender": message.sender, "subject": message.subject,
-        "created_at": message.created_at, "due_at": message.due_at, "expires_at": message.expires_at,
-        "needs_smtputf8": message.needs_smtputf8, "size_bytes": len(head),
-    }  # fmt: skip
-    outbox_id = connection.execute(sql.INSERT_MESSAGE, values).lastrowid or 0
-    for number, (address, kind) in enumerate(message.recipients):
-        connection.execute(sql.INSERT_RECIPIENT, (outbox_id, number, address, kind))
+    outbox_id = _next_id(connection)
+    connection.execute(sql.INSERT_MESSAGE, _row(outbox_id, message, len(head)))
+    connection.executemany(sql.INSERT_RECIPIENT, _recipient_rows(outbox_id, message))
     first = outbox_id * PIECES_PER_MESSAGE
     connection.execute(sql.INSERT_PIECE, (first, head))
     size = len(head)
@@ -72,6 +72,39 @@ def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
     if size > len(head):
         connection.execute(sql.SET_SIZE, (size, outbox_id))
     return outbox_id
+
+
+def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[int]:
+    """Store messages whose contents are small and at hand, one statement to a table: a batch is worth it."""
+    first = _next_id(connection)
+    contents = [list(_pieces(message.content)) or [b""] for message in messages]
+    numbered = list(enumerate(messages, first))
+    sizes = [sum(map(len, pieces)) for pieces in contents]
+    rows = (_row(outbox_id, message, size) for (outbox_id, message), size in zip(numbered, sizes, strict=True))
+    connection.executemany(sql.INSERT_MESSAGE, rows)
+    recipients = (row for outbox_id, message in numbered for row in _recipient_rows(outbox_id, message))
+    connection.executemany(sql.INSERT_RECIPIENT, recipients)
+    pieces = (
+        (outbox_id * PIECES_PER_MESSAGE + number, piece)
+        for outbox_id, pieces in enumerate(contents, first)
+        for number, piece in enumerate(pieces)
+    )
+    connection.executemany(sql.INSERT_PIECE, pieces)
+    return [outbox_id for outbox_id, _ in numbered]
+
+
+def _next_id(connection: sqlite3.Connection) -> int:
+    last = connection.execute(sql.LAST_ID).fetchone()
+    return int(last[0]) + 1 if last else 1
+
+
+def _row(outbox_id: int, message: NewMessage, size_bytes: int) -> tuple[Any, ...]:
+    return (outbox_id, message.account, message.sender, message.subject, message.created_at, message.due_at,
+            message.expires_at, message.needs_smtputf8, size_bytes)  # fmt: skip
+
+
+def _recipient_rows(outbox_id: int, message: NewMessage) -> list[tuple[int, int, str, str]]:
+    return [(outbox_id, number, address, kind) for number, (address, kind) in enumerate(message.recipients)]
 
 
 def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:

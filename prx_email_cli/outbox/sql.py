@@ -8,11 +8,13 @@ DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
 """
 
+LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
+
 INSERT_MESSAGE = """
--- (new) -> pending
-INSERT INTO outbox (account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at, needs_smtputf8,
-                    size_bytes)
-VALUES (:account, :sender, :subject, :created_at, :due_at, :due_at, :expires_at, :needs_smtputf8, :size_bytes)
+-- (new) -> pending; the id is the next one of the sequence, read in the same transaction
+INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
+                    needs_smtputf8, size_bytes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
 """
 
 INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"

@@ -43,7 +43,7 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
-        return self._change(lambda connection: [moves.submit(connection, message) for message in messages])
+        return self._change(lambda connection: moves.submit_all(connection, messages))
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
         """Store *messages* in one transaction; their ids, in order.  Raises what a message's content raises."""

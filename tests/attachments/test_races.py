@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 
 import pytest
 
@@ -14,7 +15,8 @@ from prx_email_cli.mail.stored_file import open_stored
 
 from .opening import INSIDE, SECRET, secret_beside_store
 
-READS, AT_MOST = 3000, 60_000
+READS = 3000
+PATIENCE = 60  # seconds for both outcomes to be seen, on a machine that is busy with other things
 Swap = Callable[[Path, Path, Path], None]
 
 
@@ -47,8 +49,8 @@ def a_hard_link_that_comes_and_goes(store: Path, outside: Path, spare: Path) -> 
     spare.rename(store / "report.txt")
 
 
-def a_directory_for_the_one_outside(store: Path, outside: Path, spare: Path) -> None:
-    """Through ``..`` of a directory that was moved deeper there would be a way out."""
+def a_directory_that_is_moved_out_and_back(store: Path, outside: Path, spare: Path) -> None:
+    """Whoever climbs out of it by ``..`` finds himself outside."""
     (store / "sub").rename(outside / "deep")
     (outside / "deep").rename(store / "sub")
 
@@ -71,6 +73,13 @@ def swapping(swap: Swap, store: Path, outside: Path, spare: Path) -> Iterator[No
         thread.join()
 
 
+def patiently() -> Iterator[None]:
+    """Again and again, but not for ever."""
+    end = monotonic() + PATIENCE
+    while monotonic() < end:
+        yield
+
+
 def outcome(read: Callable[[], bytes]) -> str:
     try:
         data = read()
@@ -87,20 +96,19 @@ def outcome(read: Callable[[], bytes]) -> str:
         (a_directory_for_a_link, "sub/report.txt"),
         (a_file_for_a_hard_link, "report.txt"),
         (a_hard_link_that_comes_and_goes, "report.txt"),
-        (a_directory_for_the_one_outside, "sub/report.txt"),
+        (a_directory_that_is_moved_out_and_back, "sub/report.txt"),
     ],
 )
 def test_a_swap_at_any_instant_never_shows_the_secret(swap: Swap, path: str, tmp_path: Path) -> None:
     store, outside = secret_beside_store(tmp_path)
     seen: Counter[str] = Counter()
     with swapping(swap, store, outside, tmp_path / "spare"):
-        for reads in range(AT_MOST):
+        for _ in patiently():
             seen[outcome(lambda: b"".join(open_stored(store, path, 1000)))] += 1
-            if reads >= READS and seen["inside"] and seen["refused"]:
+            if seen.total() >= READS and seen["inside"] and seen["refused"]:
                 break
     assert seen["secret"] == 0
-    assert seen["inside"]
-    assert seen["refused"]
+    assert min(seen["inside"], seen["refused"]) > 0, seen
 
 
 def test_the_same_swap_defeats_a_check_by_name(tmp_path: Path) -> None:
@@ -113,4 +121,4 @@ def test_the_same_swap_defeats_a_check_by_name(tmp_path: Path) -> None:
         return (store / "report.txt").read_bytes()
 
     with swapping(a_file_for_a_link, store, outside, tmp_path / "spare"):
-        assert any(outcome(checked_by_name) == "secret" for _ in range(AT_MOST))
+        assert any(outcome(checked_by_name) == "secret" for _ in patiently())
