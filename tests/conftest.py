@@ -66,8 +66,10 @@ class Program:
 
     def run(self, *arguments: str, text: str | None = None, **environment: str) -> Answer:
         """Run ``prx-email ARGUMENTS`` to its end; *text* is piped into it."""
-        done = subprocess.run([*COMMAND, *arguments], env={**self.environment, **environment}, cwd=self.home, check=False,
-                              input=text if text is not None else "", capture_output=True, text=True, timeout=120)  # fmt: skip
+        done = subprocess.run(
+            [*COMMAND, *arguments], env={**self.environment, **environment}, cwd=self.home, check=False, timeout=120,
+            input=text if text is not None else "", capture_output=True, text=True,
+        )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def send(self, *arguments: str, to: str = "a@example.org", subject: str = "hello", body: str = "text\n") -> int:

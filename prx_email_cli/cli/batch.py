@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, BinaryIO
 
 import typer
@@ -20,6 +19,7 @@ from prx_email_cli.outbox.model import NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import SqliteStore
 
 LINES_PER_TRANSACTION = 1000
+FILES_PER_TRANSACTION = 100  # attachments stay open until their message is stored
 
 
 @dataclass
@@ -117,20 +117,23 @@ def _chunks(
     stream: BinaryIO, settings: Settings, account: str | None, now_ts: int | None, report: _Report
 ) -> Iterator[_Chunk]:
     tick = clock(now_ts)
-    numbered = enumerate(stream, 1)
-    while block := list(islice(numbered, LINES_PER_TRANSACTION)):
-        chunk = _Chunk([], [])
-        for number, line in block:
-            if line.isspace():
-                continue
-            try:
-                message = _message(line, settings, account, tick())
-            except (ValidationError, ConfigError) as error:
-                report.refuse(number, error)
-            else:
-                chunk.lines.append(number)
-                chunk.messages.append(message)
-        yield chunk
+    chunk = _Chunk([], [])
+    open_files = 0
+    for number, line in enumerate(stream, 1):
+        if line.isspace():
+            continue
+        try:
+            message = _message(line, settings, account, tick())
+        except (ValidationError, ConfigError) as error:
+            report.refuse(number, error)
+            continue
+        chunk.lines.append(number)
+        chunk.messages.append(message)
+        open_files += message.may_fail
+        if len(chunk.lines) == LINES_PER_TRANSACTION or open_files == FILES_PER_TRANSACTION:
+            yield chunk
+            chunk, open_files = _Chunk([], []), 0
+    yield chunk
 
 
 def _message(line: bytes, settings: Settings, account: str | None, now: int) -> NewMessage:

@@ -71,11 +71,12 @@ def reply(
 
     this = invocation(ctx)
     settings = this.settings()
+    text = _text(parent, body, body_file, html)
     known = _parent(this, settings, account, message_id, parent, clock(now_ts))
     request = Request(
-        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=_text(parent, body, body_file, html),
-        body_html=_markup(html), html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()),
-        account=account, sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
+        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=text, body_html=_markup(html),
+        html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
+        sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
     _answer(this, settings, request, known, Manner(everyone, quote), Times(at, within, expires_in), now)
 

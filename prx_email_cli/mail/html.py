@@ -12,7 +12,7 @@ from premailer import Premailer
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment import Attachment
-from prx_email_cli.mail.policy import Policy, attachment_from_file
+from prx_email_cli.mail.policy import Policy, attachment_from_store
 
 
 class HtmlBody(NamedTuple):
@@ -78,29 +78,29 @@ def _inlined(source: str) -> str:
 
 def _take_images(document: Any, directory: Path, policy: Policy) -> list[Attachment]:
     """Point each local image of *document* at its place inside the message; the images, each once."""
-    taken: dict[Path, Attachment] = {}
+    taken: dict[str, Attachment] = {}
     for image in document.iter("img"):
-        path = _local_path(image.get("src", ""), directory)
+        path = _local_path(image.get("src", ""))
         if path is None:
             continue
         if path not in taken:
             content_id = f"{os.urandom(12).hex()}@inline.prx-email"
-            taken[path] = attachment_from_file(str(path), None, policy)._replace(content_id=content_id)
+            beside = policy._replace(store_root=directory.resolve())
+            taken[path] = attachment_from_store(path, None, None, beside)._replace(content_id=content_id)
         image.set("src", f"cid:{taken[path].content_id}")
     return list(taken.values())
 
 
-def _local_path(source: str, directory: Path) -> Path | None:
-    """The file that an image's source names, None for one that is no local file.
+def _local_path(source: str) -> str | None:
+    """The file that an image's source names, relative to the HTML file; None for one that is no local file.
 
     A template may come from elsewhere: what it can take along is what lies beside it, not any file of the user's.
     """
     parts = urlsplit(source.strip())
-    if parts.scheme not in ("", "file") or parts.netloc or not parts.path:
+    if parts.scheme or parts.netloc or not parts.path:
         return None
-    root = directory.resolve()
-    path = (root / unquote(parts.path)).resolve()
-    if not path.is_relative_to(root):
+    path = unquote(parts.path)
+    if path.startswith("/") or ".." in path.split("/"):
         raise ValidationError(
             f"the HTML shows an image outside its own directory: {source!r}", hint="put the image beside the HTML file"
         )

@@ -21,10 +21,9 @@ def messages_in(stream: BinaryIO) -> Iterator[bytes]:
 
     Reads *stream* to its end, so that whoever writes into a pipe is never stopped.
     """
-    window = bytearray(stream.read(_BLOCK))
-    while window and not window.strip() and (more := stream.read(_BLOCK)):
-        window[:] = more
-    del window[: len(window) - len(window.lstrip(b"\r\n"))]
+    window = bytearray()
+    while len(window) < _LOOKAHEAD and (more := stream.read(_BLOCK)):
+        window = (window + more).lstrip()
     if window.startswith(b"From "):
         yield from _split(window, stream)
     elif window:
@@ -61,7 +60,7 @@ def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
         more = stream.read(_BLOCK)
         ended = not more
         window += more
-    yield _one(window, len(window))
+    yield _one(window, len(window) - window.endswith((b"\n\n", b"\n\r\n")))
 
 
 def _separator(window: bytearray, found: int) -> int:
@@ -78,6 +77,8 @@ def _separator(window: bytearray, found: int) -> int:
 
 
 def _one(window: bytearray, end: int) -> bytes:
+    """The message that ends before the blank line whose line feed is at *end*."""
+    end -= window[end - 2 : end] == b"\n\r"
     message = bytes(window[: min(end, KEPT_BYTES)])
     return _QUOTED_FROM.sub(rb"\1", message) if b"\n>" in message else message
 

@@ -21,6 +21,7 @@ _BLOCK = re.compile(
     r"\b[^<>]*>",
     re.IGNORECASE,
 )
+_CELL = re.compile(r"</?t[dh]\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
 
 
@@ -39,8 +40,8 @@ def rough_text(markup: str) -> str:
     """The words of some HTML, a line to a block.  Takes time in proportion to its length, whatever it is."""
     first, *others = markup.split("<!--")
     seen = _seen(first + "".join(other.partition("-->")[2] for other in others))
-    text = html.unescape(_TAG.sub("", _BLOCK.sub("\n", " ".join(seen.split()))))
-    lines = "\n".join(line.strip() for line in text.split("\n"))
+    text = html.unescape(_TAG.sub("", _CELL.sub(" ", _BLOCK.sub("\n", " ".join(seen.split())))))
+    lines = "\n".join(" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n"
 
 

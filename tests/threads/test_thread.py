@@ -30,7 +30,7 @@ SETTINGS = check_settings(
     {"accounts": {"work": {"from": "Ops <ops@example.com>", "smtp": {"host": "smtp.example.com"}}}}, Path("/x/c.toml")
 )
 PREFIXES = ["Re: ", "RE:", "re[2]: ", "Re (3): ", "Re^2: ", "Re : ", "AW: ", "Aw:", "SV: ", "Antw: ", "Antwort: ",
-            "Odp: ", "回复：", "Re\uff1a", "=?utf-8?q?AW=3A_?="]  # fmt: skip
+            "Odp: ", "回复:", "Re\uff1a", "=?utf-8?q?AW=3A_?="]  # fmt: skip
 ids = st.from_regex(r"\A<[a-z0-9.$]{1,60}@[a-z.]{1,20}>\Z")
 
 
@@ -138,14 +138,13 @@ class TestTheRecipients:
     def test_are_read_however_they_are_written(self, text: str, mailboxes: list[tuple[str, str]]) -> None:
         assert mailboxes_in(text) == [Mailbox(*pair) for pair in mailboxes]
 
-    @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30),
-           st.sampled_from(["a@example.org", "Ü.b@example.org"]))  # fmt: skip
-    def test_of_a_well_formed_header_come_back_as_written(self, name: str, address: str) -> None:
+    @given(st.text(st.characters(codec="utf-8"), max_size=30))
+    def test_of_a_well_formed_header_come_back_as_written(self, name: str) -> None:
         name = "".join(character for character in name if character.isprintable()).strip()
         if "=?" in name:
             return
-        written = str(Address(name, addr_spec=address))
-        assert mailboxes_in(written) == [Mailbox(" ".join(name.split()), address)]
+        written = str(Address(name, addr_spec="a@example.org"))
+        assert mailboxes_in(written) == [Mailbox(" ".join(name.split()), "a@example.org")]
 
     @given(st.text('abc@.<>"(),:;\\ =?\x00\n', max_size=60))
     def test_of_any_header_are_sound_or_none(self, text: str) -> None:
@@ -173,11 +172,13 @@ _VALUES = st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(
 )
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(("From", "Subject", "References", "In_Reply_To", "To", "Cc", "Date"), _VALUES)),
-       st.text(max_size=200))  # fmt: skip
+_NAMES = ("From", "Subject", "References", "In_Reply_To", "To", "Cc", "Date")
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(_NAMES, _VALUES)), st.text(max_size=200))
 def test_no_parent_can_put_anything_into_the_answers_headers(headers: dict[str, str], text: str) -> None:
-    fields: dict[str, str | None] = {**headers, "Reply_To": "Ann <ann@example.net>"}
-    message = _composed(known_message(letter(text, **fields), ID))
+    fields: dict[str, str | None] = dict(headers)
+    message = _composed(known_message(b"Reply-To: Ann <ann@example.net>\n" + letter(text, **fields), ID))
     assert message is not None
     expected = {"Date", "From", "To", "Cc", "In-Reply-To", "References", "Subject", "MIME-Version", "Content-Type",
                 "Content-Transfer-Encoding"}  # fmt: skip

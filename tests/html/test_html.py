@@ -1,0 +1,155 @@
+"""HTML bodies: alternatives, inlined style, images taken along, and never a request to the network."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import Program
+from ..support.mailhost import MailHost
+
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")
+
+
+class _Counting(http.server.BaseHTTPRequestHandler):
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.path)
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[int, list[str]]]:
+    """A web server on loopback that notes what it is asked."""
+    seen: list[str] = []
+    handler = type("Handler", (_Counting,), {"seen": seen})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.server_address[1], seen
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def delivered(program: Program, *arguments: str) -> EmailMessage:
+    """What a server gets of ``prx-email send ARGUMENTS --now``."""
+    with MailHost() as host:
+        program.configure(host.port)
+        answer = program.run("send", "--to", "a@example.org", "--subject", "s", *arguments, "--now")
+        assert answer.status == 0, answer
+        (message,) = host.messages
+    return message_from_bytes(message.content.replace(b"\r\n", b"\n"), policy=policy.default)
+
+
+def page(home: Path, html: str) -> str:
+    (home / "page.html").write_text(html)
+    return str(home / "page.html")
+
+
+def test_html_goes_out_beside_the_plain_text(program: Program) -> None:
+    message = delivered(program, "--html", page(program.home, "<p>Hello <b>you</b>"), "--body", "Hello you\n")
+
+    assert message.get_content_type() == "multipart/alternative"
+    plain, html = message.iter_parts()
+    assert (plain.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    assert plain.get_content() == "Hello you\n"
+    assert "<b>you</b>" in html.get_content()
+
+
+def test_a_plain_text_is_derived_when_there_is_none(program: Program) -> None:
+    html = (
+        '<style>p {color: red}</style><p>Backup <a href="https://x.example/log">failed</a></p><ul><li>one<li>two</ul>'
+    )
+    plain = next(iter(delivered(program, "--html", page(program.home, html)).iter_parts()))
+
+    text = plain.get_content()
+    assert "Backup" in text
+    assert "https://x.example/log" in text
+    assert "one" in text
+    assert "color" not in text
+
+
+def test_plain_text_alone_never_becomes_html(program: Program) -> None:
+    message = delivered(program, "--body", "<b>not</b> HTML\nsecond line\n")
+
+    assert message.get_content_type() == "text/plain"
+    assert message.get_content() == "<b>not</b> HTML\nsecond line\n"
+
+
+def test_style_is_inlined(program: Program) -> None:
+    html = "<style>p { color: #123456 }</style><p>x</p>"
+    (_, part) = delivered(program, "--html", page(program.home, html), "--body", "x\n").iter_parts()
+    assert 'style="color:#123456"' in part.get_content().replace(" ", "").replace("pstyle", "p style")
+
+
+def test_nothing_is_ever_fetched(program: Program, web: tuple[int, list[str]]) -> None:
+    port, seen = web
+    at = f"http://127.0.0.1:{port}"
+    html = (
+        f'<!DOCTYPE html SYSTEM "{at}/dtd"><html><head><link rel="stylesheet" href="{at}/a.css"><base href="{at}/">'
+        f'<style>@import url("{at}/b.css"); @\\69mport "{at}/c.css"; p {{ background: url({at}/d.png) }}</style></head>'
+        f'<body background="{at}/e.png"><img src="{at}/f.png"><p>text</p></body></html>'
+    )
+    message = delivered(program, "--html", page(program.home, html))
+
+    assert seen == []
+    assert f"{at}/f.png" in message.get_body(("html",)).get_content()  # type: ignore[union-attr]
+
+
+def test_a_local_image_goes_inline_once(program: Program) -> None:
+    (program.home / "logo é.png").write_bytes(PNG)
+    html = '<img src="logo%20%C3%A9.png"><img src="logo é.png"><p>x'
+    message = delivered(program, "--html", page(program.home, html), "--body", "x\n")
+
+    related = next(part for part in message.walk() if part.get_content_type() == "multipart/related")
+    (_, image) = related.iter_parts()
+    identity = image["Content-ID"].strip("<>")
+    shown = message.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    assert shown.count(f"cid:{identity}") == 2
+    assert (image.get_content_type(), image.get_content()) == ("image/png", PNG)
+    assert image.get_content_disposition() == "inline"
+
+
+@pytest.mark.parametrize("source", ["../secret.png", "/etc/hostname.png", "sub/../../secret.png", "%2e%2e/secret.png"])
+def test_an_image_outside_the_directory_of_the_html_is_refused(program: Program, source: str) -> None:
+    (program.home.parent / "secret.png").write_bytes(PNG)
+    answer = program.run(
+        "send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, f'<img src="{source}">')
+    )
+    assert answer.status == 65
+    assert "outside its own directory" in answer.err
+    assert program.run("list", "--json").data == []
+
+
+def test_an_image_through_a_symlink_is_refused(program: Program) -> None:
+    (program.home.parent / "secret.png").write_bytes(PNG)
+    (program.home / "link.png").symlink_to(program.home.parent / "secret.png")
+    answer = program.run(
+        "send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, '<img src="link.png">x')
+    )
+    assert answer.status == 65
+
+
+def test_an_image_is_under_the_attachment_policy(program: Program) -> None:
+    (program.home / "a.gif").write_bytes(b"GIF89a")
+    answer = program.run("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, '<img src="a.gif">x'))
+    assert (answer.status, "attachment content type is not allowed" in answer.err) == (65, True)
+
+
+def test_a_request_brings_html_but_no_local_images(program: Program) -> None:
+    (program.home / "a.png").write_bytes(PNG)
+    document = '{"to": "a@example.org", "subject": "s", "body_html": "<img src=\\"a.png\\"><p>x</p>"}'
+    answer = program.run("send", "--request", "-", text=document)
+    assert answer.status == 0, answer
+    assert program.show(int(answer.out))["size_bytes"] < 1500
