@@ -16,6 +16,16 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The long campaigns; make test has short ones.  For a longer night: make torture KILLS=3000 ROUNDS=50 SEED=7
+KILLS ?= 250
+MESSAGES ?= 20000
+ROUNDS ?= 6
+EXAMPLES ?= 2000
+torture: $(VENV)/.dev
+	@sh tests/torture/install.sh
+	TORTURE_KILLS=$(KILLS) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
+	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

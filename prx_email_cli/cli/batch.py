@@ -1,9 +1,10 @@
 """``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 import typer
@@ -12,8 +13,8 @@ from prx_email_cli.cli.context import Invocation, clock
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.submission import submission
-from prx_email_cli.errors import ConfigError, Exit, PrxEmailError, StorageError, ValidationError
+from prx_email_cli.delivery.answering import request_submission
+from prx_email_cli.errors import ConfigError, Exit, NotFound, PrxEmailError, StorageError, ValidationError
 from prx_email_cli.mail.request import request_from_json
 from prx_email_cli.outbox.model import NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import SqliteStore
@@ -91,8 +92,9 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
     broken = None
     with open_input(name) as stream, this.store(settings) as store:
+        compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts))
         try:
-            _enqueue_all(_chunks(stream, settings, account, now_ts, report), store, report)
+            _enqueue_all(_chunks(stream, compose, report), store, report)
         except StorageError as error:
             broken = error
     report.finish(broken)
@@ -113,18 +115,15 @@ def _enqueue_all(chunks: Iterator[_Chunk], store: SqliteStore, report: _Report) 
                 report.acknowledge(writing[0].lines, writing[1].result())
 
 
-def _chunks(
-    stream: BinaryIO, settings: Settings, account: str | None, now_ts: int | None, report: _Report
-) -> Iterator[_Chunk]:
-    tick = clock(now_ts)
+def _chunks(stream: BinaryIO, compose: Callable[[bytes], NewMessage], report: _Report) -> Iterator[_Chunk]:
     chunk = _Chunk([], [])
     open_files = 0
     for number, line in enumerate(stream, 1):
         if line.isspace():
             continue
         try:
-            message = _message(line, settings, account, tick())
-        except (ValidationError, ConfigError) as error:
+            message = compose(line)
+        except (ValidationError, ConfigError, NotFound) as error:
             report.refuse(number, error)
             continue
         chunk.lines.append(number)
@@ -136,7 +135,9 @@ def _chunks(
     yield chunk
 
 
-def _message(line: bytes, settings: Settings, account: str | None, now: int) -> NewMessage:
+def _message(
+    line: bytes, store: SqliteStore, settings: Settings, account: str | None, tick: Callable[[], int]
+) -> NewMessage:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -144,4 +145,4 @@ def _message(line: bytes, settings: Settings, account: str | None, now: int) -> 
     request = request_from_json(document)
     if request.account is None:
         request = request._replace(account=account)
-    return submission(request, settings, now)
+    return request_submission(store, request, settings, tick())

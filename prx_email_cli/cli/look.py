@@ -56,7 +56,7 @@ def list_messages(
         put_json([row_object(row) for row in rows])
         return
     if rows:
-        _put_table([_line(row) for row in rows])
+        put_table([_line(row) for row in rows])
     if len(found) > limit:
         say(f"the newest {limit} are shown; --limit N shows more")
 
@@ -124,7 +124,7 @@ def _beside(row: "Row") -> list[str]:
     return facts + ["held"] * row.held + ["uncertain"] * row.uncertain
 
 
-def _put_table(lines: list[dict[str, str]]) -> None:
+def put_table(lines: list[dict[str, str]]) -> None:
     """A table for a person; tab-separated columns under one header line for a pipe."""
     from prx_email_cli.cli.context import on_terminal
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.look import _put_table as put_table
 from prx_email_cli.cli.look import moment
+from prx_email_cli.cli.look import put_table as put_table
 from prx_email_cli.cli.options import AccountName, Json
 from prx_email_cli.cli.output import put, put_json, safe, safe_lines, say
 from prx_email_cli.errors import NotFound

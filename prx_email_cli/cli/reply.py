@@ -7,7 +7,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
-from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body
+from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body, read_html
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -74,7 +74,7 @@ def reply(
     text = _text(parent, body, body_file, html)
     known = _parent(this, settings, account, message_id, parent, clock(now_ts))
     request = Request(
-        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=text, body_html=_markup(html),
+        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=text, body_html=read_html(html),
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
@@ -95,14 +95,6 @@ def _text(parent: str | None, body: str | None, body_file: str | None, html: str
             raise typer.BadParameter("stdin is the parent: give the text with --body or --body-file FILE")
         return ""
     return read_body(body, body_file)
-
-
-def _markup(html: str | None) -> str | None:
-    if html is None:
-        return None
-    from prx_email_cli.cli.inputs import read_text
-
-    return read_text(html)
 
 
 def _parent(
@@ -128,20 +120,11 @@ def _answer(
     this: Invocation, settings: "Settings", request: "Request", parent: "Parent", manner: "Manner", times: Times,
     now: bool,
 ) -> None:  # fmt: skip
-    from prx_email_cli.delivery.answering import answer
-    from prx_email_cli.delivery.submission import policy_for, submission_from_draft
-    from prx_email_cli.mail.drafting import draft
+    from prx_email_cli.delivery.answering import answer_submission
 
-    account = settings.account(request.account)
     tick = clock(request.now_ts)
-    created_at = tick()
-    due_at, expires_at = times.resolve(created_at)
-    due = created_at if due_at is None else due_at
-    answered = answer(request, account, parent, manner)
-    drafted = draft(answered.request, account.sender or "", due, policy_for(request, settings))
-    message = submission_from_draft(
-        answered.threaded(drafted), account.name, settings, created_at, due, expires_at, request.idempotency_key
-    )
+    due_at, expires_at = times.resolve(tick())
+    message = answer_submission(request, settings, parent, manner, tick(), due_at, expires_at)
     enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
 
 

@@ -89,7 +89,7 @@ def send(
 
     asked = Request(
         to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "",
-        body_text=read_body(body, body_file), body_html=_html(html), html_file=html, attach=tuple(attach or ()),
+        body_text=read_body(body, body_file), body_html=read_html(html), html_file=html, attach=tuple(attach or ()),
         attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
         reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
@@ -115,12 +115,18 @@ class Times(NamedTuple):
 
 def send_request(this: Invocation, request: "Request", times: Times, now: bool) -> None:
     """Enqueue *request* and answer; with *now*, attempt it at once."""
-    from prx_email_cli.delivery.submission import submission
-
     settings = this.settings()
     tick = clock(request.now_ts)
     due_at, expires_at = times.resolve(tick())
-    message = submission(request, settings, tick(), due_at, expires_at)
+    if request.in_reply_to_message_id is not None:
+        from prx_email_cli.delivery.answering import request_submission
+
+        with this.store(settings) as store:
+            message = request_submission(store, request, settings, tick(), due_at, expires_at)
+    else:
+        from prx_email_cli.delivery.submission import submission
+
+        message = submission(request, settings, tick(), due_at, expires_at)
     enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
 
 
@@ -171,7 +177,7 @@ def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode:
     )
 
 
-def _html(name: str | None) -> str | None:
+def read_html(name: str | None) -> str | None:
     if name is None:
         return None
     from prx_email_cli.cli.inputs import read_text

@@ -2,13 +2,16 @@
 
 from typing import NamedTuple
 
-from prx_email_cli.config.settings import Account
+from prx_email_cli.config.settings import Account, Settings
+from prx_email_cli.delivery.submission import policy_for, submission, submission_from_draft
 from prx_email_cli.errors import NotFound, ValidationError
 from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
 from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.drafting import draft
 from prx_email_cli.mail.incoming import KnownMessage, known_message, normal_id
 from prx_email_cli.mail.request import Request
 from prx_email_cli.mail.thread import Reply, mailboxes_in, quoted, quoted_html, reply_to
+from prx_email_cli.outbox.model import NewMessage
 from prx_email_cli.outbox.store import Store
 
 UNKNOWN = "in_reply_to_message_id does not exist for this account"
@@ -65,6 +68,45 @@ def answer(request: Request, account: Account, parent: Parent, manner: Manner) -
     to = request.to or _texts(reply.to)
     cc = (*(() if request.to else _texts(reply.cc)), *request.cc)
     return Answer(request._replace(to=to, cc=cc, subject=request.subject or reply.subject), reply)
+
+
+def request_submission(
+    store: Store,
+    request: Request,
+    settings: Settings,
+    now: int,
+    due_at: int | None = None,
+    expires_at: int | None = None,
+) -> NewMessage:
+    """The outbox message for *request*, which may answer a message that *store* knows.
+
+    now, due_at, expires_at: as ``submission`` has them.  Raises what that does, and NotFound for an unknown parent.
+    """
+    if request.in_reply_to_message_id is None:
+        return submission(request, settings, now, due_at, expires_at)
+    account = settings.account(request.account)
+    parent = find_parent(store, account.name, request.in_reply_to_message_id)
+    return answer_submission(request, settings, parent, Manner(), now, due_at, expires_at)
+
+
+def answer_submission(
+    request: Request,
+    settings: Settings,
+    parent: Parent,
+    manner: Manner,
+    now: int,
+    due_at: int | None = None,
+    expires_at: int | None = None,
+) -> NewMessage:
+    """The outbox message that answers *parent* with *request*."""
+    account = settings.account(request.account)
+    answered = answer(request, account, parent, manner)
+    created_at = now if request.now_ts is None else request.now_ts
+    due = created_at if due_at is None else due_at
+    drafted = draft(answered.request, account.sender or "", due, policy_for(request, settings))
+    return submission_from_draft(
+        answered.threaded(drafted), account.name, settings, created_at, due, expires_at, request.idempotency_key
+    )
 
 
 def _own(account: Account, request: Request, parent: Parent) -> list[str]:

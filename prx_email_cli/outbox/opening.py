@@ -51,6 +51,15 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: f
     migrate(connection, path)
 
 
+def _sync_directory(directory: Path) -> None:
+    """Make the names in *directory* survive a power cut: SQLite syncs what is in its files, not where they hang."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
     """Once in a database's life; SQLite's busy timeout does not cover several processes that open a new one at once."""
     deadline = time.monotonic() + patience_seconds
@@ -67,11 +76,14 @@ def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> N
 
 def _create_privately(path: Path) -> None:
     try:
+        new_directories = [directory for directory in path.parents if not directory.exists()]
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
         # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            for directory in (path, *new_directories):
+                _sync_directory(directory.parent)
         status = os.stat(path)
     except OSError as error:
         raise StorageError(

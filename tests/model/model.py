@@ -57,3 +57,11 @@ class Message:
         """What the death of its run leaves behind."""
         self.status, self.run, self.retries, self.due = "failed", None, self.retries + 1, now
         self.uncertain, self.held = True, self.held or hold
+
+    def arrived(self, now: int) -> None:
+        """What a person's word leaves behind that it arrived: ``sent`` only if nobody had been refused for good."""
+        self.recipients = {number: REFUSED if was == REFUSED else ACCEPTED for number, was in self.recipients.items()}
+        if REFUSED in self.recipients.values():
+            self.gave_up, self.told = "refused", True
+        else:
+            self.status, self.sent_at, self.gave_up = "sent", now, None

@@ -279,16 +279,12 @@ class OutboxMachine(RuleBasedStateMachine):
             self.resolve(store, chosen, sent)
 
     def resolve(self, store: SqliteStore, chosen: int, sent: bool) -> None:
-        change: dict[str, Any] = {"uncertain": False, "held": False}
-        if sent:
-            change |= {"status": "sent", "sent_at": self.now, "gave_up": None}
         done = self.by_person(
             chosen, lambda message: message.status == "failed" and message.uncertain,
-            lambda it: store.resolve(it, self.now, sent=sent), **change,
+            lambda it: store.resolve(it, self.now, sent=sent), uncertain=False, held=False,
         )  # fmt: skip
         if done is not None and sent:
-            message = self.messages[done]
-            message.recipients = {n: ACCEPTED if was == PENDING else was for n, was in message.recipients.items()}
+            self.messages[done].arrived(self.now)
             self.resolved = {done}
 
     def by_person(
@@ -339,6 +335,8 @@ class OutboxMachine(RuleBasedStateMachine):
             self.messages[outbox_id].pruned = True
             if records:
                 del self.messages[outbox_id]
+        if records:
+            self.send(which, 1, 0, None)  # its id is new even if the newest record has gone
 
     # --- what is always true
 

@@ -58,9 +58,7 @@ def test_a_quote_stands_below_ones_own_text_under_who_wrote_it_and_when(program:
     assert body(message) == ("Fine.\n\nOn Tue, 04 Mar 2025 10:15:00 +0100, Ann wrote:\n> one\n>\n>> old\n> From here\n")
 
 
-@pytest.mark.parametrize(
-    "wanted", ["<other@example.net>", "other@example.net", "", "a b", "<outbox-1-0@prx-email.local>"]
-)
+@pytest.mark.parametrize("wanted", ["other@example.net", "", "<outbox-1-0@prx-email.local>"])
 def test_an_unknown_parent_is_66_and_import_is_proposed(wanted: str, program: Program) -> None:
     answer = program.run("reply", wanted, "--body", "x", "--json")
     assert_error(answer, 66, UNKNOWN, "prx-email import", code="not_found")

@@ -100,7 +100,7 @@ def note_changes() -> None:
     from prx_email_cli.outbox import keeping, moves
 
     changes = {
-        "enqueue": (moves, "insert"), "claim": (moves, "claim_next"), "claim by hand": (moves, "claim_one"),
+        "enqueue": (moves, "submit_all"), "claim": (moves, "claim_next"), "claim by hand": (moves, "claim_one"),
         "finalize": (moves, "finalize"), "recover": (moves, "recover_run"), "hold": (keeping, "hold"),
         "release": (keeping, "release"), "cancel": (keeping, "cancel"), "resolve": (keeping, "resolve"),
         "prune": (keeping, "prune_some"),
@@ -132,7 +132,7 @@ def wrap_store(fate: Fate) -> None:
     def passes(point: str) -> Callable[[], None]:
         return lambda: fate.passes(point)
 
-    around(SqliteStore, "enqueue", before=passes("before the enqueue"))
+    around(SqliteStore, "submit", before=passes("before the enqueue"))
     around(SqliteStore, "claim_next", before=passes("before the claim"))
     around(SqliteStore, "claim", before=passes("before the claim by hand"))
     around(SqliteStore, "finalize", before=passes("before the finalize"))

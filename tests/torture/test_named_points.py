@@ -43,14 +43,21 @@ class _Campaign:
         self.kill(point.name, 1, point.first, "retry", str(outbox_id))
 
     def send(self, point: str) -> None:
-        """Kill a send at this point: what is not stored is not acknowledged, and what is stored arrives."""
+        """Kill a send at this point and say it again with the same key: it is one message, stored or not before."""
         (token,), _ = self.field.lines(1)
-        ended = self.kill(point, 1, NOTHING, "send", "--account", "work", "--to", "a@example.org", "--subject", token,
-                          "--body", "text")  # fmt: skip
+        command = ("send", "--account", "work", "--to", "a@example.org", "--subject", token, "--body", "text",
+                   "--idempotency-key", token)  # fmt: skip
+        ended = self.kill(point, 1, NOTHING, *command)
         acknowledged = self.field.acknowledge([token], ended.out)
-        stored = bool(self.field.query("SELECT 1 FROM outbox WHERE subject = ?", token))
-        assert stored == (point in ("enqueue, after COMMIT", "outbox closed")), point
+        stored = self.field.query("SELECT id FROM outbox WHERE subject = ?", token)
+        assert bool(stored) == (point in ("enqueue, after COMMIT", "outbox closed")), point
         assert stored or not acknowledged, point
+
+        again = self.field.acknowledge([token], self.field.run(*command).out)
+        assert [(outbox_id,) for outbox_id in again] == self.field.query(
+            "SELECT id FROM outbox WHERE subject = ?", token
+        )
+        assert not stored or stored == [(outbox_id,) for outbox_id in again], point
 
     def wrong_effects(self) -> list[str]:
         """Points whose kill left something else than it must, by the records of the runs that died there."""

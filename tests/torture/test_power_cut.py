@@ -33,6 +33,7 @@ from .trace import Call, need_strace, record
 
 _SENT = re.compile(rb"\boutbox_id=(\d+) .*\boutcome=sent\b")
 _RUNS = ".runs"
+TORN = 3  # images of chance to one of each other kind
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def _cuts(disk: Disk, call: Call, *, boundary: bool, rng: random.Random) -> Iter
         yield Cut("strict", call, disk.strict())
         yield Cut("written", call, disk.written())
     if boundary or rng.random() < 0.2:
-        for _ in range(size("ROUNDS", 1) * 2):
+        for _ in range(TORN):
             yield Cut("torn", call, disk.torn(rng))
 
 
