@@ -1,6 +1,8 @@
 #!/bin/sh
-# Mail a report and tell how it went: exit 0 when the provider took it, 75 when it waits in the outbox for the next drain,
-# 69 when it was refused for good.
-#   nightly-report.sh report.txt ops@example.com
+# Mail a nightly report as an attachment, with its first lines as the text.  The bytes are copied into the outbox now, so
+# the file may be rotated away at once.  Prints the outbox id; the next drain delivers it.
+#   nightly-report.sh /var/log/backup.log ops@example.com
 set -eu
-exec prx-email send --to "$2" --subject "Report of $(date +%F)" --body-file "$1" --now
+report=$1
+to=$2
+head -n 20 "$report" | prx-email send --to "$to" --subject "Report of $(date +%F)" --attach "$report;type=text/plain"

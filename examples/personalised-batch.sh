@@ -1,11 +1,15 @@
 #!/bin/sh
-# Many personal mails from a file of "address<TAB>name" lines.  Prints one outbox id per mail.
-#   personalised-batch.sh people.tsv "Maintenance on Sunday" > ids
+# Many personal mails from a file of "address<TAB>name" lines, a thousand to a transaction.  Prints one outbox id per mail.
+# Each line has an idempotency key, so a run that broke off can simply be started again.
+#   personalised-batch.sh people.tsv maintenance-2026-12 > ids
 set -eu
-python3 - "$1" "$2" <<'PYTHON' | prx-email send --batch -
+python3 -c '
 import json, sys
 
-for line in open(sys.argv[1], encoding="utf-8"):
+people, campaign = sys.argv[1:]
+for line in open(people, encoding="utf-8"):
     address, name = line.rstrip("\n").split("\t")
-    print(json.dumps({"to": address, "subject": sys.argv[2], "body_text": f"Dear {name},\n\nwe are down on Sunday.\n"}))
-PYTHON
+    text = f"Dear {name},\n\nwe are down for maintenance on Sunday.\n"
+    print(json.dumps({"to": address, "subject": "Maintenance on Sunday", "body_text": text,
+                      "idempotency_key": f"{campaign}/{address}"}))
+' "$1" "$2" | prx-email send --batch -

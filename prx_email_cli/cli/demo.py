@@ -52,13 +52,20 @@ class _Commands:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         self._environment["PRX_EMAIL_CONFIG"] = str(self.config)
 
-    def run(self, *arguments: str, expect: int = 0, text: str | None = None) -> str:
-        """The stdout of ``prx-email ARGUMENTS``; *text* is piped in.  Raises PrxEmailError on another exit status."""
-        shown = f"$ {'… | ' if text is not None else ''}prx-email {shlex.join(arguments)}"
+    def run(self, line: str, expect: int = 0, text: str | None = None) -> str:
+        """The stdout of ``prx-email LINE``; *text* is piped in.  Raises PrxEmailError on another exit status."""
+        shown = f"$ {'… | ' if text is not None else ''}prx-email {line}"
+        arguments = shlex.split(line)
         done = subprocess.run(
-            [sys.executable, "-m", "prx_email_cli", *arguments], env=self._environment, capture_output=True, text=True,
-            input=text if text is not None else "", timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "prx_email_cli", *arguments],
+            env=self._environment,
+            cwd=self.config.parent,
+            capture_output=True,
+            text=True,
+            input=text if text is not None else "",
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
         if done.returncode != expect:
             raise PrxEmailError(f"the demo is broken: {shown} ended with {done.returncode}: {done.stderr}")
         if not self._quiet:
@@ -73,49 +80,33 @@ class _Commands:
 def _tell_story(commands: _Commands, server: "DemoServer") -> None:
     from prx_email_cli.cli.demo_server import DEFERRED_ONCE, PASSWORD, USER
 
-    password_file = commands.config.parent / "password"
-    password_file.touch(mode=0o600)
-    password_file.write_text(PASSWORD)
+    home = commands.config.parent
+    (home / "password").touch(mode=0o600)
+    (home / "password").write_text(PASSWORD)
+    (home / "volumes.txt").write_text("".join(f"volume {number}: ok\n" for number in range(1, 13)))
     # Relative paths in a config are relative to it: nothing of the user's is read or written.
     commands.run(
-        "init",
-        "--host",
-        "localhost",
-        "--port",
-        str(server.port),
-        "--tls",
-        "implicit",
-        "--tls-ca-file",
-        "ca.pem",
-        "--user",
-        USER,
-        "--password-file",
-        "password",
-        "--outbox",
-        "outbox.db",
+        f"init --host localhost --port {server.port} --tls implicit --tls-ca-file ca.pem --user {USER}"
+        " --password-file password --outbox outbox.db"
     )
-    commands.run("account", "test")
-    commands.run("send", "--to", "ops@prx-email.example", "--subject", "Backup done", "--body", "All 12 volumes.")
+    commands.run("account test")
     commands.run(
-        "send",
-        "--to",
-        "Zoë <zoe@prx-email.example>",
-        "--bcc",
-        "audit@prx-email.example",
-        "--subject",
-        "Grüße aus dem Keller 🎉",
-        "--body",
-        "Plain text, as it was written.",
+        'send --to ops@prx-email.example --subject "Backup done" --body "All 12 volumes." --attach volumes.txt'
     )
-    deferred = commands.run("send", "--to", DEFERRED_ONCE, "--subject", "Disk almost full", text="/var is at 93 %\n")
     commands.run(
-        "send", "--to", "later@prx-email.example", "--in", "2h", "--subject", "Not yet", "--body", "In 2 hours."
+        'send --to "Zoë <zoe@prx-email.example>" --bcc audit@prx-email.example --subject "Grüße aus dem Keller 🎉"'
+        ' --body "Plain text, as it was written."'
     )
+    alert = f'send --to {DEFERRED_ONCE} --subject "Disk almost full" --idempotency-key disk-2026-w47'
+    deferred = commands.run(alert, text="/var is at 93 %\n")
+    commands.run(alert, text="/var is at 93 %\n")
+    commands.run('send --to later@prx-email.example --in 2h --subject "Not yet" --body "In 2 hours."')
     commands.run("drain", expect=75)
-    commands.run("list", "--status", "failed")
-    commands.run("show", deferred)
-    commands.run("retry", deferred, expect=75)
-    commands.run("retry", deferred, "--force")
+    commands.run("list --status failed")
+    commands.run(f"show {deferred}")
+    commands.run(f"retry {deferred}", expect=75)
+    commands.run(f"retry {deferred} --force")
+    commands.run(f"reply '{server.arrived[0].message_id}' --quote --body 'And the tapes are in the safe.' --now")
     commands.run("stats")
 
 
@@ -125,11 +116,13 @@ def _put_arrived(server: "DemoServer") -> None:
     from rich.text import Text
 
     table = Table(title="what the server received", title_justify="left")
-    for name in ("Message-ID", "subject", "recipients", "bytes"):
+    for name in ("Message-ID", "subject", "recipients", "beside"):
         table.add_column(name, overflow="fold")
     for message in server.arrived:
-        values = (message.message_id, message.subject, "\n".join(message.recipients), message.size_bytes)
-        table.add_row(*(Text("\n".join(safe(line) for line in str(value).split("\n"))) for value in values))
+        beside = [f"answers {message.in_reply_to}"] if message.in_reply_to else []
+        beside += [f"with {name}" for name in message.attachments]
+        cells = ([message.message_id], [message.subject], message.recipients, beside)
+        table.add_row(*(Text("\n".join(map(safe, lines))) for lines in cells))
     Console().print(table)
 
 

@@ -24,6 +24,8 @@ class Arrived:
     message_id: str
     subject: str
     recipients: list[str]
+    in_reply_to: str | None
+    attachments: list[str]
     size_bytes: int
 
 
@@ -69,8 +71,16 @@ class DemoServer:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         """aiosmtpd's hook for the whole message."""
         parsed = message_from_bytes(envelope.content, policy=policy.default)
+        files = [part.get_filename() or "" for part in parsed.iter_attachments()] if parsed.is_multipart() else []
         self.arrived.append(
-            Arrived(str(parsed["Message-ID"]), str(parsed["Subject"]), list(envelope.rcpt_tos), len(envelope.content))
+            Arrived(
+                message_id=str(parsed["Message-ID"]),
+                subject=str(parsed["Subject"]),
+                recipients=list(envelope.rcpt_tos),
+                in_reply_to=parsed["In-Reply-To"],
+                attachments=files,
+                size_bytes=len(envelope.content),
+            )
         )
         return f"250 2.0.0 queued as demo-{len(self.arrived)}"
 
