@@ -23,9 +23,13 @@ INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
 SET_SIZE = "UPDATE outbox SET size_bytes = ? WHERE id = ?"
 
-FIND_KEY = "SELECT outbox_id, fingerprint FROM idempotency WHERE account = ? AND key = ?"
+FIND_KEY = """
+-- a key is forgotten with its message's record
+SELECT outbox_id, fingerprint FROM idempotency JOIN outbox ON outbox.id = outbox_id
+ WHERE idempotency.account = ? AND key = ?
+"""
 
-INSERT_KEY = "INSERT INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
+INSERT_KEY = "INSERT OR REPLACE INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
 
 _BY_HAND = """
        id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL AND (next_attempt_at <= :now OR :force)

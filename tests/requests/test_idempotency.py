@@ -86,3 +86,16 @@ def test_a_duplicate_with_now_is_not_attempted_again(program: Program) -> None:
 
     assert first.status == 75
     assert (second.status, second.data["retries"]) == (0, 1)
+
+
+def test_a_key_outlives_the_content_of_its_message_but_not_its_record(program: Program) -> None:
+    first = program.run("send", *MESSAGE, "--idempotency-key", "k")
+    program.run("cancel", first.out.strip())
+    program.run("prune", "--older-than", "0s")
+    again = program.run("send", *MESSAGE, "--idempotency-key", "k")
+    program.run("prune", "--older-than", "0s", "--all")
+    anew = program.run("send", *MESSAGE, "--idempotency-key", "k")
+
+    assert again.out == first.out
+    assert anew.status == 0
+    assert anew.out != first.out
