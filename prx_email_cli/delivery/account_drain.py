@@ -113,17 +113,23 @@ class AccountDrain:
     def _work(self, session: Session | None) -> None:
         """Claim and deliver until nothing is left; a connection that died or is worn out is replaced."""
         while session is not None:
-            claimed = self._claims.next()
-            while claimed is not None:
-                started = time.monotonic()
-                outcome = deliver_one(session, claimed, self._drain.store)
-                measured = {"milliseconds": round((time.monotonic() - started) * 1000), "connection": session.number}
-                claimed = self._claims.settle(claimed, outcome, go_on=session.usable(), **measured)
-            renew = not session.usable()
-            session.close()
-            with self._lock:
-                self._open_sessions -= 1
+            try:
+                self._serve(session)
+                renew = not session.usable()
+            finally:
+                session.close()
+                with self._lock:
+                    self._open_sessions -= 1
             session = self._open() if renew else None
+
+    def _serve(self, session: Session) -> None:
+        """Claim and deliver over this connection, until nothing is left or it can be used no more."""
+        claimed = self._claims.next()
+        while claimed is not None:
+            started = time.monotonic()
+            outcome = deliver_one(session, claimed, self._drain.store)
+            measured = {"milliseconds": round((time.monotonic() - started) * 1000), "connection": session.number}
+            claimed = self._claims.settle(claimed, outcome, go_on=session.usable(), **measured)
 
     def _open(self) -> Session | None:
         """A session, None when there is no use for one or none to be had; the latter is probed and told once."""

@@ -31,12 +31,19 @@ class GroupCommit:
         self._waiting: deque[_Change] = deque()
         self.lock = threading.Lock()
 
-    def run(self, make: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of *make*, once it is durable.  An error of its own undoes only its own change."""
+    def run(self, make: Callable[[sqlite3.Connection], T], *, repeatable: bool = True) -> T:
+        """Result of *make*, once it is durable.  An error of its own undoes only its own change.
+
+        A change that shares a transaction with one that fails is made a second time, by itself; one that is not
+        *repeatable* (it reads something that can be read once) shares none.
+        """
         change = _Change(make)
-        self._waiting.append(change)
+        if repeatable:
+            self._waiting.append(change)
         with self.lock:
-            if not change.done:
+            if not repeatable:
+                self._commit([change])
+            elif not change.done:
                 self._commit_waiting()
         if change.error is not None:
             raise change.error
@@ -48,33 +55,30 @@ class GroupCommit:
         while self._waiting:
             changes.append(self._waiting.popleft())
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            if len(changes) == 1:  # an error of its own then undoes the transaction, which is all there is
-                changes[0].result = changes[0].make(self._connection)
-            else:
+            if self._commit(changes) and len(changes) > 1:
                 for change in changes:
-                    self._apply(change)
-            self._connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
-            self._roll_back()
-            for change in changes:
-                change.error = change.error or error
+                    self._commit([change])
         finally:
             for change in changes:
                 change.done = True
 
-    def _apply(self, change: _Change) -> None:
-        """Make one change inside the open transaction; only an error that ended the transaction gets out."""
-        self._connection.execute("SAVEPOINT change")
-        try:
-            change.result = change.make(self._connection)
-        except BaseException as error:
-            change.error = error
-            if not self._connection.in_transaction:  # SQLite rolls everything back by itself when the disk is full
-                raise
-            self._connection.execute("ROLLBACK TO change")
-        self._connection.execute("RELEASE change")
+    def _commit(self, changes: list[_Change]) -> bool:
+        """Make *changes* in one transaction; without success each has the error, and nothing is changed.
 
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        Says whether it was one of the changes that failed, and not the database.
+        """
+        made = 0
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                change.result, change.error = change.make(self._connection), None
+                made += 1
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
+            own = self._connection.in_transaction and made < len(changes)
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for change in changes:
+                change.error = error
+            return own
+        return False

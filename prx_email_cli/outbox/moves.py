@@ -11,6 +11,7 @@ from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage,
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
 PIECE_BYTES = 256 * 1024
+_STATUS = {status.value: status for status in RecipientStatus}
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
@@ -144,18 +145,16 @@ def claim_one(
 def claimed(connection: sqlite3.Connection, row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
     """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused."""
     (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes) = row  # fmt: skip
-    everyone = [
-        Target(number, address, RecipientStatus(status))
-        for number, address, status in connection.execute(sql.TARGETS, (outbox_id,))
-    ]
+     needs_smtputf8, size_bytes, recipients, head) = row  # fmt: skip
+    import json
+
+    everyone = sorted(Target(number, address, _STATUS[status]) for number, address, status in json.loads(recipients))
     wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
-    head = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE,)).fetchone()
     return Claimed(
         outbox_id=outbox_id, account=account, retries=retries,
         next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
         message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head[0] if head else b"",
+        size_bytes=size_bytes, started_at=now, head=head or b"",
         targets=[target for target in everyone if target.status in wanted],
         others=[target.status for target in everyone if target.status not in wanted],
     )  # fmt: skip

@@ -46,18 +46,24 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: f
     connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    check_ours(connection, path)
+    if check_ours(connection, path) == 0:
+        _sync_directories(path)
     _switch_to_wal(connection, busy_timeout_seconds)
     migrate(connection, path)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the names in *directory* survive a power cut: SQLite syncs what is in its files, not where they hang."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_directories(path: Path) -> None:
+    """Make a new outbox's name survive a power cut: SQLite syncs what is in its files, not where they hang.
+
+    Whoever is about to make the tables does it, for nobody acknowledges anything before there are tables.
+    """
+    for directory in path.resolve().parents:
+        with suppress(PermissionError):  # not ours, so not new either
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
@@ -76,14 +82,11 @@ def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> N
 
 def _create_privately(path: Path) -> None:
     try:
-        new_directories = [directory for directory in path.parents if not directory.exists()]
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
         # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            for directory in (path, *new_directories):
-                _sync_directory(directory.parent)
         status = os.stat(path)
     except OSError as error:
         raise StorageError(

@@ -3,6 +3,8 @@
 ``outbox_message_id`` is the rule of ``lifecycle.message_id_for_attempt``, made known to SQLite.
 """
 
+from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
+
 # What the partial index outbox_due covers; claims and counts must say it in the same words to be served by it.
 DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
@@ -37,9 +39,11 @@ _BY_HAND = """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
-_CLAIMED = """
+_CLAIMED = f"""
 RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-          needs_smtputf8, size_bytes
+          needs_smtputf8, size_bytes,
+          (SELECT json_group_array(json_array(number, address, status)) FROM recipient WHERE outbox_id = outbox.id),
+          (SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})
 """
 
 CLAIM_NEXT = f"""
@@ -60,8 +64,6 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
  WHERE {_BY_HAND}
 {_CLAIMED}
 """
-
-TARGETS = "SELECT number, address, status FROM recipient WHERE outbox_id = ? ORDER BY number"
 
 PIECE = "SELECT data FROM content WHERE id = ?"
 

@@ -43,7 +43,7 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
-        return self._change(lambda connection: moves.submit_all(connection, messages))
+        return self._change(lambda connection: moves.submit_all(connection, messages), repeatable=False)
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
         """Store *messages* in one transaction; their ids, in order.  Raises what a message's content raises."""
@@ -235,9 +235,9 @@ class SqliteStore:
                     return names
                 names.append(found[0])
 
-    def _change(self, make: Callable[[sqlite3.Connection], T]) -> T:
+    def _change(self, make: Callable[[sqlite3.Connection], T], *, repeatable: bool = True) -> T:
         with storage_errors(self.path):
-            return self._commits.run(make)
+            return self._commits.run(make, repeatable=repeatable)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -141,6 +141,7 @@ def wrap_store(fate: Fate) -> None:
     around(Runs, "start", after=passes("run begun"))
     around(Runs, "clear_dead", before=passes("before the lock files go"), after=passes("lock files gone"))
     around(Run, "__exit__", before=passes("before the run's end"))
+    around(os, "fsync", before=passes("before an fsync"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
         opening.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
 

@@ -133,7 +133,7 @@ class _Cutter:
     """
 
     def __init__(self, program: Program, root: Path, rng: random.Random, *, runner: str = "") -> None:
-        self._program, self._rng, self._runner = program, rng, runner
+        self._program, self._rng, self.runner = program, rng, runner
         images = program.home / "images"
         images.mkdir()
         self._disk = Disk(str(root))
@@ -144,7 +144,7 @@ class _Cutter:
     def run(self, *commands: tuple[str, ...], text: str = "") -> None:
         """Run them, then play what they did with a cut at every boundary."""
         trace = self._program.home / "trace"
-        for call in record(self._program, trace, *commands, text=text, runner=self._runner):
+        for call in record(self._program, trace, *commands, text=text, runner=self.runner):
             said = call.name == "write" and self.promises.hear(call)
             if self._disk.concerns(call):
                 self._disk.apply(call)
@@ -213,6 +213,21 @@ def test_the_first_send_survives_also_in_directories_that_it_made_itself(program
         cutter.run(SEND)
     print(f"power cut, new directories: {cutter}")
     assert cutter.promises.acknowledged == {1}
+
+
+def test_the_first_send_survives_also_after_a_command_that_died_while_it_made_the_directories(
+    program: Program, rng: random.Random
+) -> None:
+    with ScriptedServer() as server:
+        cutter = _cutter(program, server, "var/data/deep/outbox.db", rng, runner=f"{RUNNER} 'before an fsync' 1")
+        cutter.run(SEND)
+        assert program.outbox.parent.exists()
+        assert cutter.promises.acknowledged == set(), "it was to die before it could acknowledge anything"
+
+        cutter.runner = ""
+        cutter.run(SEND)
+    print(f"power cut, half-made directories: {cutter}")
+    assert len(cutter.promises.acknowledged) == 1
 
 
 def test_the_method_notices_a_missing_fsync(program: Program, rng: random.Random) -> None:
