@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
@@ -13,7 +12,7 @@ from prx_email_cli.cli.context import Invocation, clock
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.answering import request_submission
+from prx_email_cli.delivery.submission import submission
 from prx_email_cli.errors import ConfigError, Exit, NotFound, PrxEmailError, StorageError, ValidationError
 from prx_email_cli.mail.request import request_from_json
 from prx_email_cli.outbox.model import NewMessage, Submitted
@@ -34,6 +33,7 @@ class _Report:
 
     def acknowledge(self, lines: list[int], submitted: list[Submitted]) -> None:
         """These are durable now, but for those that failed while they were stored."""
+        ids = []
         for line, result in zip(lines, submitted, strict=True):
             if result.error is not None:
                 self.refuse(line, result.error)
@@ -42,7 +42,9 @@ class _Report:
             if self.as_json:
                 self.messages.append({"line": line, "outbox_id": result.outbox_id, "duplicate": result.duplicate})
             else:
-                put(str(result.outbox_id))
+                ids.append(str(result.outbox_id))
+        if ids:
+            put("\n".join(ids))
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
         """This line was not enqueued."""
@@ -84,7 +86,7 @@ class _Chunk:
 def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> None:
     """Enqueue every good line; report every bad one with its number.
 
-    While one thousand is being written, the next is composed.
+    A second thread that stores while this one composes gains nothing: both want Python's one lock, SQLite at every row.
     """
     settings = this.settings()
     report = _Report(this.json)
@@ -94,25 +96,11 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     with open_input(name) as stream, this.store(settings) as store:
         compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts))
         try:
-            _enqueue_all(_chunks(stream, compose, report), store, report)
+            for chunk in _chunks(stream, compose, report):
+                report.acknowledge(chunk.lines, store.submit(chunk.messages))
         except StorageError as error:
             broken = error
     report.finish(broken)
-
-
-def _enqueue_all(chunks: Iterator[_Chunk], store: SqliteStore, report: _Report) -> None:
-    """Write each chunk in a thread of its own while the next is composed; acknowledge it once it is durable."""
-    with ThreadPoolExecutor(1) as writer:
-        writing: tuple[_Chunk, Future[list[Submitted]]] | None = None
-        try:
-            for chunk in chunks:
-                if writing is not None:
-                    done, writing = writing, None
-                    report.acknowledge(done[0].lines, done[1].result())
-                writing = chunk, writer.submit(store.submit, chunk.messages)
-        finally:
-            if writing is not None:
-                report.acknowledge(writing[0].lines, writing[1].result())
 
 
 def _chunks(stream: BinaryIO, compose: Callable[[bytes], NewMessage], report: _Report) -> Iterator[_Chunk]:
@@ -145,4 +133,8 @@ def _message(
     request = request_from_json(document)
     if request.account is None:
         request = request._replace(account=account)
+    if request.in_reply_to_message_id is None:
+        return submission(request, settings, tick())
+    from prx_email_cli.delivery.answering import request_submission
+
     return request_submission(store, request, settings, tick())

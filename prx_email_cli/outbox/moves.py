@@ -78,7 +78,7 @@ def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
 def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[int]:
     """Store messages whose contents are small and at hand, one statement to a table: a batch is worth it."""
     first = _next_id(connection)
-    contents = [list(_pieces(message.content)) or [b""] for message in messages]
+    contents = [_cut(b"".join(message.content)) for message in messages]
     numbered = list(enumerate(messages, first))
     sizes = [sum(map(len, pieces)) for pieces in contents]
     rows = (_row(outbox_id, message, size) for (outbox_id, message), size in zip(numbered, sizes, strict=True))
@@ -92,6 +92,13 @@ def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage])
     )
     connection.executemany(sql.INSERT_PIECE, pieces)
     return [outbox_id for outbox_id, _ in numbered]
+
+
+def _cut(content: bytes) -> list[bytes]:
+    """*content* in pieces; an empty one has an empty piece."""
+    if len(content) <= PIECE_BYTES:
+        return [content]
+    return [content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES)]
 
 
 def _next_id(connection: sqlite3.Connection) -> int:

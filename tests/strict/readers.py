@@ -71,7 +71,9 @@ def header_lines(content: bytes) -> Iterator[str]:
     text = content.decode()
     ends = [f"\r\n--{boundary}\r\n" for boundary in _BOUNDARY.findall(text)]
     for piece in re.split("|".join(map(re.escape, ends)), text) if ends else [text]:
-        yield from f"{piece}\r\n".partition("\r\n\r\n")[0].split("\r\n")  # a multipart's head ends in the boundary's CRLF
+        yield from f"{piece}\r\n".partition("\r\n\r\n")[0].split(
+            "\r\n"
+        )  # a multipart's head ends in the boundary's CRLF
 
 
 def unfolded_lines(content: bytes) -> list[str]:
@@ -143,13 +145,13 @@ def _by_rust(content: bytes) -> Letter:
     assert mail.warnings == []
     assert mail.date_parsed is not None
     (plain,) = mail.text_plain
-    (html,) = mail.text_html or [None]
+    assert len(mail.text_html) <= 1
     people = {"From": [mail.from_] if mail.from_ else [], "To": mail.to, "Cc": mail.cc, "Reply-To": mail.reply_to}
     return Letter(
         subject=mail.subject,
         people={name: list(map(_person, found)) for name, found in people.items() if found},
         plain=plain,
-        html=html,
+        html=mail.text_html[0] if mail.text_html else None,
         files=tuple(File(one.filename, one.mimetype, one.content, one.content_id) for one in mail.attachments),
         in_reply_to=mail.headers["In-Reply-To"][0] if "In-Reply-To" in mail.headers else None,
         references=tuple(mail.headers.get("References", [""])[0].split()),
@@ -171,7 +173,9 @@ def _as_the_second_reader_has_it(first: Letter, second: Letter) -> Letter:
         people=second.people,
         plain=_text_as_in(second.plain, first.plain),
         html=first.html if first.html is None else _text_as_in(second.html or "", first.html),
-        files=tuple(one._replace(name=names[one.name] if set(one.name) & set('";') else one.name) for one in first.files),
+        files=tuple(
+            one._replace(name=names[one.name] if set(one.name) & set('";') else one.name) for one in first.files
+        ),
     )
 
 

@@ -1,7 +1,6 @@
 """Every message that can be made is one that strict readers accept, and says in both of them what was put into it."""
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,21 @@ SETTINGS = check_settings(
     Path("/nowhere/config.toml"),
 )
 EVERY_BYTE = bytes(range(256)) * 5
-NAMES_OF_FILES = ["报告 2026 (終).pdf", "доклад.pdf", "تقرير.pdf", "100%20 %41.pdf", "a" * 251 + ".pdf", "日" * 251 + ".pdf"]
+NAMES_OF_FILES = [
+    "报告 2026 (終).pdf",
+    "доклад.pdf",
+    "تقرير.pdf",
+    "100%20 %41.pdf",
+    "a" * 251 + ".pdf",
+    "日" * 251 + ".pdf",
+]
 PEOPLE = tuple(f'"Person number {number}, of many" <person-{number}@example.org>' for number in range(200))
 ATTACHED = tuple(
-    {"filename": name, "content_type": "application/pdf", "base64": base64.b64encode(EVERY_BYTE + bytes([number])).decode()}
+    {
+        "filename": name,
+        "content_type": "application/pdf",
+        "base64": base64.b64encode(EVERY_BYTE + bytes([number])).decode(),
+    }
     for number, name in enumerate(NAMES_OF_FILES)
 )
 PAGE = '<style>p {color: red}</style><p>Grüße, <b>日本語</b></p><img src="a.png"><img src="sub/%C3%BC%20b.png">'
@@ -155,23 +165,29 @@ def test_only_an_address_outside_ascii_takes_the_headers_out_of_it(name: str, lo
     assert (letter.people["To"], letter.subject) == ([(name, mailbox.address)], "日本語")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_no_header_line_passes_78_characters_where_it_could_be_folded(case: Case) -> None:
     assert unfolded_lines(made(case.draft)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_no_line_with_an_encoded_word_passes_76_characters(case: Case) -> None:
     assert long_encoded_lines(made(case.draft)) == []
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(["", "Ops", "A name of thirty-eight characters, not", "Jürgen", "x" * 60]), ADDRESSES)
+@given(
+    st.sampled_from(
+        ["", "Ops", "A name of thirty-eight characters, not", "Jürgen", "x" * 60, '"' * 19 + " " + '"' * 19]
+    ),
+    ADDRESSES,
+)
 def test_a_long_name_and_a_long_address_stand_on_lines_of_their_own(name: str, address: str) -> None:
-    content = made(Draft(*2 * [Mailbox(name, address)], "s", "text\n", DATE, [], [], []))  # type: ignore[arg-type]
-    assert unfolded_lines(content) == []
+    mailbox = Mailbox(name, address)
+    content = made(Draft(mailbox, [mailbox] * 2, "s", "text\n", DATE, [], [], [mailbox]))
+    assert (unfolded_lines(content), long_encoded_lines(content)) == ([], [])
 
 
 def typed(mailbox: Mailbox) -> str:
@@ -187,4 +203,7 @@ def document(file: File) -> dict[str, str]:
 
 def each_once(people: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """*people* without those whose address came before."""
-    return [(name, address) for address, name in {address: name for name, address in reversed(people)}.items()][::-1]
+    first: dict[str, str] = {}
+    for name, address in people:
+        first.setdefault(address, name)
+    return [(name, address) for address, name in first.items()]
