@@ -19,6 +19,7 @@ from prx_email_cli.outbox.model import NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import SqliteStore
 
 LINES_PER_TRANSACTION = 1000
+BYTES_AT_ONCE = 8 * 1024 * 1024  # of lines; longer ones hold attachments
 FILES_PER_TRANSACTION = 100  # attachments stay open until their message is stored
 
 
@@ -103,33 +104,39 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     report.finish(broken)
 
 
-def _chunks(stream: BinaryIO, compose: Callable[[bytes], NewMessage], report: _Report) -> Iterator[_Chunk]:
+def _chunks(stream: BinaryIO, compose: Callable[[list[bytes]], NewMessage], report: _Report) -> Iterator[_Chunk]:
     chunk = _Chunk([], [])
-    open_files = 0
-    for number, line in enumerate(stream, 1):
+    number = open_files = size = 0
+    while line := stream.readline():
+        number += 1
         if line.isspace():
             continue
+        size += len(line)
+        only_copy = [line]  # an attachment in base64 makes a long line: whoever parses it lets go of it on the way
+        del line
         try:
-            message = compose(line)
+            message = compose(only_copy)
         except (ValidationError, ConfigError, NotFound) as error:
             report.refuse(number, error)
             continue
         chunk.lines.append(number)
         chunk.messages.append(message)
         open_files += message.may_fail
-        if len(chunk.lines) == LINES_PER_TRANSACTION or open_files == FILES_PER_TRANSACTION:
+        if len(chunk.lines) == LINES_PER_TRANSACTION or open_files == FILES_PER_TRANSACTION or size > BYTES_AT_ONCE:
             yield chunk
-            chunk, open_files = _Chunk([], []), 0
+            chunk, open_files, size = _Chunk([], []), 0, 0
     yield chunk
 
 
 def _message(
-    line: bytes, store: SqliteStore, settings: Settings, account: str | None, tick: Callable[[], int]
+    only_copy: list[bytes], store: SqliteStore, settings: Settings, account: str | None, tick: Callable[[], int]
 ) -> NewMessage:
     try:
+        line = only_copy.pop().decode()
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"not a line of JSON: {error}") from None
+    del line
     request = request_from_json(document)
     if request.account is None:
         request = request._replace(account=account)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox
 from prx_email_cli.mail.attachment import Attachment, attachment_leaf
-from prx_email_cli.mail.headers import address_header, text_header, words_header
+from prx_email_cli.mail.headers import address_header, further_header, text_header, words_header
 from prx_email_cli.mail.parts import Part, group, headers_and_content, text_leaf
 
 EMPTY = "to/subject/body_text cannot be empty"
@@ -65,7 +65,7 @@ def compose(draft: Draft) -> Composed:
         f"In-Reply-To: {draft.in_reply_to}\r\n" if draft.in_reply_to else "",
         words_header("References", draft.references) if draft.references else "",
         text_header("Subject", draft.subject),
-        *(text_header(name, value) for name, value in draft.headers),
+        *(further_header(name, value) for name, value in draft.headers),
         "MIME-Version: 1.0\r\n",
     ]
     block = _checked(headers) + body_headers + "\r\n"

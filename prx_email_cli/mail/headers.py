@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from prx_email_cli.mail.addresses import Mailbox
 
+LONGEST_WORD = 900  # leaves room for the name on a line of 998, RFC 5322 section 2.1.1
 FOLD_AT = 78  # characters without CRLF, RFC 5322 section 2.1.1
+ENCODED_FOLD_AT = 76  # of a line with an encoded word, RFC 2047 section 2
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _SPACED = re.compile(r"^ |  | $")  # spaces that a reader of plain words would drop
 _FOLDABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
@@ -26,8 +28,19 @@ def text_header(name: str, value: str) -> str:
 
 def address_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
     """An address header such as To, ending in CRLF, one fold between mailboxes where the line would grow too long."""
-    items = [_mailbox(mailbox) for mailbox in mailboxes]
-    return _fold(f"{name}:", [item + "," for item in items[:-1]] + items[-1:])
+    items = [_mailbox(mailbox, len(name) + 2) for mailbox in mailboxes]
+    pieces = [[*words[:-1], f"{words[-1]},"] for words in items[:-1]] + items[-1:]
+    return _fold(f"{name}:", [piece for words in pieces for piece in words], ENCODED_FOLD_AT)
+
+
+def further_header(name: str, value: str) -> str:
+    """A header of a person's own.
+
+    It may be a structured one such as List-Unsubscribe, where encoded words mean nothing: plain ASCII stays as it is.
+    """
+    if value.isascii() and "=?" not in value and max(map(len, value.split(" "))) <= LONGEST_WORD:
+        return words_header(name, value.split(" "))
+    return text_header(name, value)
 
 
 def words_header(name: str, words: Iterable[str]) -> str:
@@ -39,26 +52,28 @@ def encoded_words(value: str, offset: int = 0) -> str:
     """*value* as UTF-8 encoded words of at most 75 characters, folded; *offset* is where it starts on its line."""
     from email.header import Header
 
-    return Header(value, "utf-8", maxlinelen=FOLD_AT - 2, header_name="x" * max(offset - 2, 1)).encode(linesep="\r\n")
+    return Header(value, "utf-8", maxlinelen=ENCODED_FOLD_AT, header_name="x" * max(offset - 2, 1)).encode(
+        linesep="\r\n"
+    )
 
 
-def _mailbox(mailbox: Mailbox) -> str:
+def _mailbox(mailbox: Mailbox, offset: int) -> list[str]:
+    """Name and address, between which a line may end; *offset* is where the first mailbox starts on its line."""
     name = mailbox.name
     if not name:
-        return mailbox.address
-    if not name.isascii() or "=?" in name or len(name) > FOLD_AT // 2 or _SPACED.search(name):
-        return f"{encoded_words(name)} <{mailbox.address}>"
-    if not _ATOMS.fullmatch(name):
-        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"{name} <{mailbox.address}>"
+        return [mailbox.address]
+    plain = name if _ATOMS.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if not name.isascii() or "=?" in name or len(plain) > FOLD_AT // 2 or _SPACED.search(name):
+        plain = encoded_words(name, offset)
+    return [plain, f"<{mailbox.address}>"]
 
 
-def _fold(start: str, items: list[str]) -> str:
-    """*start* and *items* joined by single spaces, a CRLF before the space wherever the line would pass FOLD_AT."""
+def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
+    """*start* and *items* joined by single spaces, a CRLF before the space wherever the line would pass *limit*."""
     lines = [start]
     for item in items:
         first_line = item.split("\r\n", 1)[0]
-        if len(lines[-1]) + 1 + len(first_line) > FOLD_AT and len(lines[-1]) > len(start):
+        if len(lines[-1]) + 1 + len(first_line) > limit and len(lines[-1]) > len(start):
             lines.append("")
         lines[-1] += f" {item}"
         lines.extend(lines.pop().split("\r\n"))

@@ -163,19 +163,15 @@ def _person(address: PyAddress) -> tuple[str, str]:
 
 
 def _as_the_second_reader_has_it(first: Letter, second: Letter) -> Letter:
-    """*first* with the three things that the second reader (0.10) is known to get wrong as *second* has them.
+    """*first* with the two things that the second reader (0.10) is known to get wrong as *second* has them.
 
-    It drops a U+FEFF that begins a text, it lets the soft break that ends a text add a line end (RFC 2045 section 6.7),
-    and it splits a quoted file name at its semicolons and leaves its quoted pairs quoted (RFC 2045 section 5.1).
+    It drops a U+FEFF that begins a text, and it lets the soft break that ends a text add a line end (RFC 2045 section
+    6.7).
     """
-    names = {one.name: other.name for one, other in zip(first.files, second.files, strict=True)}
     return first._replace(
         people=second.people,
         plain=_text_as_in(second.plain, first.plain),
         html=first.html if first.html is None else _text_as_in(second.html or "", first.html),
-        files=tuple(
-            one._replace(name=names[one.name] if set(one.name) & set('";') else one.name) for one in first.files
-        ),
     )
 
 
