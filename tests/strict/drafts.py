@@ -34,7 +34,8 @@ def _accepted(text: str) -> bool:
 
 def _is_file_name(text: str) -> bool:
     try:
-        return checked_filename(text) == text
+        # Python's get_filename takes quotes around a name for those of the header and drops them, however it is written.
+        return checked_filename(text) == text and not (text.startswith('"') and text.endswith('"'))
     except ValidationError:
         assert re.search("=[?]|[/\\\\\u202a-\u202e\u2066-\u2069]|^[.]{1,2}$", text), text
         return False
