@@ -34,7 +34,7 @@ def _accepted(text: str) -> bool:
 
 def _is_file_name(text: str) -> bool:
     try:
-        # Python's get_filename takes quotes around a name for those of the header and drops them, however it is written.
+        # Python's get_filename takes quotes around a name for the header's own and drops them, however they came.
         return checked_filename(text) == text and not (text.startswith('"') and text.endswith('"'))
     except ValidationError:
         assert re.search("=[?]|[/\\\\\u202a-\u202e\u2066-\u2069]|^[.]{1,2}$", text), text
