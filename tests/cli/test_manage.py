@@ -1,0 +1,164 @@
+"""What a person decides: hold, release, cancel, resolve, prune, and how long a message lives."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from ..conftest import Program
+from ..support.faults import Fault
+from ..support.mailhost import MailHost
+from ..support.scripted import ScriptedServer
+
+
+def ids(program: Program, *filters: str) -> list[int]:
+    return [row["outbox_id"] for row in program.run("list", "--json", *filters).data]
+
+
+def test_a_held_message_is_left_alone_until_it_is_released(program: Program) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        held, other = program.send(), program.send()
+        assert program.run("hold", str(held)).status == 0
+        assert program.run("drain").status == 0
+        assert (program.show(held)["status"], program.show(other)["status"]) == ("pending", "sent")
+        assert ids(program, "--held") == [held]
+
+        assert program.run("release", str(held)).status == 0
+        assert program.run("drain").status == 0
+        assert program.show(held)["status"] == "sent"
+
+
+def test_everything_can_be_held_at_once_as_after_a_restored_backup(program: Program) -> None:
+    wanted = [program.send() for _ in range(3)]
+    answer = program.run("hold", "--all", "--json")
+    assert sorted(result["outbox_id"] for result in answer.data) == wanted
+    assert program.run("drain", "--json").data["attempted"] == 0
+    assert program.run("release", "--all").out == "3 released\n"
+    assert ids(program, "--held") == []
+
+
+def test_a_cancelled_message_is_given_up_and_told_by_nobody(program: Program) -> None:
+    outbox_id = program.send()
+    assert program.run("cancel", str(outbox_id)).status == 0
+    answer = program.run("drain")
+    assert (answer.status, answer.err) == (0, "")
+    row = program.show(outbox_id)
+    assert (row["status"], row["gave_up"]) == ("pending", "cancelled")
+    assert ids(program, "--gave-up") == [outbox_id]
+
+
+@pytest.mark.parametrize("command", [("hold",), ("release",), ("cancel",), ("resolve", "--sent")])
+def test_an_unknown_id_is_66_and_a_sent_message_is_refused(program: Program, command: tuple[str, ...]) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        sent = program.send("--now")
+        unknown = program.run(*command, "4711", "--json")
+        refused = program.run(*command, str(sent), "--json")
+
+    assert (unknown.status, unknown.json["error"]["message"]) == (66, "outbox record not found")
+    assert (refused.status, refused.json["ok"]) == (65, False)
+    assert program.show(sent)["status"] == "sent"
+
+
+def test_one_refused_id_does_not_stop_the_others(program: Program) -> None:
+    first, second = program.send(), program.send()
+    answer = program.run("hold", str(first), "4711", str(second))
+    assert answer.status == 66
+    assert sorted(ids(program, "--held")) == [first, second]
+
+
+def with_content(program: Program) -> list[int]:
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        return [outbox_id for (outbox_id,) in connection.execute("SELECT id / 65536 FROM content ORDER BY id")]
+
+
+class TestAnUncertainMessage:
+    """The server takes it and hangs up before it answers."""
+
+    @pytest.fixture
+    def uncertain(self, program: Program) -> int:
+        with ScriptedServer([Fault("after_dot", "close", delivered=True)]) as server:
+            program.configure(server.port, outbox='on_uncertain = "hold"')
+            outbox_id = program.send("--now-ts", "1000")
+            assert program.run("drain", "--now-ts", "1000").status == 75
+        return outbox_id
+
+    def test_waits_for_a_person_when_the_config_says_hold(self, program: Program, uncertain: int) -> None:
+        row = program.show(uncertain)
+        assert (row["uncertain"], row["held"], row["gave_up"]) == (True, True, None)
+        assert ids(program, "--uncertain") == [uncertain]
+        assert program.run("drain", "--now-ts", "99999", "--json").data["attempted"] == 0
+
+    def test_is_sent_when_a_person_says_so(self, program: Program, uncertain: int) -> None:
+        assert program.run("resolve", str(uncertain), "--sent").status == 0
+        row = program.show(uncertain)
+        assert (row["status"], row["uncertain"], row["held"]) == ("sent", False, False)
+        assert [recipient["status"] for recipient in row["recipients"]] == ["accepted"]
+
+    def test_is_sent_again_as_new_when_a_person_says_it_was_not(self, program: Program, uncertain: int) -> None:
+        assert program.run("resolve", str(uncertain), "--not-sent").status == 0
+        with MailHost() as host:
+            program.configure(host.port)
+            assert program.run("drain", "--now-ts", "5000").status == 0
+            assert host.received_message_ids() == [f"<outbox-{uncertain}-1@prx-email.local>"]
+
+    def test_repeats_its_message_id_when_it_is_retried_without_a_word(self, program: Program, uncertain: int) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            assert program.run("retry", str(uncertain), "--now-ts", "5000").status == 0
+            assert host.received_message_ids() == [f"<outbox-{uncertain}-0@prx-email.local>"]
+
+    def test_needs_one_word_and_not_two(self, program: Program, uncertain: int) -> None:
+        assert program.run("resolve", str(uncertain)).status == 2
+        assert program.run("resolve", str(uncertain), "--sent", "--not-sent").status == 2
+
+
+def test_a_message_that_expires_before_a_drain_takes_it_is_given_up_unsent(program: Program) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        outbox_id = program.send("--expires-in", "1h", "--now-ts", "1000")
+        answer = program.run("drain", "--now-ts", "4600", "--json")
+        assert (answer.status, answer.data["gave_up"], answer.data["attempted"]) == (69, 1, 0)
+        assert host.messages == []
+    row = program.show(outbox_id)
+    assert (row["status"], row["gave_up"], row["attempts"]) == ("pending", "expired", [])
+
+
+def test_a_message_that_still_fails_after_five_days_is_given_up(program: Program) -> None:
+    outbox_id = program.send("--now-ts", "1000")
+    day = 86_400
+    early = program.run("drain", "--failure-mode", "network", "--now-ts", str(1000 + 5 * day - 1))
+    late = program.run("retry", str(outbox_id), "--force", "--failure-mode", "network", "--now-ts", str(1000 + 5 * day))
+    assert (early.status, late.status) == (75, 69)
+    assert program.show(outbox_id)["gave_up"] == "too long undelivered"
+
+
+class TestPrune:
+    """Drops what is over, and nothing else."""
+
+    def test_drops_the_content_and_keeps_the_record(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            old = program.send("--now", "--now-ts", "1000")
+            new = program.send("--now", "--now-ts", "900000")
+        waiting = program.send("--now-ts", "1000", body="secret-of-the-waiting\n")
+        answer = program.run("prune", "--older-than", "1d", "--now-ts", "900000", "--json")
+
+        assert answer.data == {"pruned": 1}
+        assert program.show(old)["status"] == "sent"
+        assert with_content(program) == [new, waiting]
+
+    def test_drops_the_record_too_when_asked_and_never_reuses_the_id(self, program: Program) -> None:
+        outbox_id = program.send()
+        program.run("cancel", str(outbox_id))
+        assert program.run("prune", "--older-than", "0s", "--all").out == "1 pruned\n"
+        assert program.run("show", str(outbox_id)).status == 66
+        assert program.send() == outbox_id + 1
+
+    def test_leaves_a_pruned_message_out_of_reach_of_a_retry(self, program: Program) -> None:
+        outbox_id = program.send()
+        program.run("cancel", str(outbox_id))
+        program.run("prune", "--older-than", "0s")
+        answer = program.run("retry", str(outbox_id), "--force")
+        assert (answer.status, "pruned" in answer.err) == (65, True)
