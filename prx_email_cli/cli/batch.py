@@ -138,7 +138,7 @@ def _message(
         raise ValidationError(f"not a line of JSON: {error}") from None
     del line
     request = request_from_json(document)
-    if request.account is None:
+    if request.account is None and account is not None:
         request = request._replace(account=account)
     if request.in_reply_to_message_id is None:
         return submission(request, settings, tick())
