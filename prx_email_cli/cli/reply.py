@@ -6,6 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
+from prx_email_cli.cli.message_options import (
+    At,
+    Attach,
+    AttachStored,
+    AttemptNow,
+    Bcc,
+    Body,
+    BodyFile,
+    Cc,
+    ExpiresIn,
+    Html,
+    IdempotencyKey,
+    Sender,
+    Within,
+)
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
 from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body, read_html
 
@@ -30,33 +45,21 @@ def reply(
         bool, typer.Option("--all", help="Copies to everybody who got it, but not to oneself.")
     ] = False,
     quote: Annotated[bool, typer.Option("--quote", help="Quote its text below one's own.")] = False,
-    cc: Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")] = None,
-    bcc: Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")] = None,
+    cc: Cc = None,
+    bcc: Bcc = None,
     subject: Annotated[str, typer.Option("--subject", "-s", help='Instead of "Re: " and its subject.')] = "",
-    body: Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")] = None,
-    body_file: Annotated[
-        str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
-    ] = None,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Send this HTML too; images beside it go along.")
-    ] = None,
-    attach: Annotated[
-        list[str] | None, typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach a file, read now.")
-    ] = None,
-    attach_stored: Annotated[
-        list[str] | None, typer.Option("--attach-stored", metavar="PATH", help="Attach a file of the attachment store.")
-    ] = None,
-    sender: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Instead of the account's.")] = None,
+    body: Body = None,
+    body_file: BodyFile = None,
+    html: Html = None,
+    attach: Attach = None,
+    attach_stored: AttachStored = None,
+    sender: Sender = None,
     account: AccountName = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="ISO8601", help="Not before this time.")] = None,
-    within: Annotated[str | None, typer.Option("--in", metavar="2h", help="Not before this long from now.")] = None,
-    expires_in: Annotated[
-        str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
-    ] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key enqueues only once.")
-    ] = None,
-    now: Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")] = False,
+    at: At = None,
+    within: Within = None,
+    expires_in: ExpiresIn = None,
+    idempotency_key: IdempotencyKey = None,
+    now: AttemptNow = False,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,
     as_json: Json = False,

@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
+from prx_email_cli.cli.message_options import (
+    At,
+    Attach,
+    AttachStored,
+    AttemptNow,
+    Bcc,
+    Body,
+    BodyFile,
+    Cc,
+    ExpiresIn,
+    Html,
+    IdempotencyKey,
+    Sender,
+    Within,
+)
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, say
 from prx_email_cli.errors import ValidationError
@@ -25,37 +40,25 @@ def send(
     to: Annotated[
         list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Repeatable, or comma-separated.")
     ] = None,
-    cc: Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")] = None,
-    bcc: Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")] = None,
+    cc: Cc = None,
+    bcc: Bcc = None,
     subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject.")] = None,
-    body: Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")] = None,
-    body_file: Annotated[
-        str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
-    ] = None,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Send this HTML too; images beside it go along.")
-    ] = None,
-    attach: Annotated[
-        list[str] | None, typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach a file, read now.")
-    ] = None,
-    attach_stored: Annotated[
-        list[str] | None, typer.Option("--attach-stored", metavar="PATH", help="Attach a file of the attachment store.")
-    ] = None,
+    body: Body = None,
+    body_file: BodyFile = None,
+    html: Html = None,
+    attach: Attach = None,
+    attach_stored: AttachStored = None,
     header: Annotated[
         list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A further header.")
     ] = None,
-    sender: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Instead of the account's.")] = None,
+    sender: Sender = None,
     reply_to: Annotated[list[str] | None, typer.Option("--reply-to", metavar="ADDRESS")] = None,
     account: AccountName = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="ISO8601", help="Not before this time.")] = None,
-    within: Annotated[str | None, typer.Option("--in", metavar="2h", help="Not before this long from now.")] = None,
-    expires_in: Annotated[
-        str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
-    ] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key enqueues only once.")
-    ] = None,
-    now: Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")] = False,
+    at: At = None,
+    within: Within = None,
+    expires_in: ExpiresIn = None,
+    idempotency_key: IdempotencyKey = None,
+    now: AttemptNow = False,
     request: Annotated[
         str | None, typer.Option("--request", metavar="FILE", help="One JSON request, - for stdin.")
     ] = None,
