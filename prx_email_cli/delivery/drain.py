@@ -24,14 +24,13 @@ class DrainOptions(NamedTuple):
 class DrainReport:
     """What one drain did.
 
-    expired: ids of what was given up unsent.  warnings: what went wrong beside the messages themselves.
+    gave_up counts also what expired unsent.  warnings: what went wrong beside the messages themselves.
     config_errors: one for each account that could not be used.
     """
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
-        self.expired: list[int] = []
         self.warnings: list[str] = []
         self.config_errors: list[ConfigError] = []
 
@@ -68,8 +67,7 @@ class Drain:
         """Recover what dead runs left, deliver, and tell.  Raises StorageError when the outbox fails."""
         self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
         runs.clear_dead()
-        self.report.expired = self.store.expire(self.due_before)
-        self.report.gave_up += len(self.report.expired)
+        self.report.gave_up += len(self.store.expire(self.due_before))
         names = self._accounts()
         threads = [threading.Thread(target=self._guarded, args=(name,), name=f"drain {name}") for name in names]
         for thread in threads:
