@@ -89,6 +89,12 @@ class ClaimLost(StorageError):
     """A finalize found the row no longer in ``sending`` under this claim; it changed nothing."""
 
 
+class Unwell(PrxEmailError):
+    """Everything works, but something that should have happened has not, or a clock is wrong: ``doctor`` says what."""
+
+    exit_code, code = Exit.TRY_LATER, "unwell"
+
+
 class AccountUnusable(PrxEmailError):
     """No session with the account's server could be had; ``code`` is network, auth or provider."""
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put, put_json, safe
-from prx_email_cli.errors import AccountUnusable
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
@@ -51,27 +51,12 @@ def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
 
 @app.command()
 def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Connect, agree on TLS and log in, as a drain would; no mail is sent.
+    """Connect, agree on TLS and log in, as a drain would, and tell of each step; no mail is sent.
 
     Example: prx-email account test work
     """
-    from prx_email_cli.config.secrets import password_of
-    from prx_email_cli.delivery.session import SessionFactory, SessionFailed
-
     this = invocation(ctx)
-    account = this.settings().account(name)
-    password = password_of(account)
-    try:
-        session = SessionFactory(account, password).open()
-    except SessionFailed as failure:
-        raise AccountUnusable(failure.category, failure.message, failure.hint) from None
-    facts = {"account": account.name, "host": account.host, "port": account.port, **session.facts()}
-    session.close()
-    if this.json:
-        put_json(facts)
-        return
-    login = f"logged in as {safe(account.smtp.user)}" if password is not None else "no login configured"
-    put(f"ok: {safe(account.name)}: {safe(account.host)}:{account.port}, {facts['tls'] or 'no TLS'}, {login}")
+    try_account(this, this.settings().account(name))
 
 
 def _public(account: "Account") -> dict[str, Any]:

@@ -51,7 +51,9 @@ def drain(
 
     this = invocation(ctx)
     settings = this.settings()
-    options = DrainOptions(account, limit, connections, failure_mode)
+    options = DrainOptions(
+        account, limit, connections, failure_mode, rehearsed=bool(failure_mode or now_ts is not None)
+    )
     talk = _Talk(this, quiet=quiet, verbose=verbose)
     if account is not None:
         settings.account(account)
@@ -79,6 +81,8 @@ def _drain_once(
         work = Drain(store, settings, run, options, tick, stop=stop, on_finished=listen)
         with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
             report = work.deliver(runs)
+    if not options.rehearsed:
+        runs.note_drain(tick())
     talk.afterwards(report)
     if report.gave_up:
         from prx_email_cli.cli.given_up import tell_given_up

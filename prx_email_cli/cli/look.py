@@ -92,10 +92,13 @@ def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> No
 
     Example: prx-email stats --json
     """
+    from prx_email_cli.outbox.runs import Runs
+
     this = invocation(ctx)
     settings = this.settings()
     with this.store(settings) as store:
         figures = store.stats(clock(now_ts)())
+        figures["last_drain_at"] = Runs(store.path).last_drain()
     if this.json:
         put_json(figures)
         return

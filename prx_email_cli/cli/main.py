@@ -34,6 +34,8 @@ COMMANDS = {
     "cancel": "manage",
     "resolve": "manage",
     "prune": "manage",
+    "providers": "providers",
+    "doctor": "doctor",
 }
 
 

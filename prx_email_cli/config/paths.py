@@ -21,3 +21,10 @@ def default_outbox_file() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("prx-email") / "outbox.db"
+
+
+def default_state_dir() -> Path:
+    """``prx-email`` in the platform's user state directory: what the program keeps for itself, such as tokens."""
+    from platformdirs import user_state_path
+
+    return user_state_path("prx-email")

@@ -5,9 +5,11 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from prx_email_cli.config.settings import Account, Auth
+from prx_email_cli.config.reader import Table
+from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 COMMAND_TIMEOUT_SECONDS = 60
@@ -16,16 +18,31 @@ _known: set[str] = set()
 
 
 def password_of(account: Account) -> str | None:
-    """The account's password, None for a relay without login.
+    """The account's password, None for one that has no password.
 
     Raises ConfigError when it is missing or its command fails, ReadableByOthers when its file is open to others.
     Whatever is returned is from then on masked by ``redact``.
     """
-    auth = account.smtp.auth
-    for kind, read in _READERS.items():
-        if getattr(auth, kind) is not None:
-            where = f"accounts.{account.name}.smtp.auth.{kind}"
-            return remember(_checked(read(auth, where), where))
+    auth, place = account.smtp.auth, f"accounts.{account.name}.smtp.auth"
+    if auth.keyring:
+        from prx_email_cli.config.keyring_store import stored_password
+
+        where = f"{place}.keyring"
+        return remember(_checked(stored_password(account, where), "password", where))
+    return secret_in(auth, "password", place)
+
+
+def secret_in(table: Table, name: str, place: str) -> str | None:
+    """The secret *name* of *table* (at *place*) from wherever the config says it comes; None when it says nothing.
+
+    Raises and remembers as ``password_of``.
+    """
+    what = name.replace("_", " ").replace("oauth token", "OAuth token")
+    for suffix, read in _SOURCES.items():
+        value = getattr(table, name + suffix)
+        if value is not None:
+            where = f"{place}.{name}{suffix}"
+            return remember(_checked(read(value, what, where), what, where))
     return None
 
 
@@ -44,20 +61,19 @@ def redact(text: str) -> str:
     return text
 
 
-def _checked(secret: str, where: str) -> str:
+def _checked(secret: str, what: str, where: str) -> str:
     if not secret:
-        raise ConfigError(f"{where}: the password is empty", hint="check where it comes from")
+        raise ConfigError(f"{where}: the {what} is empty", hint="check where it comes from")
     if any(c in secret for c in "\r\n\0"):
-        raise ConfigError(f"{where}: the password contains a line break or NUL", hint="store it on one line")
+        raise ConfigError(f"{where}: the {what} contains a line break or NUL", hint="store it on one line")
     return secret
 
 
-def _inline(auth: Auth, where: str) -> str:
-    return auth.password or ""
+def _inline(secret: str, what: str, where: str) -> str:
+    return secret
 
 
-def _from_environment(auth: Auth, where: str) -> str:
-    name = auth.password_env or ""
+def _from_environment(name: str, what: str, where: str) -> str:
     if name not in os.environ:
         raise ConfigError(
             f"{where}: the environment variable {name} is not set",
@@ -66,11 +82,10 @@ def _from_environment(auth: Auth, where: str) -> str:
     return os.environ[name]
 
 
-def _from_command(auth: Auth, where: str) -> str:
+def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
     """First line of the command's output; its stderr is shown to the user as it comes, its output never."""
     import subprocess
 
-    argv = list(auth.password_command or ())
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT_SECONDS, check=False
@@ -87,11 +102,10 @@ def _from_command(auth: Auth, where: str) -> str:
         raise ConfigError(f"{where}: cannot run {argv[0]}: {error.strerror}") from None
     if done.returncode:
         raise ConfigError(f"{where}: {argv[0]} ended with status {done.returncode}", hint="run it by hand and see")
-    return _first_line(done.stdout, where)
+    return _first_line(done.stdout, what, where)
 
 
-def _from_file(auth: Auth, where: str) -> str:
-    path = auth.password_file or Path()
+def _from_file(path: Path, what: str, where: str) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -102,20 +116,20 @@ def _from_file(auth: Auth, where: str) -> str:
         raise ConfigError(f"{where}: {path} is not a regular file")
     with open(descriptor, "rb") as stream:
         if status.st_mode & 0o077:
-            raise ReadableByOthers(f"{path} holds a password and is readable by others", hint=f"chmod 600 {path}")
-        return _first_line(stream.read(_MAX_SECRET_BYTES), where)
+            raise ReadableByOthers(f"{path} holds a {what} and is readable by others", hint=f"chmod 600 {path}")
+        return _first_line(stream.read(_MAX_SECRET_BYTES), what, where)
 
 
-def _first_line(output: bytes, where: str) -> str:
+def _first_line(output: bytes, what: str, where: str) -> str:
     try:
         return output.split(b"\n", 1)[0].rstrip(b"\r").decode()
     except UnicodeDecodeError:
-        raise ConfigError(f"{where}: the password is not UTF-8 text") from None
+        raise ConfigError(f"{where}: the {what} is not UTF-8 text") from None
 
 
-_READERS: dict[str, Callable[[Auth, str], str]] = {
-    "password": _inline,
-    "password_env": _from_environment,
-    "password_command": _from_command,
-    "password_file": _from_file,
+_SOURCES: dict[str, Callable[[Any, str, str], str]] = {
+    "": _inline,
+    "_env": _from_environment,
+    "_command": _from_command,
+    "_file": _from_file,
 }

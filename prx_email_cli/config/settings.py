@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.paths import default_outbox_file
-from prx_email_cli.config.providers import PROVIDERS, Provider
+from prx_email_cli.config.providers import NAMES, Provider, provider_named
 from prx_email_cli.config.reader import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 DEFAULT_CONNECTIONS = 4
+ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT"
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class OutboxSettings(Table):
@@ -70,20 +71,6 @@ class NotifySettings(Table):
     command: tuple[str, ...] | None = key("argv run once per given-up message, its JSON on stdin (no shell)", None)
 
 
-class Auth(Table):
-    """``[accounts.X.smtp.auth]``: exactly one of these, or none for a relay without login."""
-
-    password: str | None = key("the password itself; the file must then be readable by you alone", None, secret=True)
-    password_env: str | None = key("name of the environment variable that holds it", None)
-    password_command: tuple[str, ...] | None = key("argv of a command that prints it (no shell)", None)
-    password_file: Path | None = key("a file whose first line is the password, mode 0600", None)
-
-    @property
-    def kinds(self) -> list[str]:
-        """Names of the keys that are set."""
-        return [name for name in self.keys if getattr(self, name) is not None]
-
-
 class Smtp(Table):
     """``[accounts.X.smtp]``"""
 
@@ -104,6 +91,10 @@ class Smtp(Table):
     )
     messages_per_day: int | None = key("the provider's limit in any 24 hours, counted from the attempts", None, low=1)
     helo_name: str | None = key("name to greet with; by default this machine's", None)
+    source_address: str | None = key("this machine's IP address to connect from", None)
+    tls_fingerprint: str | None = key("SHA-256 of the one certificate to accept, in place of CAs and host name", None)
+    tls_cert_file: Path | None = key("PEM file of a client certificate to show", None)
+    tls_key_file: Path | None = key("its private key, mode 0600; by default in tls_cert_file", None)
     auth: Auth = key("how to log in", Auth)
 
 
@@ -111,7 +102,7 @@ class Account(Table):
     """``[accounts.X]``, with provider and defaults filled in once loaded."""
 
     smtp: Smtp = key("the submission server", Smtp)
-    provider: str | None = key("fills host, port and tls", None, choices=tuple(PROVIDERS))
+    provider: str | None = key("fills host, port, tls and limits: prx-email providers", None, choices=NAMES)
     sender: str | None = key("From of its messages; smtp.user by default", None, toml="from")
     name: str = ""
 
@@ -164,12 +155,40 @@ def load_settings(file: Path) -> Settings:
     group or others can read.
     """
     table, mode = _read_toml(file)
-    settings = check_settings(table, file)
-    if mode & 0o077 and any(_holds_secret(account.smtp.auth) for account in settings.accounts.values()):
+    settings = _with_token_from_environment(check_settings(table, file))
+    if mode & 0o077 and any(_holds_secret(account) for account in settings.accounts.values()):
         raise ReadableByOthers(
             f"{file} holds a password and is readable by others (mode {mode:04o})", hint=f"chmod 600 {file}"
         )
     return settings
+
+
+def _with_token_from_environment(settings: Settings) -> Settings:
+    """The default account takes its OAuth token from the environment, when that has one and no password is configured.
+
+    Other accounts never do: a token is not to reach another server than the one it is for.
+    """
+    if ENV_TOKEN not in os.environ:
+        return settings
+    name = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
+    account = settings.accounts.get(name or "")
+    if (
+        account is None
+        or account.smtp.user is None
+        or set(account.smtp.auth.kinds) - set(account.smtp.auth.token_kinds)
+    ):
+        return settings
+    expires_at = os.environ.get(ENV_TOKEN_EXPIRES_AT)
+    if expires_at is not None and not (expires_at.isascii() and expires_at.isdigit()):
+        raise ConfigError(f"{ENV_TOKEN_EXPIRES_AT}: not Unix seconds: {expires_at!r}", hint="date +%s prints the like")
+    auth = Auth(
+        oauth_token_env=ENV_TOKEN,
+        oauth_expires_at=int(expires_at) if expires_at else None,
+        oauth=account.smtp.auth.oauth,
+    )
+    check_auth(auth, account.smtp.user, Place(settings.file, f"accounts.{name}"))
+    changed = account.replace(smtp=account.smtp.replace(auth=auth))
+    return settings.replace(accounts={**settings.accounts, account.name: changed})
 
 
 def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
@@ -206,14 +225,17 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="check its owner and permissions") from None
 
 
-def _holds_secret(auth: Auth) -> bool:
-    return any(declared.secret and getattr(auth, name) is not None for name, declared in auth.keys.items())
+def _holds_secret(table: Table) -> bool:
+    return any(
+        _holds_secret(value) if isinstance(value, Table) else declared.secret and value is not None
+        for value, declared in ((getattr(table, declared.name), declared) for declared in table.keys.values())
+    )
 
 
 def _complete(name: str, account: Account, file: Path) -> Account:
     """Fill in what the provider and the port imply, then check what only makes sense together."""
     place = Place(file, f"accounts.{name}")
-    smtp = _with_provider(account.smtp, PROVIDERS.get(account.provider or ""))
+    smtp = _with_provider(account.smtp, provider_named(account.provider))
     if smtp.host is None:
         raise place.error("smtp.host", "is missing", 'name the server, or set provider = "gmail" or another known one')
     if smtp.port is None:
@@ -226,7 +248,8 @@ def _complete(name: str, account: Account, file: Path) -> Account:
             f'= "none" would send mail and password in clear to {smtp.host}',
             'use "implicit" or "starttls", or set allow_plaintext = true if you accept that',
         )
-    _check_auth(smtp, place)
+    smtp = _checked_connection(smtp, place)
+    check_auth(smtp.auth, smtp.user, place)
     sender = account.sender or smtp.user
     if account.sender is not None and not _SENDER.fullmatch(account.sender):
         raise place.error("from", f"is not an address: {account.sender!r}", 'write from = "Name <you@example.com>"')
@@ -236,19 +259,37 @@ def _complete(name: str, account: Account, file: Path) -> Account:
 
 
 def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
+    """*smtp* with what the provider documents, where the config says nothing else."""
+    smtp = smtp.replace(auth=smtp.auth.replace(oauth=with_preset(smtp.auth.oauth, provider and provider.oauth)))
     if provider is None:
         return smtp
     connections = smtp.connections
     if provider.connections is not None:
         connections = min(connections or DEFAULT_CONNECTIONS, provider.connections)
+    smtp = smtp.replace(connections=connections, user=smtp.user or provider.user)
     if smtp.host is not None or smtp.port is not None:
-        return smtp.replace(host=smtp.host or provider.host, connections=connections)
-    return smtp.replace(host=provider.host, port=provider.port, tls=smtp.tls or provider.tls, connections=connections)
+        return smtp.replace(host=smtp.host or provider.host)
+    return smtp.replace(host=provider.host, port=provider.port, tls=smtp.tls or provider.tls)
 
 
-def _check_auth(smtp: Smtp, place: Place) -> None:
-    kinds = smtp.auth.kinds
-    if len(kinds) > 1:
-        raise place.error("smtp.auth", f"has {' and '.join(kinds)}", "keep exactly one of them")
-    if kinds and smtp.user is None:
-        raise place.error("smtp.user", "is missing", f"add the login name that belongs to {kinds[0]}")
+def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
+    """*smtp* with the fingerprint in its plain form.  Raises ConfigError for what could never connect."""
+    if smtp.tls_fingerprint is not None:
+        plain = smtp.tls_fingerprint.replace(":", "").lower()
+        if not re.fullmatch("[0-9a-f]{64}", plain):
+            raise place.error(
+                "smtp.tls_fingerprint",
+                "is not a SHA-256 fingerprint of 64 hexadecimal digits",
+                "openssl x509 -in server.pem -noout -fingerprint -sha256 prints one",
+            )
+        smtp = smtp.replace(tls_fingerprint=plain)
+    if smtp.tls_key_file is not None and smtp.tls_cert_file is None:
+        raise place.error("smtp.tls_cert_file", "is missing", "name the certificate that belongs to tls_key_file")
+    if smtp.source_address is not None:
+        from ipaddress import ip_address
+
+        try:
+            ip_address(smtp.source_address)
+        except ValueError:
+            raise place.error("smtp.source_address", "is not an IP address", 'write it as "192.0.2.7"') from None
+    return smtp

@@ -3,12 +3,13 @@
 import threading
 import time
 
-from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.attempt import finish, simulated
 from prx_email_cli.delivery.drain import Drain
+from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.handover import Handover
-from prx_email_cli.delivery.session import Session, SessionFactory, SessionFailed
+from prx_email_cli.delivery.login import login_of
+from prx_email_cli.delivery.session import Session, SessionFactory
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.model import Claimed, ClaimNext, Limit
@@ -85,7 +86,7 @@ class AccountDrain:
         self._drain = drain
         self._account = account
         self._claims = _Claims(drain, account.name, _limits(account))
-        self._sessions = SessionFactory(account, password_of(account))
+        self._sessions = SessionFactory(account, login_of(account))
         self._lock = threading.Lock()
         self._open_sessions = self._opened = 0
 

@@ -13,12 +13,17 @@ from prx_email_cli.outbox.store import Store
 
 
 class DrainOptions(NamedTuple):
-    """What one drain was asked for.  limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``."""
+    """What one drain was asked for.
+
+    limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``.  rehearsed: the clock or the result is
+    made up.
+    """
 
     account: str | None = None
     limit: int | None = None
     connections: int | None = None
     failure_mode: str | None = None
+    rehearsed: bool = False
 
 
 class DrainReport:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import finish, retry_policy, simulated
 from prx_email_cli.outbox.lifecycle import Outcome
@@ -34,10 +33,12 @@ class Retry:
             claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
             return self._settle(claimed, simulated(failure_mode, claimed))
         from prx_email_cli.delivery.account_drain import deliver_one
-        from prx_email_cli.delivery.session import SessionFactory, SessionFailed
+        from prx_email_cli.delivery.failure import SessionFailed
+        from prx_email_cli.delivery.login import login_of
+        from prx_email_cli.delivery.session import SessionFactory
 
         account = self._settings.account(account_name)
-        sessions = SessionFactory(account, password_of(account))
+        sessions = SessionFactory(account, login_of(account))
         try:
             session = sessions.open()
         except SessionFailed as failure:

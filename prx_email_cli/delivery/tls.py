@@ -1,30 +1,94 @@
-"""TLS that always verifies: the certificate, the host name, and version 1.2 at least."""
+"""TLS that always verifies: the certificate and host name, or the one pinned certificate, and version 1.2 at least."""
 
+import hashlib
+import os
 import ssl
+from typing import NoReturn
 
 from prx_email_cli.config.settings import Account
-from prx_email_cli.errors import ConfigError
+from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 
 def verifying_context(account: Account) -> ssl.SSLContext:
-    """A context for *account*: the system's CAs, plus its ``tls_ca_file``.  Raises ConfigError when that is no use."""
+    """A context for *account*: the system's CAs and its ``tls_ca_file``, or its ``tls_fingerprint``; its certificate.
+
+    Raises ConfigError for files that are no use, ReadableByOthers for a private key that is not private.
+    """
     context = ssl.create_default_context()
     context.hostname_checks_common_name = False  # RFC 9525 section 2: only subjectAltName counts
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    ca_file = account.smtp.tls_ca_file
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"accounts.{account.name}.smtp.tls_ca_file: {ca_file}: {error.strerror or error}",
-                hint="it must be a readable PEM file of CA certificates",
-            ) from None
+    if account.smtp.tls_ca_file is not None:
+        _trust(context, account)
+    if account.smtp.tls_fingerprint is not None:
+        context.check_hostname = False
+        if account.smtp.tls_ca_file is None:
+            context.verify_mode = ssl.CERT_NONE  # the fingerprint is compared in its place
+        context.sslsocket_class = _pinned_to(account.smtp.tls_fingerprint)
+    if account.smtp.tls_cert_file is not None:
+        _show_certificate(context, account)
     return context
+
+
+class NotThePinnedCertificate(ssl.SSLError):
+    """The server showed another certificate than the one in ``tls_fingerprint``."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"another certificate than the pinned one: {found}")
+        self.found = found
+
+
+def _pinned_to(fingerprint: str) -> type[ssl.SSLSocket]:
+    """A socket that compares the server's certificate before anything is said over it."""
+
+    class PinnedSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            found = hashlib.sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
+            if found != fingerprint:
+                raise NotThePinnedCertificate(found)
+
+    return PinnedSocket
+
+
+def _trust(context: ssl.SSLContext, account: Account) -> None:
+    ca_file = account.smtp.tls_ca_file
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"accounts.{account.name}.smtp.tls_ca_file: {ca_file}: {error.strerror or error}",
+            hint="it must be a readable PEM file of CA certificates",
+        ) from None
+
+
+def _show_certificate(context: ssl.SSLContext, account: Account) -> None:
+    smtp = account.smtp
+    key_file = smtp.tls_key_file or smtp.tls_cert_file
+    name = f"accounts.{account.name}.smtp.{'tls_key_file' if smtp.tls_key_file else 'tls_cert_file'}"
+
+    def refuse_to_ask() -> NoReturn:  # OpenSSL would ask on the terminal, and cron has none
+        raise ConfigError(f"{name}: {key_file} is encrypted", hint="store the key without a passphrase, mode 0600")
+
+    try:
+        if key_file is not None and os.stat(key_file).st_mode & 0o077:
+            raise ReadableByOthers(
+                f"{key_file} holds a private key and is readable by others", hint=f"chmod 600 {key_file}"
+            )
+        context.load_cert_chain(str(smtp.tls_cert_file), str(key_file), password=refuse_to_ask)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"{name}: cannot use {smtp.tls_cert_file} with {key_file}: {error.strerror or error}",
+            hint="both must be readable PEM files, and the key the certificate's own",
+        ) from None
 
 
 def explain(error: ssl.SSLError, account: Account) -> tuple[str, str]:
     """What went wrong with TLS and what to do about it, for a person."""
+    if isinstance(error, NotThePinnedCertificate):
+        return (
+            f"the server shows another certificate than the pinned one: SHA-256 {error.found}",
+            "if its operator has renewed it, and says that this is the new one, set it as smtp.tls_fingerprint",
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not valid: {error.verify_message}", _certificate_hint(error, account)
     if error.reason == "WRONG_VERSION_NUMBER":
@@ -34,6 +98,8 @@ def explain(error: ssl.SSLError, account: Account) -> tuple[str, str]:
         )
     if error.reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
         return "the server offers no TLS 1.2 or newer", "ask its operator to enable TLS 1.2: older ones are not secure"
+    if "CERTIFICATE" in (error.reason or "") and "ALERT" in (error.reason or ""):
+        return f"the server refuses our client certificate: {error.reason}", "check smtp.tls_cert_file and its expiry"
     return f"TLS failed: {error.reason or error.strerror or error}", "check host, port and tls of the account"
 
 
@@ -43,4 +109,4 @@ def _certificate_hint(error: ssl.SSLCertVerificationError, account: Account) -> 
         return f"set smtp.host to a name that is in the certificate (it is {account.host!r} now)"
     if "expired" in text or "not yet valid" in text:
         return "the server's operator must renew it; also check this machine's clock"
-    return "if the server uses a private CA, name its PEM file as smtp.tls_ca_file"
+    return "if the server uses a private CA, name its PEM file as smtp.tls_ca_file; a lone certificate can be pinned"

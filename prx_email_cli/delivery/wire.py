@@ -9,8 +9,11 @@ import smtplib
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import Reply
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
@@ -70,12 +73,15 @@ class Wire(smtplib.SMTP):
 
     reply_timeout: float
     transcript: Transcript
+    facts: Facts
+    server: tuple[str, int]
     _received = b""
     _mask = False
 
-    def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, facts: Facts, **kwargs: Any) -> None:
         self.reply_timeout = reply_timeout
         self.transcript = transcript
+        self.facts = facts
         kwargs["timeout"] = reply_timeout
         try:
             super().__init__(*args, **kwargs)
@@ -85,6 +91,7 @@ class Wire(smtplib.SMTP):
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect and read the greeting, as smtplib does."""
+        self.server = (host, port)
         self.transcript.event(f"connecting to {host}:{port}")
         return super().connect(host, port, source_address)
 
@@ -92,6 +99,7 @@ class Wire(smtplib.SMTP):
         """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
         connected: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.facts.connected(connected.getpeername())
         return connected
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
@@ -101,6 +109,7 @@ class Wire(smtplib.SMTP):
             answer = self.helo(name)
         if answer[0] != 250:
             raise smtplib.SMTPHeloError(*answer)
+        self.facts.extensions = dict(self.esmtp_features)
         return answer
 
     def getreply(self) -> tuple[int, bytes]:
@@ -201,8 +210,8 @@ class Wire(smtplib.SMTP):
     def note_tls(self) -> None:
         """Note which TLS was agreed."""
         if isinstance(self.sock, ssl.SSLSocket):
-            cipher = self.sock.cipher()
-            self.transcript.event(f"{self.sock.version()}, {cipher[0] if cipher else '?'}, certificate verified")
+            self.facts.secured(self.sock)
+            self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, certificate verified")
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
@@ -219,20 +228,27 @@ class Wire(smtplib.SMTP):
             raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
         if reply[0] not in (235, 503):  # 503: already authenticated
             raise smtplib.SMTPAuthenticationError(*reply)
+        self.facts.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
         return reply
+
+    @contextmanager
+    def masking(self) -> Iterator[None]:
+        """What is said meanwhile is not noted."""
+        self._mask = True
+        try:
+            yield
+        finally:
+            self._mask = False
 
     def _auth_plain(self, user: str, password: str) -> tuple[int, bytes]:
         return self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
 
     def _auth_login(self, user: str, password: str) -> tuple[int, bytes]:
         reply = self.docmd("AUTH", "LOGIN")
-        self._mask = True
-        try:
+        with self.masking():
             for answer in (user, password):
                 if reply[0] == 334:
                     reply = self.docmd(_base64(answer))
-        finally:
-            self._mask = False
         return reply
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Filter, Recipient, Row
+from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
@@ -32,6 +32,15 @@ SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
        count(*) FILTER (WHERE uncertain)
   FROM outbox WHERE status <> 'sent'
 """
+_HEALTH = f"""
+SELECT (SELECT user_version FROM pragma_user_version),
+       (SELECT max(created_at) FROM outbox), (SELECT max(finished_at) FROM attempt),
+       (SELECT min(next_attempt_at) FROM outbox WHERE {DUE} AND next_attempt_at <= :now),
+       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
+       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
+"""
+_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
+_FAULTS_SHOWN = 5
 _LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
 
 
@@ -88,6 +97,22 @@ def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
         "last_attempt_at": latest and latest[0],
         "accounts": accounts,
     }
+
+
+def health(connection: sqlite3.Connection, now: int) -> Health:
+    """Whether the database is intact, and what in it wants a person; reads the whole file."""
+    faults = [str(fault) for (fault,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_SHOWN})")]
+    faults += [f"a row of {table} without its message" for table, *_ in connection.execute("PRAGMA foreign_key_check")]
+    version, created, finished, oldest_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
+    return Health(
+        faults=[fault for fault in faults if fault != "ok"][:_FAULTS_SHOWN],
+        schema_version=version,
+        newest_at=max((moment for moment in (created, finished) if moment is not None), default=None),
+        oldest_due_age_seconds=None if oldest_due is None else now - oldest_due,
+        sending_runs=[run_id for (run_id,) in connection.execute(_SENDING)],
+        waiting_for_a_person=waiting,
+        gave_up=gave_up,
+    )
 
 
 def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list[str]]:

@@ -5,6 +5,7 @@ The kernel releases the lock when the process ends, however it ends, so no timeo
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -72,6 +73,23 @@ class Runs:
                 pass
             finally:
                 os.close(descriptor)
+
+    def note_drain(self, now: float) -> None:
+        """Note that a drain ended at *now*, so that a person can see whether cron does its work; costs no fsync."""
+        with suppress(OSError):
+            os.close(os.open(self._last_drain, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.utime(self._last_drain, (now, now))
+
+    def last_drain(self) -> int | None:
+        """When the last drain ended, in Unix seconds; None when none ever did."""
+        try:
+            return int(self._last_drain.stat().st_mtime)
+        except OSError:
+            return None
+
+    @property
+    def _last_drain(self) -> Path:
+        return self.directory / "last-drain"
 
     def _file(self, run_id: str) -> Path:
         return self.directory / Path(run_id).name

@@ -22,7 +22,7 @@ FINALIZE_PATIENCE = 60  # busy timeouts: what the provider accepted must be reco
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.known import Known
-    from prx_email_cli.outbox.views import Filter, Row
+    from prx_email_cli.outbox.views import Filter, Health, Row
 
 T = TypeVar("T")
 
@@ -225,6 +225,13 @@ class SqliteStore:
 
         with self._reading() as connection:
             return reading.stats(connection, now)
+
+    def health(self, now: int) -> "Health":
+        """Whether the database is intact, and what in it wants a person; may take a while."""
+        from prx_email_cli.outbox import reading
+
+        with self._reading() as connection:
+            return reading.health(connection, now)
 
     def _accounts(self) -> list[str]:
         names: list[str] = []

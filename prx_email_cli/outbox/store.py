@@ -8,7 +8,7 @@ from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage,
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.known import Known
-    from prx_email_cli.outbox.views import Filter, Row
+    from prx_email_cli.outbox.views import Filter, Health, Row
 
 
 class Store(Protocol):
@@ -105,6 +105,9 @@ class Store(Protocol):
 
     def stats(self, now: int) -> dict[str, object]:
         """Counts and ages for monitoring."""
+
+    def health(self, now: int) -> "Health":
+        """Whether the database is intact, and what in it wants a person; may take a while."""
 
     def close(self) -> None:
         """Release the database."""

@@ -68,3 +68,20 @@ class Filter:
     held: bool = False
     uncertain: bool = False
     limit: int = 50
+
+
+@dataclass(frozen=True)
+class Health:
+    """What ``doctor`` asks of an outbox.
+
+    faults: what the database's own check found, empty when it is intact.  newest_at: the latest moment recorded, None
+    in an empty outbox.  waiting_for_a_person: uncertain messages that are held.
+    """
+
+    faults: list[str]
+    schema_version: int
+    newest_at: int | None
+    oldest_due_age_seconds: int | None
+    sending_runs: list[str]
+    waiting_for_a_person: int
+    gave_up: int

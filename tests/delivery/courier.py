@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.delivery.handover import Handover
+from prx_email_cli.delivery.login import login_of
 from prx_email_cli.delivery.session import Session, SessionFactory
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.model import Claimed, Target
@@ -36,7 +36,7 @@ def account_for(port: int, *, password: str | None = None, **smtp: Any) -> Accou
 
 def open_session(account: Account) -> Session:
     """A logged-in session.  Raises SessionFailed."""
-    return SessionFactory(account, password_of(account)).open()
+    return SessionFactory(account, login_of(account)).open()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.delivery.content import END_OF_DATA, WRITE_BYTES, data_writes
-from prx_email_cli.delivery.session import SessionFailed
+from prx_email_cli.delivery.facts import Facts
+from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.wire import BadReply, ConnectionLost, Transcript, Wire
 
 from ..support.faults import Fault, Place
@@ -40,7 +41,7 @@ def wire_fed_with(*data: bytes) -> Iterator[Wire]:
     """A wire whose peer has said *data*, and then stays silent."""
     ours, theirs = socket.socketpair()
     feeder = threading.Thread(target=_feed, args=(theirs, data))
-    wire = Wire(local_hostname="test", reply_timeout=TIMEOUT, transcript=Transcript())
+    wire = Wire(local_hostname="test", reply_timeout=TIMEOUT, transcript=Transcript(), facts=Facts())
     wire.sock = ours
     feeder.start()
     try:
@@ -196,7 +197,7 @@ def test_a_reply_that_trickles_in_counts_against_one_deadline() -> None:
             theirs.send(b"2")
 
     feeder = threading.Thread(target=trickle)
-    wire = Wire(local_hostname="test", reply_timeout=TIMEOUT, transcript=Transcript())
+    wire = Wire(local_hostname="test", reply_timeout=TIMEOUT, transcript=Transcript(), facts=Facts())
     wire.sock = ours
     feeder.start()
     try:

@@ -2,6 +2,8 @@
 
 A server is started once for the whole run and made as new for each test. One that cannot be fetched or
 started fails the test: a skipped interop test would look like a passed one.
+
+The `dovecot` fixture is a submission server in front of Postfix, both started at the first test that asks.
 """
 
 import subprocess
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from ..support.certs import Certificates
 from .servers import SERVERS, Certs, MailServer, ServerError
+from .servers.dovecot import MECHANISMS, Dovecot
 
 INSTALL = Path(__file__).with_name("install.sh")
 
@@ -62,6 +66,44 @@ def server(request: pytest.FixtureRequest, start_server: Callable[[str], MailSer
         running.reset()
         return running
     pytest.fail(f"no {request.param} to test against: {reason}", pytrace=False)
+
+
+StartDovecot = Callable[[tuple[str, ...]], Dovecot]
+
+
+@pytest.fixture(scope="session")
+def start_dovecot(
+    start_server: Callable[[str], MailServer], certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartDovecot]:
+    """Return a function that starts a Dovecot that offers these mechanisms, at the first call for them."""
+    running: dict[tuple[str, ...], Dovecot] = {}
+    with ExitStack() as stack:
+
+        def start(mechanisms: tuple[str, ...]) -> Dovecot:
+            if mechanisms not in running:
+                install("dovecot")
+                relay = start_server("postfix")
+                server = Dovecot(tmp_path_factory.mktemp("dovecot"), certificates, relay, mechanisms=mechanisms)
+                running[mechanisms] = stack.enter_context(server)
+            return running[mechanisms]
+
+        yield start
+
+
+@pytest.fixture
+def dovecot(request: pytest.FixtureRequest, start_dovecot: StartDovecot) -> Dovecot:
+    """Return a running Dovecot in front of a Postfix that has received nothing yet.
+
+    It offers every mechanism it can, unless the test names some: parametrize("dovecot", [("PLAIN",)], indirect=True).
+    """
+    try:
+        running = start_dovecot(getattr(request, "param", MECHANISMS))
+    except ServerError as error:
+        reason = str(error)
+    else:
+        running.reset()
+        return running
+    pytest.fail(f"no dovecot to test against: {reason}", pytrace=False)
 
 
 def install(name: str) -> None:

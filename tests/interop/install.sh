@@ -1,10 +1,10 @@
 #!/bin/sh
-# Fetches real mail servers for the interop tests: Postfix, OpenSMTPD and Exim, from Debian's own packages.
+# Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages.
 #
-#   install.sh [postfix|opensmtpd|exim]...        (default: all three)
+#   install.sh [postfix|opensmtpd|exim|dovecot]...        (default: all four)
 #
-# The three packages conflict with each other, and installing one would start a system-wide daemon. So nothing is
-# installed: each package, and each shared library that this machine lacks, is unpacked into a directory of its own
+# Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
+# installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
 #   ${XDG_CACHE_HOME:-~/.cache}/prx-email-interop/<name>-<version>
 # which servers/sandbox.sh lays over /usr for the server alone. No maintainer script runs, no user is created, no
 # service is started. Running it again is cheap and needs no network. To fetch anew, delete the directory.
@@ -26,13 +26,24 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
-# The Debian package that holds the server, and the program whose libraries are checked.
-package_of() { case $1 in exim) echo exim4-daemon-light ;; *) echo "$1" ;; esac; }
+# The Debian packages that hold the server (the first one names its version), and the programs whose libraries are
+# checked. Dovecot comes with socat: servers/dovecot.py says why.
+packages_of() {
+    case $1 in
+        exim) echo exim4-daemon-light ;;
+        dovecot) echo dovecot-submissiond dovecot-core socat ;;
+        *) echo "$1" ;;
+    esac
+}
 programs_of() {
     case $1 in
         postfix) echo usr/lib/postfix/sbin/master usr/lib/postfix/sbin/smtpd usr/lib/postfix/sbin/pipe ;;
         opensmtpd) echo usr/sbin/smtpd ;;
         exim) echo usr/sbin/exim4 ;;
+        dovecot)
+            echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
+                usr/lib/dovecot/submission-login usr/bin/socat
+            ;;
     esac
 }
 
@@ -50,9 +61,10 @@ update_lists() {
     apt-get -qq update >/dev/null 2>&1 || die "'apt-get update' failed: no network, or not root?"
 }
 
-# The new libraries that the package in file $1 needs on this machine, with what those need in turn.
+# The new libraries that the downloaded packages need on this machine, with what those need in turn.
 missing_libraries() {
-    direct=$(dpkg-deb -f "$1" Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ :(|]*\).*/\1/p')
+    direct=$(for deb in "$stage/debs"/*.deb; do dpkg-deb -f "$deb" Depends; done |
+        tr ',' '\n' | sed -n 's/^ *\(lib[^ :(|]*\).*/\1/p' | sort -u)
     # shellcheck disable=SC2086 # a list of names, split on purpose
     apt-get -s -qq --no-install-recommends install $direct | awk '/^Inst lib/ && $2 !~ /-dev$/ { print $2 }'
 }
@@ -75,7 +87,7 @@ unpack() {
 
 install_server() {
     name=$1
-    package=$(package_of "$name")
+    packages=$(packages_of "$name")
     for root in "$cache/$name-"*; do
         if [ -e "$root/.complete" ] && is_complete "$name" "$root"; then
             echo "$name: already in $root"
@@ -86,11 +98,14 @@ install_server() {
     stage=$(mktemp -d "$cache/.stage.XXXXXX")
     mkdir "$stage/debs"
     cd "$stage/debs"
-    download "$package" || { update_lists && download "$package"; } || die "no $package: $(cat "$stage/apt.log")"
-    libraries=$(missing_libraries "$stage/debs/$package"_*.deb)
+    # shellcheck disable=SC2086 # a list of names, split on purpose
+    download $packages || { rm -f ./*.deb && update_lists && download $packages; } ||
+        die "no $packages: $(cat "$stage/apt.log")"
+    libraries=$(missing_libraries)
     # shellcheck disable=SC2086 # a list of names, split on purpose
     [ -z "$libraries" ] || download $libraries || { update_lists && download $libraries; } ||
-        die "no libraries for $package: $(cat "$stage/apt.log")"
+        die "no libraries for $packages: $(cat "$stage/apt.log")"
+    package=${packages%% *}
     version=$(dpkg-deb -f "$stage/debs/$package"_*.deb Version)
     cd /
     unpack
@@ -110,10 +125,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

@@ -1,0 +1,96 @@
+"""``prx-email doctor``: everything that can keep mail from leaving, looked at one by one."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from prx_email_cli.cli.checks import check_object, put_check
+from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import error_object, put, put_json, safe, say
+from prx_email_cli.errors import PrxEmailError
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.delivery.check import Check
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Check config, permissions, outbox, disk, clock, cron and every account; no mail is sent.
+
+    Ends with 0 only when all is well, else with the status of the first thing that is not.
+    Example: prx-email doctor
+    """
+    from prx_email_cli.delivery.check import OK
+
+    this = invocation(ctx)
+    groups: dict[str, list[Check]] = {}
+    for group, check in _checks(this):
+        if group not in groups and not this.json:
+            put(safe(group))
+        groups.setdefault(group, []).append(check)
+        if not this.json:
+            put_check(check)
+    unwell = [check for checks in groups.values() for check in checks if check.result != OK]
+    if this.json:
+        put_json(_object(groups), _error(unwell))
+    elif unwell:
+        say(f"{len(unwell)} of {sum(map(len, groups.values()))} checks are not well")
+    if unwell:
+        raise typer.Exit(unwell[0].exit)
+
+
+def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
+    """Each check with the group it belongs to, as it is made; what cannot be read ends them."""
+    from prx_email_cli.delivery.check import failed
+    from prx_email_cli.delivery.doctor import check_machine
+    from prx_email_cli.delivery.examine import examine
+
+    try:
+        settings = this.settings()
+    except PrxEmailError as error:
+        yield "machine", failed("config", error)
+        return
+    now = time.time()
+    for check in check_machine(settings, now):
+        yield "machine", check
+    for check in _outbox(this, settings, int(now)):
+        yield f"outbox {settings.outbox.path}", check
+    for account in settings.accounts.values():
+        for check in examine(account, now).checks:
+            yield f"account {account.name}: {account.host}:{account.port}", check
+
+
+def _outbox(this: Invocation, settings: "Settings", now: int) -> "Iterator[Check]":
+    from prx_email_cli.delivery.check import failed, ok
+    from prx_email_cli.delivery.doctor import check_outbox
+    from prx_email_cli.outbox.runs import Runs
+
+    if not settings.outbox.path.exists():
+        yield ok("database", "not there yet: the first send makes it")
+        return
+    try:
+        with this.store(settings) as store:
+            yield from check_outbox(store, Runs(store.path), now)
+    except PrxEmailError as error:
+        yield failed("database", error)
+
+
+def _object(groups: "dict[str, list[Check]]") -> dict[str, Any]:
+    return {"checks": [{"group": group, **check_object(check)} for group in groups for check in groups[group]]}
+
+
+def _error(unwell: "list[Check]") -> dict[str, str] | None:
+    if not unwell:
+        return None
+    first = unwell[0]
+    more = f" (and {len(unwell) - 1} more)" if len(unwell) > 1 else ""
+    return error_object(first.code, f"{first.name}: {first.detail}{more}", first.fix)
+
+
+apps = {"doctor": app}

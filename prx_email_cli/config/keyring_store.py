@@ -1,0 +1,62 @@
+"""Passwords in the system's keyring, through the keyring library (an extra: many servers have no keyring)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prx_email_cli.config.settings import Account
+from prx_email_cli.errors import ConfigError
+
+
+def stored_password(account: Account, where: str) -> str:
+    """The account's password.  where: the config's key, for errors.  Raises ConfigError when there is none."""
+    with _keyring(where) as keyring:
+        password = keyring.get_password(*_entry(account))
+    if password is None:
+        raise ConfigError(
+            f"{where}: the keyring has no password for {account.smtp.user}",
+            hint=f"prx-email account set-password {account.name}; cron may not see your session's keyring",
+        )
+    return str(password)
+
+
+def store_password(account: Account, password: str) -> str:
+    """Keep the account's password; the name of the keyring that has it now.  Raises ConfigError."""
+    with _keyring("keyring") as keyring:
+        keyring.set_password(*_entry(account), password)
+        return str(keyring.get_keyring().name)
+
+
+def forget_password(account: Account) -> bool:
+    """Delete the account's password; whether there was one.  Raises ConfigError."""
+    with _keyring("keyring") as keyring:
+        if keyring.get_password(*_entry(account)) is None:
+            return False
+        keyring.delete_password(*_entry(account))
+        return True
+
+
+def _entry(account: Account) -> tuple[str, str]:
+    """Service and user name of the keyring's entry: two accounts on one server may share a login, not a password."""
+    return f"prx-email/{account.name}", account.smtp.user or ""
+
+
+@contextmanager
+def _keyring(where: str) -> Iterator[Any]:
+    try:
+        import keyring
+    except ImportError:
+        raise ConfigError(
+            f"{where}: this installation cannot use a keyring", hint="pip install 'prx-email-cli[keyring]'"
+        ) from None
+    from keyring.errors import KeyringError
+
+    try:
+        yield keyring
+    except KeyringError as error:
+        raise ConfigError(
+            f"{where}: the keyring does not work here: {error}",
+            hint="unlock it, or use password_file or password_command: servers and cron often have no keyring",
+        ) from None
+    except (OSError, RuntimeError) as error:  # what backends let through
+        raise ConfigError(f"{where}: the keyring failed: {error}", hint="unlock it, or use password_file") from None

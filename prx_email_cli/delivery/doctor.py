@@ -1,0 +1,143 @@
+"""Everything that can keep this machine's mail from leaving, looked at one by one; nothing is changed."""
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prx_email_cli.config.settings import OutboxSettings, Settings
+from prx_email_cli.delivery.check import Check, failed, ok, warning
+from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.store import Store
+from prx_email_cli.outbox.views import Health
+
+DRAIN_OVERDUE_SECONDS = 15 * 60  # cron runs it every minute, some people every ten
+OLD_SECONDS = 3600
+CLOCK_SLACK_SECONDS = 60
+WRITTEN_AT = 1_795_305_600  # 2026-11-22: no honest clock shows less to a program written then
+_MIB = 1 << 20
+
+
+def check_machine(settings: Settings, now: float) -> Iterator[Check]:
+    """The checks that need no outbox; *now* is Unix seconds."""
+    yield ok("config", f"{settings.file}, {len(settings.accounts)} accounts")
+    yield _permissions(settings)
+    yield _clock(now)
+    yield _domain(settings.outbox)
+    if settings.notify.command is not None:
+        yield _notify(settings.notify.command[0])
+    if settings.log.file is not None:
+        yield _log(settings.log.file)
+    yield _disk(settings)
+
+
+def check_outbox(store: Store, runs: Runs, now: int) -> Iterator[Check]:
+    """The checks of the outbox and of what empties it."""
+    health = store.health(now)
+    yield _database(health)
+    yield _recorded_times(health, now)
+    yield _messages(health, runs.is_dead)
+    yield _cron(runs.last_drain(), health, now)
+
+
+def _permissions(settings: Settings) -> Check:
+    path = settings.outbox.path
+    private = [settings.file, *(path.with_name(path.name + end) for end in ("", "-wal", "-shm")), Runs(path).directory]
+    for file in private:
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError:
+            continue
+        if mode & 0o077 and file != settings.file:
+            return failed(
+                "permissions", ReadableByOthers(f"{file} is open to others (mode {mode:04o})", hint=f"chmod go= {file}")
+            )
+        if mode & 0o022:
+            return failed("permissions", ReadableByOthers(f"{file} is writable by others", hint=f"chmod go-w {file}"))
+    return ok("permissions", "config and outbox are private")
+
+
+def _clock(now: float) -> Check:
+    shown = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(now))
+    if now < WRITTEN_AT:
+        return warning("clock", f"{shown} is before this program was written", "set the clock (NTP)", Unwell)
+    return ok("clock", shown)
+
+
+def _domain(outbox: OutboxSettings) -> Check:
+    name = outbox.message_id_domain
+    if name == OutboxSettings().message_id_domain:
+        fix = f'set [outbox] message_id_domain = "{os.urandom(4).hex()}.{name}"'
+        detail = f"{name}, as of everybody who chose none: two such outboxes make the same Message-IDs"
+        return warning("message_id_domain", detail, fix, ConfigError)
+    return ok("message_id_domain", name)
+
+
+def _notify(program: str) -> Check:
+    if shutil.which(program) is None:
+        return failed("notify", ConfigError(f"notify.command: no such program: {program}", hint="give its full path"))
+    return ok("notify", program)
+
+
+def _log(file: Path) -> Check:
+    place = file if file.exists() else file.parent
+    if not os.access(place, os.W_OK):
+        return failed("log", ConfigError(f"log.file: {file} cannot be written", hint="check its directory and owner"))
+    return ok("log", str(file))
+
+
+def _disk(settings: Settings) -> Check:
+    """A message is stored once and copied through the database's log; below a few of the largest it gets tight."""
+    directory = settings.outbox.path.parent
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    needed = 4 * settings.attachments.policy.max_message_bytes
+    detail = f"{free // _MIB:,} MiB free for the outbox"
+    if free < needed:
+        return warning("disk", detail, f"make room in {directory}, or prx-email prune --older-than 30d", StorageError)
+    return ok("disk", detail)
+
+
+def _database(health: Health) -> Check:
+    if health.faults:
+        hint = "restore a backup, or try the sqlite3 shell's .recover on a copy"
+        return failed("database", StorageError(f"damaged: {'; '.join(health.faults)}", hint=hint))
+    return ok("database", f"intact, schema version {health.schema_version}")
+
+
+def _recorded_times(health: Health, now: int) -> Check:
+    """A clock that was ahead leaves times behind that are still to come."""
+    if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
+        detail = f"the outbox knows of a moment {health.newest_at - now} s ahead"
+        return warning("recorded times", detail, "check the clock (NTP)", Unwell)
+    return ok("recorded times", "none in the future")
+
+
+def _messages(health: Health, is_dead: Callable[[str], bool]) -> Check:
+    dead = [run_id for run_id in health.sending_runs if is_dead(run_id)]
+    if dead:
+        return warning("messages", f"{len(dead)} runs died while sending", "prx-email drain recovers them", Unwell)
+    if health.oldest_due_age_seconds is not None and health.oldest_due_age_seconds > OLD_SECONDS:
+        minutes = health.oldest_due_age_seconds // 60
+        fix = "prx-email list --due, then prx-email drain"
+        return warning("messages", f"one has been due for {minutes} minutes", fix, Unwell)
+    if health.waiting_for_a_person:
+        detail = f"{health.waiting_for_a_person} uncertain ones wait for a person"
+        fix = "prx-email list --uncertain, then prx-email resolve ID --sent or --not-sent"
+        return warning("messages", detail, fix, Unwell)
+    return ok("messages", f"none stuck or old; {health.gave_up} given up (prx-email list --gave-up)")
+
+
+def _cron(last_drain: int | None, health: Health, now: int) -> Check:
+    fix = "add to your crontab: * * * * * prx-email drain"
+    if last_drain is None:
+        return warning("cron", "no drain ever ended here", fix, Unwell)
+    ago = now - last_drain
+    detail = f"the last drain ended {ago} s ago"
+    if ago > DRAIN_OVERDUE_SECONDS:
+        return warning("cron", detail, f"look at cron's own log; {fix}", Unwell)
+    return ok("cron", detail)

@@ -1,0 +1,141 @@
+"""An account tried step by step, as a drain would use it; no mail is sent."""
+
+import socket
+import time
+from typing import Any, NamedTuple
+
+from prx_email_cli.config.auth import LOOPBACK_HOSTS
+from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.check import Check, failed, ok, warning
+from prx_email_cli.delivery.facts import Certificate, Facts
+from prx_email_cli.delivery.failure import SessionFailed
+from prx_email_cli.delivery.login import Login, login_of
+from prx_email_cli.delivery.outcome import NETWORK
+from prx_email_cli.delivery.session import SessionFactory
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers
+
+CERTIFICATE_DAYS_LEFT = 3  # fewer than that, and whatever renews it has failed: even six-day certificates have more
+_DAY = 86_400
+
+
+class Examination(NamedTuple):
+    """What was tried, in order, up to the first failure; error is what ended it, None when the account works."""
+
+    account: Account
+    checks: list[Check]
+    addresses: list[str]
+    facts: Facts
+    error: PrxEmailError | None
+
+
+def examine(account: Account, now: float) -> Examination:
+    """Resolve, connect, agree on TLS, greet and log in; *now* is Unix seconds.  Raises nothing for what fails."""
+    checks: list[Check] = []
+    try:
+        login = login_of(account)
+        factory = SessionFactory(account, login)
+    except (ConfigError, ReadableByOthers) as error:
+        return Examination(account, [failed("secret", error)], [], Facts(), error)
+    checks.append(ok("secret", _secret(account)))
+    addresses, unknown = _resolve(account)
+    if unknown is not None:
+        return Examination(account, [*checks, failed("address", unknown)], [], Facts(), unknown)
+    checks.append(ok("address", ", ".join(addresses)))
+    try:
+        session = factory.open()
+    except SessionFailed as failure:
+        unusable = AccountUnusable(failure.category, failure.message, failure.hint)
+        steps = _until(_steps(account, login, failure.facts, now), failure.step)
+        return Examination(
+            account, [*checks, *steps, failed(failure.step, unusable)], addresses, failure.facts, unusable
+        )
+    session.close()
+    return Examination(account, checks + _steps(account, login, session.facts, now), addresses, session.facts, None)
+
+
+def _secret(account: Account) -> str:
+    kinds = account.smtp.auth.kinds
+    if not kinds:
+        return "no login configured"
+    if account.smtp.auth.token_kinds:
+        return f"OAuth token from {' and '.join(kinds)}"
+    return f"password from {kinds[0]}"
+
+
+def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
+    """The server's IP addresses, or why there are none."""
+    try:
+        found = socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or error
+        return [], AccountUnusable(
+            NETWORK, f"cannot find {account.host}: {cause}", "check smtp.host and this machine's DNS"
+        )
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found)), None
+
+
+def _until(steps: list[Check], failed_step: str) -> list[Check]:
+    """The steps before the one that failed."""
+    names = ("connection", "tls", "certificate", "greeting", "login", "limits")
+    return [step for step in steps if names.index(step.name) < names.index(failed_step)]
+
+
+def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Check]:
+    """What is known of the steps that succeeded."""
+    steps = []
+    if facts.peer is not None:
+        steps.append(ok("connection", facts.peer))
+    if facts.tls is not None:
+        steps.append(ok("tls", f"{facts.tls}, {facts.cipher}"))
+    elif account.smtp.tls == "none":
+        steps.append(_no_tls(account))
+    if facts.certificate is not None:
+        steps.append(_certificate(facts.certificate, now))
+    if facts.extensions:
+        steps.append(ok("greeting", ", ".join(sorted(facts.extensions)).upper()))
+    if facts.login is not None:
+        steps.append(ok("login", f"{facts.login} as {account.smtp.user}{_until_when(login.expires_at)}"))
+    elif not account.smtp.auth.kinds:
+        steps.append(ok("login", "none"))
+    return [*steps, ok("limits", _limits(account, facts))]
+
+
+def _no_tls(account: Account) -> Check:
+    if account.host in LOOPBACK_HOSTS:
+        return ok("tls", "none, and none is needed on this machine")
+    return warning(
+        "tls", "none: mail and password travel in clear", 'set smtp.tls = "starttls" if you can', ConfigError
+    )
+
+
+def _certificate(shown: Certificate, now: float) -> Check:
+    if shown.expires_at is None:
+        return ok("certificate", f"the pinned one, SHA-256 {shown.sha256}")
+    days = int((shown.expires_at - now) // _DAY)
+    detail = f"{shown.subject or ', '.join(shown.names)}, issued by {shown.issuer}, valid for {days} more days"
+    if days < CERTIFICATE_DAYS_LEFT:
+        return warning("certificate", detail, "the server's operator must renew it", AccountUnusable)
+    return ok("certificate", detail)
+
+
+def _until_when(expires_at: int | None) -> str:
+    if expires_at is None:
+        return ""
+    return f", token valid until {time.strftime('%Y-%m-%d %H:%M:%S%z', time.localtime(expires_at))}"
+
+
+def _limits(account: Account, facts: Facts) -> str:
+    """What the server announced, what holds for this account, and what its provider documents."""
+    smtp, provider = account.smtp, provider_named(account.provider)
+    parts: list[tuple[Any, str]] = [
+        (facts.size_limit, "bytes a message"),
+        (account.connections, "connections"),
+        (smtp.messages_per_connection, "messages a connection"),
+        (smtp.messages_per_minute, "messages a minute"),
+        (smtp.messages_per_day, "messages a day"),
+    ]
+    text = ", ".join(f"{number:,} {unit}" for number, unit in parts if number is not None)
+    if provider is not None and provider.messages_per_day is not None and smtp.messages_per_day is None:
+        text += f"; the provider documents {provider.messages_per_day:,} messages a day"
+    return text

@@ -1,0 +1,64 @@
+"""What becomes known of a server while a session with it is opened."""
+
+import hashlib
+import ssl
+from typing import Any, NamedTuple
+
+
+class Certificate(NamedTuple):
+    """A server's certificate.  names: its subjectAltName.  expires_at: Unix seconds; None where it was only pinned.
+
+    sha256: fingerprint of its DER form in hexadecimal digits, what ``tls_fingerprint`` takes.
+    """
+
+    subject: str | None
+    issuer: str | None
+    names: list[str]
+    expires_at: int | None
+    sha256: str
+
+
+class Facts:
+    """Filled as far as the opening came; None and empty where it did not come so far."""
+
+    def __init__(self) -> None:
+        self.peer: str | None = None
+        self.tls: str | None = None
+        self.cipher: str | None = None
+        self.certificate: Certificate | None = None
+        self.extensions: dict[str, str] = {}
+        self.login: str | None = None  # the mechanism that worked
+
+    def connected(self, peer: tuple[Any, ...]) -> None:
+        """Note the address that answered."""
+        host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
+        self.peer = f"{host}:{peer[1]}"
+
+    def secured(self, sock: ssl.SSLSocket) -> None:
+        """Note which TLS was agreed, and whose certificate was shown."""
+        cipher = sock.cipher()
+        self.tls, self.cipher = sock.version(), cipher[0] if cipher else None
+        der = sock.getpeercert(binary_form=True)
+        if der is None:
+            return
+        shown: Any = sock.getpeercert() or {}
+        until = shown.get("notAfter")
+        self.certificate = Certificate(
+            _name(shown.get("subject", ())),
+            _name(shown.get("issuer", ())),
+            [value for _, value in shown.get("subjectAltName", ())],
+            int(ssl.cert_time_to_seconds(until)) if until else None,
+            hashlib.sha256(der).hexdigest(),
+        )
+
+    @property
+    def size_limit(self) -> int | None:
+        """Largest message in octets that the server announced (RFC 1870), None when it named none."""
+        announced = self.extensions.get("size", "").strip()
+        return int(announced) if announced.isascii() and announced.isdigit() and int(announced) > 0 else None
+
+
+def _name(parts: Any) -> str | None:
+    """The common name, else the organisation, else the last thing that a distinguished name says."""
+    found = {key: value for part in parts for key, value in part}
+    return found.get("commonName") or found.get("organizationName") or next(reversed(found.values()), None)

@@ -1,0 +1,139 @@
+"""Why no session could be had, and what a person can do about it."""
+
+import smtplib
+import socket
+import ssl
+
+from prx_email_cli.config.secrets import redact
+from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.facts import Facts
+from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
+from prx_email_cli.delivery.sasl import TokenRefused
+from prx_email_cli.delivery.tls import explain
+from prx_email_cli.delivery.wire import BadReply, ConnectionLost
+from prx_email_cli.outbox.lifecycle import Outcome, Scope
+
+REFUSED_LOGIN = 535  # RFC 4954 section 6
+
+
+class SessionFailed(Exception):
+    """No session could be had: an account failure.
+
+    category: network, auth or provider.  step: what failed: connection, tls, greeting or login.  facts: what was known
+    of the server by then.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        message: str,
+        hint: str,
+        *,
+        step: str,
+        code: int | None = None,
+        dialogue: str = "",
+        facts: Facts | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.category, self.message, self.hint, self.step = category, message, hint, step
+        self.code, self.dialogue, self.facts = code, dialogue, facts or Facts()
+
+    def outcome(self) -> Outcome:
+        """The outcome of the one attempt that probed the account."""
+        return Outcome(
+            {},
+            error=self.category,
+            detail=f"{self.message} ({self.hint})" if self.hint else self.message,
+            code=self.code,
+            scope=Scope.ACCOUNT,
+            dialogue=self.dialogue,
+        )
+
+
+def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
+    """The account failure that *error* amounts to, with its cause and its fix."""
+    category, step, message, hint = _explained(error, account)
+    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else None
+    return SessionFailed(category, message, hint, step=step, code=code, dialogue=dialogue, facts=facts)
+
+
+_Explained = tuple[str, str, str, str]  # category, step, message, hint
+
+
+def _explained(error: Exception, account: Account) -> _Explained:
+    where = f"{account.host}:{account.port}"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return _not_offered(error, account)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _refused(error, account)
+    if isinstance(error, ssl.SSLError):
+        cause, hint = explain(error, account)
+        return NETWORK, "tls", f"{where}: {cause}", hint
+    if isinstance(error, BadReply):
+        return PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
+    if isinstance(error, socket.gaierror):
+        hint = "check smtp.host and this machine's DNS"
+        return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
+    if isinstance(error, ConnectionLost):
+        return NETWORK, "greeting", f"{where}: {error}", _lost_hint(account)
+    cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
+    return NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
+
+
+def _text(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _connection_hint(account: Account) -> str:
+    hint = "check the network, smtp.host and smtp.port"
+    return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
+
+
+def _lost_hint(account: Account) -> str:
+    if account.smtp.tls == "implicit":
+        return "check the network, smtp.host and smtp.port"
+    return 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
+
+
+def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Explained:
+    where = f"{account.host}:{account.port}"
+    if "STARTTLS" in str(error):
+        message = f"{where} does not offer STARTTLS; nothing was sent in clear"
+        return NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
+    offered = f" ({error})" if str(error) else ""
+    if account.smtp.auth.token_kinds:
+        message = f"{where} offers no login that an OAuth token fits{offered}"
+        return AUTH, "login", message, "log in with a password, if the provider takes one"
+    message = f"{where} offers no login that a password fits{offered}"
+    hint = "check the port, or remove smtp.auth if this server needs no login"
+    if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
+        hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
+    return AUTH, "login", message, hint
+
+
+def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explained:
+    raw = error.smtp_error
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+    reply = Reply(error.smtp_code, redact(text))
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        category = AUTH if reply.code >= 500 or reply.code == 334 else PROVIDER
+        status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""
+        return category, "login", f"login refused: {reply}{status}", _login_hint(reply, account)
+    category = judge(reply, Scope.MESSAGE).category
+    hint = "wait, or ask the provider what it means"
+    return category, "greeting", f"{account.host} refused the session: {reply}", hint
+
+
+def _login_hint(reply: Reply, account: Account) -> str:
+    auth = account.smtp.auth
+    if 400 <= reply.code <= 499:
+        return "the server has a passing trouble or throttles logins: the next run tries again"
+    if auth.oauth is not None:
+        return f"the token is of no use there: check smtp.user and scope, then prx-email account login {account.name}"
+    if auth.token_kinds:
+        return f"the token is wrong, expired or revoked: get a new one where {auth.token_kinds[0]} takes it from"
+    if reply.enhanced in ("5.7.30", "5.7.139"):
+        return "the provider no longer takes passwords: use XOAUTH2 (docs/providers.md)"
+    if reply.enhanced == "5.7.9" or account.provider in ("gmail", "google", "yahoo", "fastmail", "icloud"):
+        return "this provider wants an app password, made in your account's security settings"
+    return f"check smtp.user and where the password comes from ({', '.join(auth.kinds)})"

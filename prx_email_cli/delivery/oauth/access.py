@@ -1,0 +1,108 @@
+"""The access token an account logs in with: the one that is kept, or a new one when it is about to expire."""
+
+from collections.abc import Callable
+
+from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.secrets import secret_in
+from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.oauth.cache import Renewal, TokenCache, Tokens, origin_of
+from prx_email_cli.delivery.oauth.exchange import Exchange, ExchangeFailed, Granted, check_library
+from prx_email_cli.errors import ConfigError
+
+RENEW_BEFORE_SECONDS = 60  # a login and a long message must fit in what is left
+
+
+class AccessTokens:
+    """The access tokens of an account with ``[..auth.oauth]``.  Raises ConfigError when it could never get one.
+
+    clock: gives Unix seconds.
+    """
+
+    def __init__(self, account: Account, clock: Callable[[], float]) -> None:
+        oauth = account.smtp.auth.oauth
+        if oauth is None:
+            raise ValueError(f"{account.name} has no OAuth settings")
+        check_library()
+        place = f"accounts.{account.name}.smtp.auth.oauth"
+        self._clock = clock
+        self._oauth = oauth
+        self._refresh_token = secret_in(oauth, "refresh_token", place)
+        self._exchange = Exchange(oauth, secret_in(oauth, "client_secret", place))
+        self._cache = TokenCache(account)
+        self._origin = origin_of(self._refresh_token)
+        self._renewed: str | None = None  # the last token that this object was given itself
+        kept = self._kept()
+        if not self._can_renew(kept) and (kept is None or self._expiring(kept)):
+            raise ConfigError(
+                f"{place}: there is no token for {account.smtp.user}", hint=f"prx-email account login {account.name}"
+            )
+
+    def current(self) -> str:
+        """A token good for another minute, asked for when none is kept.  Raises ExchangeFailed, ConfigError."""
+        kept = self._kept()
+        if kept is not None and not self._expiring(kept):
+            return kept.access_token
+        return self._another_than(None)
+
+    def replace(self, rejected: str) -> bool:
+        """Get another token than *rejected*; False where that makes no sense: it was new, or cannot be renewed.
+
+        Raises ExchangeFailed, ConfigError.
+        """
+        if rejected == self._renewed or not self._can_renew(self._kept()):
+            return False
+        return self._another_than(rejected) != rejected
+
+    def keep(self, granted: Granted) -> None:
+        """Keep what a login gave, in place of everything before.  Raises ConfigError."""
+        with self._cache.renewing() as renewal:
+            self._write(renewal, granted, None)
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the kept token expires, in Unix seconds; None when unknown or when none is kept."""
+        kept = self._kept()
+        return kept.expires_at if kept is not None else None
+
+    def _another_than(self, rejected: str | None) -> str:
+        """Whoever holds the lock asks the server; whoever waited for it takes what that brought."""
+        with self._cache.renewing() as renewal:
+            kept = self._kept()
+            if kept is not None and kept.access_token != rejected and not self._expiring(kept):
+                return kept.access_token
+            renewal.make_room()
+            try:
+                granted = self._ask(kept)
+                self._write(renewal, granted, kept)
+            except BaseException:
+                renewal.give_up_room()
+                raise
+            self._renewed = granted.access_token
+            return granted.access_token
+
+    def _ask(self, kept: Tokens | None) -> Granted:
+        if self._oauth.grant == CLIENT_CREDENTIALS:
+            return self._exchange.as_application()
+        refresh_token = (kept and kept.refresh_token) or self._refresh_token
+        if refresh_token is None:
+            raise ExchangeFailed("the token has expired and there is no refresh token", "invalid_grant")
+        return self._exchange.refresh(refresh_token)
+
+    def _write(self, renewal: Renewal, granted: Granted, kept: Tokens | None) -> None:
+        refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
+        if refresh_token == self._refresh_token:
+            refresh_token = None  # the config has it: the fewer copies the better
+        renewal.write(Tokens(granted.access_token, granted.expires_at, refresh_token, granted.scope, self._origin))
+
+    def _kept(self) -> Tokens | None:
+        """What is kept; not what an older refresh token of the config's led to."""
+        kept = self._cache.read()
+        return kept if kept is not None and kept.origin == self._origin else None
+
+    def _can_renew(self, kept: Tokens | None) -> bool:
+        return bool(
+            self._oauth.grant == CLIENT_CREDENTIALS or self._refresh_token is not None or (kept and kept.refresh_token)
+        )
+
+    def _expiring(self, tokens: Tokens) -> bool:
+        return tokens.expires_at is not None and tokens.expires_at - self._clock() <= RENEW_BEFORE_SECONDS

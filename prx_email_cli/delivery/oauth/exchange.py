@@ -1,0 +1,214 @@
+"""What is said to an authorization server, by Authlib: grants, refreshes, revocations, and how each can fail."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from prx_email_cli.config.auth import OAuth
+from prx_email_cli.config.secrets import redact, remember
+from prx_email_cli.errors import ConfigError
+
+TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
+_MAX_TEXT = 500
+# A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
+_TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
+
+
+class Granted(NamedTuple):
+    """A server's answer.  expires_at: Unix seconds, None when it did not say."""
+
+    access_token: str
+    expires_at: int | None
+    refresh_token: str | None
+    scope: str | None
+
+
+class Device(NamedTuple):
+    """A device authorization under way (RFC 8628 section 3.2); times in seconds."""
+
+    device_code: str
+    user_code: str
+    verification_url: str
+    complete_url: str | None
+    expires_in: int
+    interval: int
+
+
+class ExchangeFailed(Exception):
+    """The server gave no token.  error: its OAuth error code, None when it could not be asked or answered nonsense."""
+
+    def __init__(self, text: str, error: str | None = None) -> None:
+        super().__init__(redact(text))
+        self.text = redact(text)
+        self.error = error
+
+
+class Exchange:
+    """One client's talk with its authorization server."""
+
+    def __init__(self, oauth: OAuth, client_secret: str | None) -> None:
+        self._oauth = oauth
+        self._secret = client_secret
+
+    def refresh(self, refresh_token: str) -> Granted:
+        """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed."""
+        with self._session(self._oauth.token_url) as session:
+            return self._granted(
+                session.refresh_token(
+                    self._oauth.token_url, refresh_token=refresh_token, timeout=TIMEOUT_SECONDS, allow_redirects=False
+                )
+            )
+
+    def as_application(self) -> Granted:
+        """An access token for the application itself (RFC 6749 section 4.4).  Raises ExchangeFailed."""
+        return self._fetch(grant_type="client_credentials", scope=self._oauth.scope)
+
+    def authorization_url(self, redirect_uri: str, state: str, verifier: str, user: str) -> str:
+        """Where a person's browser is to go (RFC 6749 section 4.1.1, with PKCE: RFC 7636 section 4.3)."""
+        with self._session(self._oauth.authorize_url) as session:
+            url, _ = session.create_authorization_url(
+                self._oauth.authorize_url,
+                state=state,
+                code_verifier=verifier,
+                redirect_uri=redirect_uri,
+                login_hint=user,
+                **self._oauth.authorize_extra,
+            )
+        return str(url)
+
+    def redeem(self, code: str, redirect_uri: str, verifier: str) -> Granted:
+        """The tokens for an authorization code (RFC 6749 section 4.1.3).  Raises ExchangeFailed."""
+        return self._fetch(
+            grant_type="authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=verifier
+        )
+
+    def start_device(self) -> Device:
+        """Begin a device authorization (RFC 8628 section 3.1).  Raises ExchangeFailed."""
+        oauth = self._oauth
+        with self._session(oauth.device_url) as session:
+            answer = session.post(
+                oauth.device_url,
+                data={"scope": oauth.scope} if oauth.scope else {},
+                auth=session.client_auth(session.token_endpoint_auth_method),
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            return _device(answer.json(), answer.status_code)
+
+    def poll_device(self, device: Device) -> Granted:
+        """The tokens of a device authorization.  Raises ExchangeFailed, with authorization_pending while it lasts."""
+        return self._fetch(grant_type=DEVICE_GRANT, device_code=device.device_code)
+
+    def revoke(self, token: str) -> None:
+        """Tell the server to forget *token* (RFC 7009).  Raises ExchangeFailed."""
+        with self._session(self._oauth.revoke_url) as session:
+            answer = session.revoke_token(
+                self._oauth.revoke_url, token=token, timeout=TIMEOUT_SECONDS, allow_redirects=False
+            )
+            if answer.status_code != 200:
+                raise ExchangeFailed(f"{self._oauth.revoke_url} answered {answer.status_code} {answer.reason}")
+
+    def _fetch(self, **fields: Any) -> Granted:
+        with self._session(self._oauth.token_url) as session:
+            fields = {name: value for name, value in fields.items() if value is not None}
+            return self._granted(
+                session.fetch_token(self._oauth.token_url, timeout=TIMEOUT_SECONDS, allow_redirects=False, **fields)
+            )
+
+    @contextmanager
+    def _session(self, url: str | None) -> Iterator[Any]:
+        """Authlib's session; whatever fails in it comes out as ExchangeFailed, without secrets."""
+        from authlib.integrations.base_client import OAuthError
+        from authlib.integrations.requests_client import OAuth2Session
+        from requests import RequestException
+        from requests.exceptions import JSONDecodeError
+
+        method = "client_secret_post" if self._secret is not None else "none"
+        session = OAuth2Session(
+            client_id=self._oauth.client_id,
+            client_secret=self._secret,
+            scope=self._oauth.scope,
+            token_endpoint_auth_method=method,
+            revocation_endpoint_auth_method=method,
+            code_challenge_method="S256",
+        )
+        try:
+            with session:
+                yield session
+        except OAuthError as error:
+            raise _refused(error.error, error.description) from None
+        except JSONDecodeError:
+            raise ExchangeFailed(f"{url} did not answer with JSON: is it the right address?") from None
+        except RequestException as error:
+            raise ExchangeFailed(f"{url}: {_cause(error)}") from None
+        except (ValueError, TypeError, AttributeError, KeyError):  # an answer of another shape than a token's
+            raise ExchangeFailed(f"{url} answered with something that is no token") from None
+
+    def _granted(self, answer: Any) -> Granted:
+        token, lifetime = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
+            raise ExchangeFailed(f"{self._oauth.token_url} answered without a usable access token")
+        refresh_token = answer.get("refresh_token")
+        refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
+        for secret in (token, refresh_token or ""):
+            remember(secret)
+        scope = answer.get("scope")
+        return Granted(
+            token,
+            int(time.time()) + int(lifetime) if lifetime is not None else None,
+            refresh_token,
+            scope if isinstance(scope, str) else None,
+        )
+
+
+def usable_token(token: str) -> bool:
+    """Whether *token* can travel in a SASL message."""
+    return bool(token) and _TOKEN_CHARACTERS.issuperset(token)
+
+
+def check_library() -> None:
+    """Raises ConfigError when the extra that the exchanges need is not installed; does not import it."""
+    from importlib.util import find_spec
+
+    if find_spec("authlib") is None or find_spec("requests") is None:
+        raise ConfigError("OAuth needs a library that is not installed", hint="pip install 'prx-email-cli[oauth]'")
+
+
+def _refused(error: Any, description: Any) -> ExchangeFailed:
+    text = f"{error}: {description}" if description else str(error)
+    return ExchangeFailed(text[:_MAX_TEXT], str(error))
+
+
+def _device(answer: Any, status: int) -> Device:
+    if "error" in answer:
+        raise _refused(answer["error"], answer.get("error_description"))
+    if status != 200:
+        raise ExchangeFailed(f"the device endpoint answered {status}")
+    remember(answer["device_code"])
+    return Device(
+        str(answer["device_code"]),
+        str(answer["user_code"]),
+        str(answer.get("verification_uri") or answer["verification_url"]),  # Google's name for it
+        answer.get("verification_uri_complete"),
+        int(answer["expires_in"]),
+        int(answer.get("interval", 5)),  # RFC 8628 section 3.2
+    )
+
+
+def _cause(error: Exception) -> str:
+    """Why a request failed, in a few words: requests nests its causes and names memory addresses."""
+    from requests import HTTPError
+    from requests.exceptions import SSLError, Timeout
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, Timeout):
+        return "no answer in time (timeout)"
+    if isinstance(error, SSLError):
+        return "its certificate is not valid (a private CA goes into REQUESTS_CA_BUNDLE)"
+    cause: BaseException = error
+    while (cause.__cause__ or cause.__context__) is not None:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return str(getattr(cause, "strerror", None) or type(error).__name__)
