@@ -54,6 +54,8 @@ class TokenLogin(Login):
         self._named = self._read_named()
         self._printed = [self._named] if self._auth.oauth_token_command is not None else []  # not used yet
         self._tokens = AccessTokens(account, clock) if self._auth.oauth is not None else None
+        if self._tokens is not None and (self._named is None or self._over()):
+            self._tokens.check()
 
     def secret(self) -> str:
         """A token good for another minute where one can be had.  Raises SessionFailed."""

@@ -13,9 +13,9 @@ RENEW_BEFORE_SECONDS = 60  # a login and a long message must fit in what is left
 
 
 class AccessTokens:
-    """The access tokens of an account with ``[..auth.oauth]``.  Raises ConfigError when it could never get one.
+    """The access tokens of an account with ``[..auth.oauth]``.  clock: gives Unix seconds.
 
-    clock: gives Unix seconds.
+    Raises ConfigError when a secret is missing.
     """
 
     def __init__(self, account: Account, clock: Callable[[], float]) -> None:
@@ -24,17 +24,22 @@ class AccessTokens:
             raise ValueError(f"{account.name} has no OAuth settings")
         check_library()
         place = f"accounts.{account.name}.smtp.auth.oauth"
+        self._account = account
         self._clock = clock
-        self._oauth = oauth
+        self.oauth = oauth
         self._refresh_token = secret_in(oauth, "refresh_token", place)
-        self._exchange = Exchange(oauth, secret_in(oauth, "client_secret", place))
+        self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place))
         self._cache = TokenCache(account)
         self._origin = origin_of(self._refresh_token)
         self._renewed: str | None = None  # the last token that this object was given itself
+
+    def check(self) -> None:
+        """Raises ConfigError when there is no token and no way to one: somebody must log in first."""
         kept = self._kept()
         if not self._can_renew(kept) and (kept is None or self._expiring(kept)):
             raise ConfigError(
-                f"{place}: there is no token for {account.smtp.user}", hint=f"prx-email account login {account.name}"
+                f"accounts.{self._account.name}.smtp.auth.oauth: there is no token for {self._account.smtp.user}",
+                hint=f"prx-email account login {self._account.name}",
             )
 
     def current(self) -> str:
@@ -57,6 +62,21 @@ class AccessTokens:
         """Keep what a login gave, in place of everything before.  Raises ConfigError."""
         with self._cache.renewing() as renewal:
             self._write(renewal, granted, None)
+
+    def revoke(self) -> bool:
+        """Tell the server to forget what is kept; False where there is nothing or no such service.
+
+        Raises ExchangeFailed, ConfigError.
+        """
+        kept = self._cache.read()
+        if kept is None or self.oauth.revoke_url is None:
+            return False
+        self.exchange.revoke(kept.refresh_token or kept.access_token)
+        return True
+
+    def forget(self) -> bool:
+        """Remove what is kept; whether there was anything.  Raises ConfigError."""
+        return self._cache.remove()
 
     @property
     def expires_at(self) -> int | None:
@@ -81,12 +101,12 @@ class AccessTokens:
             return granted.access_token
 
     def _ask(self, kept: Tokens | None) -> Granted:
-        if self._oauth.grant == CLIENT_CREDENTIALS:
-            return self._exchange.as_application()
+        if self.oauth.grant == CLIENT_CREDENTIALS:
+            return self.exchange.as_application()
         refresh_token = (kept and kept.refresh_token) or self._refresh_token
         if refresh_token is None:
             raise ExchangeFailed("the token has expired and there is no refresh token", "invalid_grant")
-        return self._exchange.refresh(refresh_token)
+        return self.exchange.refresh(refresh_token)
 
     def _write(self, renewal: Renewal, granted: Granted, kept: Tokens | None) -> None:
         refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
@@ -101,7 +121,7 @@ class AccessTokens:
 
     def _can_renew(self, kept: Tokens | None) -> bool:
         return bool(
-            self._oauth.grant == CLIENT_CREDENTIALS or self._refresh_token is not None or (kept and kept.refresh_token)
+            self.oauth.grant == CLIENT_CREDENTIALS or self._refresh_token is not None or (kept and kept.refresh_token)
         )
 
     def _expiring(self, tokens: Tokens) -> bool:

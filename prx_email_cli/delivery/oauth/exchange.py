@@ -88,10 +88,13 @@ class Exchange:
         """Begin a device authorization (RFC 8628 section 3.1).  Raises ExchangeFailed."""
         oauth = self._oauth
         with self._session(oauth.device_url) as session:
+            fields = {"client_id": oauth.client_id, "scope": oauth.scope}
+            proof = session.client_auth(session.token_endpoint_auth_method) if self._secret is not None else None
             answer = session.post(
                 oauth.device_url,
-                data={"scope": oauth.scope} if oauth.scope else {},
-                auth=session.client_auth(session.token_endpoint_auth_method),
+                data={name: value for name, value in fields.items() if value is not None},
+                auth=proof,
+                withhold_token=True,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
             )

@@ -1,0 +1,192 @@
+"""``prx-email account login``, ``logout`` and ``set-password``: secrets that prx-email itself gets and keeps."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prx_email_cli.cli.checks import try_account
+from prx_email_cli.cli.context import invocation, on_terminal
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import put_json, safe, say
+from prx_email_cli.errors import AccountUnusable, ConfigError, ValidationError
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Account
+    from prx_email_cli.delivery.oauth.access import AccessTokens
+    from prx_email_cli.delivery.oauth.exchange import Device, Granted
+
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="By default the default account.")]
+
+
+def login(
+    ctx: typer.Context,
+    name: Name = None,
+    device: Annotated[
+        bool, typer.Option("--device", help="Show a code to be typed on another machine: no browser here.")
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser here, or only print the address.")
+    ] = True,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where the browser comes back; 0: any.")
+    ] = 0,
+    timeout: Annotated[
+        int, typer.Option("--timeout", min=1, max=3600, metavar="SECONDS", help="How long to wait for you.")
+    ] = 300,
+    as_json: Json = False,
+) -> None:
+    """Log in with OAuth once, so that drains get their tokens by themselves; ends with a tried login.
+
+    Example: prx-email account login work --device
+    """
+    from prx_email_cli.delivery.oauth.access import AccessTokens
+    from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
+
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    if account.smtp.auth.oauth is None:
+        raise ConfigError(
+            f"accounts.{account.name} has no [accounts.{account.name}.smtp.auth.oauth]",
+            hint="add it with your client_id: docs/providers.md says how to get one",
+        )
+    tokens = AccessTokens(account, time.time)
+    try:
+        granted = _granted(account, tokens, device=device, browser=browser, port=port, timeout=timeout)
+    except ExchangeFailed as failed:
+        raise AccountUnusable(
+            "network" if failed.error is None else "auth", f"no login: {failed.text}", _hint(failed.error)
+        ) from None
+    tokens.keep(granted)
+    say("logged in; the tokens are kept where only you can read them")
+    if granted.refresh_token is None and account.smtp.auth.oauth.grant == "refresh_token":
+        say("warning: the server gave no refresh token: you will have to log in again when this one expires")
+    try_account(this, account)
+
+
+def _granted(
+    account: "Account", tokens: "AccessTokens", *, device: bool, browser: bool, port: int, timeout: int
+) -> "Granted":
+    """What the login gives, by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
+    from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+    from prx_email_cli.delivery.oauth.flows import Redirect, log_in_by_browser, log_in_by_device
+
+    oauth = tokens.oauth
+    if oauth.grant == CLIENT_CREDENTIALS:
+        return tokens.exchange.as_application()
+    _check_endpoint(account, "device_url" if device else "authorize_url", device=device)
+    if device:
+        return log_in_by_device(tokens.exchange, _show_device, timeout)
+    redirect = Redirect(oauth.redirect_host or "127.0.0.1", port)
+    return log_in_by_browser(
+        tokens.exchange, redirect, account.smtp.user or "", lambda url: _show_address(url, open_it=browser), timeout
+    )
+
+
+def _check_endpoint(account: "Account", name: str, *, device: bool) -> None:
+    oauth = account.smtp.auth.oauth
+    if getattr(oauth, name) is None:
+        other = "without --device" if device else "with --device"
+        raise ConfigError(
+            f"accounts.{account.name}.smtp.auth.oauth.{name} is missing", hint=f"name it, or log in {other}"
+        )
+
+
+def _show_address(url: str, *, open_it: bool) -> None:
+    say("open this address in a browser on this machine, and log in:")
+    say(f"  {safe(url)}")
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(url)
+
+
+def _show_device(device: "Device") -> None:
+    say(f"on any machine, open {safe(device.verification_url)} and enter the code {safe(device.user_code)}")
+    if device.complete_url:
+        say(f"  or open {safe(device.complete_url)}")
+
+
+def _hint(error: str | None) -> str:
+    return {
+        None: "check the network and the addresses in smtp.auth.oauth, and try again",
+        "access_denied": "you, or your organization, refused it: try again, or ask its administrator",
+        "invalid_client": "check client_id and client_secret",
+        "unauthorized_client": "check how the application is registered: public client flows, redirect address",
+        "invalid_scope": "check scope; Google's device flow does not allow mail: log in without --device",
+        "expired_token": "try again",
+    }.get(error, "check how the application is registered with the provider")
+
+
+def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
+    """Forget the tokens, or the password in the keyring, that prx-email keeps for an account.
+
+    Example: prx-email account logout work
+    """
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    auth = account.smtp.auth
+    revoked = False
+    if auth.oauth is not None:
+        revoked, removed = _forget_tokens(account)
+    elif auth.keyring:
+        from prx_email_cli.config.keyring_store import forget_password
+
+        removed = forget_password(account)
+    else:
+        raise ValidationError(
+            f"prx-email keeps no secret for {account.name}",
+            hint=f"its login comes from {' and '.join(auth.kinds) or 'nowhere: it has none'}",
+        )
+    if this.json:
+        put_json({"account": account.name, "removed": removed, "revoked": revoked})
+        return
+    say(f"{safe(account.name)}: {'logged out' if removed else 'there was nothing to forget'}")
+
+
+def _forget_tokens(account: "Account") -> tuple[bool, bool]:
+    """Whether the server was told, and whether there was something to remove; the latter happens in any case."""
+    from prx_email_cli.delivery.oauth.access import AccessTokens
+    from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
+
+    tokens = AccessTokens(account, time.time)
+    try:
+        revoked = tokens.revoke()
+    except ExchangeFailed as failed:
+        revoked = False
+        say(f"warning: the server was not told: {safe(failed.text)}")
+    return revoked, tokens.forget()
+
+
+def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
+    """Put an account's password into the system's keyring; asks for it, or reads the first line piped in.
+
+    Example: pass show mail/work | prx-email account set-password work
+    """
+    from prx_email_cli.config.keyring_store import store_password
+    from prx_email_cli.config.secrets import remember
+
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    if not account.smtp.auth.keyring:
+        raise ConfigError(
+            f"accounts.{account.name} does not take its password from the keyring",
+            hint=f"set keyring = true in [accounts.{account.name}.smtp.auth], in place of what is there",
+        )
+    place = store_password(account, remember(_asked_for(account)))
+    if this.json:
+        put_json({"account": account.name, "keyring": place})
+        return
+    say(f"stored in {safe(place)}; next: prx-email account test {safe(account.name)}")
+
+
+def _asked_for(account: "Account") -> str:
+    if on_terminal(sys.stdin):
+        return str(typer.prompt(f"Password of {safe(account.smtp.user)}", hide_input=True, err=True))
+    from prx_email_cli.cli.inputs import read_text
+
+    password = read_text("-").split("\n", 1)[0].rstrip("\r")
+    if not password or "\0" in password:
+        raise ValidationError("no password came on standard input", hint="pipe it in, as its first line")
+    return password
