@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.account_add import add
 from prx_email_cli.cli.account_login import login, logout, set_password
 from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import invocation
@@ -60,6 +61,7 @@ def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
     try_account(this, this.settings().account(name))
 
 
+app.command()(add)
 app.command()(login)
 app.command()(logout)
 app.command("set-password")(set_password)

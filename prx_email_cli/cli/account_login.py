@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.checks import try_account
-from prx_email_cli.cli.context import invocation, on_terminal
+from prx_email_cli.cli.context import Invocation, invocation, on_terminal
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put_json, safe, say
 from prx_email_cli.errors import AccountUnusable, ConfigError, ValidationError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.oauth.access import AccessTokens
     from prx_email_cli.delivery.oauth.exchange import Device, Granted
 
+LOGIN_SECONDS = 300
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="By default the default account.")]
 
 
@@ -34,18 +35,33 @@ def login(
     ] = 0,
     timeout: Annotated[
         int, typer.Option("--timeout", min=1, max=3600, metavar="SECONDS", help="How long to wait for you.")
-    ] = 300,
+    ] = LOGIN_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Log in with OAuth once, so that drains get their tokens by themselves; ends with a tried login.
 
     Example: prx-email account login work --device
     """
+    this = invocation(ctx)
+    account = this.settings().account(name)
+    log_in_and_try(this, account, device=device, browser=browser, port=port, timeout=timeout)
+
+
+def log_in_and_try(
+    this: Invocation,
+    account: "Account",
+    *,
+    device: bool = False,
+    browser: bool = True,
+    port: int = 0,
+    timeout: int = LOGIN_SECONDS,
+) -> None:
+    """Get tokens as the options of ``login`` say, keep them, and try the account.  Raises ConfigError, AccountUnusable;
+    ends the command where the account does not work.
+    """
     from prx_email_cli.delivery.oauth.access import AccessTokens
     from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
 
-    this = invocation(ctx)
-    account = this.settings().account(name)
     if account.smtp.auth.oauth is None:
         raise ConfigError(
             f"accounts.{account.name} has no [accounts.{account.name}.smtp.auth.oauth]",

@@ -1,10 +1,26 @@
-"""Writing a config file that is private from its first instant."""
+"""Writing config files: private from their first instant, replaced whole, and with what is already there kept."""
 
+import fcntl
 import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ConfigError
+
+
+def refuse_existing(file: Path) -> None:
+    """Raises ConfigError when there is such a file, before a person is asked anything in vain."""
+    if os.path.lexists(file):
+        raise _exists(file)
+
+
+def refuse_known(file: Path, name: str) -> None:
+    """Raises ConfigError when the config *file* has an account *name*, or cannot be added to at all."""
+    with _locked(file, file.resolve()) as text:
+        _refuse_known(_parsed(text, file), name, file)
 
 
 def write_new_config(file: Path, document: dict[str, Any]) -> None:
@@ -15,12 +31,119 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise ConfigError(
-            f"{file} exists already; nothing was changed", hint="edit it, or name another file with --config FILE"
-        ) from None
+        raise _exists(file) from None
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}", hint="check its directory") from None
     with open(descriptor, "wb") as stream:
         tomli_w.dump(document, stream)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+class Added(NamedTuple):
+    """What ``add_account`` did besides.  default_account: set for the one that was alone before.  backup: the file as
+    it was, where it had to be written anew, without its comments."""
+
+    default_account: str | None = None
+    backup: Path | None = None
+
+
+def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool = False) -> Added:
+    """Add ``[accounts.NAME]`` to the config *file*; every other line of it stays, comments included.
+
+    replace: put it in the place of one that is there; comments are lost then, and the old file is kept as a backup.
+    Raises ConfigError, having changed nothing, when the account exists or the file cannot be read or written.
+    """
+    import tomli_w
+
+    real = file.resolve()
+    with _locked(file, real) as old:
+        document = _parsed(old, file)
+        accounts = document.get("accounts", {})
+        if not replace:
+            _refuse_known(document, name, file)
+        default = next(iter(accounts)) if len({*accounts, name}) == 2 and "default_account" not in document else None
+        wanted = {
+            **({"default_account": default} if default else {}),
+            **document,
+            "accounts": {**accounts, name: account},
+        }
+        top = tomli_w.dumps({"default_account": default}) if default else ""
+        text = f"{top}{old.rstrip()}\n\n{tomli_w.dumps({'accounts': {name: account}})}"
+        if _reads_as(text, wanted):
+            _replace(real, text)
+            return Added(default)
+        backup = real.with_name(real.name + ".bak")
+        _replace(backup, old)
+        _replace(real, tomli_w.dumps(wanted))
+        return Added(default, backup)
+
+
+def _exists(file: Path) -> ConfigError:
+    return ConfigError(
+        f"{file} exists already; nothing was changed",
+        hint="prx-email account add NAME adds an account to it; --config FILE names another file",
+    )
+
+
+def _refuse_known(document: dict[str, Any], name: str, file: Path) -> None:
+    if name in document.get("accounts", {}):
+        raise ConfigError(
+            f"{file} has an account {name!r} already; nothing was changed",
+            hint="choose another name, edit the file, or replace the account with --replace",
+        )
+
+
+@contextmanager
+def _locked(file: Path, real: Path) -> Iterator[str]:
+    """The text of *file*, while nobody else adds to it."""
+    try:
+        lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield real.read_text("utf-8")
+        finally:
+            os.close(lock)
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such config file", hint="prx-email init writes a first one") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not UTF-8 text", hint="TOML files are UTF-8: save it again as such") from None
+    except OSError as error:
+        raise ConfigError(f"cannot change {file}: {error.strerror}", hint="check its directory and owner") from None
+
+
+def _parsed(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
+
+
+def _reads_as(text: str, wanted: dict[str, Any]) -> bool:
+    """Whether *text* says just that: what is appended may clash with an inline table, say."""
+    with suppress(tomllib.TOMLDecodeError):
+        return tomllib.loads(text) == wanted
+    return False
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put *text* in the place of *file* at once, mode 0600, with its owner."""
+    new = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            with suppress(FileNotFoundError, PermissionError):
+                before = file.stat()
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            stream.write(text)
+            stream.flush()
+            os.fsync(descriptor)
+        os.replace(new, file)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

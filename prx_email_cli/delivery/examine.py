@@ -56,11 +56,7 @@ def examine(account: Account, now: float) -> Examination:
 
 def _secret(account: Account) -> str:
     kinds = account.smtp.auth.kinds
-    if not kinds:
-        return "no login configured"
-    if account.smtp.auth.token_kinds:
-        return f"OAuth token from {' and '.join(kinds)}"
-    return f"password from {kinds[0]}"
+    return f"from smtp.auth.{' and '.join(kinds)}" if kinds else "no login configured"
 
 
 def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:

@@ -1,0 +1,41 @@
+"""``prx-email account add``: one more account in a config that is there."""
+
+from typing import Annotated, Any
+
+import typer
+
+from prx_email_cli.cli.account_options import with_account_options
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.setup import Tables, set_up
+from prx_email_cli.config.writer import add_account, refuse_known
+
+
+@with_account_options
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="In the place of one of that name; the old file is kept as a backup.")
+    ] = False,
+    test: Annotated[bool, typer.Option("--test", help="Try the account at the end, as a dialogue does.")] = False,
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    """Add an account to the config; whatever else is in it stays.  Asks on a terminal for what no option says.
+
+    Example: prx-email account add alerts --provider gmail --user me@gmail.com --password-env GMAIL_APP_PASSWORD
+    """
+    this = invocation(ctx)
+    if not replace:
+        refuse_known(this.config_file, name)
+
+    def write(table: Tables) -> None:
+        added = add_account(this.config_file, name, table, replace=replace)
+        if added.default_account is not None:
+            say(f"default_account is {safe(added.default_account)}, which was alone before")
+        if added.backup is not None:
+            say(f"warning: the file was written anew, without its comments; {added.backup} is as it was")
+
+    set_up(this, name, options, write, test=test)

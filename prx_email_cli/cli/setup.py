@@ -1,0 +1,67 @@
+"""From options or a dialogue to an account that works: what ``init`` and ``account add`` share."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from prx_email_cli.cli.account_options import account_table
+from prx_email_cli.cli.context import Invocation, on_terminal
+from prx_email_cli.cli.output import put_json, safe, say
+from prx_email_cli.config.settings import check_settings
+from prx_email_cli.errors import PrxEmailError
+
+Tables = dict[str, Any]
+
+
+def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[[Tables], None], *, test: bool) -> None:
+    """Ask for what *values* leave open, when somebody is at the terminal; *write* the account; try it.
+
+    values: of the options of ``account_options``.  test: try it also when nobody was asked.  Raises ConfigError before
+    anything is written when the account could not work.
+    """
+    asked = on_terminal(sys.stdin) and on_terminal(sys.stderr) and not this.json
+    if asked:
+        from prx_email_cli.cli.dialogue import complete
+
+        values = complete(values)
+    elif values.get("provider") is None and values.get("host") is None:
+        raise typer.BadParameter("give --provider or --host (nobody is at the terminal to be asked)")
+    table = account_table(values)
+    check_settings({"accounts": {name: table}}, this.config_file)
+    write(table)
+    if not this.json:
+        say(f"wrote {this.config_file}")
+    if "keyring_password" in values:
+        _store(this, name, values["keyring_password"])
+    if asked or test:
+        _try(this, name, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
+    elif this.json:
+        put_json({"config": str(this.config_file), "account": name})
+    else:
+        say(f"next: prx-email account test {safe(name)}")
+
+
+def _store(this: Invocation, name: str, password: str) -> None:
+    from prx_email_cli.config.keyring_store import store_password
+    from prx_email_cli.config.secrets import remember
+
+    store_password(this.settings().account(name), remember(password))
+
+
+def _try(this: Invocation, name: str, *, log_in: bool) -> None:
+    """Try the new account; what is written stays, whatever comes of it."""
+    from prx_email_cli.cli.account_login import log_in_and_try
+    from prx_email_cli.cli.checks import try_account
+
+    try:
+        account = this.settings().account(name)
+        if log_in:
+            log_in_and_try(this, account)
+        else:
+            try_account(this, account)
+    except (PrxEmailError, typer.Exit):
+        again = f"prx-email account {'login' if log_in else 'test'} {safe(name)}"
+        say(f"the account is written but does not work yet: correct {this.config_file}, then {again}")
+        raise
