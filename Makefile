@@ -34,6 +34,7 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m prx_email_cli.mail.schema > docs/request.schema.json
 	$(BIN)/python -m tests.faults.document
+	$(BIN)/python -m tests.config.document
 
 # Real mail servers, unpacked from Debian's packages into a cache and started on loopback ports; needs root.
 interop: $(VENV)/.dev
