@@ -70,9 +70,10 @@ themselves. [providers.md](providers.md) says how to register an application, wh
 TLS = """\
 ## TLS
 
-Certificates are always verified: against the system's CAs and `tls_ca_file`, and against the host name. `tls_fingerprint`
-accepts exactly one certificate instead, whoever signed it and whatever name is in it; together with `tls_ca_file` both
-must hold. `openssl x509 -in server.pem -noout -fingerprint -sha256` prints a fingerprint; colons and case do not matter.
+Certificates are always verified: against the system's CAs and `tls_ca_file`, and against the host name.
+`tls_fingerprint` accepts exactly one certificate instead, whoever signed it and whatever name is in it; together with
+`tls_ca_file` both must hold. `openssl x509 -in server.pem -noout -fingerprint -sha256` prints a fingerprint; colons and
+case do not matter.
 `tls = "none"` is for this machine itself, unless `allow_plaintext = true`.
 
 A client certificate (`tls_cert_file`, and `tls_key_file` where the key is not in it) is shown to servers that ask for
@@ -121,9 +122,9 @@ def _is_table(kind: Any) -> bool:
 
 def _type(declared: Key) -> str:
     kind = _kind(declared)
-    return "list of strings" if get_origin(kind) is tuple else {str: "string", int: "number", bool: "true or false"}.get(
-        kind, "path"
-    )  # fmt: skip
+    if get_origin(kind) is tuple:
+        return "list of strings"
+    return {str: "string", int: "number", bool: "true or false"}.get(kind, "path")
 
 
 def _default(name: str, declared: Key) -> str:
