@@ -48,7 +48,8 @@ def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
         put_json(_public(account))
         return
     for key, value in _public(account).items():
-        put(f"{key:<24}{'-' if value is None else safe(value)}")
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        put(f"{key:<24}{'-' if value is None else safe(shown)}")
 
 
 @app.command()
@@ -79,11 +80,29 @@ def _public(account: "Account") -> dict[str, Any]:
         "tls": smtp.tls,
         "user": smtp.user,
         "auth": smtp.auth.kinds[0] if smtp.auth.kinds else None,
-        "tls_ca_file": str(smtp.tls_ca_file) if smtp.tls_ca_file else None,
+        "oauth": _public_oauth(account),
+        "tls_ca_file": _text(smtp.tls_ca_file),
+        "tls_fingerprint": smtp.tls_fingerprint,
+        "tls_cert_file": _text(smtp.tls_cert_file),
+        "helo_name": smtp.helo_name,
+        "source_address": smtp.source_address,
         "connections": account.connections,
+        "messages_per_minute": smtp.messages_per_minute,
+        "messages_per_day": smtp.messages_per_day,
         "timeout_seconds": smtp.timeout_seconds,
         "data_timeout_seconds": smtp.data_timeout_seconds,
     }
+
+
+def _public_oauth(account: "Account") -> dict[str, Any] | None:
+    oauth = account.smtp.auth.oauth
+    if oauth is None:
+        return None
+    return {name: getattr(oauth, name) for name in ("preset", "grant", "client_id", "scope", "token_url")}
+
+
+def _text(path: Any) -> str | None:
+    return str(path) if path is not None else None
 
 
 apps = {"account": app}

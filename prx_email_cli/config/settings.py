@@ -267,9 +267,11 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
     if provider.connections is not None:
         connections = min(connections or DEFAULT_CONNECTIONS, provider.connections)
     smtp = smtp.replace(connections=connections, user=smtp.user or provider.user)
-    if smtp.host is not None or smtp.port is not None:
-        return smtp.replace(host=smtp.host or provider.host)
-    return smtp.replace(host=provider.host, port=provider.port, tls=smtp.tls or provider.tls)
+    host = smtp.host or provider.host
+    if smtp.port is None:
+        return smtp.replace(host=host, port=provider.port, tls=smtp.tls or provider.tls)
+    plain = provider.tls == "none" and host in LOOPBACK_HOSTS  # else the port tells, as without a provider
+    return smtp.replace(host=host, tls=smtp.tls or ("none" if plain else None))
 
 
 def _checked_connection(smtp: Smtp, place: Place) -> Smtp:

@@ -91,7 +91,7 @@ def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Che
     if facts.extensions:
         steps.append(ok("greeting", ", ".join(sorted(facts.extensions)).upper()))
     if facts.login is not None:
-        steps.append(ok("login", f"{facts.login} as {account.smtp.user}{_until_when(login.expires_at)}"))
+        steps.append(_logged_in(account, login, facts.login, now))
     elif not account.smtp.auth.kinds:
         steps.append(ok("login", "none"))
     return [*steps, ok("limits", _limits(account, facts))]
@@ -115,10 +115,17 @@ def _certificate(shown: Certificate, now: float) -> Check:
     return ok("certificate", detail)
 
 
-def _until_when(expires_at: int | None) -> str:
-    if expires_at is None:
-        return ""
-    return f", token valid until {time.strftime('%Y-%m-%d %H:%M:%S%z', time.localtime(expires_at))}"
+def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Check:
+    detail = f"{mechanism} as {account.smtp.user}"
+    if login.expires_at is None:
+        return ok("login", detail)
+    detail += f", token valid until {time.strftime('%Y-%m-%d %H:%M:%S%z', time.localtime(login.expires_at))}"
+    if login.renews:
+        return ok("login", detail)
+    if login.expires_at - now < _DAY:
+        fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
+        return warning("login", detail, fix, AccountUnusable)
+    return ok("login", f"{detail}, and nothing renews it")
 
 
 def _limits(account: Account, facts: Facts) -> str:

@@ -17,10 +17,14 @@ _PASSING = ("temporarily_unavailable", "server_error", "slow_down")
 
 
 class Login:
-    """What an account logs in with.  expires_at: when that ends, in Unix seconds, None where nobody knows."""
+    """What an account logs in with.
+
+    expires_at: when that ends, in Unix seconds, None where nobody knows.  renews: whether a new one is got by then.
+    """
 
     is_token = False
     expires_at: int | None = None
+    renews = False
 
     def secret(self) -> str | None:
         """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
@@ -92,6 +96,11 @@ class TokenLogin(Login):
         if self._named is not None or self._tokens is None:
             return self._auth.oauth_expires_at
         return self._tokens.expires_at
+
+    @property
+    def renews(self) -> bool:  # type: ignore[override]
+        """Whether there is a way to another token."""
+        return self._auth.oauth_token_command is not None or (self._tokens is not None and self._tokens.renewable)
 
     def _read_named(self) -> str | None:
         place = f"accounts.{self._account.name}.smtp.auth"

@@ -76,13 +76,19 @@ class AccessTokens:
 
     def forget(self) -> bool:
         """Remove what is kept; whether there was anything.  Raises ConfigError."""
-        return self._cache.remove()
+        with self._cache.renewing():  # else a drain that is renewing would put it back
+            return self._cache.remove()
 
     @property
     def expires_at(self) -> int | None:
         """When the kept token expires, in Unix seconds; None when unknown or when none is kept."""
         kept = self._kept()
         return kept.expires_at if kept is not None else None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there is a way to another token without a person."""
+        return self._can_renew(self._kept())
 
     def _another_than(self, rejected: str | None) -> str:
         """Whoever holds the lock asks the server; whoever waited for it takes what that brought."""
