@@ -13,7 +13,7 @@ from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.login import Login, login_of
 from prx_email_cli.delivery.outcome import NETWORK
 from prx_email_cli.delivery.session import SessionFactory
-from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, Unwell
 
 CERTIFICATE_DAYS_LEFT = 3  # fewer than that, and whatever renews it has failed: even six-day certificates have more
 _DAY = 86_400
@@ -111,7 +111,7 @@ def _certificate(shown: Certificate, now: float) -> Check:
     days = int((shown.expires_at - now) // _DAY)
     detail = f"{shown.subject or ', '.join(shown.names)}, issued by {shown.issuer}, valid for {days} more days"
     if days < CERTIFICATE_DAYS_LEFT:
-        return warning("certificate", detail, "the server's operator must renew it", AccountUnusable)
+        return warning("certificate", detail, "the server's operator must renew it", Unwell)
     return ok("certificate", detail)
 
 
@@ -124,7 +124,7 @@ def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Ch
         return ok("login", detail)
     if login.expires_at - now < _DAY:
         fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
-        return warning("login", detail, fix, AccountUnusable)
+        return warning("login", detail, fix, Unwell)
     return ok("login", f"{detail}, and nothing renews it")
 
 
