@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prx_email_cli.config.durable import put_in_place
 from prx_email_cli.errors import ConfigError
 
 
@@ -138,12 +139,7 @@ def _replace(file: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(descriptor)
-        os.replace(new, file)
+        put_in_place(new, file)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prx_email_cli.config.durable import put_in_place
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import remember
 from prx_email_cli.config.settings import Account
@@ -129,12 +130,7 @@ class Renewal:
                 stream.truncate()
                 stream.flush()
                 os.fsync(descriptor)
-            os.replace(self._new, self._cache.file)
-            directory = os.open(self._cache.file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            put_in_place(self._new, self._cache.file)
         except OSError as error:
             raise self._cache._unusable(error) from None
 

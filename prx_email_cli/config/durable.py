@@ -1,0 +1,14 @@
+"""Replacing a file so that a crash leaves the old one or the new one, whole."""
+
+import os
+from pathlib import Path
+
+
+def put_in_place(new: Path, file: Path) -> None:
+    """Rename *new*, whose content is already on the disk, to *file*, durably.  Raises OSError."""
+    os.replace(new, file)
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
