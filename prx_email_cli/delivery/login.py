@@ -93,7 +93,7 @@ class TokenLogin(Login):
     @property
     def expires_at(self) -> int | None:  # type: ignore[override]
         """When the token that is used now expires."""
-        if self._named is not None or self._tokens is None:
+        if self._tokens is None or (self._named is not None and not self._over()):
             return self._auth.oauth_expires_at
         return self._tokens.expires_at
 

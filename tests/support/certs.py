@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
 import trustme
+from cryptography.hazmat.primitives import serialization
 
-CertificateKind = Literal["valid", "wrong_host", "expired", "untrusted", "cn_only", "name_only"]
+CertificateKind = Literal[
+    "valid", "wrong_host", "expired", "untrusted", "cn_only", "name_only", "ends_tomorrow", "hostile", "self_signed"
+]
 """valid: localhost and 127.0.0.1.  untrusted: the same names from the other CA.  cn_only: localhost, but no
-subjectAltName.  name_only: localhost without the address, so a connection to 127.0.0.1 must fail."""
+subjectAltName.  name_only: localhost without the address, so a connection to 127.0.0.1 must fail.  ends_tomorrow: valid
+for another day.  hostile: valid, with escape sequences in its subject.  self_signed: for no name at all."""
+ClientKind = Literal["valid", "untrusted", "expired"]
+HOSTILE_SUBJECT = "\x1b[31mred\x07"
 
 
 @dataclass(frozen=True)
@@ -24,14 +31,16 @@ class Certificates:
 
     @classmethod
     def create(cls, directory: Path) -> Certificates:
-        """Write the files of both CAs and of every `CertificateKind` (some 20 ms) into *directory*."""
+        """Write the files of both CAs and of every `CertificateKind` and `ClientKind` (some 40 ms) into *directory*."""
         made = cls(directory)
         ca, other_ca = trustme.CA(), trustme.CA()
         ca.cert_pem.write_to_path(made.ca_file)
         other_ca.cert_pem.write_to_path(made.other_ca_file)
         for kind in get_args(CertificateKind):
             issuer = other_ca if kind == "untrusted" else ca
-            _issue(issuer, kind).private_key_and_cert_chain_pem.write_to_path(made.server_file(kind))
+            made.server_file(kind).write_bytes(_issue(issuer, kind))
+        for client in get_args(ClientKind):
+            made._write_client(client, other_ca if client == "untrusted" else ca)
         return made
 
     @property
@@ -48,9 +57,26 @@ class Certificates:
         """The private key and the chain of one server certificate, in one file."""
         return self.directory / f"server-{kind}.pem"
 
-    def server_context(self, kind: CertificateKind = "valid") -> ssl.SSLContext:
+    def fingerprint(self, kind: CertificateKind = "valid") -> str:
+        """SHA-256 of one server certificate, in lower case and without colons."""
+        (_, pem) = self.server_file(kind).read_text().split("-----BEGIN CERTIFICATE-----")
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{pem}")).hexdigest()
+
+    def client_file(self, kind: ClientKind = "valid") -> Path:
+        """One client's private key and certificate, in one file of mode 0600; see `client_part`."""
+        return self.directory / f"client-{kind}.pem"
+
+    def client_part(self, part: Literal["cert", "key", "encrypted"], kind: ClientKind = "valid") -> Path:
+        """Only the certificate, only the key, or the key under a passphrase.  Both keys have mode 0600."""
+        return self.directory / f"client-{kind}-{part}.pem"
+
+    def server_context(self, kind: CertificateKind = "valid", *, demands_client: bool = False) -> ssl.SSLContext:
+        """demands_client: whoever shows no certificate of the good CA is turned away."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.server_file(kind))
+        if demands_client:
+            context.load_verify_locations(self.ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     def old_tls_context(self) -> ssl.SSLContext:
@@ -73,17 +99,47 @@ class Certificates:
         context.load_verify_locations(ca_file or self.ca_file)
         return context
 
+    def _write_client(self, kind: ClientKind, ca: trustme.CA) -> None:
+        begin, end = _PAST if kind == "expired" else (None, None)
+        client = ca.issue_cert(f"{kind}@client.example", not_before=begin, not_after=end)
+        key = client.private_key_pem.bytes()
+        encrypted = serialization.load_pem_private_key(key, None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+        for file, content in {
+            self.client_file(kind): client.private_key_and_cert_chain_pem.bytes(),
+            self.client_part("cert", kind): client.cert_chain_pems[0].bytes(),
+            self.client_part("key", kind): key,
+            self.client_part("encrypted", kind): encrypted,
+        }.items():
+            file.touch(0o600)
+            file.write_bytes(content)
 
-def _issue(ca: trustme.CA, kind: CertificateKind) -> trustme.LeafCert:
+
+_PAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 2, 1, tzinfo=UTC)
+
+
+def _issue(ca: trustme.CA, kind: CertificateKind) -> bytes:
+    """The private key and the certificate."""
+    names = ("localhost", "127.0.0.1")
     match kind:
         case "valid" | "untrusted":
-            return ca.issue_cert("localhost", "127.0.0.1")
+            made = ca.issue_cert(*names)
         case "name_only":
-            return ca.issue_cert("localhost")
+            made = ca.issue_cert("localhost")
         case "cn_only":
-            return ca.issue_cert(common_name="localhost")
+            made = ca.issue_cert(common_name="localhost")
         case "wrong_host":
-            return ca.issue_cert("mail.elsewhere.example")
+            made = ca.issue_cert("mail.elsewhere.example")
         case "expired":
-            begin, end = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 2, 1, tzinfo=UTC)
-            return ca.issue_cert("localhost", "127.0.0.1", not_before=begin, not_after=end)
+            made = ca.issue_cert(*names, not_before=_PAST[0], not_after=_PAST[1])
+        case "ends_tomorrow":
+            made = ca.issue_cert(*names, not_after=datetime.now(UTC) + timedelta(days=1, minutes=5))
+        case "hostile":
+            made = ca.issue_cert(*names, common_name=HOSTILE_SUBJECT)
+        case "self_signed":
+            alone = trustme.CA()
+            return alone.private_key_pem.bytes() + alone.cert_pem.bytes()
+    return made.private_key_and_cert_chain_pem.bytes()

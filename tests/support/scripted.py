@@ -7,13 +7,13 @@ import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from .faults import Fault, FaultPlan
 from .record import Record
-from .scripted_dialogue import Dialogue, Settings, TlsMode
+from .scripted_dialogue import Dialogue, Settings, TlsMode, Users
 from .wire import Wire
 
 LOOPBACK = "127.0.0.1"
@@ -24,10 +24,11 @@ class ScriptedServer(Record):
     """One thread per connection; use it in a `with` block, and read the record from it at any time.
 
     size, eightbitmime, smtputf8, pipelining: offered to EHLO, and insisted on.  extensions: more such lines.
-    tls: with *context*; "starttls" refuses AUTH and MAIL before it.  auth: {user: secret}, and MAIL needs a
-    login.  auth_mechanisms: of PLAIN, LOGIN, XOAUTH2.  fragments: every reply in tiny segments.
-    data_without_recipients: "refuse" answers DATA with 554; "accept" answers 354, takes the content, records
-    it unacknowledged and refuses then.  max_recipients: 452 from there on.
+    tls: with *context*; "starttls" refuses AUTH and MAIL before it.  auth: {user: secret}, or a function that is
+    asked for both, and MAIL needs a login.  auth_mechanisms: of PLAIN, LOGIN, XOAUTH2, OAUTHBEARER.  challenges:
+    texts of the 334s that a refused token gets before its verdict, in place of a proper reason.  fragments: every
+    reply in tiny segments.  data_without_recipients: "refuse" answers DATA with 554; "accept" answers 354, takes
+    the content, records it unacknowledged and refuses then.  max_recipients: 452 from there on.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class ScriptedServer(Record):
         extensions: Iterable[str] = (),
         tls: TlsMode | None = None,
         context: ssl.SSLContext | None = None,
-        auth: Mapping[str, str] | None = None,
+        auth: Users | None = None,
         auth_mechanisms: Iterable[str] = ("PLAIN", "LOGIN"),
+        challenges: Iterable[str] | None = None,
         fragments: bool = False,
         data_without_recipients: Literal["refuse", "accept"] = "refuse",
         max_recipients: int | None = None,
+        host: str = LOOPBACK,
     ) -> None:
         if (tls is None) != (context is None):
             raise ValueError("tls and context go together")
@@ -61,6 +64,7 @@ class ScriptedServer(Record):
             context=context,
             auth=auth,
             auth_mechanisms=tuple(auth_mechanisms),
+            challenges=None if challenges is None else tuple(challenges),
             fragments=fragments,
             data_without_recipients=data_without_recipients,
             max_recipients=max_recipients,
@@ -70,17 +74,25 @@ class ScriptedServer(Record):
         self._lock = threading.Lock()
         self._wires: set[Wire] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = _listen()
+        self._peers: list[str] = []
+        self._listener = _listen(host)
+        self._host = host
         self._port: int = self._listener.getsockname()[1]
         self._wake_receiver, self._wake_sender = socket.socketpair()
 
     @property
     def host(self) -> str:
-        return LOOPBACK
+        return self._host
 
     @property
     def port(self) -> int:
         return self._port
+
+    @property
+    def peers(self) -> list[str]:
+        """The IP address of every client, in order of arrival."""
+        with self._lock:
+            return list(self._peers)
 
     def start(self) -> Self:
         """Begin to accept.  Once: a stopped server stays stopped, and its port refuses connections."""
@@ -123,12 +135,13 @@ class ScriptedServer(Record):
             while not self._stopping.is_set():
                 selector.select()
                 with contextlib.suppress(BlockingIOError, ConnectionError):
-                    self._serve(self._listener.accept()[0])
+                    self._serve(*self._listener.accept())
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         sock.setblocking(True)
         wire = Wire(sock, self._stopping, fragmented=self._settings.fragments)
         with self._lock:
+            self._peers.append(peer[0])
             if self._stopping.is_set():
                 wire.close()
                 return
@@ -148,8 +161,9 @@ class ScriptedServer(Record):
         thread.start()
 
 
-def _listen() -> socket.socket:
-    listener = socket.create_server((LOOPBACK, 0), backlog=256)
+def _listen(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, 0), family=family, backlog=256)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)  # accepted sockets inherit it
     listener.setblocking(False)
     return listener

@@ -5,13 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 Ask = Callable[[str], str]
 """Send a 334 with this text (already base64) and return the client's next line."""
 
+TOKEN_MECHANISMS = ("XOAUTH2", "OAUTHBEARER")
+MAX_AUTH_OCTETS = 512  # of the whole command with an initial response, RFC 4954 section 4
+
 _XOAUTH2_RESPONSE = re.compile("user=([^\x01]*)\x01auth=Bearer ([^\x01]*)\x01\x01")
-_XOAUTH2_REFUSAL = base64.b64encode(b'{"status":"401","schemes":"bearer"}').decode("ascii")
+# RFC 7628 section 3.1, with its host and port, and a saslname as RFC 5801 section 4 has it.
+_OAUTHBEARER_RESPONSE = re.compile(
+    "n,a=((?:[^,=\x00\x01]|=2C|=3D)*),\x01host=[^\x01]+\x01port=[0-9]+\x01auth=Bearer ([^\x01]*)\x01\x01"
+)
+_TOKEN_REFUSAL = base64.b64encode(b'{"status":"401","schemes":"bearer"}').decode("ascii")
+_ANSWERS_TO_REFUSAL = {"XOAUTH2": "", "OAUTHBEARER": "AQ=="}  # nothing; ^A, RFC 7628 section 3.2.3
 
 
 class AuthCancelledError(Exception):
@@ -31,17 +39,30 @@ def present_credentials(mechanism: str, initial: str, ask: Ask) -> tuple[str, st
             user = _decode(initial or ask(_encode("Username:")))
             return user, _decode(ask(_encode("Password:")))
         case "XOAUTH2":
-            found = _XOAUTH2_RESPONSE.fullmatch(_decode(initial or ask("")))
-            if found is None:
-                raise AuthCancelledError
-            return found[1], found[2]
+            return _found(_XOAUTH2_RESPONSE, _decode(initial or ask("")))
+        case "OAUTHBEARER":
+            user, token = _found(_OAUTHBEARER_RESPONSE, _decode(initial or ask("")))
+            return user.replace("=2C", ",").replace("=3D", "="), token
     raise ValueError(f"no such mechanism: {mechanism}")
 
 
-def explain_refusal(mechanism: str, ask: Ask) -> None:
-    """XOAUTH2 tells why in a challenge, which the client has to answer before it gets its 535."""
-    if mechanism == "XOAUTH2":
-        ask(_XOAUTH2_REFUSAL)
+def explain_refusal(mechanism: str, ask: Ask, challenges: Iterable[str] | None) -> list[str]:
+    """Tell why a token is refused in *challenges* (None: in a proper one), each of which the client has to answer.
+
+    What was wrong with the client's answers.
+    """
+    if mechanism not in TOKEN_MECHANISMS:
+        return []
+    due = _ANSWERS_TO_REFUSAL[mechanism]
+    answers = [ask(challenge) for challenge in ([_TOKEN_REFUSAL] if challenges is None else challenges)]
+    return [f"{mechanism}: {answer!r} answers a refusal, not {due!r}" for answer in answers if answer != due]
+
+
+def _found(form: re.Pattern[str], response: str) -> tuple[str, str]:
+    found = form.fullmatch(response)
+    if found is None:
+        raise AuthCancelledError
+    return found[1], found[2]
 
 
 def _split_plain(response: str) -> list[str]:

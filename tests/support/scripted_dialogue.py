@@ -12,10 +12,12 @@ from typing import Literal
 from .faults import Addresses, Fault, FaultPlan, Place, Visit
 from .manners import perform
 from .record import Command, Happened, Received, Record, has_bare_newlines
-from .scripted_auth import AuthCancelledError, explain_refusal, present_credentials
+from .scripted_auth import MAX_AUTH_OCTETS, AuthCancelledError, explain_refusal, present_credentials
 from .wire import ConversationOverError, Wire
 
 TlsMode = Literal["implicit", "starttls"]
+Users = Mapping[str, str] | Callable[[str, str], bool]
+"""{user: secret}, or what tells whether a user and a secret belong together."""
 HOST_NAME = "scripted.test"
 
 _PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:\\.|[^"\\])*"|[^<>"])*)>((?: \S+)*)', re.IGNORECASE)
@@ -32,8 +34,9 @@ class Settings:
     extensions: tuple[str, ...] = ()
     tls: TlsMode | None = None
     context: ssl.SSLContext | None = None
-    auth: Mapping[str, str] | None = None
+    auth: Users | None = None
     auth_mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    challenges: tuple[str, ...] | None = None
     fragments: bool = False
     data_without_recipients: Literal["refuse", "accept"] = "refuse"
     max_recipients: int | None = None
@@ -180,6 +183,8 @@ class Dialogue:
 
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
+        if initial and len(f"AUTH {argument}\r\n") > MAX_AUTH_OCTETS:
+            self._record.note_violation(f"an AUTH command of over {MAX_AUTH_OCTETS} octets")
         if refusal := self._auth_refusal(mechanism.upper()):
             self._wire.say(refusal)
             return
@@ -188,14 +193,19 @@ class Dialogue:
         except AuthCancelledError:
             self._wire.say("501 5.5.2 cancelled")
             return
-        assert self._settings.auth is not None
-        if self._settings.auth.get(user) == secret:
+        if self._knows(user, secret):
             verdict = "235 2.7.0 welcome"
         else:
-            explain_refusal(mechanism.upper(), self._ask)
+            for violation in explain_refusal(mechanism.upper(), self._ask, self._settings.challenges):
+                self._record.note_violation(violation)
             verdict = "535 5.7.8 wrong user or password"
         if self._answer("auth", verdict):
             self._user = user
+
+    def _knows(self, user: str, secret: str) -> bool:
+        users = self._settings.auth
+        assert users is not None
+        return users(user, secret) if callable(users) else users.get(user) == secret
 
     def _auth_refusal(self, mechanism: str) -> str:
         if self._settings.auth is None or not self._greeted:
