@@ -151,7 +151,7 @@ class TestAMissingSecret:
         (program.home / "password").write_text("correct horse\n")
         (program.home / "password").chmod(0o644)
         program.configure(smtp='user = "ops"', auth='password_file = "password"')
-        assert_error(program.run("account", "test"), 77, "chmod 600")
+        assert_error(program.run("account", "test", "--json"), 77, "chmod 600", code="config")
 
     def test_does_not_keep_mail_from_being_enqueued(self, program: Program) -> None:
         program.configure(smtp='user = "ops"', auth='password_env = "NO_SUCH_VARIABLE"')

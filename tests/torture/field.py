@@ -191,7 +191,7 @@ class Field:
             attempts = self.shown(ids[token])["attempts"]
             recorded += sum(attempt["uncertain"] for attempt in attempts) >= len(names) - 1
         states = Counter(status for (status,) in self.query("SELECT status FROM outbox"))
-        lock_files = list(Path(f"{self.program.outbox}.runs").glob("*"))
+        lock_files = list(Path(f"{self.program.outbox}.runs").glob("*-*-*"))
         return Tally(
             kills=len(self.sentences),
             recoveries=self.query("SELECT count(*) FROM attempt WHERE outcome = 'died'")[0][0],
