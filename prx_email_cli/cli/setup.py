@@ -40,7 +40,12 @@ def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[
     elif this.json:
         put_json({"config": str(this.config_file), "account": name})
     else:
-        say(f"next: prx-email account test {safe(name)}")
+        say(f"next: prx-email account {_next_command(table)} {safe(name)}")
+
+
+def _next_command(table: Tables) -> str:
+    auth = table["smtp"].get("auth", {})
+    return "login" if "oauth" in auth else "set-password" if "keyring" in auth else "test"
 
 
 def _store(this: Invocation, name: str, password: str) -> None:

@@ -23,7 +23,7 @@ _MIB = 1 << 20
 
 def check_machine(settings: Settings, now: float) -> Iterator[Check]:
     """The checks that need no outbox; *now* is Unix seconds."""
-    yield ok("config", f"{settings.file}, {len(settings.accounts)} accounts")
+    yield ok("config", f"{settings.file}, accounts: {', '.join(settings.accounts)}")
     yield _permissions(settings)
     yield _clock(now)
     yield _domain(settings.outbox)
