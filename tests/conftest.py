@@ -15,6 +15,7 @@ from prx_email_cli.outbox.sqlite import SqliteStore
 
 from .support.certs import Certificates
 
+_OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # whoever runs the tests
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
 
@@ -44,7 +45,7 @@ class Program:
         self.home = home
         self.config = home / "config.toml"
         self.outbox = home / "outbox.db"
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         self.environment |= {"HOME": str(home), "PRX_EMAIL_CONFIG": str(self.config)}
 
     def configure(self, port: int = 9, *, outbox: str = "", smtp: str = "", account: str = "", auth: str = "") -> None:

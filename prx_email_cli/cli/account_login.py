@@ -72,7 +72,9 @@ def log_in_and_try(
         granted = _granted(account, tokens, device=device, browser=browser, port=port, timeout=timeout)
     except ExchangeFailed as failed:
         raise AccountUnusable(
-            "network" if failed.error is None else "auth", f"no login: {failed.text}", _hint(failed.error)
+            "network" if failed.error is None else "auth",
+            f"no login: {failed.text}",
+            failed.hint or _hint(failed.error),
         ) from None
     tokens.keep(granted)
     say("logged in; the tokens are kept where only you can read them")

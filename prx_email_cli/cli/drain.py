@@ -181,8 +181,9 @@ def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:
             "provider", f"{report.gave_up} messages were given up", "prx-email list --gave-up"
         ), Exit.GAVE_UP
     if report.failed:
+        code = report.error_code or "provider"
         return error_object(
-            "provider", f"{report.failed} attempts failed for now", "prx-email list --status failed"
+            code, f"{report.failed} attempts failed for now", "prx-email list --status failed"
         ), Exit.TRY_LATER
     return None, Exit.OK
 

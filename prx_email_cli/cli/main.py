@@ -58,7 +58,7 @@ class _Boundary(TyperGroup):
             return super().invoke(ctx)
         except PrxEmailError as error:
             if _debugging():
-                raise
+                _show_traceback(error)
             report_error(error, as_json=invocation(ctx).json)
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:  # the reader of our output has gone; nothing is left to tell it
@@ -71,6 +71,14 @@ class _Boundary(TyperGroup):
 
 def _debugging() -> bool:
     return os.environ.get("PRX_EMAIL_DEBUG") == "1"
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    from prx_email_cli.cli.masking import masked
+
+    sys.stderr.write(masked("".join(traceback.format_exception(error))))
 
 
 def _show_version(value: bool) -> None:
@@ -114,12 +122,10 @@ def main() -> None:
         from prx_email_cli.cli.masking import masked
 
         if _debugging():
-            import traceback
-
-            sys.stderr.write(masked("".join(traceback.format_exception(error))))
+            _show_traceback(error)
         else:
             say(masked(f"error: this is a bug in prx-email: {type(error).__name__}: {error}"))
             say("hint: run it again with PRX_EMAIL_DEBUG=1 and report what it prints")
-        sys.exit(error.exit_code if isinstance(error, PrxEmailError) else Exit.BUG)
+        sys.exit(Exit.BUG)
     finally:
         gc.freeze()  # nor need the interpreter look through them at its end

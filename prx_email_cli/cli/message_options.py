@@ -4,6 +4,13 @@ from typing import Annotated
 
 import typer
 
+
+def _not_empty(value: str | None) -> str | None:
+    if value == "":
+        raise typer.BadParameter("is empty: the script's variable may be unset")
+    return value
+
+
 Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")]
 Bcc = Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")]
 Body = Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")]
@@ -26,6 +33,7 @@ ExpiresIn = Annotated[
     str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
 ]
 IdempotencyKey = Annotated[
-    str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key enqueues only once.")
+    str | None,
+    typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="The same key enqueues only once."),
 ]
 AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")]

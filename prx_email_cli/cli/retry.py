@@ -140,7 +140,9 @@ def _error_of(row: "Row") -> dict[str, str] | None:
 def _what_next(row: "Row") -> str:
     if row.gave_up:
         return f"given up ({row.gave_up}): no drain takes it again; prx-email show {row.outbox_id} tells why"
-    return f"deferred: due again at {row.next_attempt_at} (Unix time); prx-email show {row.outbox_id} tells more"
+    from prx_email_cli.cli.look import moment
+
+    return f"deferred: due again at {moment(row.next_attempt_at)}; prx-email show {row.outbox_id} tells more"
 
 
 apps = {"retry": app}

@@ -9,6 +9,7 @@ import typer
 from prx_email_cli.cli.account_options import account_table
 from prx_email_cli.cli.context import Invocation, on_terminal
 from prx_email_cli.cli.output import put_json, safe, say
+from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import PrxEmailError
 
@@ -29,6 +30,7 @@ def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[
     elif values.get("provider") is None and values.get("host") is None:
         raise typer.BadParameter("give --provider or --host (nobody is at the terminal to be asked)")
     table = account_table(values)
+    _warn_of_no_login(table)
     check_settings({"accounts": {name: table}}, this.config_file)
     write(table)
     if not this.json:
@@ -41,6 +43,12 @@ def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[
         put_json({"config": str(this.config_file), "account": name})
     else:
         say(f"next: prx-email account {_next_command(table)} {safe(name)}")
+
+
+def _warn_of_no_login(table: Tables) -> None:
+    provider = provider_named(table.get("provider"))
+    if provider is not None and "none" not in provider.logins and "auth" not in table["smtp"]:
+        say(f"warning: {safe(table['provider'])} wants a login, and none is given (--password-env, for example)")
 
 
 def _next_command(table: Tables) -> str:

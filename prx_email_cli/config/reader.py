@@ -116,11 +116,11 @@ def read_table(cls: type[T], table: Mapping[str, Any], place: Place) -> T:
     return cls(**{cls.keys[name].name: _convert(cls.keys[name], value, name, place) for name, value in table.items()})
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _nearest(name: str, known: list[str], what: str = "keys") -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f'did you mean "{close[0]}"?' if close else f"known keys here: {', '.join(sorted(known))}"
+    return f'did you mean "{close[0]}"?' if close else f"known {what} here: {', '.join(sorted(known))}"
 
 
 def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
@@ -169,7 +169,9 @@ def _check_limits(declared: Key, value: Any, name: str, place: Place) -> None:
     if isinstance(value, str):
         _check_text(value, name, place)
     if choices and value not in choices:
-        raise place.error(name, f"must be one of {', '.join(choices)}, not {value!r}", _nearest(value, list(choices)))
+        raise place.error(
+            name, f"must be one of {', '.join(choices)}, not {value!r}", _nearest(value, list(choices), "values")
+        )
     if (low is not None and value < low) or (high is not None and value > high):
         limits = f"from {low} to {high}" if high is not None else f"{low} or more"
         raise place.error(name, f"must be {limits}, not {value}")

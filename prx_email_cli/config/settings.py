@@ -17,6 +17,7 @@ ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
+_HELO_NAME = re.compile(r"[A-Za-z0-9_.-]+|\[[A-Za-z0-9.:_-]+\]")  # RFC 5321 section 4.1.3 has the literals
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
@@ -135,11 +136,15 @@ class Settings(Table):
 
     def account(self, name: str | None) -> Account:
         """The named account, else the default one, else the only one.  Raises ConfigError when there is none."""
-        wanted = name or self.default_account or (next(iter(self.accounts)) if len(self.accounts) == 1 else None)
+        wanted = (
+            name
+            if name is not None
+            else self.default_account or (next(iter(self.accounts)) if len(self.accounts) == 1 else None)
+        )
         if wanted is None:
             raise ConfigError(
                 f"{self.file}: which account?",
-                hint=f"pass --account, or set default_account (known: {', '.join(self.accounts)})",
+                hint=f"name one of {', '.join(self.accounts)}, or set default_account",
             )
         if wanted not in self.accounts:
             raise ConfigError(
@@ -285,6 +290,8 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
                 "openssl x509 -in server.pem -noout -fingerprint -sha256 prints one",
             )
         smtp = smtp.replace(tls_fingerprint=plain)
+    if smtp.helo_name is not None and not _HELO_NAME.fullmatch(smtp.helo_name):
+        raise place.error("smtp.helo_name", "is no host name", 'write it as "host.example.com" or "[192.0.2.7]"')
     if smtp.tls_key_file is not None and smtp.tls_cert_file is None:
         raise place.error("smtp.tls_cert_file", "is missing", "name the certificate that belongs to tls_key_file")
     if smtp.source_address is not None:

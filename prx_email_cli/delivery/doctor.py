@@ -98,7 +98,7 @@ def _disk(settings: Settings) -> Check:
     needed = 4 * settings.attachments.policy.max_message_bytes
     detail = f"{free // _MIB:,} MiB free for the outbox"
     if free < needed:
-        return warning("disk", detail, f"make room in {directory}, or prx-email prune --older-than 30d", StorageError)
+        return warning("disk", detail, f"make room in {directory}", StorageError)
     return ok("disk", detail)
 
 
@@ -120,11 +120,13 @@ def _recorded_times(health: Health, now: int) -> Check:
 def _messages(health: Health, is_dead: Callable[[str], bool]) -> Check:
     dead = [run_id for run_id in health.sending_runs if is_dead(run_id)]
     if dead:
-        return warning("messages", f"{len(dead)} runs died while sending", "prx-email drain recovers them", Unwell)
-    if health.oldest_due_age_seconds is not None and health.oldest_due_age_seconds > OLD_SECONDS:
-        minutes = health.oldest_due_age_seconds // 60
-        fix = "prx-email list --due, then prx-email drain"
-        return warning("messages", f"one has been due for {minutes} minutes", fix, Unwell)
+        return warning(
+            "messages", f"runs died while sending: {', '.join(dead)}", "prx-email drain recovers them", Unwell
+        )
+    if health.unsent_for_seconds is not None and health.unsent_for_seconds > OLD_SECONDS:
+        minutes = health.unsent_for_seconds // 60
+        fix = "prx-email list --status failed tells why, prx-email list --due what waits for a drain"
+        return warning("messages", f"one has waited for {minutes} minutes since it was first due", fix, Unwell)
     if health.waiting_for_a_person:
         detail = f"{health.waiting_for_a_person} uncertain ones wait for a person"
         fix = "prx-email list --uncertain, then prx-email resolve ID --sent or --not-sent"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import retry_policy
-from prx_email_cli.errors import ConfigError
+from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.outbox.model import Finished
 from prx_email_cli.outbox.runs import Run, Runs
 from prx_email_cli.outbox.store import Store
@@ -30,14 +30,15 @@ class DrainReport:
     """What one drain did.
 
     gave_up counts also what expired unsent.  warnings: what went wrong beside the messages themselves.
-    config_errors: one for each account that could not be used.
+    config_errors: one for each account that could not be used.  error_code: what the last failed attempt ended with.
     """
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
         self.warnings: list[str] = []
-        self.config_errors: list[ConfigError] = []
+        self.config_errors: list[ConfigError | ReadableByOthers] = []
+        self.error_code: str | None = None
 
 
 class Drain:
@@ -107,6 +108,7 @@ class Drain:
                 self.report.sent += 1
             else:
                 self.report.failed += 1
+                self.report.error_code = finished.outcome.error
             if finished.settled.gave_up:
                 self.report.gave_up += 1
         self._on_finished(finished)
@@ -147,6 +149,6 @@ class Drain:
                 Rehearsal(self, name).deliver()
             else:
                 AccountDrain(self, self.settings.account(name)).deliver()
-        except ConfigError as error:
+        except (ConfigError, ReadableByOthers) as error:
             with self._lock:
                 self.report.config_errors.append(error)

@@ -93,7 +93,7 @@ def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Che
     if facts.login is not None:
         steps.append(_logged_in(account, login, facts.login, now))
     elif not account.smtp.auth.kinds:
-        steps.append(ok("login", "none"))
+        steps.append(_no_login(facts))
     return [*steps, ok("limits", _limits(account, facts))]
 
 
@@ -126,6 +126,13 @@ def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Ch
         fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
         return warning("login", detail, fix, Unwell)
     return ok("login", f"{detail}, and nothing renews it")
+
+
+def _no_login(facts: Facts) -> Check:
+    if not facts.extensions.get("auth", "").strip():
+        return ok("login", "none")
+    detail = "none is configured, but the server offers one: it may refuse to send"
+    return warning("login", detail, "add smtp.auth, if it does", Unwell)
 
 
 def _limits(account: Account, facts: Facts) -> str:

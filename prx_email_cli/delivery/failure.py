@@ -10,7 +10,7 @@ from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
 from prx_email_cli.delivery.sasl import TokenRefused
 from prx_email_cli.delivery.tls import explain
-from prx_email_cli.delivery.wire import BadReply, ConnectionLost
+from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused, TlsAlert
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 
 REFUSED_LOGIN = 535  # RFC 4954 section 6
@@ -74,6 +74,8 @@ def _explained(error: Exception, account: Account) -> _Explained:
     if isinstance(error, socket.gaierror):
         hint = "check smtp.host and this machine's DNS"
         return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
+    if isinstance(error, TlsAlert):
+        return NETWORK, "tls", f"{where}: {error}", "check smtp.tls_cert_file: does the server want one, or another?"
     if isinstance(error, ConnectionLost):
         return NETWORK, "greeting", f"{where}: {error}", _lost_hint(account)
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
@@ -120,6 +122,9 @@ def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explain
         status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""
         return category, "login", f"login refused: {reply}{status}", _login_hint(reply, account)
     category = judge(reply, Scope.MESSAGE).category
+    if isinstance(error, StartTlsRefused):
+        hint = "nothing was sent in clear; the next run tries again"
+        return category, "tls", f"{account.host} refused STARTTLS: {reply}", hint
     hint = "wait, or ask the provider what it means"
     return category, "greeting", f"{account.host} refused the session: {reply}", hint
 
@@ -128,6 +133,8 @@ def _login_hint(reply: Reply, account: Account) -> str:
     auth = account.smtp.auth
     if 400 <= reply.code <= 499:
         return "the server has a passing trouble or throttles logins: the next run tries again"
+    if auth.token_kinds and reply.code in (500, 501):
+        return "the server does not understand this login: the token may be longer than it takes"
     if auth.oauth is not None:
         return f"the token is of no use there: check smtp.user and scope, then prx-email account login {account.name}"
     if auth.token_kinds:

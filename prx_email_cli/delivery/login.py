@@ -30,6 +30,9 @@ class Login:
         """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
         return None
 
+    def accepted(self) -> None:
+        """The server took the secret."""
+
     def replace(self, rejected: str) -> bool:
         """Whether there is another secret to try, now that the server refused this one.  Raises SessionFailed."""
         return False
@@ -73,6 +76,11 @@ class TokenLogin(Login):
             return self._tokens.current()
         except (ExchangeFailed, ConfigError, ReadableByOthers) as error:
             raise self._not_renewed(error) from None
+
+    def accepted(self) -> None:
+        """The server took the token; should it refuse it later on, another one is worth asking for."""
+        if self._tokens is not None:
+            self._tokens.accepted()
 
     def replace(self, rejected: str) -> bool:
         """Get another token than *rejected*, where there is a way to."""

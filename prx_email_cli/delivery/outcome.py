@@ -45,7 +45,8 @@ class Verdict:
 
 # Replies that speak of the account, its login or its quota, never of the message that happened to meet them.
 # 421 RFC 5321 section 3.8; 530, 534, 535, 538 and 454 4.7.0 RFC 4954 section 6; 432 4.3.2 Exchange Online's connection
-# limit; 550 5.4.5 Gmail's daily limit; 554 5.2.0 SubmissionQuotaExceeded and 550 5.7.30 Exchange Online.
+# limit; 550 5.4.5 Gmail's daily limit; 554 5.2.0 SubmissionQuotaExceeded and 550 5.7.30 Exchange Online;
+# 454 Throttling failure Amazon SES (docs.aws.amazon.com/ses "Errors related to the sending quotas").
 _ACCOUNT_CODES = {421: PROVIDER, 530: AUTH, 534: AUTH, 535: AUTH, 538: AUTH}
 _ACCOUNT_ENHANCED = {
     (432, "4.3.2"): PROVIDER,
@@ -53,12 +54,13 @@ _ACCOUNT_ENHANCED = {
     (550, "5.4.5"): PROVIDER,
     (550, "5.7.30"): AUTH,
 }
+_ACCOUNT_TEXTS = ((554, "SubmissionQuotaExceeded"), (454, "Throttling failure"))
 
 
 def judge(reply: Reply, scope: Scope) -> Verdict:
     """The verdict on a refusal.  *scope* is what the refused command spoke of: a recipient (RCPT) or the message."""
     account = _ACCOUNT_CODES.get(reply.code) or _ACCOUNT_ENHANCED.get((reply.code, reply.enhanced))
-    if account is None and reply.code == 554 and "SubmissionQuotaExceeded" in reply.text:
+    if account is None and any(reply.code == code and text in reply.text for code, text in _ACCOUNT_TEXTS):
         account = PROVIDER
     if account is not None:
         return Verdict(account, Scope.ACCOUNT, permanent=False)

@@ -105,9 +105,12 @@ class SessionFactory:
             client.smtp.ehlo_or_helo_if_needed()
             if secret is not None and self._login.is_token:
                 log_in_with_token(client.smtp, self._account.smtp.user or "", secret)
+            if secret is not None and "size" in facts.extensions and facts.size_limit is None:
+                client.smtp.ehlo()  # Dovecot names the size only to those who have logged in
         except (OSError, ValueError, UnicodeError) as error:
             _drop(client)
             raise failure(error, self._account, redact(transcript.take()), facts) from None
+        self._login.accepted()
         wire, client.is_closed = client.smtp, True  # the session closes it, not yagmail's finaliser
         transcript.take()
         return Session(wire, self._account)

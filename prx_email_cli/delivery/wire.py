@@ -32,6 +32,14 @@ class BadReply(ConnectionLost):
     """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
 
 
+class StartTlsRefused(smtplib.SMTPResponseException):
+    """The server offers STARTTLS but does not do it now."""
+
+
+class TlsAlert(ConnectionLost):
+    """The server ended the connection over TLS after the handshake, as it does for a client certificate (RFC 8446)."""
+
+
 class Transcript:
     """The dialogue of a session or attempt, one line each way; AUTH payloads are never in it."""
 
@@ -157,6 +165,8 @@ class Wire(smtplib.SMTP):
             data = self.sock.recv(_RECEIVE_BYTES)
         except TimeoutError:
             raise ConnectionLost("no complete answer in time (timeout)", timed_out=True) from None
+        except ssl.SSLError as error:
+            raise _lost_over_tls(error) from None
         except OSError as error:
             raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
         if not data:
@@ -185,6 +195,8 @@ class Wire(smtplib.SMTP):
             self.sock.sendall(data)
         except TimeoutError:
             raise ConnectionLost("the server does not read what we send (timeout)", timed_out=True) from None
+        except ssl.SSLError as error:
+            raise _lost_over_tls(error) from None
         except OSError as error:
             raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
 
@@ -201,7 +213,10 @@ class Wire(smtplib.SMTP):
 
     def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
         """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind)."""
-        answer = super().starttls(**kwargs)
+        try:
+            answer = super().starttls(**kwargs)
+        except smtplib.SMTPResponseException as error:
+            raise StartTlsRefused(error.smtp_code, error.smtp_error) from None
         if self._received:
             raise BadReply("the server sent data in clear that would have been read under TLS")
         self.note_tls()
@@ -211,7 +226,9 @@ class Wire(smtplib.SMTP):
         """Note which TLS was agreed."""
         if isinstance(self.sock, ssl.SSLSocket):
             self.facts.secured(self.sock)
-            self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, certificate verified")
+            pinned = self.facts.certificate is not None and self.facts.certificate.expires_at is None
+            how = "the pinned certificate" if pinned else "certificate verified"
+            self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, {how}")
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
@@ -265,6 +282,12 @@ class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
         self.sock = connected
         self.note_tls()
         return connected
+
+
+def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
+    if "ALERT" in (error.reason or ""):
+        return TlsAlert(f"the server ended TLS: {error.reason}")
+    return ConnectionLost(f"connection lost: {error.reason or error.strerror or error}")
 
 
 def _base64(text: str) -> str:

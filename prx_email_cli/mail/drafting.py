@@ -105,5 +105,7 @@ def limited(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
     for chunk in chunks:
         size += len(chunk)
         if size > most:
-            raise ValidationError("message exceeds size limit", hint=f"it may have {most} bytes: attach less")
+            raise ValidationError(
+                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
+            )
         yield chunk

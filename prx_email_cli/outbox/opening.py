@@ -14,10 +14,11 @@ from prx_email_cli.outbox.schema import check_ours, migrate
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
+_LITTLE_BYTES = 1 << 20
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space: nothing was stored, so run the command again afterwards",
     sqlite3.SQLITE_IOERR: "check the disk and its mount: the command's change was not stored",
-    sqlite3.SQLITE_CANTOPEN: "check that its directory exists and is writable by you",
+    sqlite3.SQLITE_CANTOPEN: "check that its directory exists, and that file and directory are yours and writable",
     sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
     sqlite3.SQLITE_CORRUPT: "restore a backup, or try the sqlite3 shell's .recover on a copy",
     sqlite3.SQLITE_NOTADB: "name another file as [outbox] path, or restore a backup",
@@ -121,4 +122,14 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
             f"the outbox {path} is locked by another process",
             hint="try again; if it lasts, look who has the file open (fuser, lsof)",
         )
+    if primary == sqlite3.SQLITE_IOERR and _is_full(path):  # on a full disk SQLite's shared memory fails like this
+        primary = sqlite3.SQLITE_FULL
     return StorageError(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        system = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return system.f_bavail * system.f_frsize < _LITTLE_BYTES

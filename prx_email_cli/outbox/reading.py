@@ -35,7 +35,7 @@ SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
 _HEALTH = f"""
 SELECT (SELECT user_version FROM pragma_user_version),
        (SELECT max(created_at) FROM outbox), (SELECT max(finished_at) FROM attempt),
-       (SELECT min(next_attempt_at) FROM outbox WHERE {DUE} AND next_attempt_at <= :now),
+       (SELECT min(first_due_at) FROM outbox WHERE {DUE} AND first_due_at <= :now),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
 """
@@ -103,12 +103,12 @@ def health(connection: sqlite3.Connection, now: int) -> Health:
     """Whether the database is intact, and what in it wants a person; reads the whole file."""
     faults = [str(fault) for (fault,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_SHOWN})")]
     faults += [f"a row of {table} without its message" for table, *_ in connection.execute("PRAGMA foreign_key_check")]
-    version, created, finished, oldest_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
+    version, created, finished, first_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
     return Health(
         faults=[fault for fault in faults if fault != "ok"][:_FAULTS_SHOWN],
         schema_version=version,
         newest_at=max((moment for moment in (created, finished) if moment is not None), default=None),
-        oldest_due_age_seconds=None if oldest_due is None else now - oldest_due,
+        unsent_for_seconds=None if first_due is None else now - first_due,
         sending_runs=[run_id for (run_id,) in connection.execute(_SENDING)],
         waiting_for_a_person=waiting,
         gave_up=gave_up,

@@ -75,13 +75,14 @@ class Health:
     """What ``doctor`` asks of an outbox.
 
     faults: what the database's own check found, empty when it is intact.  newest_at: the latest moment recorded, None
-    in an empty outbox.  waiting_for_a_person: uncertain messages that are held.
+    in an empty outbox.  unsent_for_seconds: since the first time that the longest-waiting message was due, None when
+    none waits.  waiting_for_a_person: uncertain messages that are held.
     """
 
     faults: list[str]
     schema_version: int
     newest_at: int | None
-    oldest_due_age_seconds: int | None
+    unsent_for_seconds: int | None
     sending_runs: list[str]
     waiting_for_a_person: int
     gave_up: int

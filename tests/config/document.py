@@ -45,7 +45,8 @@ SECRETS = """\
 An account has one way of login: a password, or OAuth. OAuth takes an access token that you bring
 (`oauth_token` and its kind), or `[accounts.NAME.smtp.auth.oauth]`, with which prx-email gets tokens itself and renews
 them a minute before they expire; that needs `pip install 'prx-email-cli[oauth]'`. Both together are possible: the given
-token is used as long as it lasts. `oauth_token_command` is run for every login.
+token is used as long as it lasts; say with `oauth_expires_at` when that is, or every run tries it first, though it was
+refused before. `oauth_token_command` is run for every login.
 
 With `[..oauth]`, either run `prx-email account login NAME` once (`--device` on a machine without a browser), or bring a
 `refresh_token`. Tokens are kept in `prx-email/tokens` in your state directory (`~/.local/state` on Linux), mode 0600,

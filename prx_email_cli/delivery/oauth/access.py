@@ -31,7 +31,7 @@ class AccessTokens:
         self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place))
         self._cache = TokenCache(account)
         self._origin = origin_of(self._refresh_token)
-        self._renewed: str | None = None  # the last token that this object was given itself
+        self._renewed: str | None = None  # a token got here that no server has taken yet
 
     def check(self) -> None:
         """Raises ConfigError when there is no token and no way to one: somebody must log in first."""
@@ -57,6 +57,10 @@ class AccessTokens:
         if rejected == self._renewed or not self._can_renew(self._kept()):
             return False
         return self._another_than(rejected) != rejected
+
+    def accepted(self) -> None:
+        """A server took the token."""
+        self._renewed = None
 
     def keep(self, granted: Granted) -> None:
         """Keep what a login gave, in place of everything before.  Raises ConfigError."""

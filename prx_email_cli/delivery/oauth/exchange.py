@@ -37,12 +37,15 @@ class Device(NamedTuple):
 
 
 class ExchangeFailed(Exception):
-    """The server gave no token.  error: its OAuth error code, None when it could not be asked or answered nonsense."""
+    """The server gave no token.
 
-    def __init__(self, text: str, error: str | None = None) -> None:
+    error: its OAuth error code, None when it could not be asked or answered nonsense.  hint: what to do, where that is
+    known already.
+    """
+
+    def __init__(self, text: str, error: str | None = None, hint: str = "") -> None:
         super().__init__(redact(text))
-        self.text = redact(text)
-        self.error = error
+        self.text, self.error, self.hint = redact(text), error, hint
 
 
 class Exchange:

@@ -30,7 +30,9 @@ class Redirect:
         try:
             self._server = _Listener(("127.0.0.1", port), _handler(self._take))
         except OSError as error:
-            raise ExchangeFailed(f"cannot listen on port {port}: {error.strerror}") from None
+            raise ExchangeFailed(
+                f"cannot listen on port {port}: {error.strerror}", hint="choose another --port"
+            ) from None
         self.uri = f"http://{host}:{self._server.server_port}"
 
     def __enter__(self) -> "Redirect":
@@ -50,7 +52,9 @@ class Redirect:
         try:
             answer = self._answers.get(timeout=timeout)
         except Empty:
-            raise ExchangeFailed(f"nobody logged in within {timeout:.0f} s") from None
+            raise ExchangeFailed(
+                f"nobody logged in within {timeout:.0f} s", hint="try again, with a longer --timeout"
+            ) from None
         if "error" in answer:
             description = answer.get("error_description")
             raise ExchangeFailed(answer["error"] + (f": {description}" if description else ""), answer["error"])
