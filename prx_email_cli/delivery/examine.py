@@ -84,7 +84,7 @@ def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Che
         steps.append(ok("connection", facts.peer))
     if facts.tls is not None:
         steps.append(ok("tls", f"{facts.tls}, {facts.cipher}"))
-    elif account.smtp.tls == "none":
+    elif account.smtp.tls == "none" and facts.peer is not None:
         steps.append(_no_tls(account))
     if facts.certificate is not None:
         steps.append(_certificate(facts.certificate, now))

@@ -36,6 +36,7 @@ class Facts:
 
     def secured(self, sock: ssl.SSLSocket) -> None:
         """Note which TLS was agreed, and whose certificate was shown."""
+        self.extensions = {}  # what was offered in clear counts no more
         cipher = sock.cipher()
         self.tls, self.cipher = sock.version(), cipher[0] if cipher else None
         der = sock.getpeercert(binary_form=True)

@@ -9,8 +9,8 @@ from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
 from prx_email_cli.delivery.sasl import TokenRefused
-from prx_email_cli.delivery.tls import explain
-from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused, TlsAlert
+from prx_email_cli.delivery.tls import CLIENT_CERTIFICATE_HINT, explain
+from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 
 REFUSED_LOGIN = 535  # RFC 4954 section 6
@@ -52,7 +52,7 @@ class SessionFailed(Exception):
 
 def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
     """The account failure that *error* amounts to, with its cause and its fix."""
-    category, step, message, hint = _explained(error, account)
+    category, step, message, hint = _explained(error, account, facts)
     code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else None
     return SessionFailed(category, message, hint, step=step, code=code, dialogue=dialogue, facts=facts)
 
@@ -60,7 +60,7 @@ def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> 
 _Explained = tuple[str, str, str, str]  # category, step, message, hint
 
 
-def _explained(error: Exception, account: Account) -> _Explained:
+def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
     where = f"{account.host}:{account.port}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return _not_offered(error, account)
@@ -71,11 +71,11 @@ def _explained(error: Exception, account: Account) -> _Explained:
         return NETWORK, "tls", f"{where}: {cause}", hint
     if isinstance(error, BadReply):
         return PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
         hint = "check smtp.host and this machine's DNS"
         return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
-    if isinstance(error, TlsAlert):
-        return NETWORK, "tls", f"{where}: {error}", "check smtp.tls_cert_file: does the server want one, or another?"
+    if isinstance(error, ConnectionLost) and facts.tls is not None and not facts.extensions and not error.timed_out:
+        return NETWORK, "greeting", f"{where}: {error}", f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if isinstance(error, ConnectionLost):
         return NETWORK, "greeting", f"{where}: {error}", _lost_hint(account)
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)

@@ -8,6 +8,8 @@ from typing import NoReturn
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
+CLIENT_CERTIFICATE_HINT = "does the server want a client certificate (smtp.tls_cert_file), or another one?"
+
 
 def verifying_context(account: Account) -> ssl.SSLContext:
     """A context for *account*: the system's CAs and its ``tls_ca_file``, or its ``tls_fingerprint``; its certificate.
@@ -98,8 +100,8 @@ def explain(error: ssl.SSLError, account: Account) -> tuple[str, str]:
         )
     if error.reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
         return "the server offers no TLS 1.2 or newer", "ask its operator to enable TLS 1.2: older ones are not secure"
-    if "CERTIFICATE" in (error.reason or "") and "ALERT" in (error.reason or ""):
-        return f"the server refuses our client certificate: {error.reason}", "check smtp.tls_cert_file and its expiry"
+    if "ALERT" in (error.reason or ""):
+        return f"the server broke TLS off: {error.reason}", CLIENT_CERTIFICATE_HINT
     return f"TLS failed: {error.reason or error.strerror or error}", "check host, port and tls of the account"
 
 

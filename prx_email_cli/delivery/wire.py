@@ -36,10 +36,6 @@ class StartTlsRefused(smtplib.SMTPResponseException):
     """The server offers STARTTLS but does not do it now."""
 
 
-class TlsAlert(ConnectionLost):
-    """The server ended the connection over TLS after the handshake, as it does for a client certificate (RFC 8446)."""
-
-
 class Transcript:
     """The dialogue of a session or attempt, one line each way; AUTH payloads are never in it."""
 
@@ -105,7 +101,7 @@ class Wire(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
-        connected: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.facts.connected(connected.getpeername())
         return connected
@@ -277,16 +273,18 @@ class Wire(smtplib.SMTP):
 class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
     """An SMTP connection under TLS from its first byte (RFC 8314 section 3.3)."""
 
+    context: ssl.SSLContext
+
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         connected = super()._get_socket(host, port, timeout)
-        self.sock = connected
+        self.sock = secured = self.context.wrap_socket(connected, server_hostname=host)
         self.note_tls()
-        return connected
+        return secured
 
 
 def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
     if "ALERT" in (error.reason or ""):
-        return TlsAlert(f"the server ended TLS: {error.reason}")
+        return ConnectionLost(f"the server ended TLS: {error.reason}")
     return ConnectionLost(f"connection lost: {error.reason or error.strerror or error}")
 
 

@@ -96,7 +96,7 @@ TROUBLES |= {
         lambda _: ScriptedServer(auth=USERS), "starttls", "network", "does not offer STARTTLS", 'tls = "implicit"'
     ),
     "STARTTLS is refused": Trouble(
-        starttls_with(Fault("starttls", "454 4.7.0 TLS not available")), "starttls", "provider", "454 4.7.0", "wait"
+        starttls_with(Fault("starttls", "454 4.7.0 TLS not available")), "starttls", "provider", "454 4.7.0", "next run"
     ),
     "a reply is injected before the handshake": Trouble(
         starttls_with(Fault("starttls", "220 go\r\n250 injected")), "starttls", "provider", "in clear", "port"
