@@ -7,6 +7,8 @@ from typing import Any
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError
 
+_HINT = "unlock it, or use password_file or password_command: servers and cron often have no keyring"
+
 
 def stored_password(account: Account, where: str) -> str:
     """The account's password.  where: the config's key, for errors.  Raises ConfigError when there is none."""
@@ -54,9 +56,6 @@ def _keyring(where: str) -> Iterator[Any]:
     try:
         yield keyring
     except KeyringError as error:
-        raise ConfigError(
-            f"{where}: the keyring does not work here: {error}",
-            hint="unlock it, or use password_file or password_command: servers and cron often have no keyring",
-        ) from None
-    except (OSError, RuntimeError) as error:  # what backends let through
-        raise ConfigError(f"{where}: the keyring failed: {error}", hint="unlock it, or use password_file") from None
+        raise ConfigError(f"{where}: the keyring does not work here: {error}", hint=_HINT) from None
+    except Exception as error:  # noqa: BLE001 - backends let through whatever meets them, with their files' content in it
+        raise ConfigError(f"{where}: the keyring failed ({type(error).__name__})", hint=_HINT) from None
