@@ -2,15 +2,17 @@
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import Invocation, invocation, on_terminal
+from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put_json, safe, say
-from prx_email_cli.errors import AccountUnusable, ConfigError, ValidationError
+from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
@@ -68,6 +70,7 @@ def log_in_and_try(
             hint="add it with your client_id: docs/providers.md says how to get one",
         )
     tokens = AccessTokens(account, time.time)
+    tokens.check_place()
     try:
         granted = _granted(account, tokens, device=device, browser=browser, port=port, timeout=timeout)
     except ExchangeFailed as failed:
@@ -115,9 +118,19 @@ def _show_address(url: str, *, open_it: bool) -> None:
     say("open this address in a browser on this machine, and log in:")
     say(f"  {safe(url)}")
     if open_it:
-        import webbrowser
+        import threading
 
-        webbrowser.open(url)
+        threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
+
+
+def _open_browser(url: str) -> None:
+    """Open a browser beside the waiting: some stay until they are closed, and some write on stdout."""
+    import subprocess
+
+    command = [sys.executable, "-m", "webbrowser", url]
+    nowhere = subprocess.DEVNULL
+    with suppress(OSError):
+        subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, start_new_session=True)
 
 
 def _show_device(device: "Device") -> None:
@@ -166,15 +179,17 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
     """Whether the server was told, and whether there was something to remove; the latter happens in any case."""
     from prx_email_cli.delivery.oauth.access import AccessTokens
+    from prx_email_cli.delivery.oauth.cache import TokenCache
     from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
 
-    tokens = AccessTokens(account, time.time)
+    revoked = False
     try:
-        revoked = tokens.revoke()
-    except ExchangeFailed as failed:
-        revoked = False
-        say(f"warning: the server was not told: {safe(failed.text)}")
-    return revoked, tokens.forget()
+        revoked = AccessTokens(account, time.time).revoke()
+    except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
+        say(f"warning: the server was not told: {safe(masked(str(failed)))}")
+    cache = TokenCache(account)
+    with cache.renewing():  # else a drain that is renewing would put them back
+        return revoked, cache.remove()
 
 
 def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:

@@ -69,6 +69,7 @@ def clock(now_ts: int | None) -> Callable[[], int]:
     return lambda: now_ts
 
 
-def on_terminal(stream: Any = None) -> bool:
-    """Whether a person is looking at *stream* (stdout by default)."""
-    return bool((stream or sys.stdout).isatty())
+def on_terminal(stream: Any = "stdout") -> bool:
+    """Whether a person is at *stream* (stdout by default); nobody is at one that was closed, which is None."""
+    stream = sys.stdout if stream == "stdout" else stream
+    return stream is not None and bool(stream.isatty())

@@ -1,5 +1,6 @@
 """The short dialogue that sets an account up: provider, address, way of login."""
 
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -8,7 +9,9 @@ import typer
 
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.config.providers import NAMES, PROVIDERS, Provider, provider_named
+from prx_email_cli.config.settings import is_sender
 
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _WAYS = {
     "password": "a password, kept in the config (mode 0600)",
     "keyring": "a password, kept in this system's keyring (cron often cannot open it)",
@@ -21,9 +24,20 @@ _KINDS = {"password_env", "password_file", "password_command", "keyring", "oauth
           "oauth_client_id"}  # fmt: skip
 
 
-def ask(question: str, **options: Any) -> str:
-    """The answer to *question*, asked on stderr; empty answers are asked again unless there is a default."""
-    return str(typer.prompt(question, err=True, **options)).strip()
+def ask(question: str, default: str | None = None, check: Callable[[str], str | None] = lambda answer: None) -> str:
+    """The answer to *question*, asked on stderr until *check* finds nothing wrong with it; blank is the *default*."""
+    shown = f"{question} [{safe(default)}]" if default is not None else question
+    while True:
+        answer = typer.prompt(shown, default="", show_default=False, err=True).strip() or default or ""
+        trouble = "an answer is needed" if not answer else check(answer)
+        if trouble is None:
+            return answer
+        say(f"  {safe(trouble)}")
+
+
+def ask_secret(question: str) -> str:
+    """A password as it is typed, blanks included; empty for none."""
+    return str(typer.prompt(question, hide_input=True, default="", show_default=False, err=True))
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
@@ -44,17 +58,17 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
 def _ask_provider(answers: dict[str, Any]) -> None:
     for name, provider in PROVIDERS.items():
         say(f"  {name:<10} {provider.title}")
-    answer = ask("Provider, or the host name of your own server")
+    answer = ask("Provider, or the host name of your own server", check=_wrong_provider)
     answers["provider" if answer in NAMES else "host"] = answer
 
 
 def _ask_address(answers: dict[str, Any], provider: Provider | None) -> None:
     """The address, and the login name where it is another."""
     if answers.get("sender") is None and (answers.get("user") is None or "@" not in answers["user"]):
-        answers["sender"] = ask("Your address (From)")
+        answers["sender"] = ask("Your address (From)", check=_wrong_address)
     if answers.get("user") is not None or (provider and (provider.user or provider.logins == ("none",))):
         return
-    answers["user"] = ask("Login name", default=_bare(answers["sender"]))
+    answers["user"] = ask("Login name", default=_bare(answers["sender"]), check=_wrong_name)
     if answers["user"] == answers["sender"]:
         del answers["sender"]
 
@@ -63,15 +77,33 @@ def _bare(address: str) -> str:
     return address.rpartition("<")[2].rstrip(">").strip()
 
 
+def _wrong_provider(answer: str) -> str | None:
+    """What is neither a provider's name nor a host's, or a misspelt one of the former."""
+    from difflib import get_close_matches
+
+    if answer in NAMES:
+        return None
+    if not _HOST.fullmatch(answer):
+        return "that is no host name"
+    close = get_close_matches(answer, NAMES, n=1, cutoff=0.7) if "." not in answer else []
+    return f"did you mean {close[0]}?" if close else None
+
+
+def _wrong_address(answer: str) -> str | None:
+    return None if is_sender(answer) else 'write it as "Name <you@example.com>" or you@example.com'
+
+
+def _wrong_name(answer: str) -> str | None:
+    return None if answer.isprintable() else "it has an invisible character in it"
+
+
 def _ask_login(answers: dict[str, Any], provider: Provider | None) -> None:
     ways = _ways(provider)
     for line in provider.explanation if provider else ():
         say(f"  {line}")
     for way in ways:
         say(f"  {way:<10} {_WAYS[way]}")
-    way = ask("Way of login", default=ways[0])
-    while way not in ways:
-        way = ask(f"One of {', '.join(ways)}", default=ways[0])
+    way = ask("Way of login", ways[0], lambda answer: None if answer in ways else f"one of {', '.join(ways)}")
     _ASK[way](answers)
 
 
@@ -87,7 +119,9 @@ def _ways(provider: Provider | None) -> list[str]:
 
 
 def _ask_password(answers: dict[str, Any], key: str = "password") -> None:
-    answers[key] = ask(f"Password of {safe(answers.get('user') or 'the account')}", hide_input=True)
+    answers[key] = ""
+    while not answers[key]:
+        answers[key] = ask_secret(f"Password of {safe(answers.get('user') or 'the account')}")
 
 
 def _ask_keyring(answers: dict[str, Any]) -> None:
@@ -117,7 +151,7 @@ def _ask_command(answers: dict[str, Any]) -> None:
 def _ask_oauth(answers: dict[str, Any]) -> None:
     say("  OAuth needs an application registered with the provider: docs/providers.md says how, in a few minutes.")
     answers["oauth_client_id"] = ask("Its client id")
-    secret = ask("Its client secret (empty: it has none)", hide_input=True, default="", show_default=False)
+    secret = ask_secret("Its client secret (empty: it has none)")
     if secret:
         answers["client_secret"] = secret
 

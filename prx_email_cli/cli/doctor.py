@@ -71,10 +71,10 @@ def _outbox(this: Invocation, settings: "Settings", now: int) -> "Iterator[Check
     from prx_email_cli.delivery.doctor import check_outbox
     from prx_email_cli.outbox.runs import Runs
 
-    if not settings.outbox.path.exists():
-        yield ok("database", "not there yet: the first send makes it")
-        return
     try:
+        if not settings.outbox.path.exists() or settings.outbox.path.stat().st_size == 0:
+            yield ok("database", "not there yet: the first send makes it")
+            return
         with this.store(settings) as store:
             yield from check_outbox(store, Runs(store.path), now)
     except PrxEmailError as error:

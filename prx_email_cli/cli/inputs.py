@@ -1,5 +1,6 @@
 """Text that comes in from files and pipes."""
 
+import errno
 import sys
 from typing import BinaryIO
 
@@ -12,6 +13,8 @@ def open_input(name: str) -> BinaryIO:
     """*name* opened for reading bytes, - for stdin.  Raises InputNotFound."""
     try:
         if name == "-":
+            if sys.stdin is None:  # closed by whoever started us
+                raise OSError(errno.EBADF, "it is closed")
             return open(sys.stdin.fileno(), "rb", closefd=False)
         return open(name, "rb")
     except OSError as error:

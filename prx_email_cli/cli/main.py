@@ -64,7 +64,7 @@ class _Boundary(TyperGroup):
         except BrokenPipeError:  # the reader of our output has gone; nothing is left to tell it
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end
             raise typer.Exit(Exit.OK) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
             say("interrupted")
             raise typer.Exit(130) from None
 

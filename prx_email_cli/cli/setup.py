@@ -10,7 +10,7 @@ from prx_email_cli.cli.account_options import account_table
 from prx_email_cli.cli.context import Invocation, on_terminal
 from prx_email_cli.cli.output import put_json, safe, say
 from prx_email_cli.config.providers import provider_named
-from prx_email_cli.config.settings import check_settings
+from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.errors import PrxEmailError
 
 Tables = dict[str, Any]
@@ -31,12 +31,12 @@ def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[
         raise typer.BadParameter("give --provider or --host (nobody is at the terminal to be asked)")
     table = account_table(values)
     _warn_of_no_login(table)
-    check_settings({"accounts": {name: table}}, this.config_file)
+    account = check_settings({"accounts": {name: table}}, this.config_file).accounts[name]
+    if "keyring_password" in values:
+        _store(account, values["keyring_password"])
     write(table)
     if not this.json:
         say(f"wrote {this.config_file}")
-    if "keyring_password" in values:
-        _store(this, name, values["keyring_password"])
     if asked or test:
         _try(this, name, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
     elif this.json:
@@ -56,11 +56,12 @@ def _next_command(table: Tables) -> str:
     return "login" if "oauth" in auth else "set-password" if "keyring" in auth else "test"
 
 
-def _store(this: Invocation, name: str, password: str) -> None:
+def _store(account: Account, password: str) -> None:
+    """Into the keyring before anything is written: here it may turn out that there is none."""
     from prx_email_cli.config.keyring_store import store_password
     from prx_email_cli.config.secrets import remember
 
-    store_password(this.settings().account(name), remember(password))
+    store_password(account, remember(password))
 
 
 def _try(this: Invocation, name: str, *, log_in: bool) -> None:

@@ -237,6 +237,11 @@ def _holds_secret(table: Table) -> bool:
     )
 
 
+def is_sender(text: str) -> bool:
+    """Whether *text* looks like one address, with or without a name, and has nothing invisible in it."""
+    return text.isprintable() and _SENDER.fullmatch(text) is not None
+
+
 def _complete(name: str, account: Account, file: Path) -> Account:
     """Fill in what the provider and the port imply, then check what only makes sense together."""
     place = Place(file, f"accounts.{name}")
@@ -292,6 +297,9 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
         smtp = smtp.replace(tls_fingerprint=plain)
     if smtp.helo_name is not None and not _HELO_NAME.fullmatch(smtp.helo_name):
         raise place.error("smtp.helo_name", "is no host name", 'write it as "host.example.com" or "[192.0.2.7]"')
+    for name in ("tls_fingerprint", "tls_cert_file", "tls_ca_file"):
+        if smtp.tls == "none" and getattr(smtp, name) is not None:
+            raise place.error(f"smtp.{name}", 'has no effect with tls = "none"', "remove one of the two")
     if smtp.tls_key_file is not None and smtp.tls_cert_file is None:
         raise place.error("smtp.tls_cert_file", "is missing", "name the certificate that belongs to tls_key_file")
     if smtp.source_address is not None:

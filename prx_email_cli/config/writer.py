@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.durable import put_in_place
+from prx_email_cli.config.durable import put_in_place, sync_directory
 from prx_email_cli.errors import ConfigError
 
 
@@ -30,15 +30,13 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
 
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with _written_aside(file, tomli_w.dumps(document)) as new:
+            os.link(new, file)  # unlike a rename, this fails where there is one
+            sync_directory(file.parent)
     except FileExistsError:
         raise _exists(file) from None
     except OSError as error:
-        raise ConfigError(f"cannot write {file}: {error.strerror}", hint="check its directory") from None
-    with open(descriptor, "wb") as stream:
-        tomli_w.dump(document, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+        raise ConfigError(f"cannot write {file}: {error.strerror}", hint="check its directory and free space") from None
 
 
 class Added(NamedTuple):
@@ -60,17 +58,13 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
     real = file.resolve()
     with _locked(file, real) as old:
         document = _parsed(old, file)
-        accounts = document.get("accounts", {})
+        accounts = _accounts(document, file)
         if not replace:
             _refuse_known(document, name, file)
-        default = next(iter(accounts)) if len({*accounts, name}) == 2 and "default_account" not in document else None
-        wanted = {
-            **({"default_account": default} if default else {}),
-            **document,
-            "accounts": {**accounts, name: account},
-        }
-        top = tomli_w.dumps({"default_account": default}) if default else ""
-        text = f"{top}{old.rstrip()}\n\n{tomli_w.dumps({'accounts': {name: account}})}"
+        default = _only_one(document, accounts, name)
+        first = {"default_account": default} if default is not None else {}
+        wanted = {**first, **document, "accounts": {**accounts, name: account}}
+        text = _appended(old, tomli_w.dumps(first), tomli_w.dumps({"accounts": {name: account}}))
         if _reads_as(text, wanted):
             _replace(real, text)
             return Added(default)
@@ -78,6 +72,19 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
         _replace(backup, old)
         _replace(real, tomli_w.dumps(wanted))
         return Added(default, backup)
+
+
+def _only_one(document: dict[str, Any], accounts: dict[str, Any], new: str) -> str | None:
+    """The account that was the default because it was alone, and would be so no more."""
+    if len(accounts) != 1 or new in accounts or "default_account" in document:
+        return None
+    return next(iter(accounts))
+
+
+def _appended(old: str, top: str, bottom: str) -> str:
+    """*old* with something before and after it, in its own kind of line ends."""
+    end = "\r\n" if "\r\n" in old else "\n"
+    return top.replace("\n", end) + old.rstrip(" \t\r\n") + end + end + bottom.replace("\n", end)
 
 
 def _exists(file: Path) -> ConfigError:
@@ -88,11 +95,18 @@ def _exists(file: Path) -> ConfigError:
 
 
 def _refuse_known(document: dict[str, Any], name: str, file: Path) -> None:
-    if name in document.get("accounts", {}):
+    if name in _accounts(document, file):
         raise ConfigError(
             f"{file} has an account {name!r} already; nothing was changed",
             hint="choose another name, edit the file, or replace the account with --replace",
         )
+
+
+def _accounts(document: dict[str, Any], file: Path) -> dict[str, Any]:
+    accounts = document.get("accounts", {})
+    if not isinstance(accounts, dict):
+        raise ConfigError(f"{file}: accounts must be a table", hint="write each account as [accounts.NAME]")
+    return accounts
 
 
 @contextmanager
@@ -102,7 +116,7 @@ def _locked(file: Path, real: Path) -> Iterator[str]:
         lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield real.read_text("utf-8")
+            yield real.read_bytes().decode()
         finally:
             os.close(lock)
     except FileNotFoundError:
@@ -129,17 +143,23 @@ def _reads_as(text: str, wanted: dict[str, Any]) -> bool:
 
 def _replace(file: Path, text: str) -> None:
     """Put *text* in the place of *file* at once, mode 0600, with its owner."""
+    with _written_aside(file, text) as new:
+        with suppress(FileNotFoundError, PermissionError):
+            before = file.stat()
+            os.chown(new, before.st_uid, before.st_gid)
+        put_in_place(new, file)
+
+
+@contextmanager
+def _written_aside(file: Path, text: str) -> Iterator[Path]:
+    """A new file beside *file* with *text* in it, on the disk and mode 0600; gone at the end, unless renamed."""
     new = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            with suppress(FileNotFoundError, PermissionError):
-                before = file.stat()
-                os.fchown(descriptor, before.st_uid, before.st_gid)
-            stream.write(text)
+        with open(descriptor, "wb") as stream:
+            stream.write(text.encode())
             stream.flush()
             os.fsync(descriptor)
-        put_in_place(new, file)
-    except BaseException:
+        yield new
+    finally:
         new.unlink(missing_ok=True)
-        raise

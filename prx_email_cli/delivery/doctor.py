@@ -17,7 +17,7 @@ from prx_email_cli.outbox.views import Health
 DRAIN_OVERDUE_SECONDS = 15 * 60  # cron runs it every minute, some people every ten
 OLD_SECONDS = 3600
 CLOCK_SLACK_SECONDS = 60
-WRITTEN_AT = 1_795_305_600  # 2026-11-22: no honest clock shows less to a program written then
+WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: no honest clock shows less to a program written later
 _MIB = 1 << 20
 
 
@@ -38,6 +38,8 @@ def check_outbox(store: Store, runs: Runs, now: int) -> Iterator[Check]:
     """The checks of the outbox and of what empties it."""
     health = store.health(now)
     yield _database(health)
+    if health.faults:
+        return  # what a damaged database says of its messages is worth nothing
     yield _recorded_times(health, now)
     yield _messages(health, runs.is_dead)
     yield _cron(runs.last_drain(), health, now)
@@ -62,7 +64,7 @@ def _permissions(settings: Settings) -> Check:
 
 def _clock(now: float) -> Check:
     shown = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(now))
-    if now < WRITTEN_AT:
+    if now < WRITTEN_AFTER:
         return warning("clock", f"{shown} is before this program was written", "set the clock (NTP)", Unwell)
     return ok("clock", shown)
 
@@ -83,10 +85,14 @@ def _notify(program: str) -> Check:
 
 
 def _log(file: Path) -> Check:
-    place = file if file.exists() else file.parent
-    if not os.access(place, os.W_OK):
+    writable = os.access(file, os.W_OK) if file.is_file() else not file.exists() and _is_writable(file.parent)
+    if not writable:
         return failed("log", ConfigError(f"log.file: {file} cannot be written", hint="check its directory and owner"))
     return ok("log", str(file))
+
+
+def _is_writable(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.W_OK)
 
 
 def _disk(settings: Settings) -> Check:
@@ -139,6 +145,8 @@ def _cron(last_drain: int | None, health: Health, now: int) -> Check:
     if last_drain is None:
         return warning("cron", "no drain ever ended here", fix, Unwell)
     ago = now - last_drain
+    if ago < -CLOCK_SLACK_SECONDS:
+        return warning("cron", f"the last drain ended {-ago} s from now", "check the clock (NTP)", Unwell)
     detail = f"the last drain ended {ago} s ago"
     if ago > DRAIN_OVERDUE_SECONDS:
         return warning("cron", detail, f"look at cron's own log; {fix}", Unwell)

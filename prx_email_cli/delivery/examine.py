@@ -34,10 +34,13 @@ def examine(account: Account, now: float) -> Examination:
     checks: list[Check] = []
     try:
         login = login_of(account)
-        factory = SessionFactory(account, login)
     except (ConfigError, ReadableByOthers) as error:
         return Examination(account, [failed("secret", error)], [], Facts(), error)
     checks.append(ok("secret", _secret(account)))
+    try:
+        factory = SessionFactory(account, login)
+    except (ConfigError, ReadableByOthers) as error:
+        return Examination(account, [*checks, failed("tls", error)], [], Facts(), error)
     addresses, unknown = _resolve(account)
     if unknown is not None:
         return Examination(account, [*checks, failed("address", unknown)], [], Facts(), unknown)

@@ -112,6 +112,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise NotFound("outbox record not found", hint="prx-email list shows the ids") from None
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
+    except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those
+        raise StorageError(f"the outbox {path} is damaged", hint=_HINTS[sqlite3.SQLITE_CORRUPT]) from None
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:

@@ -181,11 +181,12 @@ class TestNoPassword:
         assert stored(keyring_program) == before
 
     def test_of_one_account_keeps_the_others_from_sending(self, keyring_program: Program) -> None:
-        keep(keyring_program, "prx-email/other")
-        with MailHost(users={USER: SECRET}) as host:
+        keep(keyring_program, "prx-email/other", "other@example.com")
+        with MailHost(users={"other@example.com": SECRET}) as host:
             configure(keyring_program, host.port)
             text = keyring_program.config.read_text()
             other = text[text.index("[accounts.work]") :].replace("accounts.work", "accounts.other")
+            other = other.replace(USER, "other@example.com")
             keyring_program.config.write_text(text + other)
             waiting, leaving = keyring_program.send("--account", "work"), keyring_program.send("--account", "other")
             assert keyring_program.run("drain").status == 78

@@ -62,6 +62,12 @@ class AccessTokens:
         """A server took the token."""
         self._renewed = None
 
+    def check_place(self) -> None:
+        """Raises ConfigError when nothing could be kept, before a person is asked anything in vain."""
+        with self._cache.renewing() as renewal:
+            renewal.make_room()
+            renewal.give_up_room()
+
     def keep(self, granted: Granted) -> None:
         """Keep what a login gave, in place of everything before.  Raises ConfigError."""
         with self._cache.renewing() as renewal:
@@ -77,11 +83,6 @@ class AccessTokens:
             return False
         self.exchange.revoke(kept.refresh_token or kept.access_token)
         return True
-
-    def forget(self) -> bool:
-        """Remove what is kept; whether there was anything.  Raises ConfigError."""
-        with self._cache.renewing():  # else a drain that is renewing would put it back
-            return self._cache.remove()
 
     @property
     def expires_at(self) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from prx_email_cli.delivery.oauth.exchange import Device, Exchange, ExchangeFailed, Granted
@@ -28,7 +28,7 @@ class Redirect:
         self.state = secrets.token_urlsafe(32)
         self._answers: SimpleQueue[dict[str, str]] = SimpleQueue()
         try:
-            self._server = _Listener(("127.0.0.1", port), _handler(self._take))
+            self._server = _Listener(("127.0.0.1", port), _handler(self._read, self._answers.put))
         except OSError as error:
             raise ExchangeFailed(
                 f"cannot listen on port {port}: {error.strerror}", hint="choose another --port"
@@ -60,17 +60,24 @@ class Redirect:
             raise ExchangeFailed(answer["error"] + (f": {description}" if description else ""), answer["error"])
         return answer["code"]
 
-    def _take(self, query: str) -> tuple[int, str]:
-        """The status and page for a request; only one that carries our state ends the waiting."""
+    def _read(self, query: str) -> "_Read":
+        """What a request is worth; only one that carries our state ends the waiting."""
         answer = {name: values[0] for name, values in parse_qs(query).items()}
         if not secrets.compare_digest(answer.get("state", "").encode(), self.state.encode()):
-            return 400, "This is not the answer that prx-email waits for."
+            return _Read(400, "This is not the answer that prx-email waits for.")
         if "error" not in answer and not answer.get("code"):
-            return 400, "The answer has no code in it."
-        self._answers.put(answer)
+            return _Read(400, "The answer has no code in it.")
         if "error" in answer:
-            return 200, "The login was refused. The terminal says more; you may close this window."
-        return 200, "prx-email has the answer. The terminal says how it went; you may close this window."
+            return _Read(200, "The login was refused. The terminal says more; you may close this window.", answer)
+        return _Read(200, "prx-email has the answer. The terminal says how it went; you may close this window.", answer)
+
+
+class _Read(NamedTuple):
+    """How a request is answered, and the authorization server's answer in it, None where there is none."""
+
+    status: int
+    text: str
+    answer: dict[str, str] | None = None
 
 
 class _Listener(ThreadingHTTPServer):
@@ -83,19 +90,21 @@ class _Listener(ThreadingHTTPServer):
         """A browser that goes away is nobody's trouble."""
 
 
-def _handler(take: Callable[[str], tuple[int, str]]) -> type[BaseHTTPRequestHandler]:
+def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            status, text = take(parts.query) if parts.path in ("", "/") else (404, "There is nothing here.")
-            page = _PAGE.format(text).encode()
-            self.send_response(status)
+            found = read(parts.query) if parts.path in ("", "/") else _Read(404, "There is nothing here.")
+            page = _PAGE.format(found.text).encode()
+            self.send_response(found.status)
             for name, value in {**_HEADERS, "Content-Length": str(len(page))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(page)
+            if found.answer is not None:  # only now: whoever waits for it may end the process
+                put(found.answer)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Request lines have the code in them: they are nowhere noted."""
@@ -127,7 +136,7 @@ def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout
     until = time.monotonic() + min(timeout, device.expires_in)
     interval = max(POLL_SECONDS, device.interval)
     while True:
-        time.sleep(interval)
+        time.sleep(max(0, min(interval, until - time.monotonic())))
         try:
             return exchange.poll_device(device)
         except ExchangeFailed as failed:
@@ -135,5 +144,5 @@ def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout
                 interval += SLOWER_BY_SECONDS
             elif failed.error != "authorization_pending":
                 raise
-            if time.monotonic() > until:
+            if time.monotonic() >= until:
                 raise ExchangeFailed("nobody entered the code in time", "expired_token") from failed

@@ -1,0 +1,244 @@
+"""``account add``: one account more, and nothing less, whatever the file looked like before."""
+
+import os
+import subprocess
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..cli.outside import assert_error
+from ..conftest import Program
+from .conftest import clean_owner
+from .field import assert_one_object, together
+
+NEW = ("--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
+TABLE = {"provider": "fastmail", "smtp": {"user": "me@fastmail.com", "auth": {"password_env": "P"}}}
+OLD = """\
+# My accounts.  Ünïcode, and a tab:\t.
+[outbox]
+path = "o.db"   # not the default
+
+# The one at work
+[accounts.work]
+from = "Ops <ops@example.com>"
+smtp = { host = "mail.example.com", port = 587 }
+
+[unknown.table]   # of a newer version
+key = [1, 2,
+  3] # three
+"""
+INLINE = (
+    '# mine\naccounts = { work = { from = "a@example.com", smtp.host = "mail.example.com" } }\nzz = 1\n\n[aa]\nb = 2\n'
+)
+
+
+@pytest.fixture
+def mine(owner: Program) -> Program:
+    """An owner with a config by hand, which others may read."""
+    owner.config.write_text(OLD)
+    owner.config.chmod(0o644)
+    return owner
+
+
+def add(owner: Program, name: str, *options: str) -> Any:
+    """Add an account; how that ended."""
+    return owner.run("account", "add", name, *NEW, *options)
+
+
+def accounts_of(owner: Program) -> dict[str, Any]:
+    """The accounts' tables."""
+    accounts: dict[str, Any] = tomllib.loads(owner.config.read_text())["accounts"]
+    return accounts
+
+
+def names_beside(file: Path) -> list[str]:
+    """What else is in the directory of *file*."""
+    return sorted(other.name for other in file.parent.iterdir() if other.name != file.name)
+
+
+class TestTheFile:
+    def test_keeps_every_line_it_had(self, mine: Program) -> None:
+        answer = add(mine, "home")
+        assert (answer.status, answer.out, "warning" in answer.err) == (0, "", False), answer
+        text = mine.config.read_text()
+        assert OLD in text
+        wanted = {**tomllib.loads(OLD), "default_account": "work"}
+        wanted["accounts"] = {**wanted["accounts"], "home": TABLE}
+        assert tomllib.loads(text) == wanted
+        assert names_beside(mine.config) == []
+
+    def test_becomes_its_owners_alone(self, mine: Program) -> None:
+        assert add(mine, "home").status == 0
+        assert mine.config.stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    def test_keeps_its_owner(self, mine: Program) -> None:
+        os.chown(mine.config, 4711, 4712)
+        assert add(mine, "home").status == 0
+        status = mine.config.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4711, 4712, 0o600)
+
+    @pytest.mark.parametrize(
+        "target", ["dotfiles/real.toml", "{home}/dotfiles/real.toml"], ids=["relative", "absolute"]
+    )
+    def test_that_is_a_link_stays_one(self, target: str, mine: Program) -> None:
+        real = mine.home / "dotfiles" / "real.toml"
+        real.parent.mkdir()
+        mine.config.rename(real)
+        mine.config.symlink_to(target.format(home=mine.home))
+        assert add(mine, "home").status == 0
+        assert add(mine, "home", "--replace").status == 0
+        assert os.readlink(mine.config) == target.format(home=mine.home)
+        assert {*accounts_of(mine)} == {"work", "home"}
+        assert (real.stat().st_mode & 0o777, names_beside(real)) == (0o600, ["real.toml.bak"])
+
+    def test_keeps_its_line_ends(self, mine: Program) -> None:
+        old = OLD.replace("\n", "\r\n").encode()
+        mine.config.write_bytes(old)
+        assert add(mine, "home").status == 0
+        assert old.rstrip() in mine.config.read_bytes()
+        assert {*accounts_of(mine)} == {"work", "home"}
+
+    def test_that_cannot_be_appended_to_is_written_anew_with_a_backup_and_a_warning(self, mine: Program) -> None:
+        mine.config.write_text(INLINE)
+        answer = add(mine, "home")
+        assert (answer.status, answer.out) == (0, ""), answer
+        backup = mine.home / "config.toml.bak"
+        assert "warning" in answer.err
+        assert str(backup) in answer.err
+        assert (backup.read_text(), backup.stat().st_mode & 0o777) == (INLINE, 0o600)
+        after = tomllib.loads(mine.config.read_text())
+        old = tomllib.loads(INLINE)
+        assert after == {**old, "default_account": "work", "accounts": {**old["accounts"], "home": TABLE}}
+        assert [key for key in after if isinstance(after[key], dict)] == ["accounts", "aa"]
+        assert mine.config.stat().st_mode & 0o777 == 0o600
+
+    def test_may_have_no_account_yet(self, owner: Program) -> None:
+        owner.config.write_text("[outbox]\nbase_backoff_seconds = 7 # seven")
+        assert add(owner, "home").status == 0
+        assert owner.config.read_text().startswith("[outbox]\nbase_backoff_seconds = 7 # seven\n\n")
+        assert "default_account" not in owner.config.read_text()
+        assert owner.run("account", "show", "--json").data["name"] == "home"
+
+    @pytest.mark.parametrize(
+        "text", ["accounts = 3\n", 'accounts = "home"\n', "accounts = [1, 2]\n", "[[accounts]]\na = 1\n"]
+    )
+    def test_whose_accounts_are_no_tables_is_78(self, text: str, owner: Program) -> None:
+        owner.config.write_text(text)
+        assert_error(add(owner, "new", "--json"), 78, "accounts", code="config")
+        assert owner.config.read_text() == text
+
+    @pytest.mark.parametrize("content", [b"[accounts\n", b"caf\xe9 = 1\n", b"\0"], ids=repr)
+    def test_that_cannot_be_read_is_78_and_stays(self, content: bytes, owner: Program) -> None:
+        owner.config.write_bytes(content)
+        assert_error(add(owner, "home"), 78, "config.toml")
+        assert (owner.config.read_bytes(), names_beside(owner.config)) == (content, [])
+
+    def test_that_is_missing_is_78_and_init_is_proposed(self, owner: Program) -> None:
+        assert_error(add(owner, "home"), 78, "prx-email init")
+        assert list(owner.home.iterdir()) == []
+
+
+class TestANameThatIsTaken:
+    def test_is_refused(self, mine: Program) -> None:
+        assert_error(add(mine, "work", "--json"), 78, "'work'", "--replace", code="config")
+        assert (mine.config.read_text(), mine.config.stat().st_mode & 0o777) == (OLD, 0o644)
+
+    def test_is_replaced_when_asked_for_and_the_old_file_kept(self, mine: Program) -> None:
+        answer = add(mine, "work", "--replace")
+        assert (answer.status, answer.out, "warning" in answer.err) == (0, "", True), answer
+        old = tomllib.loads(OLD)
+        assert tomllib.loads(mine.config.read_text()) == {**old, "accounts": {"work": TABLE}}
+        backup = mine.home / "config.toml.bak"
+        assert (backup.read_text(), backup.stat().st_mode & 0o777) == (OLD, 0o600)
+        assert names_beside(mine.config) == ["config.toml.bak"]
+
+    def test_keeps_the_old_file_byte_for_byte(self, mine: Program) -> None:
+        old = OLD.replace("\n", "\r\n").encode()
+        mine.config.write_bytes(old)
+        assert add(mine, "work", "--replace").status == 0
+        assert (mine.home / "config.toml.bak").read_bytes() == old
+
+    def test_with_replace_a_new_one_is_merely_added(self, mine: Program) -> None:
+        assert add(mine, "home", "--replace").status == 0
+        assert OLD in mine.config.read_text()
+        assert names_beside(mine.config) == []
+
+
+class TestTheDefault:
+    def test_becomes_the_one_that_was_alone(self, mine: Program) -> None:
+        mine.config.write_text(OLD.partition("[unknown")[0])
+        answer = add(mine, "home")
+        assert "default_account is work" in answer.err
+        shown = mine.run("account", "show", "--json")
+        assert (shown.status, shown.data["name"]) == (0, "work"), shown
+
+    def test_that_is_set_stays(self, mine: Program) -> None:
+        mine.config.write_text(f'default_account = "work"\n{OLD}')
+        for name in ("home", "third"):
+            assert "default_account" not in add(mine, name).err
+        assert tomllib.loads(mine.config.read_text())["default_account"] == "work"
+
+    @pytest.mark.parametrize("options", [(), ("--replace",)])
+    def test_is_left_open_where_it_was(self, options: tuple[str, ...], mine: Program) -> None:
+        """Two accounts and no default: whichever it took would be a guess."""
+        mine.config.write_text(f'{OLD}[accounts.home]\nfrom = "a@example.com"\n')
+        answer = add(mine, "home" if options else "third", *options)
+        assert (answer.status, "default_account" in answer.err) == (0, False), answer
+        assert "default_account" not in tomllib.loads(mine.config.read_text())
+
+
+def test_names_of_any_letters_are_kept_or_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    names = ["a.b", "Büro", "two words", '"quoted"', "[x]", "\x1b[31mred", "line\nbreak", "-", "", "日本"]
+    owners = {name: clean_owner(tmp_path_factory.mktemp("named")) for name in names}
+    for owner in owners.values():
+        owner.config.write_text(OLD)
+    answers = together({name: partial(owner.run, "account", "add", *NEW, "--", name) for name, owner in owners.items()})
+    for name, answer in answers.items():
+        assert answer.status in (0, 65, 78), answer
+        assert "\x1b" not in answer.err
+        assert accounts_of(owners[name]).get(name) == (TABLE if answer.status == 0 else None)
+
+
+def test_answers_in_json(mine: Program) -> None:
+    answer = add(mine, "home", "--json")
+    assert answer.status == 0, answer
+    assert_one_object(answer)
+    assert answer.data == {"config": str(mine.config), "account": "home"}
+
+
+class TestAtTheSameTime:
+    @pytest.mark.parametrize("old", [OLD, INLINE], ids=["appended to", "written anew"])
+    def test_all_land(self, old: str, mine: Program) -> None:
+        mine.config.write_text(old)
+        names = [f"n{number}" for number in range(10 if old == OLD else 5)]
+        running = [mine.start("account", "add", name, *NEW) for name in names]
+        ends = [(process.communicate(timeout=60), process.returncode) for process in running]
+        assert [status for _, status in ends] == [0] * len(names), ends
+        assert {*accounts_of(mine)} == {"work", *names}
+        assert {"config.toml.bak"} >= {*names_beside(mine.config)}
+
+    def test_of_one_name_one_wins(self, mine: Program) -> None:
+        users = [f"u{number}@fastmail.com" for number in range(5)]
+        running = {user: mine.start("account", "add", "home", *NEW, "--user", user) for user in users}
+        statuses = {user: _status(process) for user, process in running.items()}
+        assert sorted(statuses.values()) == [0, 78, 78, 78, 78]
+        (winner,) = [user for user, status in statuses.items() if status == 0]
+        assert accounts_of(mine)["home"]["smtp"]["user"] == winner
+
+    def test_of_five_inits_one_wins(self, owner: Program) -> None:
+        users = [f"u{number}@fastmail.com" for number in range(5)]
+        running = {user: owner.start("init", *NEW, "--user", user) for user in users}
+        statuses = {user: _status(process) for user, process in running.items()}
+        assert sorted(statuses.values()) == [0, 78, 78, 78, 78]
+        (winner,) = [user for user, status in statuses.items() if status == 0]
+        assert accounts_of(owner)["default"]["smtp"]["user"] == winner
+        assert names_beside(owner.config) == []
+
+
+def _status(process: "subprocess.Popen[str]") -> int:
+    process.communicate(timeout=60)
+    return process.returncode

@@ -1,0 +1,171 @@
+"""The options of ``init`` and ``account add``: each lands in its key, and contradictions are refused at once."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from prx_email_cli.cli.account_options import OPTIONS
+
+from ..cli.outside import assert_error
+from ..conftest import Answer, Program
+from ..support.scripted import ScriptedServer
+from .conftest import clean_owner
+from .field import USER, assert_one_object, together
+
+WHO = ("--provider", "gmail", "--user", USER)
+OAUTH = (*WHO, "--oauth-client-id", "id")
+AUTH = ("smtp", "auth")
+# Of each option: a command line that has it, and what stands where in the account's table then.
+LANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Any]] = {
+    "provider": (WHO, ("provider",), "gmail"),
+    "host": ((*WHO, "--host", "mail.example.com"), ("smtp", "host"), "mail.example.com"),
+    "port": ((*WHO, "--port", "2525"), ("smtp", "port"), 2525),
+    "tls": ((*WHO, "--tls", "starttls"), ("smtp", "tls"), "starttls"),
+    "tls_ca_file": ((*WHO, "--tls-ca-file", "ca.pem"), ("smtp", "tls_ca_file"), "{here}/ca.pem"),
+    "user": (WHO, ("smtp", "user"), USER),
+    "sender": ((*WHO, "--from", "Ops <o@example.com>"), ("from",), "Ops <o@example.com>"),
+    "password_env": ((*WHO, "--password-env", "P"), (*AUTH, "password_env"), "P"),
+    "password_file": ((*WHO, "--password-file", "sub/p"), (*AUTH, "password_file"), "{here}/sub/p"),
+    "password_command": (
+        (*WHO, *(word for part in ("pass", "-c", "$HOME") for word in ("--password-command", part))),
+        (*AUTH, "password_command"),
+        ["pass", "-c", "$HOME"],
+    ),
+    "keyring": ((*WHO, "--keyring"), (*AUTH, "keyring"), True),
+    "oauth_token_env": ((*WHO, "--oauth-token-env", "T"), (*AUTH, "oauth_token_env"), "T"),
+    "oauth_token_command": (
+        (*WHO, "--oauth-token-command", "oama", "--oauth-token-command", "access"),
+        (*AUTH, "oauth_token_command"),
+        ["oama", "access"],
+    ),
+    "oauth_client_id": (OAUTH, (*AUTH, "oauth", "client_id"), "id"),
+    "oauth_client_secret_env": (
+        (*OAUTH, "--oauth-client-secret-env", "S"),
+        (*AUTH, "oauth", "client_secret_env"),
+        "S",
+    ),
+    "oauth_client_secret_file": (
+        (*OAUTH, "--oauth-client-secret-file", "~/s"),
+        (*AUTH, "oauth", "client_secret_file"),
+        "{home}/s",
+    ),
+    "oauth_tenant": ((*OAUTH, "--oauth-tenant", "common-ground"), (*AUTH, "oauth", "tenant"), "common-ground"),
+}
+CONTRADICTIONS = [
+    (*WHO, "--password-env", "P", "--password-file", "f"),
+    (*WHO, "--keyring", "--password-command", "pass"),
+    (*WHO, "--keyring", "--oauth-client-id", "id"),
+    (*WHO, "--oauth-token-env", "T", "--oauth-token-command", "oama"),
+    (*WHO, "--oauth-token-command", "oama", "--oauth-client-id", "id"),
+    (*OAUTH, "--password-env", "P"),
+    (*OAUTH, "--oauth-client-secret-env", "S", "--oauth-client-secret-file", "f"),
+    (*WHO, "--oauth-client-secret-env", "S"),  # of which client?
+    (*WHO, "--oauth-tenant", "t"),
+    ("--provider", "fastmail", "--user", USER, "--oauth-client-id", "id"),  # it has no OAuth
+    ("--provider", "fastmail", "--from", USER, "--password-env", "P"),  # whose password?
+    (*WHO, "--tls", "none"),  # in clear across the Internet
+]
+
+
+class Tried(NamedTuple):
+    """An ``init`` with some options, and the home it left."""
+
+    owner: Program
+    answer: Answer
+
+
+def working(home: Path) -> Program:
+    """Somebody who works in a folder that is neither the home nor the config's."""
+    owner = clean_owner(home)
+    owner.config = home / "etc" / "config.toml"
+    owner.environment["PRX_EMAIL_CONFIG"] = str(owner.config)
+    return owner
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Program:
+    """A fresh one."""
+    return working(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Tried]:
+    """Every command line, each in a home of its own."""
+
+    def job(words: tuple[str, ...]) -> Callable[[], Tried]:
+        owner = working(tmp_path_factory.mktemp("tried"))
+        return lambda: Tried(owner, owner.run("init", "--account", "new", "--json", *words))
+
+    return together({words: job(words) for words in {*CONTRADICTIONS, *(words for words, _, _ in LANDS.values())}})
+
+
+def test_there_is_a_line_for_each() -> None:
+    assert {*LANDS} == {*OPTIONS}
+
+
+@pytest.mark.parametrize("option", LANDS)
+def test_each_lands_in_its_key(option: str, tried: dict[tuple[str, ...], Tried]) -> None:
+    words, place, wanted = LANDS[option]
+    work, answer = tried[words]
+    assert answer.status == 0, answer
+    found = tomllib.loads(work.config.read_text())["accounts"]["new"]
+    for key in place:
+        found = found[key]
+    assert found == (wanted.format(here=work.home, home=work.home) if isinstance(wanted, str) else wanted)
+
+
+@pytest.mark.parametrize("words", CONTRADICTIONS, ids=" ".join)
+def test_a_contradiction_is_refused_before_anything_is_written(
+    words: tuple[str, ...], tried: dict[tuple[str, ...], Tried]
+) -> None:
+    work, answer = tried[words]
+    assert_error(answer, 78, code="config")
+    assert list(work.home.iterdir()) == []
+
+
+def test_what_no_option_says_is_left_to_the_provider(work: Program) -> None:
+    assert work.run("init", *WHO, "--password-env", "P").status == 0
+    account = tomllib.loads(work.config.read_text())["accounts"]["default"]
+    assert account == {"provider": "gmail", "smtp": {"user": USER, "auth": {"password_env": "P"}}}
+
+
+def test_a_contradiction_is_refused_before_anything_is_added(work: Program) -> None:
+    assert work.run("init", *WHO, "--password-env", "P").status == 0
+    before = work.config.read_bytes()
+    assert_error(work.run("account", "add", "new", *CONTRADICTIONS[0]), 78, "password_env", "password_file")
+    assert_error(work.run("account", "add", "default", "--replace", *CONTRADICTIONS[0]), 78)
+    assert (work.config.read_bytes(), [file.name for file in work.config.parent.iterdir()]) == (before, ["config.toml"])
+
+
+@pytest.mark.parametrize("secret", ["--password", "--client-secret", "--oauth-client-secret", "--oauth-token"])
+def test_no_option_takes_a_secret_itself(secret: str, work: Program) -> None:
+    """Everybody's ps would show it."""
+    answer = work.run("init", *WHO, secret, "hunter2")
+    assert (answer.status, "hunter2" in answer.err, work.config.exists()) == (2, False, False), answer
+
+
+class TestTest:
+    def test_tries_the_account_at_the_end(self, work: Program) -> None:
+        work.environment["P"] = "hunter2"
+        words = ("--host", "localhost", "--tls", "none", "--user", USER, "--password-env", "P", "--test")
+        with ScriptedServer(auth={USER: "hunter2"}) as server:
+            answer = work.run("init", *words, "--port", str(server.port), "--json")
+            assert (answer.status, answer.data["login"]) == (0, "PLAIN"), answer
+            assert_one_object(answer)
+            work.environment["P"] = "wrong"
+            answer = work.run("account", "add", "other", *words, "--port", str(server.port), "--json")
+            assert (answer.status, answer.json["error"]["code"]) == (75, "auth"), answer
+            assert_one_object(answer)
+        assert "written but does not work yet" in answer.err
+        assert {*tomllib.loads(work.config.read_text())["accounts"]} == {"default", "other"}
+
+    def test_is_not_done_unless_asked_for(self, work: Program) -> None:
+        with ScriptedServer() as server:
+            answer = work.run(
+                "init", "--host", "localhost", "--port", str(server.port), "--tls", "none", "--from", USER
+            )
+            assert (answer.status, answer.out, server.connections) == (0, "", 0), answer
+        assert "account test default" in answer.err

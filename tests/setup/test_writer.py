@@ -1,0 +1,196 @@
+"""Changes of a config: any file keeps what it had, and neither a kill nor a full disk leaves a broken one."""
+
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from prx_email_cli.config.writer import add_account
+
+from ..conftest import Program
+from . import killed_writer
+from .killed_writer import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, WRITTEN_ANEW
+
+OPTIONS = ("--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
+
+# What people write, one statement or table a piece: the order of the pieces is free, and not every text of them parses.
+PIECES = [
+    "# a comment", "  # an indented one with [accounts.new] in it", "", "\t", "#", '# ünï"code" \\ """',
+    "# ends in a blank ",
+    "# ends in a no-break space\u00a0", 'default_account = "work"', "unknown = 1979-05-27T07:32:00Z # a date",
+    "numbers = [1, # one\n  2,\n] # both", 'text = """\n[accounts.new]\n# no comment\n"""', "literal = '''a\\b\n'''",
+    "a.b.c = 1", "a.b.d = {e = 1, f = [{}]}", "float = 1e6", '"quoted key" = true', "'' = ''",
+    "[outbox]", 'path = "o.db"', "[ accounts . work ]", "[accounts.work]", '[accounts."two words"]', "[accounts]",
+    'from = "a@example.com"', "[accounts.work.smtp]", 'host = "mail.example.com"', "smtp = { port = 587 }",
+    "accounts = {}", 'accounts = { work = { from = "a@example.com" } }', 'accounts.work.from = "a@example.com"',
+    "[[unknown_list]]", "[[accounts.work.list]]", "[unknown.table]", "[accounts.new]", "[accounts.old]", "[z]",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=12, unique=True)
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab. é\n", min_size=1, max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+DOCUMENTS = st.dictionaries(st.sampled_from(["accounts", "outbox", "x", "default_account", "a.b"]), VALUES, max_size=4)
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """What *text* says; None when it is no TOML, or not of a config that may get an account."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    return document if isinstance(document.get("accounts", {}), dict) else None
+
+
+def with_account(old: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a config has to say once the account is added."""
+    accounts = old.get("accounts", {})
+    alone = {"default_account": next(iter(accounts))} if len(accounts) == 1 and name not in accounts else {}
+    return {**alone, **old, "accounts": {**accounts, name: ACCOUNT}}
+
+
+class TestAnyConfig:
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(TEXTS, st.sampled_from(["\n", "\r\n"]), st.booleans())
+    @example(["accounts = {}"], "\n", False)
+    @example(["# a comment", "[accounts.work]", "# ends in a no-break space\u00a0"], "\n", False)
+    @example(["[accounts.work]", "smtp = { port = 587 }", "# ends in a blank "], "\r\n", True)
+    @example(['accounts.work.from = "a@example.com"'], "\n", True)
+    def test_of_pieces_that_people_write_says_the_same_and_one_account_more(
+        self, tmp_path_factory: pytest.TempPathFactory, pieces: list[str], line_end: str, ended: bool
+    ) -> None:
+        text = "\n".join(pieces).replace("\n", line_end) + line_end * ended
+        old = parsed(text)
+        assume(old is not None and "new" not in old.get("accounts", {}))
+        assert old is not None
+        self._add(tmp_path_factory.mktemp("config") / "config.toml", text.encode(), old)
+
+    @settings(max_examples=60, deadline=None)
+    @given(DOCUMENTS, st.lists(st.text("ab#[] é", max_size=5), min_size=1))
+    def test_of_any_values_and_comments_likewise(
+        self, tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any], comments: list[str]
+    ) -> None:
+        lines = tomli_w.dumps(document).splitlines(keepends=True)  # it never writes texts of several lines
+        text = "".join(f"# {comments[at % len(comments)]}\n{line}" for at, line in enumerate(lines))
+        old = parsed(text)
+        assume(old is not None and "new" not in old.get("accounts", {}))
+        assert old is not None
+        self._add(tmp_path_factory.mktemp("config") / "config.toml", text.encode(), old)
+
+    def _add(self, file: Path, content: bytes, old: dict[str, Any]) -> None:
+        file.write_bytes(content)
+        file.chmod(0o640)
+        added = add_account(file, "new", ACCOUNT)
+        after = file.read_bytes()
+        assert tomllib.loads(after.decode()) == with_account(old, "new")
+        assert file.stat().st_mode & 0o777 == 0o600
+        backup = file.with_name("config.toml.bak")
+        if added.backup is None:
+            assert content.rstrip(b" \t\r\n") in after
+            assert [file] == [*file.parent.iterdir()]
+        else:
+            assert (added.backup, backup.read_bytes()) == (backup, content)
+            assert sorted(file.parent.iterdir()) == [file, backup]
+
+
+class Left(NamedTuple):
+    """What a killed change left.  names: of the directory."""
+
+    text: str | None
+    mode: int | None
+    names: list[str]
+    killed: bool
+
+
+class TestKilled:
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_at_any_step_it_leaves_the_old_config_or_the_new(self, change: str, tmp_path: Path) -> None:
+        command = [sys.executable, "-W", "error", killed_writer.__file__, str(tmp_path), change]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        lives = [Left(**json.loads(line)) for line in done.stdout.splitlines()]
+        assert len(lives) > 5
+        assert not lives[-1].killed
+        new = lives[-1].text
+        assert new is not None
+        assert tomllib.loads(new)["accounts"]["new"] == ACCOUNT
+        old = {"init": None, "add": APPENDED_TO, "replace": REPLACED, "anew": WRITTEN_ANEW}[change]
+        for life in lives:
+            assert life.text in (old, new)
+            assert life.text == old or life.mode == 0o600
+            self._assert_others_private(life.names)
+            if change in ("replace", "anew") and life.text == new:
+                assert "config.toml.bak" in life.names
+
+    def _assert_others_private(self, names: list[str]) -> None:
+        """What a kill leaves besides may lie around, but is hidden and never in the way of the next change."""
+        assert all(name.startswith(".config.toml.") for name in {*names} - {"config.toml", "config.toml.bak"})
+
+    def test_by_hand_at_random_moments_it_leaves_a_config_that_can_be_added_to(self, owner: Program) -> None:
+        owner.config.write_text(APPENDED_TO)
+        known = {"old"}
+        rng = random.Random(4711)
+        for number in range(12):
+            name = f"n{number}"
+            process = owner.start("account", "add", name, *OPTIONS)
+            try:
+                process.wait(rng.uniform(0.05, 0.25))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+            found = {*tomllib.loads(owner.config.read_text())["accounts"]}
+            assert found in (known, known | {name})
+            assert name in found or process.returncode != 0
+            known = found
+            assert APPENDED_TO in owner.config.read_text()
+        assert owner.run("account", "add", "last", *OPTIONS).status == 0
+        assert len(known) > 1
+
+
+class TestWithoutRoom:
+    """The kernel refuses to let a file grow beyond a limit, at once or in the middle."""
+
+    @pytest.mark.parametrize("room", [0, 10, 60])
+    def test_an_added_account_changes_nothing_and_leaves_nothing(self, room: int, owner: Program) -> None:
+        owner.config.write_text(APPENDED_TO)
+        status, err = _limited(owner, room, "account", "add", "new", *OPTIONS)
+        assert (status, "config.toml" in err, "bug" in err) == (78, True, False), err
+        assert (owner.config.read_text(), [file.name for file in owner.home.iterdir()]) == (
+            APPENDED_TO,
+            ["config.toml"],
+        )
+
+    def test_a_backup_that_cannot_be_written_stops_the_change(self, owner: Program) -> None:
+        owner.config.write_text(REPLACED)
+        status, err = _limited(owner, 30, "account", "add", "new", "--replace", *OPTIONS)
+        assert (status, "bug" in err) == (78, False), err
+        assert (owner.config.read_text(), [file.name for file in owner.home.iterdir()]) == (REPLACED, ["config.toml"])
+
+    @pytest.mark.parametrize("room", [0, 60])
+    def test_a_first_config_is_not_left_half_written(self, room: int, owner: Program) -> None:
+        status, err = _limited(owner, room, "init", *OPTIONS)
+        assert (status, "config.toml" in err, "bug" in err) == (78, True, False), err
+        assert [*owner.home.iterdir()] == []
+        assert owner.run("init", *OPTIONS).status == 0
+
+
+def _limited(owner: Program, room: int, *arguments: str) -> tuple[int, str]:
+    """Run a command whose files may have *room* bytes; its status and stderr."""
+    limit: Callable[[], None] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))  # noqa: E731
+    process = owner.start(*arguments, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
