@@ -6,6 +6,7 @@ from typing import NamedTuple
 from prx_email_cli.config.reader import Place, Table, key
 
 GOOGLE, MICROSOFT = "google", "microsoft"
+LATEST_EXPIRY = 253_370_764_800  # the year 9999: beyond it there are no calendars to show it in
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -95,7 +96,7 @@ class Auth(Table):
     oauth_token_env: str | None = key("name of the environment variable that holds it", None)
     oauth_token_command: tuple[str, ...] | None = key("argv of a command that prints it, run for each login", None)
     oauth_token_file: Path | None = key("a file whose first line is the token, mode 0600", None)
-    oauth_expires_at: int | None = key("when the token expires, in Unix seconds", None, low=0)
+    oauth_expires_at: int | None = key("when the token expires, in Unix seconds", None, low=0, high=LATEST_EXPIRY)
     oauth: OAuth | None = key("how to get and renew access tokens", None)
 
     @property
@@ -151,7 +152,8 @@ def _check_url(url: str | None, name: str, place: Place) -> None:
         host = parts.hostname
     except ValueError:
         host = None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
+    # Of a backslash urlsplit and requests make different hosts, and the tokens would go to the other one.
+    if not host or "\\" in url or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
         raise place.error(name, f"is not an https address: {url!r}", 'write it as "https://login.example.com/token"')
 
 

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Account
@@ -48,7 +48,7 @@ def secret_in(table: Table, name: str, place: str) -> str | None:
 
 def remember(secret: str) -> str:
     """*secret*, noted so that ``redact`` masks it in raw, base64 and percent-encoded form."""
-    forms = {secret, quote(secret), quote(secret, safe=""), repr(secret)[1:-1]}
+    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
     forms.add(base64.b64encode(secret.encode()).decode().rstrip("="))
     _known.update(form for form in forms if len(form) >= 4)
     return secret
@@ -59,6 +59,11 @@ def redact(text: str) -> str:
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def reported(text: str, most: int) -> str:
+    """What a server said, fit to be stored: without secrets and half characters, and cut to *most* characters."""
+    return redact(text).encode("utf-8", "replace").decode()[:most]
 
 
 def _checked(secret: str, what: str, where: str) -> str:

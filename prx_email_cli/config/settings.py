@@ -160,12 +160,12 @@ def load_settings(file: Path) -> Settings:
     group or others can read.
     """
     table, mode = _read_toml(file)
-    settings = _with_token_from_environment(check_settings(table, file))
+    settings = check_settings(table, file)
     if mode & 0o077 and any(_holds_secret(account) for account in settings.accounts.values()):
         raise ReadableByOthers(
             f"{file} holds a password and is readable by others (mode {mode:04o})", hint=f"chmod 600 {file}"
         )
-    return settings
+    return _with_token_from_environment(settings)
 
 
 def _with_token_from_environment(settings: Settings) -> Settings:
@@ -184,7 +184,7 @@ def _with_token_from_environment(settings: Settings) -> Settings:
     ):
         return settings
     expires_at = os.environ.get(ENV_TOKEN_EXPIRES_AT)
-    if expires_at is not None and not (expires_at.isascii() and expires_at.isdigit()):
+    if expires_at is not None and not re.fullmatch("[0-9]{1,12}", expires_at):
         raise ConfigError(f"{ENV_TOKEN_EXPIRES_AT}: not Unix seconds: {expires_at!r}", hint="date +%s prints the like")
     auth = Auth(
         oauth_token_env=ENV_TOKEN,

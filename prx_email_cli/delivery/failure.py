@@ -8,7 +8,7 @@ from prx_email_cli.config.secrets import redact
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
-from prx_email_cli.delivery.sasl import TokenRefused
+from prx_email_cli.delivery.sasl import LoginBroken, TokenRefused
 from prx_email_cli.delivery.tls import CLIENT_CERTIFICATE_HINT, explain
 from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
@@ -69,6 +69,8 @@ def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
     if isinstance(error, ssl.SSLError):
         cause, hint = explain(error, account)
         return NETWORK, "tls", f"{where}: {cause}", hint
+    if isinstance(error, LoginBroken):
+        return PROVIDER, "login", f"{where}: {error}", "ask the provider what it means; the next run tries again"
     if isinstance(error, BadReply):
         return PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address

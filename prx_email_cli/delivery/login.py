@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from prx_email_cli.config.secrets import password_of, secret_in
 from prx_email_cli.config.settings import Account
@@ -59,7 +60,8 @@ class TokenLogin(Login):
         self._auth = account.smtp.auth
         self._clock = clock
         self._named = self._read_named()
-        self._printed = [self._named] if self._auth.oauth_token_command is not None else []  # not used yet
+        # What the command printed and nobody has used yet.
+        self._printed = [self._named] if self._named is not None and self._auth.oauth_token_command is not None else []
         self._tokens = AccessTokens(account, clock) if self._auth.oauth is not None else None
         if self._tokens is not None and (self._named is None or self._over()):
             self._tokens.check()
@@ -67,7 +69,9 @@ class TokenLogin(Login):
     def secret(self) -> str:
         """A token good for another minute where one can be had.  Raises SessionFailed."""
         if self._auth.oauth_token_command is not None:
-            return (self._printed and self._printed.pop()) or self._printed_again()
+            with suppress(IndexError):
+                return self._printed.pop()
+            return self._printed_again()
         if self._named is not None and not self._over():
             return self._named
         if self._tokens is None:

@@ -5,11 +5,15 @@ import json
 import smtplib
 from base64 import b64encode
 
-from prx_email_cli.config.secrets import redact, remember
+from prx_email_cli.config.secrets import remember, reported
 from prx_email_cli.delivery.wire import BadReply, Wire
 
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _MAX_SHOWN = 300
+
+
+class LoginBroken(BadReply):
+    """What came back during the login is no answer to it."""
 
 
 class TokenRefused(smtplib.SMTPAuthenticationError):
@@ -53,8 +57,14 @@ def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
         if dialogue.status:
             wire.transcript.event(f"the server's reason: {dialogue.status}")
         raise TokenRefused(refused, dialogue.status) from None
+    except smtplib.SMTPResponseException:
+        raise
+    except smtplib.SMTPException:  # smtplib counts the challenges, and shows the last one in its error
+        raise LoginBroken("the server's AUTH challenges do not end") from None
     except binascii.Error:
-        raise BadReply("the server's AUTH challenge is not base64") from None
+        raise LoginBroken("the server's AUTH challenge is not base64") from None
+    except BadReply as bad:
+        raise LoginBroken(*bad.args) from None
     wire.facts.login = mechanism
 
 
@@ -77,11 +87,11 @@ class _Dialogue:
 
 def _readable(challenge: bytes) -> str:
     """The reason in a refusal's challenge: ``status 400, scope https://...``; as it is when it is no JSON object."""
-    text = redact(challenge.decode("utf-8", "replace"))
+    text = challenge.decode("utf-8", "replace")
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if isinstance(said, dict):
         text = ", ".join(f"{key} {value}" for key, value in said.items() if isinstance(value, str | int) and value)
-    return text[:_MAX_SHOWN]
+    return reported(text, _MAX_SHOWN)

@@ -139,7 +139,8 @@ class Wire(smtplib.SMTP):
             if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
                 raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
         reply = Reply(code, "\n".join(lines))
-        self.transcript.server(reply)
+        # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
+        self.transcript.server(Reply(334, "***") if self._mask and code == 334 and reply.text else reply)
         return reply
 
     def _read_line(self, deadline: float) -> bytes:

@@ -28,7 +28,7 @@ class AccessTokens:
         self._clock = clock
         self.oauth = oauth
         self._refresh_token = secret_in(oauth, "refresh_token", place)
-        self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place))
+        self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place), clock)
         self._cache = TokenCache(account)
         self._origin = origin_of(self._refresh_token)
         self._renewed: str | None = None  # a token got here that no server has taken yet

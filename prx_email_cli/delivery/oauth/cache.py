@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from prx_email_cli.config.durable import put_in_place
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import remember
 from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.oauth.exchange import usable_token
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 _MAX_FILE_BYTES = 1 << 20
@@ -55,10 +56,11 @@ class TokenCache:
             return None
         except OSError as error:
             raise self._unusable(error) from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise ConfigError(f"{self.file} is not a regular file", hint="remove it and log in again")
         with open(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"{self.file} is not a regular file", hint="remove it and log in again")
             if status.st_mode & 0o077:
                 raise ReadableByOthers(f"{self.file} holds tokens and is readable by others", hint="log in again")
             return _parse(stream.read(_MAX_FILE_BYTES))
@@ -113,12 +115,13 @@ class Renewal:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self._new.unlink(missing_ok=True)
+            self.give_up_room()
             raise self._cache._unusable(error) from None
 
     def give_up_room(self) -> None:
         """Nothing came that is to be written."""
-        self._new.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._new.unlink(missing_ok=True)
 
     def write(self, tokens: Tokens) -> None:
         """Replace the kept tokens, durably.  Raises ConfigError."""
@@ -149,10 +152,12 @@ def _parse(data: bytes) -> Tokens | None:
     try:
         values = json.loads(data)
         tokens = Tokens(**{name: values[name] for name in Tokens._fields})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     kinds: tuple[Any, ...] = (str, (int, type(None)), (str, type(None)), (str, type(None)), str)
     if not all(isinstance(value, kind) for value, kind in zip(tokens, kinds, strict=True)):
+        return None
+    if not usable_token(tokens.access_token):
         return None
     for secret in (tokens.access_token, tokens.refresh_token):
         remember(secret or "")

@@ -1,16 +1,17 @@
 """What is said to an authorization server, by Authlib: grants, refreshes, revocations, and how each can fail."""
 
-import time
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.auth import OAuth
-from prx_email_cli.config.secrets import redact, remember
+from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
+from prx_email_cli.config.secrets import remember, reported
 from prx_email_cli.errors import ConfigError
 
 TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
+MAX_ANSWER_BYTES = 1 << 20
 _MAX_TEXT = 500
 # A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
@@ -44,16 +45,17 @@ class ExchangeFailed(Exception):
     """
 
     def __init__(self, text: str, error: str | None = None, hint: str = "") -> None:
-        super().__init__(redact(text))
-        self.text, self.error, self.hint = redact(text), error, hint
+        self.text, self.error, self.hint = reported(text, _MAX_TEXT), error, hint
+        super().__init__(self.text)
 
 
 class Exchange:
-    """One client's talk with its authorization server."""
+    """One client's talk with its authorization server.  clock: gives Unix seconds."""
 
-    def __init__(self, oauth: OAuth, client_secret: str | None) -> None:
+    def __init__(self, oauth: OAuth, client_secret: str | None, clock: Callable[[], float]) -> None:
         self._oauth = oauth
         self._secret = client_secret
+        self._clock = clock
 
     def refresh(self, refresh_token: str) -> Granted:
         """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed."""
@@ -140,6 +142,9 @@ class Exchange:
             revocation_endpoint_auth_method=method,
             code_challenge_method="S256",
         )
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _bounded_adapter())
+        session.trust_env = not str(url).startswith("http:")  # no proxy stands between this machine and itself
         try:
             with session:
                 yield session
@@ -149,7 +154,8 @@ class Exchange:
             raise ExchangeFailed(f"{url} did not answer with JSON: is it the right address?") from None
         except RequestException as error:
             raise ExchangeFailed(f"{url}: {_cause(error)}") from None
-        except (ValueError, TypeError, AttributeError, KeyError):  # an answer of another shape than a token's
+        # An answer of another shape than a token's, or with numbers that are none.
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             raise ExchangeFailed(f"{url} answered with something that is no token") from None
 
     def _granted(self, answer: Any) -> Granted:
@@ -160,10 +166,13 @@ class Exchange:
         refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
         for secret in (token, refresh_token or ""):
             remember(secret)
+        kind = answer.get("token_type", "bearer")
+        if not isinstance(kind, str) or kind.lower() != "bearer":  # RFC 6749 section 7.1
+            raise ExchangeFailed(f"{self._oauth.token_url} answered with a token of the kind {kind}")
         scope = answer.get("scope")
         return Granted(
             token,
-            int(time.time()) + int(lifetime) if lifetime is not None else None,
+            max(0, min(int(self._clock()) + int(lifetime), LATEST_EXPIRY)) if lifetime is not None else None,
             refresh_token,
             scope if isinstance(scope, str) else None,
         )
@@ -184,7 +193,7 @@ def check_library() -> None:
 
 def _refused(error: Any, description: Any) -> ExchangeFailed:
     text = f"{error}: {description}" if description else str(error)
-    return ExchangeFailed(text[:_MAX_TEXT], str(error))
+    return ExchangeFailed(text, str(error))
 
 
 def _device(answer: Any, status: int) -> Device:
@@ -201,6 +210,29 @@ def _device(answer: Any, status: int) -> Device:
         int(answer["expires_in"]),
         int(answer.get("interval", 5)),  # RFC 8628 section 3.2
     )
+
+
+def _bounded_adapter() -> Any:
+    """What requests fetches with, except that an answer without end is left."""
+    from requests import RequestException
+    from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import HTTPError
+
+    class BoundedAdapter(HTTPAdapter):
+        def send(self, *arguments: Any, **options: Any) -> Any:
+            answer = super().send(*arguments, **options)
+            try:
+                body = answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+            except HTTPError as error:
+                raise RequestException(error) from error
+            if len(body) > MAX_ANSWER_BYTES:
+                answer.close()
+                raise RequestException(f"an answer of over {MAX_ANSWER_BYTES >> 20} MiB")
+            answer.raw.release_conn()
+            answer.raw = io.BytesIO(body)
+            return answer
+
+    return BoundedAdapter()
 
 
 def _cause(error: Exception) -> str:

@@ -1,0 +1,56 @@
+"""Replaces tokens again and again and dies at every step of it: ``python dying.py CONFIG``.
+
+A child is killed with SIGKILL at the 1st, 2nd, 3rd... call of a C function while it writes, until one comes to its end.
+Prints a letter for each: what is in the cache after it, o(ld) or n(ew).
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from prx_email_cli.config.settings import load_settings
+from prx_email_cli.delivery.oauth.cache import TokenCache, Tokens
+
+OLD, NEW = Tokens("old" * 5000, 1, "rt-old"), Tokens("new" * 5000, 2, "rt-new")
+
+
+def write(cache: TokenCache, tokens: Tokens) -> None:
+    """As a renewal does it."""
+    with cache.renewing() as renewal:
+        renewal.make_room()
+        renewal.write(tokens)
+
+
+def dies_at(step: int, cache: TokenCache) -> bool:
+    """Write NEW in a child that is killed at this step; False when it came to its end before."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = step
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal left
+        left -= event in ("c_call", "c_return")
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+    write(cache, NEW)
+    sys.setprofile(None)
+    os._exit(0)
+
+
+def main() -> None:
+    cache = TokenCache(load_settings(Path(sys.argv[1])).accounts["work"])
+    step, died = 0, True
+    while died:
+        write(cache, OLD)  # whatever the dead one left
+        assert [file.suffix for file in sorted(cache.file.parent.iterdir())] == [".json", ".lock"]
+        step += 1
+        died = dies_at(step, cache)
+        sys.stdout.write({OLD: "o", NEW: "n"}[cache.read() or Tokens("")])
+
+
+main()
