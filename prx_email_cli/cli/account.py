@@ -1,6 +1,6 @@
-"""``prx-email account``: look at accounts, and try one without sending mail."""
+"""``prx-email account``: look at accounts, try, add and log in to them."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -8,17 +8,17 @@ from prx_email_cli.cli.account_add import add
 from prx_email_cli.cli.account_login import login, logout, set_password
 from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.options import Json, Name
 from prx_email_cli.cli.output import put, put_json, safe
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Look at accounts, and try one without sending mail."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Look at accounts, try them without sending mail, add them, log in.\n\nExample: prx-email account test work",
 )
-
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="By default the default account.")]
 
 
 @app.command("list")

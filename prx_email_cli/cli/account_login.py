@@ -10,7 +10,7 @@ import typer
 from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import Invocation, invocation, on_terminal
 from prx_email_cli.cli.masking import masked
-from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.options import Json, Name
 from prx_email_cli.cli.output import put_json, safe, say
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.oauth.exchange import Device, Granted
 
 LOGIN_SECONDS = 300
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="By default the default account.")]
 
 
 def login(
@@ -127,7 +126,7 @@ def _open_browser(url: str) -> None:
     """Open a browser beside the waiting: some stay until they are closed, and some write on stdout."""
     import subprocess
 
-    command = [sys.executable, "-m", "webbrowser", url]
+    command = [sys.executable, "-I", "-m", "webbrowser", url]  # -I: no module of the directory we are in
     nowhere = subprocess.DEVNULL
     with suppress(OSError):
         subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, start_new_session=True)
@@ -182,13 +181,12 @@ def _forget_tokens(account: "Account") -> tuple[bool, bool]:
     from prx_email_cli.delivery.oauth.cache import TokenCache
     from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
 
-    revoked = False
-    try:
-        revoked = AccessTokens(account, time.time).revoke()
-    except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
-        say(f"warning: the server was not told: {safe(masked(str(failed)))}")
-    cache = TokenCache(account)
+    revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back
+        try:
+            revoked = AccessTokens(account, time.time).revoke()
+        except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
+            say(f"warning: the server was not told: {safe(masked(str(failed)))}")
         return revoked, cache.remove()
 
 

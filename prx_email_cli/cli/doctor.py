@@ -1,5 +1,6 @@
 """``prx-email doctor``: everything that can keep mail from leaving, looked at one by one."""
 
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -67,14 +68,15 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
 
 
 def _outbox(this: Invocation, settings: "Settings", now: int) -> "Iterator[Check]":
-    from prx_email_cli.delivery.check import failed, ok
-    from prx_email_cli.delivery.doctor import check_outbox
+    from prx_email_cli.delivery.check import failed
+    from prx_email_cli.delivery.doctor import check_missing_outbox, check_outbox
     from prx_email_cli.outbox.runs import Runs
 
+    path = settings.outbox.path
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        yield from check_missing_outbox(path, Runs(path), now)
+        return
     try:
-        if not settings.outbox.path.exists() or settings.outbox.path.stat().st_size == 0:
-            yield ok("database", "not there yet: the first send makes it")
-            return
         with this.store(settings) as store:
             yield from check_outbox(store, Runs(store.path), now)
     except PrxEmailError as error:

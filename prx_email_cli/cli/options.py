@@ -22,6 +22,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON object on stdout.", callback=_note_json, is_eager=True)
 ]
 AccountName = Annotated[str | None, typer.Option("--account", metavar="NAME", help="An account of the config.")]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An account; by default the default one.")]
 NowTs = Annotated[
     int | None, typer.Option("--now-ts", min=0, metavar="SECONDS", help="Rehearsal: take this Unix time for now.")
 ]

@@ -173,7 +173,7 @@ def _with_token_from_environment(settings: Settings) -> Settings:
 
     Other accounts never do: a token is not to reach another server than the one it is for.
     """
-    if ENV_TOKEN not in os.environ:
+    if not os.environ.get(ENV_TOKEN):
         return settings
     name = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
     account = settings.accounts.get(name or "")
@@ -184,7 +184,7 @@ def _with_token_from_environment(settings: Settings) -> Settings:
     ):
         return settings
     expires_at = os.environ.get(ENV_TOKEN_EXPIRES_AT)
-    if expires_at is not None and not re.fullmatch("[0-9]{1,12}", expires_at):
+    if expires_at and not re.fullmatch("[0-9]{1,12}", expires_at):
         raise ConfigError(f"{ENV_TOKEN_EXPIRES_AT}: not Unix seconds: {expires_at!r}", hint="date +%s prints the like")
     auth = Auth(
         oauth_token_env=ENV_TOKEN,

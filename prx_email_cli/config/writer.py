@@ -5,6 +5,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,10 +69,24 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
         if _reads_as(text, wanted):
             _replace(real, text)
             return Added(default)
-        backup = real.with_name(real.name + ".bak")
-        _replace(backup, old)
-        _replace(real, tomli_w.dumps(wanted))
+        backup = _backed_up(real)
+        try:
+            _replace(real, tomli_w.dumps(wanted))
+        except BaseException:
+            backup.unlink()
+            raise
         return Added(default, backup)
+
+
+def _backed_up(file: Path) -> Path:
+    """A second name for the file as it is now, one that nothing has yet."""
+    for number in count():
+        backup = file.with_name(f"{file.name}.bak{number or ''}")
+        with suppress(FileExistsError):
+            os.link(file, backup)
+            os.chmod(backup, 0o600)
+            return backup
+    raise AssertionError("numbers end")
 
 
 def _only_one(document: dict[str, Any], accounts: dict[str, Any], new: str) -> str | None:

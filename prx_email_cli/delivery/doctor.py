@@ -5,6 +5,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prx_email_cli.config.settings import OutboxSettings, Settings
@@ -42,7 +43,27 @@ def check_outbox(store: Store, runs: Runs, now: int) -> Iterator[Check]:
         return  # what a damaged database says of its messages is worth nothing
     yield _recorded_times(health, now)
     yield _messages(health, runs.is_dead)
-    yield _cron(runs.last_drain(), health, now)
+    yield _cron(runs.last_drain(), now)
+
+
+def check_missing_outbox(path: Path, runs: Runs, now: int) -> Iterator[Check]:
+    """The checks of an outbox whose file is not there, or empty."""
+    directory = _nearest(path.parent)
+    if runs.last_drain() is not None:
+        hint = "is its disk mounted? Restore a backup, or remove the .runs directory beside it if it may be new"
+        yield failed("database", StorageError("it is gone: a drain has ended here before", hint=hint))
+        yield _cron(runs.last_drain(), now)
+    elif not _is_writable(directory):
+        yield failed("database", StorageError(f"cannot be made: {directory} is not writable by you", hint="chown it"))
+    else:
+        yield ok("database", "not there yet: the first send makes it")
+
+
+def _nearest(directory: Path) -> Path:
+    """The directory itself, or what there is of its path."""
+    while not os.path.exists(directory) and directory != directory.parent:
+        directory = directory.parent
+    return directory
 
 
 def _permissions(settings: Settings) -> Check:
@@ -59,7 +80,12 @@ def _permissions(settings: Settings) -> Check:
             )
         if mode & 0o022:
             return failed("permissions", ReadableByOthers(f"{file} is writable by others", hint=f"chmod go-w {file}"))
-    return ok("permissions", "config and outbox are private")
+    for directory in {settings.file.parent, path.parent}:
+        with suppress(OSError):
+            if stat.S_IMODE(directory.stat().st_mode) & 0o1002 == 0o0002:
+                error = ReadableByOthers(f"{directory} is writable by everybody", hint=f"chmod o-w {directory}")
+                return failed("permissions", error)
+    return ok("permissions", "nobody else can read the outbox or change the config")
 
 
 def _clock(now: float) -> Check:
@@ -85,21 +111,20 @@ def _notify(program: str) -> Check:
 
 
 def _log(file: Path) -> Check:
-    writable = os.access(file, os.W_OK) if file.is_file() else not file.exists() and _is_writable(file.parent)
+    there = os.path.exists(file)
+    writable = os.path.isfile(file) and os.access(file, os.W_OK) if there else _is_writable(file.parent)
     if not writable:
         return failed("log", ConfigError(f"log.file: {file} cannot be written", hint="check its directory and owner"))
     return ok("log", str(file))
 
 
 def _is_writable(directory: Path) -> bool:
-    return directory.is_dir() and os.access(directory, os.W_OK)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _disk(settings: Settings) -> Check:
     """A message is stored once and copied through the database's log; below a few of the largest it gets tight."""
-    directory = settings.outbox.path.parent
-    while not directory.exists():
-        directory = directory.parent
+    directory = _nearest(settings.outbox.path.parent)
     free = shutil.disk_usage(directory).free
     needed = 4 * settings.attachments.policy.max_message_bytes
     detail = f"{free // _MIB:,} MiB free for the outbox"
@@ -140,7 +165,7 @@ def _messages(health: Health, is_dead: Callable[[str], bool]) -> Check:
     return ok("messages", f"none stuck or old; {health.gave_up} given up (prx-email list --gave-up)")
 
 
-def _cron(last_drain: int | None, health: Health, now: int) -> Check:
+def _cron(last_drain: int | None, now: int) -> Check:
     fix = "add to your crontab: * * * * * prx-email drain"
     if last_drain is None:
         return warning("cron", "no drain ever ended here", fix, Unwell)

@@ -34,7 +34,8 @@ def examine(account: Account, now: float) -> Examination:
     checks: list[Check] = []
     try:
         login = login_of(account)
-    except (ConfigError, ReadableByOthers) as error:
+        login.check_place()
+    except (ConfigError, ReadableByOthers, AccountUnusable) as error:
         return Examination(account, [failed("secret", error)], [], Facts(), error)
     checks.append(ok("secret", _secret(account)))
     try:

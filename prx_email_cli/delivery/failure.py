@@ -4,6 +4,7 @@ import smtplib
 import socket
 import ssl
 
+from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.secrets import redact
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
@@ -76,10 +77,9 @@ def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
         hint = "check smtp.host and this machine's DNS"
         return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
-    if isinstance(error, ConnectionLost) and facts.tls is not None and not facts.extensions and not error.timed_out:
-        return NETWORK, "greeting", f"{where}: {error}", f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if isinstance(error, ConnectionLost):
-        return NETWORK, "greeting", f"{where}: {error}", _lost_hint(account)
+        step, hint = _lost(error, account, facts)
+        return NETWORK, step, f"{where}: {error}", hint
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
     return NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
 
@@ -93,10 +93,17 @@ def _connection_hint(account: Account) -> str:
     return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
 
 
-def _lost_hint(account: Account) -> str:
+def _lost(error: ConnectionLost, account: Account, facts: Facts) -> tuple[str, str]:
+    """Which step a lost connection broke off, and what to do."""
+    if facts.extensions and facts.tls is None and account.smtp.tls == "starttls":
+        return "tls", "nothing was sent in clear; the next run tries again"
+    if facts.extensions:
+        return "login", "the server may have had enough logins for now: the next run tries again"
+    if facts.tls is not None and not error.timed_out:
+        return "greeting", f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if account.smtp.tls == "implicit":
-        return "check the network, smtp.host and smtp.port"
-    return 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
+        return "greeting", "check the network, smtp.host and smtp.port"
+    return "greeting", 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
 
 
 def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Explained:
@@ -143,6 +150,9 @@ def _login_hint(reply: Reply, account: Account) -> str:
         return f"the token is wrong, expired or revoked: get a new one where {auth.token_kinds[0]} takes it from"
     if reply.enhanced in ("5.7.30", "5.7.139"):
         return "the provider no longer takes passwords: use XOAUTH2 (docs/providers.md)"
-    if reply.enhanced == "5.7.9" or account.provider in ("gmail", "google", "yahoo", "fastmail", "icloud"):
+    provider = provider_named(account.provider)
+    if provider is not None and "app_password" in provider.logins:
+        return f"this provider wants an app password. {' '.join(provider.explanation)}"
+    if reply.enhanced == "5.7.9":
         return "this provider wants an app password, made in your account's security settings"
     return f"check smtp.user and where the password comes from ({', '.join(auth.kinds)})"

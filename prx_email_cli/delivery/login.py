@@ -10,7 +10,7 @@ from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.oauth.access import RENEW_BEFORE_SECONDS, AccessTokens
 from prx_email_cli.delivery.oauth.exchange import ExchangeFailed, usable_token
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER
-from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers
 
 # RFC 6749 section 5.2 and RFC 8628 section 3.5: the client's own fault, and what passes by itself.
 _CLIENT_FAULTS = ("invalid_client", "unauthorized_client")
@@ -24,12 +24,16 @@ class Login:
     """
 
     is_token = False
+    chances = 0  # how often, in one opening of a session, a refused secret may be replaced
     expires_at: int | None = None
     renews = False
 
     def secret(self) -> str | None:
         """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
         return None
+
+    def check_place(self) -> None:
+        """Raises ConfigError when what the login needs to keep cannot be kept."""
 
     def accepted(self) -> None:
         """The server took the secret."""
@@ -78,8 +82,13 @@ class TokenLogin(Login):
             raise self._expired()
         try:
             return self._tokens.current()
-        except (ExchangeFailed, ConfigError, ReadableByOthers) as error:
+        except (ExchangeFailed, PrxEmailError) as error:
             raise self._not_renewed(error) from None
+
+    def check_place(self) -> None:
+        """Raises ConfigError when a renewed token could not be kept."""
+        if self._tokens is not None:
+            self._tokens.check_place()
 
     def accepted(self) -> None:
         """The server took the token; should it refuse it later on, another one is worth asking for."""
@@ -99,8 +108,13 @@ class TokenLogin(Login):
             return True
         try:
             return self._tokens.replace(rejected)
-        except (ExchangeFailed, ConfigError, ReadableByOthers) as error:
+        except (ExchangeFailed, PrxEmailError) as error:
             raise self._not_renewed(error) from None
+
+    @property
+    def chances(self) -> int:  # type: ignore[override]
+        """One for the token that is kept or printed, and one more where another was named in the config."""
+        return 1 + (self._named is not None and self._tokens is not None)
 
     @property
     def expires_at(self) -> int | None:  # type: ignore[override]
@@ -147,9 +161,10 @@ class TokenLogin(Login):
             step="login",
         )
 
-    def _not_renewed(self, error: ExchangeFailed | ConfigError | ReadableByOthers) -> SessionFailed:
+    def _not_renewed(self, error: ExchangeFailed | PrxEmailError) -> SessionFailed:
         if not isinstance(error, ExchangeFailed):
-            return SessionFailed(AUTH, error.message, error.hint, step="login")
+            category = error.code if isinstance(error, AccountUnusable) else AUTH
+            return SessionFailed(category, error.message, error.hint, step="login")
         message = f"cannot get an OAuth token: {error.text}"
         if error.error is None:
             hint = "check the network and token_url; the next run tries again"

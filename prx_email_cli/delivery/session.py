@@ -79,13 +79,14 @@ class SessionFactory:
         self._context = None if account.smtp.tls == "none" else verifying_context(account)
 
     def open(self) -> Session:
-        """A new open, logged-in session.  A refused token is replaced once.  Raises SessionFailed."""
-        secret = self._login.secret()
-        try:
-            return self._open(secret)
-        except SessionFailed as refused:
-            if secret is None or refused.code != REFUSED_LOGIN or not self._replaced(secret, refused):
-                raise
+        """A new open, logged-in session; a refused token is replaced, where there is another.  Raises SessionFailed."""
+        for _ in range(self._login.chances):
+            secret = self._login.secret() or ""
+            try:
+                return self._open(secret)
+            except SessionFailed as refused:
+                if refused.code != REFUSED_LOGIN or not self._replaced(secret, refused):
+                    raise
         return self._open(self._login.secret())
 
     def _replaced(self, rejected: str, refused: SessionFailed) -> bool:

@@ -43,7 +43,8 @@ def dies_at(step: int, cache: TokenCache) -> bool:
 
 
 def main() -> None:
-    cache = TokenCache(load_settings(Path(sys.argv[1])).accounts["work"])
+    account = load_settings(Path(sys.argv[1])).accounts["work"]
+    cache = TokenCache(account, account.smtp.auth.oauth.refresh_token if account.smtp.auth.oauth else None)
     step, died = 0, True
     while died:
         write(cache, OLD)  # whatever the dead one left

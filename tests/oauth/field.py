@@ -13,11 +13,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 import tomli_w
 
+from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.login import TokenLogin, login_of
 from prx_email_cli.delivery.oauth.access import AccessTokens
-from prx_email_cli.delivery.oauth.cache import TokenCache, Tokens, origin_of
+from prx_email_cli.delivery.oauth.cache import TokenCache, Tokens
 from prx_email_cli.delivery.session import SessionFactory
 from prx_email_cli.outbox.model import NewMessage
 from prx_email_cli.outbox.views import Filter, Row
@@ -106,20 +107,25 @@ def tokens_of(account: Account, now: float | None = None) -> AccessTokens:
     return AccessTokens(account, time.time if now is None else lambda: now)
 
 
-def keep(account: Account, access: str, *, ends_in: float | None = HOUR, refresh: str | None = None) -> Path:
-    """Put tokens into the cache, as a run before would have; the file."""
+def cache_of(account: Account) -> TokenCache:
+    """Where the tokens of *account* are kept."""
     oauth = account.smtp.auth.oauth
     assert oauth is not None
-    cache = TokenCache(account)
+    return TokenCache(account, secret_in(oauth, "refresh_token", "test"))
+
+
+def keep(account: Account, access: str, *, ends_in: float | None = HOUR, refresh: str | None = None) -> Path:
+    """Put tokens into the cache, as a run before would have; the file."""
+    cache = cache_of(account)
     expires_at = None if ends_in is None else int(time.time() + ends_in)
     with cache.renewing() as renewal:
-        renewal.write(Tokens(access, expires_at, refresh, None, origin_of(oauth.refresh_token)))
+        renewal.write(Tokens(access, expires_at, refresh))
     return cache.file
 
 
 def kept(account: Account) -> Tokens | None:
     """What the cache has now."""
-    return TokenCache(account).read()
+    return cache_of(account).read()
 
 
 def leftovers(home: Path) -> list[Path]:

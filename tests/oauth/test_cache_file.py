@@ -29,6 +29,7 @@ from .field import (
     USER,
     account_table,
     account_with,
+    cache_of,
     check_kept_secret,
     check_untouched,
     configure,
@@ -46,7 +47,7 @@ from .field import (
 
 OLD = "at-that-was-kept-0123456789"
 GOOD: dict[str, Any] = {
-    "version": 1, "access_token": OLD, "expires_at": 9_999_999_999, "refresh_token": None, "scope": None, "origin": "",
+    "access_token": OLD, "expires_at": 9_999_999_999, "refresh_token": None, "scope": None,
 }  # fmt: skip
 DYING = Path(__file__).with_name("dying.py")
 
@@ -89,7 +90,7 @@ class TestItsPlace:
         with mail_server_of(oauth) as one, mail_server_of(oauth) as two:
             tables = {"one": account_table(auth, one.port), "two": account_table(auth, two.port)}
             first, second = configure_accounts(program, tables).values()
-            assert TokenCache(first).file == TokenCache(second).file
+            assert cache_of(first).file == cache_of(second).file
             for name in tables:
                 enqueue(program, 1, name)
             assert program.run("drain").status == 0
@@ -105,18 +106,21 @@ class TestItsPlace:
     def test_is_another_one_for_another_login(self, change: dict[str, str], oauth: OAuthServer) -> None:
         of_oauth = {key: value for key, value in change.items() if key != "user"}
         other = account_with(renewed_by(oauth, "rt-1234", **of_oauth), user=change.get("user", USER))
-        assert TokenCache(other).file != TokenCache(account_with(renewed_by(oauth, "rt-1234"))).file
+        assert cache_of(other).file != cache_of(account_with(renewed_by(oauth, "rt-1234"))).file
 
-    def test_does_not_depend_on_where_a_secret_comes_from(self, oauth: OAuthServer) -> None:
+    def test_does_not_depend_on_where_a_secret_comes_from(
+        self, oauth: OAuthServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MAIL_TOKEN", "rt-1234")
         named = account_with({"oauth": {**renewed_by(oauth)["oauth"], "refresh_token_env": "MAIL_TOKEN"}})
         inline = account_with(renewed_by(oauth, "rt-1234"))
-        assert TokenCache(named).file == TokenCache(inline).file
+        assert cache_of(named).file == cache_of(inline).file
 
     @settings(max_examples=100, deadline=None)
     @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=400))
     def test_is_in_its_directory_whatever_the_user_is_called(self, user: str) -> None:
         auth = {"oauth": {"client_id": "c", "token_url": "https://x.example/t", "refresh_token": "rt-1234"}}
-        file = TokenCache(account_with(auth, user=user), Path("/state")).file
+        file = TokenCache(account_with(auth, user=user), None, Path("/state")).file
         assert file.parent == Path("/state/tokens")
         assert len(file.name.encode()) < 200
         assert not set(file.name) & set("/\\ '\"$`*?;|&<>()")
@@ -143,15 +147,13 @@ SPOILT: dict[str, bytes] = {
     "an end without end": json.dumps(GOOD).replace("9999999999", "1e999").encode(),
     "an end that is no number": json.dumps(GOOD).replace("9999999999", "NaN").encode(),
     "a refresh token that is a list": json.dumps({**GOOD, "refresh_token": ["rt-1"]}).encode(),
-    "an origin that is a number": json.dumps({**GOOD, "origin": 5}).encode(),
 }
 
 
 @pytest.mark.parametrize("name", SPOILT)
 def test_what_this_program_did_not_write_counts_as_nothing(name: str, account: Account, oauth: OAuthServer) -> None:
     file = keep(account, OLD)
-    origin = json.loads(file.read_text())["origin"]
-    file.write_bytes(SPOILT[name].replace(b'"origin": ""', f'"origin": "{origin}"'.encode()))
+    file.write_bytes(SPOILT[name])
     assert TokenLogin(account).secret() == oauth.issued[-1]
     assert oauth.count("refresh_token") == 1
     tokens = kept(account)
@@ -301,7 +303,7 @@ class TestADiskThatFails:
             before = file.read_bytes()
             answer = shell(program, "ulimit -f 32; prx-email account test --json")  # 16 or 32 KiB
             assert server.connections == 0
-            assert_error(answer, 75, str(file), "File too large", code="auth")
+            assert_error(answer, 78, str(file), "File too large", code="config")
             assert oauth.requests == []
             assert (file.read_bytes(), leftovers(program.home)) == (before, [])
             assert program.run("account", "test").status == 0

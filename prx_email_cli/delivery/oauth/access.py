@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prx_email_cli.config.auth import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account
-from prx_email_cli.delivery.oauth.cache import Renewal, TokenCache, Tokens, origin_of
+from prx_email_cli.delivery.oauth.cache import Renewal, TokenCache, Tokens
 from prx_email_cli.delivery.oauth.exchange import Exchange, ExchangeFailed, Granted, check_library
 from prx_email_cli.errors import ConfigError
 
@@ -29,13 +29,12 @@ class AccessTokens:
         self.oauth = oauth
         self._refresh_token = secret_in(oauth, "refresh_token", place)
         self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place), clock)
-        self._cache = TokenCache(account)
-        self._origin = origin_of(self._refresh_token)
+        self._cache = TokenCache(account, self._refresh_token)
         self._renewed: str | None = None  # a token got here that no server has taken yet
 
     def check(self) -> None:
         """Raises ConfigError when there is no token and no way to one: somebody must log in first."""
-        kept = self._kept()
+        kept = self._cache.read()
         if not self._can_renew(kept) and (kept is None or self._expiring(kept)):
             raise ConfigError(
                 f"accounts.{self._account.name}.smtp.auth.oauth: there is no token for {self._account.smtp.user}",
@@ -44,7 +43,7 @@ class AccessTokens:
 
     def current(self) -> str:
         """A token good for another minute, asked for when none is kept.  Raises ExchangeFailed, ConfigError."""
-        kept = self._kept()
+        kept = self._cache.read()
         if kept is not None and not self._expiring(kept):
             return kept.access_token
         return self._another_than(None)
@@ -54,7 +53,7 @@ class AccessTokens:
 
         Raises ExchangeFailed, ConfigError.
         """
-        if rejected == self._renewed or not self._can_renew(self._kept()):
+        if rejected == self._renewed or not self._can_renew(self._cache.read()):
             return False
         return self._another_than(rejected) != rejected
 
@@ -87,18 +86,18 @@ class AccessTokens:
     @property
     def expires_at(self) -> int | None:
         """When the kept token expires, in Unix seconds; None when unknown or when none is kept."""
-        kept = self._kept()
+        kept = self._cache.read()
         return kept.expires_at if kept is not None else None
 
     @property
     def renewable(self) -> bool:
         """Whether there is a way to another token without a person."""
-        return self._can_renew(self._kept())
+        return self._can_renew(self._cache.read())
 
     def _another_than(self, rejected: str | None) -> str:
         """Whoever holds the lock asks the server; whoever waited for it takes what that brought."""
         with self._cache.renewing() as renewal:
-            kept = self._kept()
+            kept = self._cache.read()
             if kept is not None and kept.access_token != rejected and not self._expiring(kept):
                 return kept.access_token
             renewal.make_room()
@@ -123,12 +122,7 @@ class AccessTokens:
         refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
         if refresh_token == self._refresh_token:
             refresh_token = None  # the config has it: the fewer copies the better
-        renewal.write(Tokens(granted.access_token, granted.expires_at, refresh_token, granted.scope, self._origin))
-
-    def _kept(self) -> Tokens | None:
-        """What is kept; not what an older refresh token of the config's led to."""
-        kept = self._cache.read()
-        return kept if kept is not None and kept.origin == self._origin else None
+        renewal.write(Tokens(granted.access_token, granted.expires_at, refresh_token, granted.scope))
 
     def _can_renew(self, kept: Tokens | None) -> bool:
         return bool(

@@ -1,11 +1,13 @@
 """Where tokens are kept: one private file for each login, replaced whole, and a kernel lock for whoever renews it."""
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +17,11 @@ from prx_email_cli.config.durable import put_in_place
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import remember
 from prx_email_cli.config.settings import Account
-from prx_email_cli.delivery.oauth.exchange import usable_token
-from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.delivery.oauth.exchange import TOTAL_SECONDS, usable_token
+from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers
 
+WAIT_SECONDS = TOTAL_SECONDS + 10
+_POLL_SECONDS = 0.05
 _MAX_FILE_BYTES = 1 << 20
 _ROOM_BYTES = 64 * 1024  # more than the tokens of any provider take
 
@@ -26,27 +30,33 @@ class Tokens(NamedTuple):
     """What an authorization server gave.
 
     expires_at: Unix seconds, None where the server did not say.  refresh_token: the newest one, None where there is
-    none.  origin: fingerprint of the config's refresh token at that time: a new one there makes these worthless.
+    none or where it is the config's.
     """
 
     access_token: str
     expires_at: int | None = None
     refresh_token: str | None = None
     scope: str | None = None
-    origin: str = ""
 
 
 class TokenCache:
-    """The tokens of one login.  Two configs with the same user, client and server share them."""
+    """The tokens of one login.  Two configs with the same user, client, server and refresh token share them.
 
-    def __init__(self, account: Account, directory: Path | None = None) -> None:
+    origin: the config's refresh token, None where a login gave it: a new one there does not want what an old one led
+    to, and must not overwrite it either.
+    """
+
+    def __init__(self, account: Account, origin: str | None = None, directory: Path | None = None) -> None:
         oauth = account.smtp.auth.oauth
         if oauth is None:
             raise ValueError(f"{account.name} has no OAuth settings")
         user = account.smtp.user or ""
         identity = json.dumps([user, oauth.client_id, oauth.token_url, oauth.scope, oauth.grant])
         name = re.sub("[^A-Za-z0-9@.-]", "_", user)[:100]
-        self.file = (directory or default_state_dir()) / "tokens" / f"{name}-{_digest(identity)}.json"
+        self._stem = f"{name}-{_digest(identity)}"
+        kind = _digest(origin) if origin is not None else "login"
+        self._lock_file = (directory or default_state_dir()) / "tokens" / f"{self._stem}.lock"
+        self.file = (directory or default_state_dir()) / "tokens" / f"{self._stem}-{kind}.json"
 
     def read(self) -> Tokens | None:
         """The tokens kept, None when there are none or the file is no use.  Raises ReadableByOthers, ConfigError."""
@@ -67,30 +77,36 @@ class TokenCache:
 
     @contextmanager
     def renewing(self) -> "Iterator[Renewal]":
-        """Hold the lock of whoever asks the server; others wait.  Raises ConfigError when nothing can be kept here.
+        """Hold the lock of whoever asks the server; others wait.
+
+        Raises ConfigError when nothing can be kept here, AccountUnusable when another run has not finished in time.
 
         What a server rotates is lost if it cannot be stored, so room for it is made before anybody is asked.
         """
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise self._unusable(error) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             yield Renewal(self)
         finally:
             os.close(lock)
 
     def remove(self) -> bool:
-        """Forget the tokens; whether there were any.  Raises ConfigError."""
+        """Forget the tokens of this login, whatever they came from; whether there were any.  Raises ConfigError."""
+        found = [
+            file
+            for ending in ("json", "new")
+            for file in self.file.parent.glob(f"{glob.escape(self._stem)}-*.{ending}")
+        ]
         try:
-            self.file.unlink()
-        except FileNotFoundError:
-            return False
+            for file in found:
+                file.unlink(missing_ok=True)
         except OSError as error:
             raise self._unusable(error) from None
-        return True
+        return bool(found)
 
     def _unusable(self, error: OSError) -> ConfigError:
         return ConfigError(
@@ -109,11 +125,9 @@ class Renewal:
         """Take the disk space that ``write`` will need.  Raises ConfigError."""
         try:
             self._new.unlink(missing_ok=True)
-            descriptor = os.open(self._new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, _ROOM_BYTES)
-            finally:
-                os.close(descriptor)
+            descriptor = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as stream:
+                stream.write(bytes(_ROOM_BYTES))
         except OSError as error:
             self.give_up_room()
             raise self._cache._unusable(error) from None
@@ -125,7 +139,7 @@ class Renewal:
 
     def write(self, tokens: Tokens) -> None:
         """Replace the kept tokens, durably.  Raises ConfigError."""
-        data = json.dumps({"version": 1, **tokens._asdict()}).encode()
+        data = json.dumps(tokens._asdict()).encode()
         try:
             descriptor = os.open(self._new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "r+b") as stream:
@@ -138,9 +152,20 @@ class Renewal:
             raise self._cache._unusable(error) from None
 
 
-def origin_of(refresh_token: str | None) -> str:
-    """What ``Tokens.origin`` is for the config's refresh token, "" for none; it does not reveal the token."""
-    return _digest(refresh_token) if refresh_token is not None else ""
+def _wait_for(lock: int) -> None:
+    """Take the lock.  Not for ever: whoever has it may be waiting for a server that never ends."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() > until:
+            raise AccountUnusable(
+                "network",
+                f"another run has been renewing the token for {WAIT_SECONDS} s",
+                "is the authorization server slow, or a login of yours still open? The next run tries again",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def _digest(text: str) -> str:
@@ -154,7 +179,7 @@ def _parse(data: bytes) -> Tokens | None:
         tokens = Tokens(**{name: values[name] for name in Tokens._fields})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    kinds: tuple[Any, ...] = (str, (int, type(None)), (str, type(None)), (str, type(None)), str)
+    kinds: tuple[Any, ...] = (str, (int, type(None)), (str, type(None)), (str, type(None)))
     if not all(isinstance(value, kind) for value, kind in zip(tokens, kinds, strict=True)):
         return None
     if not usable_token(tokens.access_token):

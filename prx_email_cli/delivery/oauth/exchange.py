@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
+from prx_email_cli.config.deadline import within
 from prx_email_cli.config.secrets import remember, reported
 from prx_email_cli.errors import ConfigError
 
 TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
+TOTAL_SECONDS = 60  # for the whole exchange
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
 MAX_ANSWER_BYTES = 1 << 20
 _MAX_TEXT = 500
@@ -93,12 +95,10 @@ class Exchange:
         """Begin a device authorization (RFC 8628 section 3.1).  Raises ExchangeFailed."""
         oauth = self._oauth
         with self._session(oauth.device_url) as session:
-            fields = {"client_id": oauth.client_id, "scope": oauth.scope}
-            proof = session.client_auth(session.token_endpoint_auth_method) if self._secret is not None else None
+            fields = {"client_id": oauth.client_id, "client_secret": self._secret, "scope": oauth.scope}
             answer = session.post(
                 oauth.device_url,
                 data={name: value for name, value in fields.items() if value is not None},
-                auth=proof,
                 withhold_token=True,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
@@ -117,6 +117,16 @@ class Exchange:
             )
             if answer.status_code != 200:
                 raise ExchangeFailed(f"{self._oauth.revoke_url} answered {answer.status_code} {answer.reason}")
+
+    def _expiry(self, lifetime: Any) -> int | None:
+        """When a token of this lifetime expires; None where the server did not say so in a number of seconds.
+
+        A token is not thrown away for that: with it would go the refresh token that has just been replaced.
+        """
+        try:
+            return max(0, min(int(self._clock() + float(lifetime)), LATEST_EXPIRY))
+        except (TypeError, ValueError, OverflowError):
+            return None
 
     def _fetch(self, **fields: Any) -> Granted:
         with self._session(self._oauth.token_url) as session:
@@ -159,8 +169,8 @@ class Exchange:
             raise ExchangeFailed(f"{url} answered with something that is no token") from None
 
     def _granted(self, answer: Any) -> Granted:
-        token, lifetime = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
+        token = answer.get("access_token")
+        if not isinstance(token, str) or not usable_token(token):
             raise ExchangeFailed(f"{self._oauth.token_url} answered without a usable access token")
         refresh_token = answer.get("refresh_token")
         refresh_token = refresh_token if isinstance(refresh_token, str) and refresh_token else None
@@ -172,7 +182,7 @@ class Exchange:
         scope = answer.get("scope")
         return Granted(
             token,
-            max(0, min(int(self._clock()) + int(lifetime), LATEST_EXPIRY)) if lifetime is not None else None,
+            self._expiry(answer.get("expires_in")),
             refresh_token,
             scope if isinstance(scope, str) else None,
         )
@@ -213,13 +223,19 @@ def _device(answer: Any, status: int) -> Device:
 
 
 def _bounded_adapter() -> Any:
-    """What requests fetches with, except that an answer without end is left."""
-    from requests import RequestException
+    """What requests fetches with, except that an answer without end is left, and one that drips."""
+    from requests import ReadTimeout, RequestException
     from requests.adapters import HTTPAdapter
     from urllib3.exceptions import HTTPError
 
     class BoundedAdapter(HTTPAdapter):
         def send(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return within(TOTAL_SECONDS, lambda: self._send(*arguments, **options))
+            except TimeoutError:
+                raise ReadTimeout from None
+
+        def _send(self, *arguments: Any, **options: Any) -> Any:
             answer = super().send(*arguments, **options)
             try:
                 body = answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)

@@ -145,4 +145,6 @@ def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout
             elif failed.error != "authorization_pending":
                 raise
             if time.monotonic() >= until:
+                if failed.error is None:
+                    raise
                 raise ExchangeFailed("nobody entered the code in time", "expired_token") from failed
