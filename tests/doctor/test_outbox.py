@@ -52,6 +52,18 @@ class TestTheDatabase:
         assert (check["name"], check["detail"]) == ("database", "not there yet: the first send makes it")
         assert [file.name for file in program.home.iterdir()] == ["config.toml"]
 
+    def test_that_is_gone_since_a_drain_is_74_and_is_not_made(self, healthy: Program) -> None:
+        for file in healthy.home.glob("outbox.db*"):
+            if file.is_file():
+                file.unlink()
+        check_only(healthy, "database", "failed", 74, "gone", "mounted")
+        assert not healthy.outbox.exists()
+
+    def test_that_cannot_be_made_is_74(self, healthy: Program) -> None:
+        text = healthy.config.read_text()
+        healthy.config.write_text(text.replace('path = "outbox.db"', 'path = "config.toml/outbox.db"'))
+        check_only(healthy, "database", "failed", 74, "config.toml is not writable")
+
     def test_with_damaged_pages_in_its_middle_is_74(self, healthy: Program, filled: bytes) -> None:
         content = bytearray(filled)
         middle = len(content) // PAGE // 2

@@ -242,3 +242,15 @@ class TestAtTheSameTime:
 def _status(process: "subprocess.Popen[str]") -> int:
     process.communicate(timeout=60)
     return process.returncode
+
+
+def test_no_backup_takes_the_place_of_another(mine: Program) -> None:
+    before = mine.config.read_bytes()
+    theirs = mine.config.with_name(f"{mine.config.name}.bak")
+    theirs.write_text("a backup of their own")
+    for _ in range(2):
+        assert add(mine, "work", "--replace").status == 0
+    assert theirs.read_text() == "a backup of their own"
+    first = mine.config.with_name(f"{mine.config.name}.bak1")
+    assert (first.read_bytes(), first.stat().st_mode & 0o777) == (before, 0o600)
+    assert mine.config.with_name(f"{mine.config.name}.bak2").exists()

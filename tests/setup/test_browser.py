@@ -121,3 +121,13 @@ def test_that_never_gets_there_does_not_outlast_the_timeout(account: Program, br
     browser.install(before=_STAY)
     with Running(account, "account", "login", "--timeout", "1") as login:
         assert login.end(8).status == 75
+
+
+def test_is_opened_by_no_module_of_the_directory_we_are_in(account: Program, oauth: OAuthServer) -> None:
+    """It may be anybody's: /tmp, or an archive that was unpacked."""
+    (account.home / "webbrowser.py").write_text("open('planted', 'w').close()\n")
+    account.environment["BROWSER"] = "true %s"
+    with Running(account, "account", "login") as login:
+        assert get(address_of(login).url).status_code == 200
+        assert login.end().status == 0
+    assert not (account.home / "planted").exists()

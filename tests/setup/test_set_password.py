@@ -134,3 +134,10 @@ class TestTheKeyring:
             assert [owner.run("account", "test", name).status for name in accounts] == [75, 0]
             assert owner.run("account", "logout", "one").status == 0
             assert owner.run("account", "test", "two").status == 0
+
+
+def test_a_keyring_that_keeps_nothing_is_found_out(account: Program) -> None:
+    account.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    answer = account.run("account", "set-password", "work", "--json", text="correct-horse\n")
+    assert (answer.status, answer.json["error"]["code"]) == (78, "config")
+    assert "did not keep" in answer.json["error"]["message"]

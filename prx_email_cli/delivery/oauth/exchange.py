@@ -14,6 +14,7 @@ TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
 TOTAL_SECONDS = 60  # for the whole exchange
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
 MAX_ANSWER_BYTES = 1 << 20
+_LIFETIME = "prx_email_lifetime"
 _MAX_TEXT = 500
 # A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
@@ -154,6 +155,8 @@ class Exchange:
         )
         for scheme in ("https://", "http://"):
             session.mount(scheme, _bounded_adapter())
+        for kind in ("access_token_response", "refresh_token_response"):
+            session.register_compliance_hook(kind, _with_lifetime_apart)
         session.trust_env = not str(url).startswith("http:")  # no proxy stands between this machine and itself
         try:
             with session:
@@ -182,7 +185,7 @@ class Exchange:
         scope = answer.get("scope")
         return Granted(
             token,
-            self._expiry(answer.get("expires_in")),
+            self._expiry(answer.get(_LIFETIME)),
             refresh_token,
             scope if isinstance(scope, str) else None,
         )
@@ -220,6 +223,21 @@ def _device(answer: Any, status: int) -> Device:
         int(answer["expires_in"]),
         int(answer.get("interval", 5)),  # RFC 8628 section 3.2
     )
+
+
+def _with_lifetime_apart(answer: Any) -> Any:
+    """*answer* with its ``expires_in`` out of Authlib's sight, which throws all of it away for a number like 3599.0."""
+    said = answer.json
+
+    def json() -> Any:
+        token = said()
+        if isinstance(token, dict):
+            token[_LIFETIME] = token.pop("expires_in", None)
+            token.pop("expires_at", None)
+        return token
+
+    answer.json = json
+    return answer
 
 
 def _bounded_adapter() -> Any:
