@@ -113,7 +113,9 @@ def _certificate(shown: Certificate, now: float) -> Check:
     if shown.expires_at is None:
         return ok("certificate", f"the pinned one, SHA-256 {shown.sha256}")
     days = int((shown.expires_at - now) // _DAY)
-    detail = f"{shown.subject or ', '.join(shown.names)}, issued by {shown.issuer}, valid for {days} more days"
+    until = time.strftime("%Y-%m-%d", time.localtime(shown.expires_at))
+    name = shown.subject or ", ".join(shown.names)
+    detail = f"{name}, issued by {shown.issuer}, valid for {days} more days, until {until}"
     if days < CERTIFICATE_DAYS_LEFT:
         return warning("certificate", detail, "the server's operator must renew it", Unwell)
     return ok("certificate", detail)
