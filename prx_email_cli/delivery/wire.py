@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from prx_email_cli.delivery.facts import Facts
@@ -103,7 +103,8 @@ class Wire(smtplib.SMTP):
         """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
         connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.facts.connected(connected.getpeername())
+        with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
+            self.facts.connected(connected.getpeername())
         return connected
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
@@ -278,7 +279,11 @@ class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         connected = super()._get_socket(host, port, timeout)
-        self.sock = secured = self.context.wrap_socket(connected, server_hostname=host)
+        try:
+            self.sock = secured = self.context.wrap_socket(connected, server_hostname=host)
+        except BaseException:
+            connected.close()  # wrap_socket forgets one whose peer has reset it before the handshake
+            raise
         self.note_tls()
         return secured
 
