@@ -1,6 +1,5 @@
 """What one invocation knows: where its config is, how it answers, what time it is."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,7 +68,6 @@ def clock(now_ts: int | None) -> Callable[[], int]:
     return lambda: now_ts
 
 
-def on_terminal(stream: Any = "stdout") -> bool:
-    """Whether a person is at *stream* (stdout by default); nobody is at one that was closed, which is None."""
-    stream = sys.stdout if stream == "stdout" else stream
+def on_terminal(stream: Any) -> bool:
+    """Whether a person is at *stream*; nobody is at one that was closed, which is None."""
     return stream is not None and bool(stream.isatty())

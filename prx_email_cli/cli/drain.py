@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,18 +49,19 @@ def drain(
     Example (crontab): * * * * * prx-email drain
     """
     from prx_email_cli.delivery.drain import DrainOptions
+    from prx_email_cli.outbox.runs import Runs
 
     this = invocation(ctx)
     settings = this.settings()
-    options = DrainOptions(
-        account, limit, connections, failure_mode, rehearsed=bool(failure_mode or now_ts is not None)
-    )
+    options = DrainOptions(account, limit, connections, failure_mode)
     talk = _Talk(this, quiet=quiet, verbose=verbose)
     if account is not None:
         settings.account(account)
     with this.store(settings) as store, _stopping_on_signals() as stop:
         while True:
             report = _drain_once(store, settings, options, clock(now_ts), stop, talk)
+            if now_ts is None and failure_mode is None:  # a rehearsal is no evidence of cron
+                Runs(store.path).note_drain(time.time())
             if not follow or stop.is_set():
                 break
             stop.wait(FOLLOW_POLL_SECONDS)
@@ -81,8 +83,6 @@ def _drain_once(
         work = Drain(store, settings, run, options, tick, stop=stop, on_finished=listen)
         with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
             report = work.deliver(runs)
-    if not options.rehearsed:
-        runs.note_drain(tick())
     talk.afterwards(report)
     if report.gave_up:
         from prx_email_cli.cli.given_up import tell_given_up

@@ -1,5 +1,6 @@
 """``prx-email list``, ``show`` and ``stats``: look, and change nothing."""
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,7 +132,7 @@ def put_table(lines: list[dict[str, str]]) -> None:
     """A table for a person; tab-separated columns under one header line for a pipe."""
     from prx_email_cli.cli.context import on_terminal
 
-    if not on_terminal():
+    if not on_terminal(sys.stdout):
         put("\t".join(lines[0]))
         for line in lines:
             put("\t".join(safe(value) for value in line.values()))

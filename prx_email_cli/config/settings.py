@@ -17,7 +17,7 @@ ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
-_HELO_NAME = re.compile(r"[A-Za-z0-9_.-]+|\[[A-Za-z0-9.:_-]+\]")  # RFC 5321 section 4.1.3 has the literals
+_HELO_NAME = r"[A-Za-z0-9_.-]+|\[[A-Za-z0-9.:_-]+\]"  # RFC 5321 section 4.1.3 has the literals
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
@@ -295,7 +295,7 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
                 "openssl x509 -in server.pem -noout -fingerprint -sha256 prints one",
             )
         smtp = smtp.replace(tls_fingerprint=plain)
-    if smtp.helo_name is not None and not _HELO_NAME.fullmatch(smtp.helo_name):
+    if smtp.helo_name is not None and not re.fullmatch(_HELO_NAME, smtp.helo_name):
         raise place.error("smtp.helo_name", "is no host name", 'write it as "host.example.com" or "[192.0.2.7]"')
     for name in ("tls_fingerprint", "tls_cert_file", "tls_ca_file"):
         if smtp.tls == "none" and getattr(smtp, name) is not None:

@@ -135,8 +135,7 @@ def _disk(settings: Settings) -> Check:
 
 def _database(health: Health) -> Check:
     if health.faults:
-        hint = "restore a backup, or try the sqlite3 shell's .recover on a copy"
-        return failed("database", StorageError(f"damaged: {'; '.join(health.faults)}", hint=hint))
+        return failed("database", StorageError(f"damaged: {'; '.join(health.faults)}", hint=health.repair))
     return ok("database", f"intact, schema version {health.schema_version}")
 
 

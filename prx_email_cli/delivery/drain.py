@@ -13,17 +13,12 @@ from prx_email_cli.outbox.store import Store
 
 
 class DrainOptions(NamedTuple):
-    """What one drain was asked for.
-
-    limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``.  rehearsed: the clock or the result is
-    made up.
-    """
+    """What one drain was asked for.  limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``."""
 
     account: str | None = None
     limit: int | None = None
     connections: int | None = None
     failure_mode: str | None = None
-    rehearsed: bool = False
 
 
 class DrainReport:

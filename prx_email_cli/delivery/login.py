@@ -18,15 +18,24 @@ _PASSING = ("temporarily_unavailable", "server_error", "slow_down")
 
 
 class Login:
-    """What an account logs in with.
-
-    expires_at: when that ends, in Unix seconds, None where nobody knows.  renews: whether a new one is got by then.
-    """
+    """What an account logs in with."""
 
     is_token = False
-    chances = 0  # how often, in one opening of a session, a refused secret may be replaced
-    expires_at: int | None = None
-    renews = False
+
+    @property
+    def chances(self) -> int:
+        """How often, in one opening of a session, a refused secret may be replaced."""
+        return 0
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the secret ends, in Unix seconds; None where it does not, or nobody knows."""
+        return None
+
+    @property
+    def renews(self) -> bool:
+        """Whether a new secret is got by then."""
+        return False
 
     def secret(self) -> str | None:
         """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
@@ -112,19 +121,19 @@ class TokenLogin(Login):
             raise self._not_renewed(error) from None
 
     @property
-    def chances(self) -> int:  # type: ignore[override]
+    def chances(self) -> int:
         """One for the token that is kept or printed, and one more where another was named in the config."""
         return 1 + (self._named is not None and self._tokens is not None)
 
     @property
-    def expires_at(self) -> int | None:  # type: ignore[override]
+    def expires_at(self) -> int | None:
         """When the token that is used now expires."""
         if self._tokens is None or (self._named is not None and not self._over()):
             return self._auth.oauth_expires_at
         return self._tokens.expires_at
 
     @property
-    def renews(self) -> bool:  # type: ignore[override]
+    def renews(self) -> bool:
         """Whether there is a way to another token."""
         return self._auth.oauth_token_command is not None or (self._tokens is not None and self._tokens.renewable)
 

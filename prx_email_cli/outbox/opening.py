@@ -15,12 +15,13 @@ CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: f
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
 _LITTLE_BYTES = 1 << 20
+DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space: nothing was stored, so run the command again afterwards",
     sqlite3.SQLITE_IOERR: "check the disk and its mount: the command's change was not stored",
     sqlite3.SQLITE_CANTOPEN: "check that its directory exists, and that file and directory are yours and writable",
     sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
-    sqlite3.SQLITE_CORRUPT: "restore a backup, or try the sqlite3 shell's .recover on a copy",
+    sqlite3.SQLITE_CORRUPT: DAMAGED_HINT,
     sqlite3.SQLITE_NOTADB: "name another file as [outbox] path, or restore a backup",
 }
 
@@ -113,7 +114,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those
-        raise StorageError(f"the outbox {path} is damaged", hint=_HINTS[sqlite3.SQLITE_CORRUPT]) from None
+        raise StorageError(f"the outbox {path} is damaged", hint=DAMAGED_HINT) from None
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from prx_email_cli.errors import NotFound
+from prx_email_cli.outbox.opening import DAMAGED_HINT
 from prx_email_cli.outbox.sql import DUE
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row
 
@@ -106,6 +107,7 @@ def health(connection: sqlite3.Connection, now: int) -> Health:
     version, created, finished, first_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
     return Health(
         faults=[fault for fault in faults if fault != "ok"][:_FAULTS_SHOWN],
+        repair=DAMAGED_HINT,
         schema_version=version,
         newest_at=max((moment for moment in (created, finished) if moment is not None), default=None),
         unsent_for_seconds=None if first_due is None else now - first_due,

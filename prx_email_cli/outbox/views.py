@@ -74,12 +74,14 @@ class Filter:
 class Health:
     """What ``doctor`` asks of an outbox.
 
-    faults: what the database's own check found, empty when it is intact.  newest_at: the latest moment recorded, None
-    in an empty outbox.  unsent_for_seconds: since the first time that the longest-waiting message was due, None when
-    none waits.  waiting_for_a_person: uncertain messages that are held.
+    faults: what the database's own check found, empty when it is intact.  repair: what a person can do about such
+    faults.  newest_at: the latest moment recorded, None in an empty outbox.  unsent_for_seconds: since the first time
+    that the longest-waiting message was due, None when none waits.  waiting_for_a_person: uncertain messages that are
+    held.
     """
 
     faults: list[str]
+    repair: str
     schema_version: int
     newest_at: int | None
     unsent_for_seconds: int | None

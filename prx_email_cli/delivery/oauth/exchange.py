@@ -153,8 +153,9 @@ class Exchange:
             revocation_endpoint_auth_method=method,
             code_challenge_method="S256",
         )
+        adapter = _bounded_adapter()
         for scheme in ("https://", "http://"):
-            session.mount(scheme, _bounded_adapter())
+            session.mount(scheme, adapter)
         for kind in ("access_token_response", "refresh_token_response"):
             session.register_compliance_hook(kind, _with_lifetime_apart)
         session.trust_env = not str(url).startswith("http:")  # no proxy stands between this machine and itself
