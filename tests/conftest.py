@@ -15,6 +15,8 @@ from prx_email_cli.outbox.sqlite import SqliteStore
 
 from .support.certs import Certificates
 
+_RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
+HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"] if os.geteuid() == 0 else []
 _OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # whoever runs the tests
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
@@ -45,6 +47,7 @@ class Program:
         self.home = home
         self.config = home / "config.toml"
         self.outbox = home / "outbox.db"
+        self.wrapper: list[str] = []  # what the command is started by
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         self.environment |= {"HOME": str(home), "PRX_EMAIL_CONFIG": str(self.config)}
 
@@ -62,14 +65,14 @@ class Program:
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """Start ``prx-email ARGUMENTS`` and do not wait for it."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([*COMMAND, *arguments], env=self.environment, cwd=self.home, text=True,
-                                **{**pipes, **options})  # fmt: skip
+        command = [*self.wrapper, *COMMAND, *arguments]
+        return subprocess.Popen(command, env=self.environment, cwd=self.home, text=True, **{**pipes, **options})
 
     def run(self, *arguments: str, text: str | None = None, **environment: str) -> Answer:
         """Run ``prx-email ARGUMENTS`` to its end; *text* is piped into it."""
         done = subprocess.run(
-            [*COMMAND, *arguments], env={**self.environment, **environment}, cwd=self.home, check=False, timeout=120,
-            input=text if text is not None else "", capture_output=True, text=True,
+            [*self.wrapper, *COMMAND, *arguments], env={**self.environment, **environment}, cwd=self.home, check=False,
+            timeout=120, input=text if text is not None else "", capture_output=True, text=True,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 

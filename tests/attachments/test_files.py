@@ -15,6 +15,7 @@ from prx_email_cli.mail.attachment import Attachment
 from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.mail.policy import attachment_from_file
 
+from ..conftest import HELD_TO_MODES, Program
 from .opening import content, descriptors_given_back, open_descriptors, policy, told
 
 TEXT = "text/plain"
@@ -150,11 +151,13 @@ def test_a_pipe_with_a_writer_keeps_what_was_written(tmp_path: Path) -> None:
     os.close(writer)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_the_right_to_read_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_bytes(b"x")
-    (tmp_path / "x.txt").chmod(0)
-    assert "Permission denied" in refusal(tmp_path / "x.txt")
+def test_a_file_without_the_right_to_read_it_is_refused(program: Program) -> None:
+    (program.home / "x.txt").write_bytes(b"x")
+    (program.home / "x.txt").chmod(0)
+    program.wrapper = HELD_TO_MODES
+    answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b", "--attach", "x.txt")
+    assert (answer.status, answer.out) == (65, "")
+    assert "Permission denied" in answer.err
 
 
 @pytest.mark.parametrize("path", ["", "x.txt/", "no/such.txt", "x" * 5000])

@@ -12,7 +12,7 @@ import pytest
 from prx_email_cli.config.settings import load_settings
 from prx_email_cli.delivery.doctor import check_machine
 
-from ..conftest import COMMAND, Program
+from ..conftest import COMMAND, HELD_TO_MODES, Program
 from ..support.scripted import ScriptedServer
 from .healthy import SECRET, check_only, configure, examined, not_ok, unwell
 
@@ -121,10 +121,10 @@ class TestTheLog:
         configure(healthy, server.port, more=f'[log]\nfile = "{place}"')
         check_only(healthy, "log", "failed", 78, place)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
     def test_in_a_directory_that_is_not_ours_is_told(self, healthy: Program, server: ScriptedServer) -> None:
         (healthy.home / "closed").mkdir(mode=0o500)
         configure(healthy, server.port, more='[log]\nfile = "closed/attempts.log"')
+        healthy.wrapper = HELD_TO_MODES
         check_only(healthy, "log", "failed", 78, "closed/attempts.log", "owner")
 
     def test_that_is_there_already_is_left_as_it_is(self, healthy: Program, server: ScriptedServer) -> None:

@@ -5,18 +5,18 @@ Most of it is waiting: the logins of this module run at the same time, each with
 
 import json
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from ..conftest import Answer, Program
+from ..support.http_listener import HttpListener
 from ..support.oauth_server import DEVICE_CODE, OAuthServer
 from ..support.scripted import ScriptedServer
 from .conftest import clean_owner, mail_for
@@ -127,7 +127,7 @@ def test_with_a_server_that_is_not_there_is_75(account: Program, oauth: OAuthSer
     assert oauth.device_url in answer.json["error"]["message"]
 
 
-class Nonsense:
+class Nonsense(HttpListener):
     """An authorization server whose device endpoint answers with *text*; its token endpoint refuses everything."""
 
     def __init__(self, text: str) -> None:
@@ -139,20 +139,7 @@ class Nonsense:
                 self.end_headers()
                 self.wfile.write(answer.encode())
 
-            def log_message(self, *_arguments: object) -> None: ...
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 HONEST = {"device_code": "dc-secret", "user_code": "ABCD", "verification_uri": "https://a.example", "expires_in": 60}

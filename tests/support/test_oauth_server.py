@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.server
 import json
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +20,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from .certs import Certificates
+from .http_listener import HttpListener
 from .oauth_server import DEVICE_CODE, Failure, OAuthServer, Refusal
 
 VERIFIER = "a-verifier-of-at-least-forty-three-characters"
@@ -43,33 +44,21 @@ def client(server: OAuthServer, *, auth: str = "none", **options: Any) -> Iterat
         yield session
 
 
-class Listener:
+class Listener(HttpListener):
     """What a program that logs in starts: it takes one redirect after the other."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         asked = self.asked
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(dict(parse_qsl(urlsplit(self.path).query)))
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, *_arguments: object) -> None: ...
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}/callback"
-
-    def __enter__(self) -> Listener:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url += "/callback"
 
 
 def authorize(session: Any, server: OAuthServer, **options: Any) -> dict[str, str]:
