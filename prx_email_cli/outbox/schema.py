@@ -119,7 +119,31 @@ _OUTBOX = (
     "CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX,)
+_TRUTH = (
+    # Uncertainty belongs to recipients.  Of older messages nobody knows to whom it applies: to all that are not settled.
+    "ALTER TABLE recipient ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1))",
+    """
+    UPDATE recipient SET uncertain = 1
+     WHERE status = 'pending' AND outbox_id IN (SELECT id FROM outbox WHERE uncertain)
+    """,
+    # What was stored, so that it can be verified before it is sent; NULL in rows that are older than this check.
+    "ALTER TABLE outbox ADD COLUMN envelope_digest TEXT",
+    "ALTER TABLE outbox ADD COLUMN content_digest TEXT",
+    "ALTER TABLE outbox ADD COLUMN drained_from INTEGER",  # ledger.drained_seconds when it was first attempted
+    # One row about the outbox itself.
+    """
+    CREATE TABLE ledger (
+        id              INTEGER PRIMARY KEY CHECK (id = 1),
+        identity        TEXT    NOT NULL,            -- random: tells this outbox from any other
+        generation      INTEGER NOT NULL DEFAULT 0,  -- grows with every run that claims: tells a restored backup
+        drained_seconds INTEGER NOT NULL DEFAULT 0,  -- how long drains have been at work in all
+        recorded_at     INTEGER                      -- the latest moment at which a drain looked at the clock
+    ) STRICT
+    """,
+    "INSERT INTO ledger (id, identity) VALUES (1, lower(hex(randomblob(16))))",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:
