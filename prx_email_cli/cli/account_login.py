@@ -215,9 +215,9 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
 def _asked_for(account: "Account") -> str:
     if on_terminal(sys.stdin):
         return str(typer.prompt(f"Password of {safe(account.smtp.user)}", hide_input=True, err=True))
-    from prx_email_cli.cli.inputs import read_text
+    from prx_email_cli.cli.inputs import first_line_of_stdin
 
-    password = read_text("-").split("\n", 1)[0].rstrip("\r")
+    password = first_line_of_stdin()
     if not password or "\0" in password:
         raise ValidationError("no password came on standard input", hint="pipe it in, as its first line")
     return password

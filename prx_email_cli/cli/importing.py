@@ -38,6 +38,8 @@ def import_messages(
 
     from prx_email_cli.cli.incoming_files import import_bar, total_bytes
 
+    if files.count("-") > 1:
+        raise typer.BadParameter("stdin can be read only once")
     this = invocation(ctx)
     settings = this.settings()
     import_run = Import(settings.account(account).name, clock(now_ts))

@@ -1,12 +1,14 @@
 """Text that comes in from files and pipes."""
 
 import errno
+import os
 import sys
 from typing import BinaryIO
 
 from prx_email_cli.errors import InputNotFound, ValidationError
 
 MAX_TEXT_BYTES = 50 * 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024
 
 
 def open_input(name: str) -> BinaryIO:
@@ -21,6 +23,25 @@ def open_input(name: str) -> BinaryIO:
         raise _unreadable(name, error) from None
 
 
+def first_line_of_stdin() -> str:
+    """The first line that is piped in, without its end; what follows it is left to others, as the shell's read does.
+
+    Raises InputNotFound, ValidationError.
+    """
+    line = bytearray()
+    with open_input("-") as stream:
+        try:
+            while len(line) <= MAX_LINE_BYTES and (byte := os.read(stream.fileno(), 1)) not in (b"", b"\n"):
+                line += byte
+        except OSError as error:
+            raise _unreadable("-", error) from None
+    if len(line) > MAX_LINE_BYTES:
+        raise ValidationError(
+            f"the first line is longer than {MAX_LINE_BYTES >> 10} KiB", hint="pipe in the right file"
+        )
+    return _decoded(bytes(line)).rstrip("\r")
+
+
 def read_text(name: str) -> str:
     """The UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
     with open_input(name) as stream:
@@ -30,6 +51,10 @@ def read_text(name: str) -> str:
             raise _unreadable(name, error) from None
     if len(data) > MAX_TEXT_BYTES:
         raise ValidationError(f"the text is larger than {MAX_TEXT_BYTES >> 20} MiB", hint="attach it as a file instead")
+    return _decoded(data)
+
+
+def _decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:

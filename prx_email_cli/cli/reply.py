@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prx_email_cli.cli.bodies import Bodies
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.message_options import (
     At,
@@ -22,7 +23,7 @@ from prx_email_cli.cli.message_options import (
     Within,
 )
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
-from prx_email_cli.cli.send import Times, enqueue_and_answer, read_body, read_html
+from prx_email_cli.cli.send import Times, enqueue_and_answer
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -69,15 +70,15 @@ def reply(
     Example: prx-email reply 20260801.4711@example.com --quote --body "Done."
     """
     _check(message_id, parent, (at is not None, within is not None, now))
+    bodies = Bodies(body, body_file, html, parent=parent)
     from prx_email_cli.delivery.answering import Manner
     from prx_email_cli.mail.request import Request
 
     this = invocation(ctx)
     settings = this.settings()
-    text = _text(parent, body, body_file, html)
     known = _parent(this, settings, account, message_id, parent, clock(now_ts))
     request = Request(
-        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=text, body_html=read_html(html),
+        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=bodies.text(), body_html=bodies.html(),
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
@@ -89,15 +90,6 @@ def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, 
         raise typer.BadParameter("give either MESSAGE_ID or --parent")
     if sum(times) > 1:
         raise typer.BadParameter("use only one of --at, --in and --now")
-
-
-def _text(parent: str | None, body: str | None, body_file: str | None, html: str | None) -> str:
-    """The text as ``send`` takes it; stdin cannot be both the parent and the text."""
-    if parent == "-" and (body_file == "-" or (body is None and body_file is None)):
-        if html is None or body_file == "-":
-            raise typer.BadParameter("stdin is the parent: give the text with --body or --body-file FILE")
-        return ""
-    return read_body(body, body_file)
 
 
 def _parent(

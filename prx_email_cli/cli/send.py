@@ -1,12 +1,12 @@
 """``prx-email send``: compose and enqueue."""
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
+from prx_email_cli.cli.bodies import Bodies
+from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.message_options import (
     At,
     Attach,
@@ -87,16 +87,32 @@ def send(
     if request is not None:
         if any(value not in (None, []) for value in (*typed, idempotency_key)):
             raise typer.BadParameter("--request takes everything but the times from its object")
-        return send_request(this, _from_file(request, account, now_ts, failure_mode), times, now)
+        settings = this.settings()
+        if account is not None:
+            settings.account(account)
+        return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now)
     from prx_email_cli.mail.request import Request
 
+    bodies = Bodies(body, body_file, html)
+    settings = this.settings()
+    if bodies.awaits_stdin:
+        _check_before_reading(settings, account, complete=bool(to and subject))
     asked = Request(
         to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "",
-        body_text=read_body(body, body_file), body_html=read_html(html), html_file=html, attach=tuple(attach or ()),
+        body_text=bodies.text(), body_html=bodies.html(), html_file=html, attach=tuple(attach or ()),
         attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
         reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    return send_request(this, asked, times, now)
+    return send_request(this, settings, asked, times, now)
+
+
+def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
+    """Refuse what no text could make fit to be sent, so that stdin is left alone.  Raises ConfigError, ValidationError."""
+    settings.account(account)
+    if not complete:
+        from prx_email_cli.mail.drafting import empty
+
+        raise empty()
 
 
 class Times(NamedTuple):
@@ -116,9 +132,8 @@ class Times(NamedTuple):
         return due_at, expiry(self.expires_in, due_at, now)
 
 
-def send_request(this: Invocation, request: "Request", times: Times, now: bool) -> None:
+def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, now: bool) -> None:
     """Enqueue *request* and answer; with *now*, attempt it at once."""
-    settings = this.settings()
     tick = clock(request.now_ts)
     due_at, expires_at = times.resolve(tick())
     if request.in_reply_to_message_id is not None:
@@ -178,27 +193,6 @@ def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode:
         now_ts=request.now_ts if request.now_ts is not None else now_ts,
         failure_mode=request.failure_mode or failure_mode,
     )
-
-
-def read_html(name: str | None) -> str | None:
-    if name is None:
-        return None
-    from prx_email_cli.cli.inputs import read_text
-
-    return read_text(name)
-
-
-def read_body(body: str | None, body_file: str | None) -> str:
-    """The text from ``--body``, ``--body-file``, or stdin when something is piped in."""
-    if body is not None and body_file is not None:
-        raise typer.BadParameter("use only one of --body and --body-file")
-    if body is not None:
-        return body
-    if body_file is None and on_terminal(sys.stdin):
-        return ""
-    from prx_email_cli.cli.inputs import read_text
-
-    return read_text(body_file or "-")
 
 
 apps = {"send": app}

@@ -34,7 +34,7 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
     subject = check_header_text(request.subject, "subject")
     body_text, body_html, inline = _bodies(request, policy)
     if not to or not subject or not body_text.strip():
-        raise ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
+        raise empty()
     return Draft(
         sender=parse_mailbox(request.sender or default_sender, "from"),
         to=to,
@@ -49,6 +49,11 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
         attachments=attachments(request, policy),
         headers=[further_header(text) for text in request.headers],
     )
+
+
+def empty() -> ValidationError:
+    """The error for a message without recipient, subject or text."""
+    return ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
 
 
 def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]":
