@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
+from prx_email_cli.config.domains import is_address_literal, is_domain
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, provider_named
 from prx_email_cli.config.reader import Place, Table, key, read_table
@@ -17,7 +18,6 @@ ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
-_HELO_NAME = r"[A-Za-z0-9_.-]+|\[[A-Za-z0-9.:_-]+\]"  # RFC 5321 section 4.1.3 has the literals
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
@@ -91,7 +91,7 @@ class Smtp(Table):
         "the provider's limit; beyond it the account rests until the next run", None, low=1
     )
     messages_per_day: int | None = key("the provider's limit in any 24 hours, counted from the attempts", None, low=1)
-    helo_name: str | None = key("name to greet with; by default this machine's", None)
+    helo_name: str | None = key("domain or address literal to greet with; by default this machine's", None)
     source_address: str | None = key("this machine's IP address to connect from", None)
     tls_fingerprint: str | None = key("SHA-256 of the one certificate to accept, in place of CAs and host name", None)
     tls_cert_file: Path | None = key("PEM file of a client certificate to show", None)
@@ -295,8 +295,12 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
                 "openssl x509 -in server.pem -noout -fingerprint -sha256 prints one",
             )
         smtp = smtp.replace(tls_fingerprint=plain)
-    if smtp.helo_name is not None and not re.fullmatch(_HELO_NAME, smtp.helo_name):
-        raise place.error("smtp.helo_name", "is no host name", 'write it as "host.example.com" or "[192.0.2.7]"')
+    if smtp.helo_name is not None and not (is_domain(smtp.helo_name) or is_address_literal(smtp.helo_name)):
+        raise place.error(
+            "smtp.helo_name",
+            "is neither a domain nor an address literal (RFC 5321 section 4.1.2)",
+            'write it as "host.example.com", "[192.0.2.7]" or "[IPv6:2001:db8::7]"',
+        )
     for name in ("tls_fingerprint", "tls_cert_file", "tls_ca_file"):
         if smtp.tls == "none" and getattr(smtp, name) is not None:
             raise place.error(f"smtp.{name}", 'has no effect with tls = "none"', "remove one of the two")

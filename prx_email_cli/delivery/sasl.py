@@ -6,9 +6,8 @@ import smtplib
 from base64 import b64encode
 
 from prx_email_cli.config.secrets import remember, reported
-from prx_email_cli.delivery.wire import BadReply, Wire
+from prx_email_cli.delivery.wire import MAX_COMMAND_OCTETS, BadReply, Wire
 
-MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _MAX_SHOWN = 300
 
 

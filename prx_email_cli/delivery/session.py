@@ -8,6 +8,7 @@ from typing import Any
 
 import yagmail
 
+from prx_email_cli.config.domains import is_full_domain
 from prx_email_cli.config.secrets import redact
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
@@ -131,7 +132,7 @@ def _client(
     account: Account, password: str | None, context: ssl.SSLContext | None, transcript: Transcript, facts: Facts
 ) -> _Client:
     smtp = account.smtp
-    options: dict[str, Any] = {"local_hostname": smtp.helo_name or _helo_name()}
+    options: dict[str, Any] = {"local_hostname": smtp.helo_name or _machine_name()}
     if smtp.tls == "implicit":
         options["context"] = context
     if smtp.source_address is not None:
@@ -153,10 +154,10 @@ def _client(
     return client
 
 
-def _helo_name() -> str:
-    """This machine's full name, or an address literal (RFC 5321 section 4.1.4); asks no name server, which may hang."""
+def _machine_name() -> str:
+    """This machine's full name, "" where it has none; asks no name server, which may hang."""
     name = socket.gethostname()
-    return name if "." in name and name.isascii() else "[127.0.0.1]"
+    return name if is_full_domain(name) else ""
 
 
 def _drop(client: _Client) -> None:

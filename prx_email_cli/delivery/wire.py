@@ -17,6 +17,7 @@ from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import Reply
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
+MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _RECEIVE_BYTES = 16 * 1024
 
 
@@ -89,6 +90,8 @@ class Wire(smtplib.SMTP):
         kwargs["timeout"] = reply_timeout
         try:
             super().__init__(*args, **kwargs)
+            if not self.local_hostname:
+                self.local_hostname = self._own_address()
         except BaseException:
             self.close()  # smtplib leaves the socket open when the greeting does not come
             raise
@@ -106,6 +109,15 @@ class Wire(smtplib.SMTP):
         with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
             self.facts.connected(connected.getpeername())
         return connected
+
+    def _own_address(self) -> str:
+        """This end of the connection, to greet with where the machine has no full name (RFC 5321 section 4.1.4)."""
+        from prx_email_cli.config.domains import address_literal
+
+        try:
+            return address_literal(self.sock.getsockname()[0])  # type: ignore[union-attr]
+        except (OSError, ValueError, AttributeError):  # not connected, or not by IP
+            return "[127.0.0.1]"
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
         """EHLO, or HELO where the server does not know it.  Raises smtplib.SMTPHeloError when it wants neither."""
@@ -256,7 +268,12 @@ class Wire(smtplib.SMTP):
             self._mask = False
 
     def _auth_plain(self, user: str, password: str) -> tuple[int, bytes]:
-        return self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
+        response = _base64(f"{chr(0)}{user}{chr(0)}{password}")
+        if len(f"AUTH PLAIN {response}\r\n") <= MAX_COMMAND_OCTETS:
+            return self.docmd("AUTH", f"PLAIN {response}")
+        reply = self.docmd("AUTH", "PLAIN")
+        with self.masking():
+            return self.docmd(response) if reply[0] == 334 else reply
 
     def _auth_login(self, user: str, password: str) -> tuple[int, bytes]:
         reply = self.docmd("AUTH", "LOGIN")

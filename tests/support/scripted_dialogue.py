@@ -185,6 +185,8 @@ class Dialogue:
         mechanism, _, initial = argument.partition(" ")
         if initial and len(f"AUTH {argument}\r\n") > MAX_AUTH_OCTETS:
             self._record.note_violation(f"an AUTH command of over {MAX_AUTH_OCTETS} octets")
+            self._wire.say("500 5.5.6 line too long")
+            return
         if refusal := self._auth_refusal(mechanism.upper()):
             self._wire.say(refusal)
             return

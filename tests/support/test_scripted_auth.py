@@ -126,5 +126,5 @@ def test_a_command_that_is_too_long_is_a_violation_and_a_response_is_not(mechani
         assert client.code(long) == 235
         assert server.violations == []
     with greeted(server := ScriptedServer(auth=lambda *_: True, auth_mechanisms=[mechanism])) as client:
-        assert client.code(f"AUTH {mechanism} {long}") == 235
+        assert client.code(f"AUTH {mechanism} {long}") == 500
         assert len(server.violations) == 1
