@@ -61,6 +61,12 @@ class RetryNotDue(PrxEmailError):
     exit_code, code = Exit.TRY_LATER, "retry_not_due"
 
 
+class LimitUsedUp(PrxEmailError):
+    """The account has sent all that the provider's limits in the config allow for now."""
+
+    exit_code, code = Exit.TRY_LATER, "provider"
+
+
 class ConfigError(PrxEmailError):
     """The config is missing, malformed or contradictory; the message names file and key."""
 
@@ -87,6 +93,10 @@ class OutboxBusy(StorageError):
 
 class ClaimLost(StorageError):
     """A finalize found the row no longer in ``sending`` under this claim; it changed nothing."""
+
+
+class ResultNotRecorded(StorageError):
+    """An attempt came to its end, and the outbox could not be told; the message says what is known of it."""
 
 
 class Unwell(PrxEmailError):

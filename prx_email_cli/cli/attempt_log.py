@@ -46,19 +46,18 @@ class AttemptLog:
 
 
 def _facts(finished: Finished, run_id: str) -> dict[str, Any]:
-    claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
-    verdict = "sent" if outcome.error is None else "gave_up" if settled.gave_up else "deferred"
+    claimed, outcome = finished.claimed, finished.outcome
     return {
         "time": finished.finished_at,
         "run": run_id,
         "outbox_id": claimed.outbox_id,
         "account": claimed.account,
         "message_id": claimed.message_id,
-        "outcome": verdict,
+        "outcome": finished.verdict.value,
         "uncertain": outcome.uncertain,
         "code": outcome.code,
         "enhanced": outcome.enhanced,
-        "response": outcome.acceptance or outcome.detail,
+        "response": outcome.acceptance or finished.detail,
         "milliseconds": finished.milliseconds,
         "connection": finished.connection,
     }

@@ -59,7 +59,7 @@ def drain(
         settings.account(account)
     with this.store(settings) as store, _stopping_on_signals() as stop:
         while True:
-            report = _drain_once(store, settings, options, clock(now_ts), stop, talk)
+            report = _drain_once(store, settings, options, clock(now_ts), stop, talk, rehearsed=now_ts is not None)
             if now_ts is None and failure_mode is None:  # a rehearsal is no evidence of cron
                 Runs(store.path).note_drain(time.time())
             if not follow or stop.is_set():
@@ -72,7 +72,7 @@ def drain(
 
 def _drain_once(
     store: "SqliteStore", settings: "Settings", options: "DrainOptions", tick: Callable[[], int], stop: threading.Event,
-    talk: "_Talk",
+    talk: "_Talk", *, rehearsed: bool,
 ) -> "DrainReport":  # fmt: skip
     from prx_email_cli.delivery.drain import Drain
     from prx_email_cli.outbox.runs import Runs
@@ -84,6 +84,8 @@ def _drain_once(
         with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
             report = work.deliver(runs)
     talk.afterwards(report)
+    if rehearsed:
+        talk.notes(report)
     if report.gave_up:
         from prx_email_cli.cli.given_up import tell_given_up
 
@@ -158,6 +160,11 @@ class _Talk:
             report_error(error, as_json=False)
         for warning in report.warnings:
             say(f"warning: {safe(warning)}")
+
+    def notes(self, report: "DrainReport") -> None:
+        """Where a rehearsal's clock alone would have given something up, and a drain does not."""
+        for note in () if self._quiet else report.notes:
+            say(f"note: {safe(note)}")
 
     def result(self, report: "DrainReport") -> int:
         """Answer, and the exit status."""

@@ -81,6 +81,7 @@ def show(ctx: typer.Context, outbox_id: Annotated[int, typer.Argument(metavar="I
     for recipient in row.recipients:
         put(
             f"  {recipient.kind:<4}{safe(recipient.address)}  {recipient.status}"
+            + ("  uncertain" if recipient.uncertain else "")
             + (f"  {safe(recipient.response)}" if recipient.response else "")
         )
     for number, attempt in enumerate(row.attempts, 1):
@@ -116,16 +117,21 @@ def moment(unix: Any) -> str:
 
 
 def _line(row: "Row") -> dict[str, str]:
-    state = " ".join([row.status, *_beside(row)])
+    state = " ".join(_state(row))
     due = moment(row.next_attempt_at) if row.status in ("pending", "failed") and not row.gave_up else "-"
     to = row.to[0] + (f" +{len(row.to) - 1}" if len(row.to) > 1 else "") if row.to else ""
     return {"id": str(row.outbox_id), "account": row.account, "state": state, "retries": str(row.retries), "due": due,
             "to": to, "subject": row.subject, "last error": row.last_error or ""}  # fmt: skip
 
 
-def _beside(row: "Row") -> list[str]:
-    facts = [f"gave up: {row.gave_up}"] if row.gave_up else []
-    return facts + ["held"] * row.held + ["uncertain"] * row.uncertain
+def _state(row: "Row") -> list[str]:
+    """The status, or what a message that was given up unattempted or by a person is instead, and the facts beside."""
+    facts = ["held"] * row.held + ["uncertain"] * row.uncertain
+    if row.gave_up is None:
+        return [row.status, *facts]
+    if row.status != "sending" and (row.gave_up == "cancelled" or row.status == "pending"):
+        return [row.gave_up, *facts]
+    return [row.status, f"gave up: {row.gave_up}", *facts]
 
 
 def put_table(lines: list[dict[str, str]]) -> None:
@@ -153,12 +159,12 @@ def _facts(row: "Row") -> list[tuple[str, str]]:
     facts = [
         ("outbox id", str(row.outbox_id)),
         ("account", row.account),
-        ("state", " ".join([row.status, *_beside(row)])),
+        ("state", " ".join(_state(row))),
         ("subject", row.subject),
         ("size", f"{row.size_bytes} bytes"),
         ("created", moment(row.created_at)),
         ("retries", str(row.retries)),
-        ("next attempt", moment(row.next_attempt_at) if not row.gave_up else "none: given up"),
+        ("next attempt", "none: given up" if row.gave_up and row.status != "sending" else moment(row.next_attempt_at)),
         ("sent", moment(row.sent_at)),
         ("message id", row.message_id or "-"),
         ("accepted with", row.provider_message_id or "-"),

@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False)
 def retry(
     ctx: typer.Context,
     ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Outbox ids.")],
-    force: Annotated[bool, typer.Option("--force", help="Also when it is not due yet.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when it is not due yet, or held.")] = False,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,
     as_json: Json = False,

@@ -26,7 +26,10 @@ class OutboxSettings(Table):
 
     path: Path = key("the SQLite file", default_outbox_file)
     base_backoff_seconds: int = key("first delay is twice this, in seconds", 5, low=1, high=86_400)
-    give_up_after_hours: int = key("a drain gives up this long after a message was first due", 120, low=1)
+    give_up_after_hours: int = key(
+        "a drain gives up once drains have tried for so long, pauses of over a day not counted", 120, low=1
+    )
+    give_up_after_attempts: int = key("and after at least so many attempts", 8, low=1)
     on_uncertain: str = key(
         "retry sends again under the same Message-ID; hold waits for a person", "retry", choices=("retry", "hold")
     )

@@ -4,7 +4,7 @@ import threading
 import time
 
 from prx_email_cli.config.settings import Account
-from prx_email_cli.delivery.attempt import finish, simulated
+from prx_email_cli.delivery.attempt import finish, limits_of, simulated
 from prx_email_cli.delivery.drain import Drain
 from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.handover import Handover
@@ -31,13 +31,18 @@ class _Claims:
             return None
         return self._counted(self._drain.store.claim_next(self._drain.run_id, self._wish()))
 
-    def settle(self, claimed: Claimed, outcome: Outcome, *, go_on: bool, **measured: int) -> Claimed | None:
+    def settle(
+        self, claimed: Claimed, outcome: Outcome, *, go_on: bool, milliseconds: int = 0, connection: int = 0
+    ) -> Claimed | None:
         """Record *outcome*; with *go_on*, claim the next message in the same transaction.
 
-        measured: milliseconds and connection, as ``Finished`` has them.
+        milliseconds, connection: as ``Finished`` has them.
         """
         drain = self._drain
-        finished = finish(claimed, outcome, drain.policy, drain.clock(), **measured)
+        finished = finish(
+            claimed, outcome, drain.policy, drain.clock(), clock_in_doubt=drain.clock_in_doubt,
+            milliseconds=milliseconds, connection=connection,
+        )  # fmt: skip
         if outcome.scope is Scope.ACCOUNT:
             self.rests.set()
         go_on = go_on and not self.rests.is_set() and drain.take_slot()
@@ -85,7 +90,7 @@ class AccountDrain:
     def __init__(self, drain: Drain, account: Account) -> None:
         self._drain = drain
         self._account = account
-        self._claims = _Claims(drain, account.name, _limits(account))
+        self._claims = _Claims(drain, account.name, limits_of(account))
         self._sessions = SessionFactory(account, login_of(account))
         self._lock = threading.Lock()
         self._open_sessions = self._opened = 0
@@ -129,8 +134,10 @@ class AccountDrain:
         while claimed is not None:
             started = time.monotonic()
             outcome = deliver_one(session, claimed, self._drain.store)
-            measured = {"milliseconds": round((time.monotonic() - started) * 1000), "connection": session.number}
-            claimed = self._claims.settle(claimed, outcome, go_on=session.usable(), **measured)
+            took = round((time.monotonic() - started) * 1000)
+            claimed = self._claims.settle(
+                claimed, outcome, go_on=session.usable(), milliseconds=took, connection=session.number
+            )
 
     def _open(self) -> Session | None:
         """A session, None when there is no use for one or none to be had; the latter is probed and told once."""
@@ -154,13 +161,6 @@ class AccountDrain:
         claimed = self._claims.next()
         if claimed is not None:
             self._claims.settle(claimed, failure.outcome(), go_on=False)
-
-
-def _limits(account: Account) -> tuple[Limit, ...]:
-    """The provider's limits as the config states them."""
-    smtp = account.smtp
-    spans = ((smtp.messages_per_minute, 60), (smtp.messages_per_day, 86_400))
-    return tuple(Limit(messages, seconds) for messages, seconds in spans if messages is not None)
 
 
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:

@@ -1,8 +1,6 @@
 """From a claimed message to a finished attempt, by whatever way the attempt went."""
 
-from collections.abc import Sequence
-
-from prx_email_cli.config.settings import OutboxSettings
+from prx_email_cli.config.settings import Account, OutboxSettings
 from prx_email_cli.delivery.outcome import NETWORK, PROVIDER
 from prx_email_cli.outbox.lifecycle import (
     Outcome,
@@ -12,7 +10,7 @@ from prx_email_cli.outbox.lifecycle import (
     Standing,
     after_attempt,
 )
-from prx_email_cli.outbox.model import Claimed, Finished
+from prx_email_cli.outbox.model import Claimed, Finished, Limit, Target
 
 FAILURE_MODES = {
     "network": (NETWORK, "simulated network timeout"),
@@ -23,21 +21,40 @@ FAILURE_MODES = {
 def retry_policy(settings: OutboxSettings) -> RetryPolicy:
     """The rules' numbers, from ``[outbox]``."""
     return RetryPolicy(
-        settings.base_backoff_seconds, settings.give_up_after_hours * 3600, settings.on_uncertain == "hold"
+        base_seconds=settings.base_backoff_seconds,
+        give_up_after_seconds=settings.give_up_after_hours * 3600,
+        give_up_after_attempts=settings.give_up_after_attempts,
+        hold_uncertain=settings.on_uncertain == "hold",
     )
 
 
+def limits_of(account: Account) -> tuple[Limit, ...]:
+    """The provider's limits as the config states them."""
+    smtp = account.smtp
+    spans = ((smtp.messages_per_minute, 60), (smtp.messages_per_day, 86_400))
+    return tuple(Limit(messages, seconds) for messages, seconds in spans if messages is not None)
+
+
 def finish(
-    claimed: Claimed, outcome: Outcome, policy: RetryPolicy, now: int, *, milliseconds: int = 0, connection: int = 0
+    claimed: Claimed,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    now: int,
+    *,
+    clock_in_doubt: bool = False,
+    milliseconds: int = 0,
+    connection: int = 0,
 ) -> Finished:
     """The attempt on *claimed* that came to *outcome*, with what the rules make of it."""
+    recipients = _recipients_after(claimed, outcome)
     standing = Standing(
         retries=claimed.retries,
         next_attempt_at=claimed.next_attempt_at,
-        first_due_at=claimed.first_due_at,
         expires_at=claimed.expires_at,
-        uncertain=claimed.uncertain,
-        recipients=_recipients_after(claimed, outcome),
+        uncertain=any(recipient.uncertain for recipient in recipients),
+        recipients=[recipient.status for recipient in recipients],
+        drained_seconds=claimed.drained_seconds,
+        clock_in_doubt=clock_in_doubt,
     )
     return Finished(claimed, outcome, after_attempt(standing, outcome, policy, now), now, milliseconds, connection)
 
@@ -49,9 +66,13 @@ def simulated(failure_mode: str, claimed: Claimed) -> Outcome:
     return Outcome(results, error=category, detail=text)
 
 
-def _recipients_after(claimed: Claimed, outcome: Outcome) -> Sequence[RecipientStatus]:
-    tried = [
-        outcome.recipients[target.number].status if target.number in outcome.recipients else target.status
-        for target in claimed.targets
-    ]
-    return [*tried, *claimed.others]
+def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:
+    """Where everybody stands now; an earlier uncertainty ends only with an acceptance."""
+    return [_after(target, outcome.recipients.get(target.number)) for target in (*claimed.targets, *claimed.others)]
+
+
+def _after(target: Target, result: RecipientResult | None) -> Target:
+    if result is None:
+        return target
+    accepted = result.status is RecipientStatus.ACCEPTED
+    return target._replace(status=result.status, uncertain=not accepted and (target.uncertain or result.uncertain))

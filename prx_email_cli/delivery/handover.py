@@ -68,13 +68,9 @@ class Handover:
         """What stands when something of our own failed midway, such as reading the content."""
         code = error.code if isinstance(error, PrxEmailError) else "internal"
         detail = redact(f"this program failed {self._place}: {error}")
-        return Outcome(
-            self._results,
-            error=code,
-            detail=detail,
-            uncertain=self._final_dot_sent,
-            dialogue=redact(self._wire.transcript.take()),
-        )
+        if self._final_dot_sent:
+            self._doubt(detail)
+        return Outcome(self._results, error=code, detail=detail, dialogue=redact(self._wire.transcript.take()))
 
     def _unfit(self) -> bool:
         """Whether this server can never take this message; it is then refused without being sent."""
@@ -214,12 +210,20 @@ class Handover:
             verdict = judge(reply, Scope.MESSAGE)
             self._account_rests = reply.code >= 400 and verdict.scope is Scope.ACCOUNT
 
+    def _doubt(self, why: str) -> None:
+        """Those whom the server accepted in this transaction may have the message, and nobody else."""
+        doubtful = RecipientResult(RecipientStatus.PENDING, None, why, uncertain=True)
+        for target in self._welcome:
+            self._results.setdefault(target.number, doubtful)
+
     def _settle(self, targets: list[Target], status: RecipientStatus, code: int | None, response: str) -> None:
         for target in targets:
             self._results[target.number] = RecipientResult(status, code, redact(response))
 
     def _outcome(self, lost: ConnectionLost | None) -> Outcome:
         trouble = self._worst(lost)
+        if lost is not None and trouble is not None and self._final_dot_sent:
+            self._doubt(redact(trouble.text))
         reply = trouble.reply if trouble else None
         return Outcome(
             recipients=self._results,
@@ -228,7 +232,6 @@ class Handover:
             code=reply.code if reply else None,
             enhanced=(reply.enhanced or None) if reply else None,
             scope=Scope.ACCOUNT if self._account_rests else trouble.verdict.scope if trouble else Scope.MESSAGE,
-            uncertain=lost is not None and self._final_dot_sent,
             acceptance=self._acceptance,
             dialogue=redact(self._wire.transcript.take()),
         )

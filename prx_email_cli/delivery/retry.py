@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.attempt import finish, retry_policy, simulated
+from prx_email_cli.delivery.attempt import finish, limits_of, retry_policy, simulated
 from prx_email_cli.outbox.lifecycle import Outcome
-from prx_email_cli.outbox.model import Claimed, Finished
+from prx_email_cli.outbox.model import Claimed, ClaimOne, Finished
 from prx_email_cli.outbox.runs import Run, Runs
 from prx_email_cli.outbox.store import Store
 
@@ -25,12 +25,12 @@ class Retry:
     def attempt(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> Finished:
         """Attempt this message once.
 
-        Raises NotFound, NotAllowedForStatus, RetryNotDue before anything is opened, ConfigError for the account's
-        config, and ClaimLost when the result could no longer be recorded.
+        Raises NotFound, NotAllowedForStatus, RetryNotDue and LimitUsedUp before anything is opened, ConfigError for the
+        account's config, and ClaimLost when the result could no longer be recorded.
         """
-        account_name = self._store.check_claim(outbox_id, self._clock(), force=force)
+        account_name = self._store.check_claim(ClaimOne(outbox_id, self._clock(), force))
         if failure_mode is not None:
-            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force))
             return self._settle(claimed, simulated(failure_mode, claimed))
         from prx_email_cli.delivery.account_drain import deliver_one
         from prx_email_cli.delivery.failure import SessionFailed
@@ -38,21 +38,25 @@ class Retry:
         from prx_email_cli.delivery.session import SessionFactory
 
         account = self._settings.account(account_name)
+        limits = limits_of(account)
+        self._store.check_claim(ClaimOne(outbox_id, self._clock(), force, limits))
         sessions = SessionFactory(account, login_of(account))
         try:
             session = sessions.open()
         except SessionFailed as failure:
-            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force, limits))
             return self._settle(claimed, failure.outcome())
         try:
-            claimed = self._store.claim(self._run_id, outbox_id, self._clock(), force=force)
+            claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force, limits))
             started = time.monotonic()
             outcome = deliver_one(session, claimed, self._store)
             return self._settle(claimed, outcome, milliseconds=round((time.monotonic() - started) * 1000), connection=1)
         finally:
             session.close()
 
-    def _settle(self, claimed: Claimed, outcome: Outcome, **measured: int) -> Finished:
-        finished = finish(claimed, outcome, self._policy, self._clock(), **measured)
+    def _settle(self, claimed: Claimed, outcome: Outcome, *, milliseconds: int = 0, connection: int = 0) -> Finished:
+        finished = finish(
+            claimed, outcome, self._policy, self._clock(), milliseconds=milliseconds, connection=connection
+        )
         self._store.finalize(self._run_id, finished)
         return finished

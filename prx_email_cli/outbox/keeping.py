@@ -4,6 +4,7 @@ import sqlite3
 
 from prx_email_cli.errors import NotAllowedForStatus, NotFound, PrxEmailError
 from prx_email_cli.outbox import sql
+from prx_email_cli.outbox.lifecycle import RecipientStatus
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
 PRUNED_AT_ONCE = 500  # rows to a transaction, so that nobody else waits long
@@ -28,13 +29,15 @@ def cancel(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
 
 
 def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: bool) -> None:
-    """Settle an uncertain outcome on a person's word.  Raises NotFound, NotAllowedForStatus."""
-    values = {"id": outbox_id, "now": now}
-    statements = (sql.RESOLVE_SENT, sql.RESOLVE_PARTLY_SENT) if sent else (sql.RESOLVE_NOT_SENT,)
-    if not any(connection.execute(statement, values).rowcount for statement in statements):
+    """Settle the uncertain recipients, and no others, on a person's word.  Raises NotFound, NotAllowedForStatus."""
+    if not connection.execute(sql.RESOLVE, {"id": outbox_id}).rowcount:
         raise _refusal(connection, outbox_id, "resolved: its outcome is not uncertain")
-    if sent:
-        connection.execute(sql.RESOLVE_RECIPIENTS, values)
+    connection.execute(sql.RESOLVE_RECIPIENTS, {"id": outbox_id, "sent": sent})
+    if not sent or connection.execute(sql.RESOLVE_SENT, {"id": outbox_id, "now": now}).rowcount:
+        return
+    left = {status for (status,) in connection.execute(sql.STATUSES_OF_RECIPIENTS, {"id": outbox_id})}
+    refused = RecipientStatus.PENDING not in left
+    connection.execute(sql.RESOLVE_PARTLY_SENT, {"id": outbox_id, "now": now, "refused": refused})
 
 
 def prune_some(connection: sqlite3.Connection, after: int, before: int, now: int, *, records: bool) -> list[int]:

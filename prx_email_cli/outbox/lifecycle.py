@@ -8,6 +8,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 MAX_DOUBLINGS = 10
+MAX_PAUSE_SECONDS = 25 * 3600  # between two drains, one a day at the least: a longer one was an absence
+DOUBTFUL_LEAP_SECONDS = 86_400
+
+# Reasons for giving up.
+REFUSED, EXPIRED, TOO_OLD, CANCELLED = "refused", "expired", "too long undelivered", "cancelled"
 
 
 class Status(StrEnum):
@@ -35,6 +40,14 @@ class RecipientStatus(StrEnum):
     REFUSED = "refused"
 
 
+class Verdict(StrEnum):
+    """What a finished attempt came to: the one truth for store, report, log, exit status and notify."""
+
+    SENT = "sent"  # every recipient is accepted now
+    DEFERRED = "deferred"
+    GAVE_UP = "gave_up"
+
+
 class Scope(StrEnum):
     """What a failure says something about."""
 
@@ -44,19 +57,27 @@ class Scope(StrEnum):
 
 
 class RetryPolicy(NamedTuple):
-    """``[outbox]``: base backoff and give-up limit, both in seconds; whether uncertain messages wait for a person."""
+    """``[outbox]``: base backoff and give-up limit, both in seconds; whether uncertain messages wait for a person.
+
+    give_up_after_attempts: nothing is given up for its age before so many.
+    """
 
     base_seconds: int = 5
     give_up_after_seconds: int = 120 * 3600
+    give_up_after_attempts: int = 8
     hold_uncertain: bool = False
 
 
 class RecipientResult(NamedTuple):
-    """What became of one recipient in one attempt: its new status, with reply code and text where there was a reply."""
+    """What became of one recipient in one attempt: its new status, with reply code and text where there was a reply.
+
+    uncertain: the server accepted it, took the whole message, and did not answer: it may have the message.
+    """
 
     status: RecipientStatus
     code: int | None = None
     response: str | None = None
+    uncertain: bool = False
 
 
 class Outcome(NamedTuple):
@@ -64,8 +85,8 @@ class Outcome(NamedTuple):
 
     recipients: results by recipient number, of those that were tried.  error: code of the failure (network, auth,
     provider) and ``detail`` its text, both None when all went well.  code, enhanced: the reply code that decided, and
-    its enhanced status code (RFC 3463), where there were any.  uncertain: the whole message was on the wire and no
-    answer came.  acceptance: the text of the provider's 250.  dialogue: what was said, without secrets and body.
+    its enhanced status code (RFC 3463), where there were any.  acceptance: the text of the provider's 250.  dialogue:
+    what was said, without secrets and body.
     """
 
     recipients: dict[int, RecipientResult]
@@ -74,20 +95,30 @@ class Outcome(NamedTuple):
     code: int | None = None
     enhanced: str | None = None
     scope: Scope = Scope.MESSAGE
-    uncertain: bool = False
     acceptance: str | None = None
     dialogue: str = ""
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether a recipient may have the message although no answer said so."""
+        return any(result.uncertain for result in self.recipients.values())
+
 
 class Standing(NamedTuple):
-    """What the rules need to know of a message whose attempt has just ended."""
+    """What the rules need to know of a message whose attempt has just ended.
+
+    recipients: the statuses of all of them, after the attempt.  uncertain: whether one of them may have the message.
+    drained_seconds: how long drains have been at work since it was first attempted.  clock_in_doubt: the clock may have
+    jumped ahead, so it expires nothing yet.
+    """
 
     retries: int
     next_attempt_at: int
-    first_due_at: int
     expires_at: int | None
     uncertain: bool
-    recipients: Sequence[RecipientStatus]  # of all its recipients, after the attempt
+    recipients: Sequence[RecipientStatus]
+    drained_seconds: int = 0
+    clock_in_doubt: bool = False
 
 
 class Settled(NamedTuple):
@@ -99,6 +130,13 @@ class Settled(NamedTuple):
     gave_up: str | None = None
     uncertain: bool = False
     held: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the attempt came to."""
+        if self.status is Status.SENT:
+            return Verdict.SENT
+        return Verdict.GAVE_UP if self.gave_up is not None else Verdict.DEFERRED
 
 
 def delay_after(retries: int, base_seconds: int) -> int:
@@ -126,21 +164,20 @@ def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: 
     """Where a message stands once an attempt has come to *outcome* at *now*.
 
     ``sent`` when every recipient is accepted; given up when only refused ones remain, or when it stayed undelivered
-    past its expiry or *policy*'s limit for a reason that is its own; deferred otherwise.  An account failure gives
+    past its expiry or *policy*'s limits for a reason that is its own; deferred otherwise.  An account failure gives
     nothing up.  Due times only move later, also when the clock has stepped back.
     """
     if all(status is RecipientStatus.ACCEPTED for status in before.recipients):
         return Settled(Status.SENT, before.retries, before.next_attempt_at)
     retries = before.retries + 1
     next_attempt_at = max(before.next_attempt_at, now + delay_after(retries, policy.base_seconds))
-    uncertain = before.uncertain or outcome.uncertain
     gave_up = None
     if RecipientStatus.PENDING not in before.recipients:
-        gave_up = "refused"
+        gave_up = REFUSED
     elif outcome.scope is not Scope.ACCOUNT:
-        gave_up = _time_is_up(before, policy, now)
+        gave_up = _time_is_up(before, retries, policy, now)
     held = outcome.uncertain and policy.hold_uncertain
-    return Settled(Status.FAILED, retries, next_attempt_at, gave_up, uncertain, held)
+    return Settled(Status.FAILED, retries, next_attempt_at, gave_up, before.uncertain, held)
 
 
 def after_crash(before: Standing, policy: RetryPolicy, now: int) -> Settled:
@@ -148,9 +185,26 @@ def after_crash(before: Standing, policy: RetryPolicy, now: int) -> Settled:
     return Settled(Status.FAILED, before.retries + 1, now, uncertain=True, held=policy.hold_uncertain)
 
 
-def _time_is_up(before: Standing, policy: RetryPolicy, now: int) -> str | None:
+def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -> str | None:
+    """Why the time of a message with *retries* failures is up, None while it is not.
+
+    Its age is the time in which drains could have delivered it: a machine that was off for a week has not tried.
+    """
     if before.expires_at is not None and now >= before.expires_at:
-        return "expired"
-    if now >= before.first_due_at + policy.give_up_after_seconds:
-        return "too long undelivered"
+        return None if before.clock_in_doubt else EXPIRED
+    if before.drained_seconds >= policy.give_up_after_seconds and retries >= policy.give_up_after_attempts:
+        return TOO_OLD
     return None
+
+
+def drained_since(recorded_at: int | None, now: int) -> int:
+    """Seconds of drained time that a drain at *now* adds to the count, the one before having begun at *recorded_at*.
+
+    A longer pause than MAX_PAUSE_SECONDS was an absence, or the clock has jumped; one that goes back adds nothing.
+    """
+    return 0 if recorded_at is None else max(0, min(now - recorded_at, MAX_PAUSE_SECONDS))
+
+
+def clock_in_doubt(recorded_at: int | None, now: int) -> bool:
+    """Whether the clock may have jumped ahead since *recorded_at*: no other drain has seen such a time yet."""
+    return recorded_at is not None and now - recorded_at > DOUBTFUL_LEAP_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled, Verdict
 
 
 class NewMessage(NamedTuple):
@@ -42,18 +42,24 @@ class Submitted(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One recipient of a claimed message: its number within the message, its address, and where it stands."""
+    """One recipient of a claimed message: its number within the message, its address, and where it stands.
+
+    uncertain: an earlier attempt may have reached it.  response: why it is refused, None unless it is.
+    """
 
     number: int
     address: str
     status: RecipientStatus
+    uncertain: bool = False
+    response: str | None = None
 
 
 class Claimed(NamedTuple):
     """A message that this run, and nobody else, may now attempt.
 
-    targets: whom this attempt addresses.  others: where the recipients stand that it does not.  head: the first piece
-    of the content; the rest comes from ``Store.rest_of_content``.
+    targets: whom this attempt addresses.  others: the recipients that it does not.  head: the first piece of the
+    content; the rest comes from ``Store.rest_of_content``.  drained_seconds: how long drains have been at work since it
+    was first attempted.
     """
 
     outbox_id: int
@@ -70,8 +76,9 @@ class Claimed(NamedTuple):
     size_bytes: int
     started_at: int
     targets: list[Target]
-    others: list[RecipientStatus]
+    others: list[Target]
     head: bytes
+    drained_seconds: int = 0
 
 
 class Finished(NamedTuple):
@@ -87,12 +94,48 @@ class Finished(NamedTuple):
     milliseconds: int = 0
     connection: int = 0
 
+    @property
+    def verdict(self) -> Verdict:
+        """What the attempt came to."""
+        return self.settled.verdict
+
+    @property
+    def detail(self) -> str | None:
+        """Why the message is not sent now, None when it is: this attempt's failure, else earlier refusals."""
+        if self.outcome.detail is not None or self.verdict is Verdict.SENT:
+            return self.outcome.detail
+        refused = [f"{other.address}: {other.response or 'refused'}" for other in self.claimed.others
+                   if other.status is RecipientStatus.REFUSED]  # fmt: skip
+        more = f" (and {len(refused) - 1} more recipients)" if len(refused) > 1 else ""
+        return refused[0] + more if refused else None
+
+    @property
+    def error(self) -> str | None:
+        """The error code that goes with ``detail``."""
+        return self.outcome.error or ("provider" if self.detail is not None else None)
+
+
+class Moment(NamedTuple):
+    """When a drain begins.  clock_in_doubt: whether its clock may have jumped ahead since the drain before."""
+
+    now: int
+    clock_in_doubt: bool = False
+
 
 class Limit(NamedTuple):
     """At most so many messages in any span of so many seconds."""
 
     messages: int
     seconds: int
+
+
+class ClaimOne(NamedTuple):
+    """A person's wish: this message, if it is due and not held (or *force*), and if the limits allow."""
+
+    outbox_id: int
+    now: int
+    force: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 class ClaimNext(NamedTuple):

@@ -4,14 +4,41 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue, ValidationError
+from prx_email_cli.errors import (
+    ClaimLost,
+    LimitUsedUp,
+    NotAllowedForStatus,
+    NotFound,
+    PrxEmailError,
+    RetryNotDue,
+    ValidationError,
+)
 from prx_email_cli.outbox import sql
-from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Standing, Status, after_crash
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted, Target
+from prx_email_cli.outbox.lifecycle import (
+    RecipientStatus,
+    RetryPolicy,
+    Standing,
+    Status,
+    Verdict,
+    after_crash,
+    clock_in_doubt,
+)
+from prx_email_cli.outbox.model import (
+    Claimed,
+    ClaimNext,
+    ClaimOne,
+    Finished,
+    Limit,
+    Moment,
+    NewMessage,
+    Submitted,
+    Target,
+)
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
 PIECE_BYTES = 256 * 1024
 _STATUS = {status.value: status for status in RecipientStatus}
+RECORD_EVERY_SECONDS = 60  # a moment that a drain has recorded is good for so long: a follower looks every second
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
@@ -138,24 +165,40 @@ def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, dom
     return claimed(connection, found[0], wish.now) if found else None
 
 
-def claim_one(
-    connection: sqlite3.Connection, run_id: str, outbox_id: int, now: int, domain: str, *, force: bool
-) -> Claimed:
+def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
+    """The account of a message that ``claim_one`` would give; raises what that would, and changes nothing."""
+    found = connection.execute(sql.CLAIMABLE, _values(wish)).fetchone()
+    if found is None:
+        raise refusal(connection, wish.outbox_id, wish.now)
+    account = str(found[0])
+    for limit in wish.limits:
+        if not _has_room(connection, account, limit, wish.now):
+            raise LimitUsedUp(
+                f"account {account} may send {limit.messages} messages in {limit.seconds} s, and has",
+                hint="wait, or raise the limit in the config if the provider allows more",
+            )
+    return account
+
+
+def claim_one(connection: sqlite3.Connection, run_id: str, wish: ClaimOne, domain: str) -> Claimed:
     """Claim this message for a person's retry.  Raises as ``Store.claim`` says."""
-    values = {"run": run_id, "domain": domain, "id": outbox_id, "now": now, "force": force}
-    found = connection.execute(sql.CLAIM_ONE, values).fetchall()
-    if not found:
-        raise refusal(connection, outbox_id, now)
-    return claimed(connection, found[0], now, by_hand=True)
+    check_one(connection, wish)
+    found = connection.execute(sql.CLAIM_ONE, {"run": run_id, "domain": domain, **_values(wish)}).fetchall()
+    return claimed(connection, found[0], wish.now, by_hand=True)
+
+
+def _values(wish: ClaimOne) -> dict[str, Any]:
+    return {"id": wish.outbox_id, "now": wish.now, "force": wish.force}
 
 
 def claimed(connection: sqlite3.Connection, row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
     """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused."""
     (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes, recipients, head) = row  # fmt: skip
+     needs_smtputf8, size_bytes, drained_seconds, recipients, head) = row  # fmt: skip
     import json
 
-    everyone = sorted(Target(number, address, _STATUS[status]) for number, address, status in json.loads(recipients))
+    everyone = [Target(number, address, _STATUS[status], bool(uncertain), response)
+                for number, address, status, uncertain, response in sorted(json.loads(recipients))]  # fmt: skip
     wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
     return Claimed(
         outbox_id=outbox_id, account=account, retries=retries,
@@ -163,16 +206,16 @@ def claimed(connection: sqlite3.Connection, row: tuple[Any, ...], now: int, *, b
         message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
         size_bytes=size_bytes, started_at=now, head=head or b"",
         targets=[target for target in everyone if target.status in wanted],
-        others=[target.status for target in everyone if target.status not in wanted],
+        others=[target for target in everyone if target.status not in wanted], drained_seconds=drained_seconds,
     )  # fmt: skip
 
 
-def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> NotFound | NotAllowedForStatus | RetryNotDue:
+def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmailError:
     """Why a message could not be claimed for a retry, in the order in which the contract asks."""
     found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
     if found is None:
         return NotFound("outbox record not found", hint="prx-email list shows the ids")
-    status, due, pruned_at = found
+    status, due, pruned_at, held_at = found
     if status not in (Status.PENDING, Status.FAILED):
         return NotAllowedForStatus(
             f"outbox message {outbox_id} is {status}: only pending and failed ones are retried",
@@ -182,19 +225,24 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> NotFoun
         return NotAllowedForStatus(
             f"the content of outbox message {outbox_id} was pruned", hint="send it anew from where it came"
         )
+    if held_at is not None:
+        return NotAllowedForStatus(
+            f"outbox message {outbox_id} is held",
+            hint=f"prx-email release {outbox_id} lets drains take it again; --force tries it now",
+        )
     return RetryNotDue("retry_not_due", hint=f"due in {due - now} s; --force tries it now")
 
 
 def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -> None:
     """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise."""
     claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
-    sent = settled.status is Status.SENT
+    sent = finished.verdict is Verdict.SENT
     values = {
         "id": claimed.outbox_id, "run": run_id, "claimed_retries": claimed.retries, "status": settled.status,
         "retries": settled.retries, "next_attempt_at": settled.next_attempt_at, "gave_up": settled.gave_up,
         "uncertain": settled.uncertain, "held": settled.held, "now": finished.finished_at,
         "sent_at": finished.finished_at if sent else None, "acceptance": outcome.acceptance,
-        "last_error": outcome.detail, "error_code": outcome.error,
+        "last_error": finished.detail, "error_code": finished.error,
     }  # fmt: skip
     if connection.execute(sql.FINALIZE, values).rowcount != 1:
         raise ClaimLost(
@@ -203,13 +251,14 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) ->
         )
     for number, result in outcome.recipients.items():
         connection.execute(
-            sql.SETTLE_RECIPIENT, (result.status, result.code, result.response, claimed.outbox_id, number)
-        )
-    verdict = "sent" if sent else "gave_up" if settled.gave_up else "deferred"
+            sql.SETTLE_RECIPIENT,
+            {"id": claimed.outbox_id, "number": number, "status": result.status, "code": result.code,
+             "response": result.response, "uncertain": result.uncertain},
+        )  # fmt: skip
     connection.execute(sql.RECORD_ATTEMPT, {
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
         "message_id": claimed.message_id, "started_at": claimed.started_at, "finished_at": finished.finished_at,
-        "outcome": verdict, "code": outcome.code, "enhanced": outcome.enhanced,
+        "outcome": finished.verdict, "code": outcome.code, "enhanced": outcome.enhanced,
         "response": outcome.acceptance or outcome.detail, "uncertain": outcome.uncertain,
         "counts": outcome.uncertain or outcome.acceptance is not None, "dialogue": outcome.dialogue,
     })  # fmt: skip
@@ -217,11 +266,12 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) ->
 
 def within_limits(connection: sqlite3.Connection, wish: ClaimNext) -> bool:
     """Whether the provider's limits leave room for one more message; asked inside the claim's transaction."""
-    return all(
-        connection.execute(sql.COUNT_TAKEN, {"account": wish.account, "since": wish.now - limit.seconds}).fetchone()[0]
-        < limit.messages
-        for limit in wish.limits
-    )
+    return all(_has_room(connection, wish.account, limit, wish.now) for limit in wish.limits)
+
+
+def _has_room(connection: sqlite3.Connection, account: str, limit: Limit, now: int) -> bool:
+    values = {"account": account, "since": now - limit.seconds}
+    return bool(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0] < limit.messages)
 
 
 def ids(cursor: sqlite3.Cursor) -> list[int]:
@@ -234,18 +284,26 @@ def tell(connection: sqlite3.Connection, outbox_id: int, now: int) -> bool:
     return connection.execute(sql.TELL, {"id": outbox_id, "now": now}).rowcount == 1
 
 
+def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
+    """Record that a drain begins at *now*, and whether its clock is to be trusted."""
+    recorded_at = connection.execute(sql.RECORDED_AT).fetchone()[0]
+    connection.execute(sql.RECORD_MOMENT, {"now": now, "least": RECORD_EVERY_SECONDS})
+    return Moment(now, clock_in_doubt(recorded_at, now))
+
+
 def recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int) -> list[int]:
     """Settle what a dead run left in ``sending``; the ids."""
     recovered = []
-    for outbox_id, account, retries, due, first_due, expires, uncertain, message_id, claimed_at in connection.execute(
+    for outbox_id, account, retries, due, expires, uncertain, message_id, claimed_at in connection.execute(
         sql.ROWS_OF_RUN, (run,)
     ).fetchall():
-        settled = after_crash(Standing(retries, due, first_due, expires, bool(uncertain), ()), policy, now)
+        settled = after_crash(Standing(retries, due, expires, bool(uncertain), ()), policy, now)
         values = {
             "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
             "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
         }  # fmt: skip
         if connection.execute(sql.RECOVER, values).rowcount == 1:
+            connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id})
             connection.execute(sql.RECORD_ATTEMPT, {
                 "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
                 "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": "died",

@@ -17,8 +17,8 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 _LITTLE_BYTES = 1 << 20
 DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
 _HINTS = {
-    sqlite3.SQLITE_FULL: "free some space: nothing was stored, so run the command again afterwards",
-    sqlite3.SQLITE_IOERR: "check the disk and its mount: the command's change was not stored",
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_IOERR: "check the disk and its mount",
     sqlite3.SQLITE_CANTOPEN: "check that its directory exists, and that file and directory are yours and writable",
     sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
     sqlite3.SQLITE_CORRUPT: DAMAGED_HINT,

@@ -16,7 +16,9 @@ _ADDRESSES = """
 SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
  ORDER BY outbox_id, number
 """
-_RECIPIENTS = "SELECT address, kind, status, code, response FROM recipient WHERE outbox_id = ? ORDER BY number"
+_RECIPIENTS = (
+    "SELECT address, kind, status, code, response, uncertain FROM recipient WHERE outbox_id = ? ORDER BY number"
+)
 _ATTEMPTS = """
 SELECT started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue
   FROM attempt WHERE outbox_id = ? ORDER BY retries
@@ -25,7 +27,12 @@ _UNDER_WAY = """
 SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, NULL, 0, NULL
   FROM outbox WHERE id = ? AND status = 'sending'
 """
-_COUNTS = "SELECT account, status, count(*) FROM outbox GROUP BY account, status ORDER BY account, status"
+# What was given up counts as that, whatever its status: cancelled, or expired before it was ever attempted.
+_COUNTED_AS = """
+    CASE WHEN status IN ('pending', 'failed') AND gave_up = 'cancelled' OR status = 'pending' AND gave_up IS NOT NULL
+         THEN gave_up ELSE status END
+"""
+_COUNTS = f"SELECT account, {_COUNTED_AS} AS counted, count(*) FROM outbox GROUP BY account, counted ORDER BY account"
 _UNSENT = f"""
 SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
        min(next_attempt_at) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
@@ -48,7 +55,8 @@ _LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
 def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
     """The rows that match, newest first."""
     conditions = {
-        "status = :status": wanted.status,
+        f"{_COUNTED_AS} = :status": wanted.status,
+        "status = :status": wanted.status,  # serves the index
         "account = :account": wanted.account,
         f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
         "status <> 'sent' AND gave_up IS NOT NULL": wanted.gave_up or None,
@@ -69,7 +77,10 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
     found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
     if found is None:
         raise NotFound("outbox record not found", hint="prx-email list shows the ids")
-    recipients = [Recipient(*values) for values in connection.execute(_RECIPIENTS, (outbox_id,))]
+    recipients = [
+        Recipient(address, kind, status, code, response, bool(uncertain))
+        for address, kind, status, code, response, uncertain in connection.execute(_RECIPIENTS, (outbox_id,))
+    ]
     attempts = [
         _attempt(values)
         for statement in (_ATTEMPTS, _UNDER_WAY)
@@ -81,7 +92,7 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
 def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
     """Counts by account and status, and what is due, given up, held or uncertain; ages in seconds."""
     accounts: dict[str, dict[str, int]] = {}
-    totals = dict.fromkeys(("pending", "sending", "sent", "failed"), 0)
+    totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
     for account, status, count in connection.execute(_COUNTS):
         accounts.setdefault(account, dict.fromkeys(totals, 0))[status] = count
         totals[status] += count
@@ -139,9 +150,10 @@ def _row(
 ) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
      held_at, gave_up, uncertain, error_code) = values  # fmt: skip
+    over = status == "sent" or (gave_up is not None and status != "sending")
     return Row(
         outbox_id=outbox_id, account=account, status=status, retries=retries,
-        next_attempt_at=None if status == "sent" else due, message_id=message_id, provider_message_id=acceptance,
+        next_attempt_at=None if over else due, message_id=message_id, provider_message_id=acceptance,
         last_error=last_error, subject=subject, to=to.get(outbox_id, []), size_bytes=size, created_at=created,
         sent_at=sent_at, held=held_at is not None, gave_up=gave_up, uncertain=bool(uncertain), error_code=error_code,
         recipients=recipients or [], attempts=attempts or [],

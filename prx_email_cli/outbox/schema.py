@@ -120,8 +120,11 @@ _OUTBOX = (
 )
 
 _TRUTH = (
-    # Uncertainty belongs to recipients.  Of older messages nobody knows to whom it applies: to all that are not settled.
-    "ALTER TABLE recipient ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1))",
+    # Uncertainty belongs to recipients.  Of an older message nobody knows to which: to all that are not settled.
+    """
+    ALTER TABLE recipient ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0
+          CHECK (uncertain IN (0, 1) AND (uncertain = 0 OR status <> 'accepted'))
+    """,
     """
     UPDATE recipient SET uncertain = 1
      WHERE status = 'pending' AND outbox_id IN (SELECT id FROM outbox WHERE uncertain)
@@ -130,6 +133,8 @@ _TRUTH = (
     "ALTER TABLE outbox ADD COLUMN envelope_digest TEXT",
     "ALTER TABLE outbox ADD COLUMN content_digest TEXT",
     "ALTER TABLE outbox ADD COLUMN drained_from INTEGER",  # ledger.drained_seconds when it was first attempted
+    # Whether a person's retry has it in hand, which addresses refused recipients too.
+    "ALTER TABLE outbox ADD COLUMN claimed_by_hand INTEGER NOT NULL DEFAULT 0 CHECK (claimed_by_hand IN (0, 1))",
     # One row about the outbox itself.
     """
     CREATE TABLE ledger (

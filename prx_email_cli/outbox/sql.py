@@ -34,22 +34,31 @@ SELECT outbox_id, fingerprint FROM idempotency JOIN outbox ON outbox.id = outbox
 INSERT_KEY = "INSERT OR REPLACE INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
 
 _BY_HAND = """
-       id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL AND (next_attempt_at <= :now OR :force)
+       id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL
+       AND (:force OR (held_at IS NULL AND next_attempt_at <= :now))
 """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
 _CLAIMED = f"""
 RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-          needs_smtputf8, size_bytes,
-          (SELECT json_group_array(json_array(number, address, status)) FROM recipient WHERE outbox_id = outbox.id),
+          needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger WHERE id = 1) - drained_from, 0),
+          (SELECT json_group_array(json_array(number, address, status, uncertain,
+                                              CASE status WHEN 'refused' THEN response END))
+             FROM recipient WHERE outbox_id = outbox.id),
           (SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})
+"""
+
+# A message ages from its first attempt at its time on; one that is forced earlier does not count.
+_DRAINED_FROM = """
+       drained_from = CASE WHEN drained_from IS NULL AND first_due_at <= :now
+                           THEN (SELECT drained_seconds FROM ledger WHERE id = 1) ELSE drained_from END
 """
 
 CLAIM_NEXT = f"""
 -- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
-UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
-       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
+UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 0,
+       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
  WHERE id = (SELECT id FROM outbox
               WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
                 AND (expires_at IS NULL OR expires_at > :now)
@@ -58,9 +67,9 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
 """
 
 CLAIM_ONE = f"""
--- pending|failed -> sending for a person's retry: also what was given up or held; due, unless forced
-UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now,
-       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain)
+-- pending|failed -> sending for a person's retry: also what was given up; due and not held, unless forced
+UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 1,
+       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
  WHERE {_BY_HAND}
 {_CLAIMED}
 """
@@ -78,8 +87,10 @@ UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = 
 """
 
 SETTLE_RECIPIENT = """
--- pending|refused -> what the provider said; an accepted recipient stays accepted
-UPDATE recipient SET status = ?, code = ?, response = ? WHERE outbox_id = ? AND number = ? AND status <> 'accepted'
+-- pending|refused -> what the provider said; an accepted recipient stays accepted, an uncertain one is so until then
+UPDATE recipient SET status = :status, code = :code, response = :response,
+       uncertain = CASE WHEN :status = 'accepted' THEN 0 ELSE max(uncertain, :uncertain) END
+ WHERE outbox_id = :id AND number = :number AND status <> 'accepted'
 """
 
 RECORD_ATTEMPT = """
@@ -92,7 +103,7 @@ VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :fini
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
-SELECT id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, claimed_at
+SELECT id, account, retries, next_attempt_at, expires_at, uncertain, message_id, claimed_at
   FROM outbox WHERE status = 'sending' AND run_id = ?
 """
 
@@ -103,6 +114,13 @@ UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries =
        held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
        last_error = :last_error, error_code = 'network'
  WHERE id = :id AND status = 'sending' AND run_id = :run
+"""
+
+DOUBT_RECIPIENTS = """
+-- pending, and refused where a person's retry addressed those too: the run that died may have reached them
+UPDATE recipient SET uncertain = 1
+ WHERE outbox_id = :id
+   AND (status = 'pending' OR status = 'refused' AND (SELECT claimed_by_hand FROM outbox WHERE id = :id))
 """
 
 NEXT_ACCOUNT = f"""
@@ -117,7 +135,7 @@ SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {DUE} AN
 
 NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"
 
-STATUS_OF = "SELECT status, next_attempt_at, pruned_at FROM outbox WHERE id = ?"
+STATUS_OF = "SELECT status, next_attempt_at, pruned_at, held_at FROM outbox WHERE id = ?"
 
 COUNT_TAKEN = """
 -- what the provider may count against the account since :since: finished attempts, and those under way
@@ -145,25 +163,54 @@ CANCEL = """
 UPDATE outbox SET gave_up = 'cancelled', told_at = :now WHERE id = :id AND status IN ('pending', 'failed')
 """
 
+RESOLVE = """
+-- failed stays failed for now, certain on a person's word: the next attempt gets a Message-ID of its own
+UPDATE outbox SET uncertain = 0, held_at = NULL WHERE id = :id AND status = 'failed' AND uncertain
+"""
+
+RESOLVE_RECIPIENTS = """
+-- the uncertain ones alone: pending|refused -> accepted where it arrived, else they stay what they are, and certain
+UPDATE recipient SET status = CASE WHEN :sent THEN 'accepted' ELSE status END, uncertain = 0
+ WHERE outbox_id = :id AND uncertain
+"""
+
 RESOLVE_SENT = """
--- failed -> sent on a person's word, only while the outcome is uncertain and nobody was refused
-UPDATE outbox SET status = 'sent', sent_at = :now, uncertain = 0, held_at = NULL, gave_up = NULL, last_error = NULL,
-       error_code = NULL, acceptance = coalesce(acceptance, 'resolved as sent by hand')
- WHERE id = :id AND status = 'failed' AND uncertain
-   AND NOT EXISTS (SELECT 1 FROM recipient WHERE outbox_id = :id AND status = 'refused')
+-- failed -> sent once a person's word has left nobody but accepted recipients
+UPDATE outbox SET status = 'sent', sent_at = :now, gave_up = NULL, last_error = NULL, error_code = NULL,
+       acceptance = coalesce(acceptance, 'resolved as sent by hand')
+ WHERE id = :id AND status = 'failed'
+   AND NOT EXISTS (SELECT 1 FROM recipient WHERE outbox_id = :id AND status <> 'accepted')
 """
 
 RESOLVE_PARTLY_SENT = """
--- failed stays failed on a person's word: it arrived at some, and only recipients refused for good remain
-UPDATE outbox SET uncertain = 0, held_at = NULL, gave_up = 'refused', told_at = :now
- WHERE id = :id AND status = 'failed' AND uncertain
+-- failed stays failed: what is told is why the others did not get it; given up when only refused ones remain
+UPDATE outbox
+   SET last_error = coalesce((SELECT address || ': ' || response FROM recipient
+                               WHERE outbox_id = :id AND status <> 'accepted' AND response IS NOT NULL
+                               ORDER BY number LIMIT 1), last_error),
+       gave_up = CASE WHEN :refused THEN 'refused' ELSE gave_up END,
+       told_at = CASE WHEN :refused THEN :now ELSE told_at END
+ WHERE id = :id AND status = 'failed'
 """
 
-RESOLVE_RECIPIENTS = "UPDATE recipient SET status = 'accepted' WHERE outbox_id = :id AND status = 'pending'"
+STATUSES_OF_RECIPIENTS = "SELECT DISTINCT status FROM recipient WHERE outbox_id = :id"
 
-RESOLVE_NOT_SENT = """
--- failed stays failed; certain now, so the next attempt gets a Message-ID of its own
-UPDATE outbox SET uncertain = 0, held_at = NULL WHERE id = :id AND status = 'failed' AND uncertain
+RECORDED_AT = """
+-- the last moment that a drain recorded, else that of the first message: neither moves with the clock
+SELECT coalesce(recorded_at, (SELECT created_at FROM outbox ORDER BY id LIMIT 1)) FROM ledger
+"""
+
+_TO_RECORD = f"""
+       (recorded_at IS NULL OR recorded_at NOT BETWEEN :now - :least AND :now)
+       AND EXISTS (SELECT 1 FROM outbox WHERE {DUE})
+"""
+
+TO_RECORD = f"SELECT 1 FROM ledger WHERE {_TO_RECORD}"
+
+RECORD_MOMENT = f"""
+-- a drain begins: the time since the last one counts as drained time; only while something waits for drains
+UPDATE ledger SET drained_seconds = drained_seconds + drained_since(recorded_at, :now), recorded_at = :now
+ WHERE {_TO_RECORD}
 """
 
 EXPIRE = """

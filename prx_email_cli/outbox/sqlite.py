@@ -2,19 +2,21 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from prx_email_cli.errors import OutboxBusy
+from prx_email_cli.errors import ClaimLost, OutboxBusy, ResultNotRecorded, StorageError
 from prx_email_cli.outbox import keeping, moves, sql
 from prx_email_cli.outbox.group_commit import GroupCommit
 from prx_email_cli.outbox.lifecycle import (
     RetryPolicy,
+    Verdict,
+    drained_since,
     message_id_for_attempt,
 )
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted
+from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 from prx_email_cli.outbox.opening import open_database, storage_errors
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
@@ -35,6 +37,7 @@ class SqliteStore:
         self._domain = message_id_domain
         self._connection = open_database(path, busy_timeout_seconds)
         self._connection.create_function("outbox_message_id", 5, message_id_for_attempt)
+        self._connection.create_function("drained_since", 2, drained_since)
         self._commits = GroupCommit(self._connection)
 
     def close(self) -> None:
@@ -43,7 +46,12 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
-        return self._change(lambda connection: moves.submit_all(connection, messages), repeatable=False)
+        try:
+            return self._change(lambda connection: moves.submit_all(connection, messages), repeatable=False)
+        except StorageError as error:
+            what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
+            error.hint = f"{error.hint}; {what} not stored"
+            raise
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
         """Store *messages* in one transaction; their ids, in order.  Raises what a message's content raises."""
@@ -58,13 +66,9 @@ class SqliteStore:
         """Claim the longest-due message, None when nothing is due."""
         return self._change(lambda connection: self._claim_next(connection, run_id, wish))
 
-    def claim(self, run_id: str, outbox_id: int, now: int, *, force: bool = False) -> Claimed:
+    def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
-
-        def make(connection: sqlite3.Connection) -> Claimed:
-            return moves.claim_one(connection, run_id, outbox_id, now, self._domain, force=force)
-
-        return self._change(make)
+        return self._change(lambda connection: moves.claim_one(connection, run_id, wish, self._domain))
 
     def claimable(self, wish: ClaimNext) -> bool:
         """Whether ``claim_next`` would give something; changes nothing."""
@@ -73,13 +77,10 @@ class SqliteStore:
         with self._reading() as connection:
             return moves.within_limits(connection, wish)
 
-    def check_claim(self, outbox_id: int, now: int, *, force: bool = False) -> str:
+    def check_claim(self, wish: ClaimOne) -> str:
         """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
         with self._reading() as connection:
-            found = connection.execute(sql.CLAIMABLE, {"id": outbox_id, "now": now, "force": force}).fetchone()
-            if found is None:
-                raise moves.refusal(connection, outbox_id, now)
-            return str(found[0])
+            return moves.check_one(connection, wish)
 
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
         """Record a finished attempt and, in the same transaction, claim the next message."""
@@ -89,11 +90,20 @@ class SqliteStore:
             return self._claim_next(connection, run_id, then) if then is not None else None
 
         for _ in range(FINALIZE_PATIENCE):
-            try:
-                return self._change(make)
-            except OutboxBusy:
-                continue
-        return self._change(make)
+            with suppress(OutboxBusy):
+                return self._record(make, finished)
+        try:
+            return self._record(make, finished)
+        except OutboxBusy as error:
+            raise _not_recorded(finished, error) from error
+
+    def _record(self, make: Callable[[sqlite3.Connection], Claimed | None], finished: Finished) -> Claimed | None:
+        try:
+            return self._change(make)
+        except (OutboxBusy, ClaimLost):
+            raise
+        except StorageError as error:
+            raise _not_recorded(finished, error) from error
 
     def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
         """Move the ``sending`` rows of dead runs to ``failed``; costs one read when there are none."""
@@ -103,6 +113,13 @@ class SqliteStore:
         for run in runs:
             recovered += self._change(partial(moves.recover_run, run=run, policy=policy, now=now))
         return recovered
+
+    def begin_drain(self, now: int) -> Moment:
+        """Record that a drain begins at *now*; costs one read when nothing waits, or it was just recorded."""
+        with self._reading() as connection:
+            if connection.execute(sql.TO_RECORD, {"now": now, "least": moves.RECORD_EVERY_SECONDS}).fetchone() is None:
+                return Moment(now)
+        return self._change(partial(moves.begin_drain, now=now))
 
     def expire(self, now: int) -> list[int]:
         """Give up what has expired unsent; costs one read when there is nothing."""
@@ -253,3 +270,20 @@ class SqliteStore:
 
     def _claim_next(self, connection: sqlite3.Connection, run_id: str, wish: ClaimNext) -> Claimed | None:
         return moves.claim_next(connection, run_id, wish, self._domain)
+
+
+def _not_recorded(finished: Finished, error: StorageError) -> ResultNotRecorded:
+    """The error for an attempt whose result is known, but not to the outbox: both are told."""
+    outbox_id, outcome = finished.claimed.outbox_id, finished.outcome
+    if outcome.acceptance is not None:
+        who = "" if finished.verdict is Verdict.SENT else " for some of its recipients"
+        known = f"was delivered{who} ({outcome.acceptance})"
+    elif outcome.uncertain:
+        known = f"may have been delivered ({outcome.detail})"
+    else:
+        known = f"was not delivered ({outcome.detail})"
+    return ResultNotRecorded(
+        f"outbox message {outbox_id} {known}, but that could not be recorded: {error.message}",
+        hint=f"{error.hint}; the next drain takes the message for uncertain and sends it again under the same "
+        f'Message-ID, or with on_uncertain = "hold" leaves it to you: prx-email resolve ID --sent',
+    )

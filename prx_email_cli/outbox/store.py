@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage, Submitted
+from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.known import Known
@@ -24,17 +24,17 @@ class Store(Protocol):
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""
 
-    def claim(self, run_id: str, outbox_id: int, now: int, *, force: bool = False) -> Claimed:
+    def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry.
 
-        Raises, in this order, NotFound, NotAllowedForStatus (neither pending nor failed) and RetryNotDue (never with
-        *force*).
+        Raises, in this order, NotFound, NotAllowedForStatus (neither pending nor failed; or held), RetryNotDue (both
+        never with force) and LimitUsedUp.
         """
 
     def claimable(self, wish: ClaimNext) -> bool:
         """Whether ``claim_next`` would give something; changes nothing."""
 
-    def check_claim(self, outbox_id: int, now: int, *, force: bool = False) -> str:
+    def check_claim(self, wish: ClaimOne) -> str:
         """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
 
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
@@ -45,6 +45,9 @@ class Store(Protocol):
 
     def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
         """Move the ``sending`` rows of dead runs to ``failed``, due at once and uncertain; their ids."""
+
+    def begin_drain(self, now: int) -> Moment:
+        """Record that a drain begins at *now*, which lets undelivered messages age."""
 
     def expire(self, now: int) -> list[int]:
         """Give up what has expired unsent; the ids."""

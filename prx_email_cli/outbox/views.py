@@ -14,6 +14,7 @@ class Recipient:
     status: str
     code: int | None
     response: str | None
+    uncertain: bool
 
 
 @dataclass(frozen=True)

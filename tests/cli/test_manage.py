@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from ..conftest import Program
+from ..conftest import Answer, Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
@@ -106,7 +106,7 @@ class TestAnUncertainMessage:
     def test_repeats_its_message_id_when_it_is_retried_without_a_word(self, program: Program, uncertain: int) -> None:
         with MailHost() as host:
             program.configure(host.port)
-            assert program.run("retry", str(uncertain), "--now-ts", "5000").status == 0
+            assert program.run("retry", str(uncertain), "--now-ts", "5000", "--force").status == 0
             assert host.received_message_ids() == [f"<outbox-{uncertain}-0@prx-email.local>"]
 
     def test_needs_one_word_and_not_two(self, program: Program, uncertain: int) -> None:
@@ -125,13 +125,99 @@ def test_a_message_that_expires_before_a_drain_takes_it_is_given_up_unsent(progr
     assert (row["status"], row["gave_up"], row["attempts"]) == ("pending", "expired", [])
 
 
-def test_a_message_that_still_fails_after_five_days_is_given_up(program: Program) -> None:
-    outbox_id = program.send("--now-ts", "1000")
-    day = 86_400
-    early = program.run("drain", "--failure-mode", "network", "--now-ts", str(1000 + 5 * day - 1))
-    late = program.run("retry", str(outbox_id), "--force", "--failure-mode", "network", "--now-ts", str(1000 + 5 * day))
-    assert (early.status, late.status) == (75, 69)
-    assert program.show(outbox_id)["gave_up"] == "too long undelivered"
+DAY = 86_400
+
+
+def rehearse(program: Program, now: int) -> Answer:
+    return program.run("drain", "--failure-mode", "network", "--now-ts", str(now))
+
+
+class TestAMessageThatStillFails:
+    def test_is_given_up_after_five_days_of_drains_and_eight_attempts(self, program: Program) -> None:
+        outbox_id = program.send("--now-ts", "1000")
+        assert [rehearse(program, 1000 + day * DAY).status for day in range(8)] == [75] * 7 + [69]
+        row = program.show(outbox_id)
+        assert (row["gave_up"], row["retries"], row["next_attempt_at"]) == ("too long undelivered", 8, None)
+
+    def test_is_not_given_up_by_attempts_alone(self, program: Program) -> None:
+        outbox_id, now = program.send("--now-ts", "1000"), 1000
+        for _ in range(10):
+            assert rehearse(program, now).status == 75
+            now = program.show(outbox_id)["next_attempt_at"]
+        assert program.show(outbox_id)["gave_up"] is None
+
+    def test_survives_a_week_off(self, program: Program) -> None:
+        outbox_id = program.send("--now-ts", "1000")
+        assert rehearse(program, 1000).status == 75
+        answer = rehearse(program, 1000 + 7 * DAY)
+        assert answer.status == 75
+        assert f"note: outbox message {outbox_id} is over 120 hours old by this clock, and not given up" in answer.err
+        assert program.show(outbox_id)["gave_up"] is None
+
+    def test_survives_a_drain_whose_clock_is_a_year_ahead(self, program: Program) -> None:
+        ids = [program.send("--now-ts", "1000") for _ in range(3)]
+        assert rehearse(program, 1000).status == 75
+        assert rehearse(program, 1000 + 365 * DAY).status == 75
+        assert [program.show(outbox_id)["gave_up"] for outbox_id in ids] == [None] * 3
+
+    def test_ages_by_the_numbers_of_the_config(self, program: Program) -> None:
+        program.configure(outbox="give_up_after_hours = 24\ngive_up_after_attempts = 2")
+        program.send("--now-ts", "1000")
+        assert [rehearse(program, 1000 + day * DAY).status for day in range(2)] == [75, 69]
+
+
+class TestAnExpiredMessage:
+    def test_is_given_up_by_the_second_drain_whose_clock_is_far_ahead_and_sent_by_none(self, program: Program) -> None:
+        ahead = 1000 + 365 * DAY
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send("--now-ts", "1000")
+            assert program.run("drain", "--now-ts", "1000").status == 0
+            outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
+            first = program.run("drain", "--now-ts", str(ahead))
+            assert (first.status, program.show(outbox_id)["gave_up"]) == (0, None)
+            assert "note: the clock is more than a day past the last recorded moment" in first.err
+            second = program.run("drain", "--now-ts", str(ahead + 60))
+            assert (second.status, program.show(outbox_id)["gave_up"]) == (69, "expired")
+            assert len(host.messages) == 1
+
+    def test_is_sent_when_the_clock_was_wrong_and_comes_back(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
+            assert program.run("drain", "--now-ts", str(1000 + 365 * DAY)).status == 0
+            assert host.messages == []
+            assert program.run("drain", "--now-ts", "2000").status == 0
+            assert len(host.messages) == 1
+        assert program.show(outbox_id)["status"] == "sent"
+
+    def test_is_counted_as_expired_when_it_was_never_attempted(self, program: Program) -> None:
+        program.send("--expires-in", "1h", "--now-ts", "1000")
+        assert program.run("drain", "--now-ts", "5000").status == 69
+        data = program.run("stats", "--json").data
+        assert (data["pending"], data["expired"], data["gave_up"], data["total"]) == (0, 1, 1, 1)
+
+
+class TestACancelledMessage:
+    def test_is_counted_and_shown_as_cancelled_and_as_nothing_else(self, program: Program) -> None:
+        waiting, failed, cancelled = (program.send("--now-ts", "1000") for _ in range(3))
+        assert program.run("retry", str(failed), "--failure-mode", "network", "--now-ts", "1000").status == 75
+        assert program.run("cancel", str(failed), str(cancelled)).status == 0
+        data = program.run("stats", "--json").data
+        assert {name: data[name] for name in ("pending", "failed", "cancelled", "gave_up", "total")} == {
+            "pending": 1, "failed": 0, "cancelled": 2, "gave_up": 2, "total": 3,
+        }  # fmt: skip
+        assert data["accounts"]["work"] | {"pending": 1, "failed": 0, "cancelled": 2} == data["accounts"]["work"]
+        assert (ids(program, "--status", "pending"), ids(program, "--status", "failed")) == ([waiting], [])
+        line = next(line for line in program.run("list").out.splitlines() if line.startswith(f"{cancelled}\t"))
+        assert "cancelled" in line
+        assert "pending" not in line
+
+    def test_has_no_next_attempt(self, program: Program) -> None:
+        outbox_id = program.send()
+        assert program.run("cancel", str(outbox_id)).status == 0
+        assert program.show(outbox_id)["next_attempt_at"] is None
+        assert program.run("list", "--json").data[0]["next_attempt_at"] is None
 
 
 class TestPrune:

@@ -124,6 +124,51 @@ def test_a_message_that_is_being_sent_is_left_to_its_run(program: Program) -> No
     assert program.show(1)["status"] == "sent"
 
 
+class TestAHeldMessage:
+    def test_is_refused_even_when_it_is_not_due_either(self, program: Program) -> None:
+        program.send("--in", "2h", "--now-ts", str(NOW))
+        assert program.run("hold", "1").status == 0
+        before = stored(program)
+        for now in (NOW, NOW + 7200):
+            answer = retry(program, "1", "--json", now=now)
+            assert_error(answer, 65, "outbox message 1 is held", code="retry_not_allowed_for_status")
+            assert "--force" in answer.json["error"]["hint"]
+        assert stored(program) == before
+
+    def test_is_tried_by_force(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port)
+            program.send()
+            assert program.run("hold", "1").status == 0
+            assert program.run("retry", "1", "--force").status == 0
+            assert len(host.messages) == 1
+
+
+class TestAUsedUpLimit:
+    @pytest.mark.parametrize("key", ["messages_per_day", "messages_per_minute"])
+    @pytest.mark.parametrize("options", [(), ("--force",)])
+    def test_is_passed_by_no_retry(self, key: str, options: tuple[str, ...], program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port, smtp=f"{key} = 1")
+            enqueue(program, 2)
+            assert program.run("drain").status == 0
+            waiting = next(row["outbox_id"] for row in program.run("list", "--json").data if row["status"] != "sent")
+            before, connections = stored(program), host.connections
+            answer = program.run("retry", str(waiting), *options, "--json")
+            assert (answer.status, answer.json["ok"]) == (75, False)
+            assert "account work may send 1 messages" in answer.json["error"]["message"]
+            assert (len(host.messages), host.connections) == (1, connections)
+        assert stored(program) == before
+
+    def test_stops_a_send_now_that_stays_stored(self, program: Program) -> None:
+        with MailHost() as host:
+            program.configure(host.port, smtp="messages_per_day = 1")
+            assert program.send("--now") == 1
+            answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "x", "--now")
+            assert (answer.status, answer.out, len(host.messages)) == (75, "2\n", 1)
+        assert program.show(2)["status"] == "pending"
+
+
 class TestSeveralIds:
     def test_are_attempted_each(self, program: Program) -> None:
         with MailHost() as host:
@@ -158,7 +203,7 @@ class TestAGivenUpMessage:
             program.send()
             assert program.run("drain").status == 69
             assert program.show(1)["gave_up"]
-            later = ["--now-ts", str(program.show(1)["next_attempt_at"])]
+            later = ["--now-ts", str(program.show(1)["created_at"] + 10_000)]
             assert program.run("drain", *later).status == 0
             assert server.messages == []
             assert program.run("retry", "1", *later).status == 0
@@ -167,16 +212,14 @@ class TestAGivenUpMessage:
         assert (row["status"], row["gave_up"], row["recipients"][0]["status"]) == ("sent", None, "accepted")
 
     def test_by_age_is_taken_by_hand_too(self, program: Program) -> None:
+        program.configure(outbox="give_up_after_hours = 1\ngive_up_after_attempts = 2")
         fail_once(program)
-        five_days = NOW + 5 * 86_400
-        assert program.run("drain", "--now-ts", str(five_days - 1), "--failure-mode", "network").status == 75
-        assert program.show(1)["gave_up"] is None
-        due = program.show(1)["next_attempt_at"]
-        assert program.run("drain", "--now-ts", str(due), "--failure-mode", "network").status == 69
+        for now, status in ((NOW + 10, 75), (NOW + 10 + 3600, 69)):
+            assert program.run("drain", "--now-ts", str(now), "--failure-mode", "network").status == status
         assert program.show(1)["gave_up"]
         with MailHost() as host:
             program.configure(host.port)
-            assert retry(program, "1", now=due + 10_000).status == 0
+            assert retry(program, "1", now=NOW + 20_000).status == 0
             assert len(host.messages) == 1
 
 

@@ -21,7 +21,7 @@ from ..support.faults import UNBUFFERABLE
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
 from .places import FIRST, SECOND, Row
-from .rules import After, AtLast
+from .rules import FIRST_DELAY_SECONDS, After, AtLast
 
 NOW = 1_800_000_000
 DOMAIN = "matrix.prx-email.local"
@@ -153,7 +153,7 @@ def play(row: Row, directory: Path, certificates: Certificates) -> Played:
         report = outbox.drain()
         after = _after(outbox, server, subject, other)
         row_then, connections, said = outbox.store.row(subject), server.connections, len(server.commands)
-        outbox.now += after.due_in
+        outbox.now += FIRST_DELAY_SECONDS if after.due_in is None else after.due_in
         outbox.drain()
         return Played(
             after=after,
@@ -182,7 +182,7 @@ def _after(outbox: Outbox, server: ScriptedServer, subject: int, other: int) -> 
         gave_up=row.gave_up is not None,
         error=row.error_code,
         retries=row.retries,
-        due_in=(row.next_attempt_at or 0) - outbox.now if row.status != "sent" else 0,
+        due_in=None if row.next_attempt_at is None else row.next_attempt_at - outbox.now,
         others=_of_other(outbox, other),
         copies=len(copies(server, SUBJECT)),
     )

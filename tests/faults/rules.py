@@ -149,7 +149,7 @@ class After:
     gave_up: bool
     error: str | None
     retries: int
-    due_in: int
+    due_in: int | None  # None where no drain takes it again
     others: str
     copies: int
 
@@ -192,7 +192,7 @@ def after(row: Row, verdict: Verdict) -> After:
         gave_up=given_up,
         error=error,
         retries=0 if fate is Fate.SENT else 1,
-        due_in=0 if fate is Fate.SENT else FIRST_DELAY_SECONDS,
+        due_in=None if fate is Fate.SENT or given_up else FIRST_DELAY_SECONDS,
         others="untouched" if fate is Fate.ACCOUNT else "sent",
         copies=len(_stored_at_first(row.place, fate)),
     )

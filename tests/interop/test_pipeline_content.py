@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.outbox.model import ClaimOne
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import SqliteStore
 
@@ -40,7 +41,7 @@ def composed(program: Program, outbox_id: int) -> bytes:
     store = SqliteStore(copy / "outbox.db", message_id_domain="prx-email.local")
     now = int(time.time())
     with Runs(store.path).start(now) as run:
-        claimed = store.claim(run.run_id, outbox_id, now, force=True)
+        claimed = store.claim(run.run_id, ClaimOne(outbox_id, now, force=True))
         content = b"".join([claimed.head, *store.rest_of_content(outbox_id)])
     store.close()
     return content

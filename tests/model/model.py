@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-BASE, GIVE_UP_AFTER = 5, 120 * 3600
+BASE, GIVE_UP_AFTER, ATTEMPTS = 5, 120 * 3600, 2
 PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 
 
@@ -19,7 +19,9 @@ class Message:
     first_due: int = field(init=False)
     run: str | None = None
     message_id: str | None = None
-    uncertain: bool = False
+    doubtful: set[int] = field(default_factory=set)  # recipients that may have it
+    by_hand: bool = False
+    drained_from: int | None = None
     held: bool = False
     gave_up: str | None = None
     told: bool = False
@@ -33,35 +35,50 @@ class Message:
         """Neither sent nor in some run's hands."""
         return self.status in ("pending", "failed")
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether some recipient may have it."""
+        return bool(self.doubtful)
+
     def for_drains(self, now: int) -> bool:
         """Whether a drain may take it."""
         expired = self.expires is not None and self.expires <= now
         return self.idle() and not self.held and self.gave_up is None and self.due <= now and not expired
 
-    def finalize(self, results: dict[int, str], now: int, *, uncertain: bool, account: bool, hold: bool) -> None:
-        """The ten lines: what an attempt that ended at *now* leaves behind."""
+    def finalize(
+        self, results: dict[int, str], doubtful: set[int], now: int, drained: int, *, account: bool, hold: bool
+    ) -> None:
+        """The ten lines: what an attempt that ended at *now*, after *drained* seconds of drains, leaves behind."""
         self.run, self.recipients = None, {**self.recipients, **results}
+        self.doubtful = {n for n in self.doubtful | doubtful if self.recipients[n] != ACCEPTED}
         if set(self.recipients.values()) == {ACCEPTED}:
-            self.status, self.sent_at, self.uncertain, self.held, gave_up = "sent", now, False, False, None
+            self.status, self.sent_at, self.held, gave_up = "sent", now, False, None
         else:
             self.status, self.retries = "failed", self.retries + 1
             self.due = max(self.due, now + BASE * 2 ** min(self.retries, 10))
-            self.uncertain, self.held = self.uncertain or uncertain, self.held or (uncertain and hold)
+            self.held = self.held or (bool(doubtful) and hold)
             gave_up = None if PENDING in self.recipients.values() else "refused"
             if gave_up is None and not account:
-                gave_up = "too long undelivered" if now >= self.first_due + GIVE_UP_AFTER else None
+                old = self.drained_from is not None and drained - self.drained_from >= GIVE_UP_AFTER
+                gave_up = "too long undelivered" if old and self.retries >= ATTEMPTS else None
                 gave_up = "expired" if self.expires is not None and now >= self.expires else gave_up
         self.gave_up, self.told = gave_up, self.told and gave_up == self.gave_up
 
     def recover(self, now: int, *, hold: bool) -> None:
         """What the death of its run leaves behind."""
         self.status, self.run, self.retries, self.due = "failed", None, self.retries + 1, now
-        self.uncertain, self.held = True, self.held or hold
+        addressed = (PENDING, REFUSED) if self.by_hand else (PENDING,)
+        self.doubtful |= {n for n, status in self.recipients.items() if status in addressed}
+        self.held = self.held or hold
 
-    def arrived(self, now: int) -> None:
-        """What a person's word leaves behind that it arrived: ``sent`` only if nobody had been refused for good."""
-        self.recipients = {number: REFUSED if was == REFUSED else ACCEPTED for number, was in self.recipients.items()}
-        if REFUSED in self.recipients.values():
-            self.gave_up, self.told = "refused", True
-        else:
+    def resolve(self, now: int, *, sent: bool) -> None:
+        """What a person's word leaves behind: it settles those that are doubtful, and no others."""
+        if sent:
+            self.recipients |= dict.fromkeys(self.doubtful, ACCEPTED)
+        self.doubtful, self.held = set(), False
+        if not sent:
+            return
+        if set(self.recipients.values()) == {ACCEPTED}:
             self.status, self.sent_at, self.gave_up = "sent", now, None
+        elif PENDING not in self.recipients.values():
+            self.gave_up, self.told = "refused", True

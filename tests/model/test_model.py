@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.model import Claimed, ClaimNext, NewMessage
+from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, NewMessage
 from prx_email_cli.outbox.runs import Run, Runs
 from prx_email_cli.outbox.sqlite import SqliteStore
 
-from .model import ACCEPTED, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
+from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
 
 DOMAIN, ACCOUNT = "prx-email.local", "work"
 START = 1_000_000_000
@@ -35,7 +35,8 @@ CODES = {ACCEPTED: 250, PENDING: 451, REFUSED: 550}
 _ROWS = """
 SELECT id, status, retries, next_attempt_at, run_id, message_id, uncertain, held_at IS NOT NULL, gave_up,
        told_at IS NOT NULL, pruned_at IS NOT NULL,
-       (SELECT group_concat(status, ' ') FROM (SELECT status FROM recipient WHERE outbox_id = id ORDER BY number))
+       (SELECT group_concat(status || CASE WHEN uncertain THEN '?' ELSE '' END, ' ')
+          FROM (SELECT * FROM recipient WHERE outbox_id = id ORDER BY number))
   FROM outbox ORDER BY id
 """
 
@@ -80,8 +81,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.stores = [_open(path), _open(path)]
         self.watcher = sqlite3.connect(path)
         self.runs = Runs(path)
-        self.policy = RetryPolicy(BASE, GIVE_UP_AFTER)
+        self.policy = RetryPolicy(BASE, GIVE_UP_AFTER, ATTEMPTS)
         self.now, self.last_id = START, 0
+        self.drained, self.recorded = 0, -1  # the count of drained time, and the last moment that went into it
         self.messages: dict[int, Message] = {}
         self.hands: list[_Hand] = []
         self.dead: set[str] = set()
@@ -196,6 +198,9 @@ class OutboxMachine(RuleBasedStateMachine):
             assert claimed.message_id not in self.owner_of
         assert self.owner_of.setdefault(claimed.message_id, claimed.outbox_id) == claimed.outbox_id
         message.status, message.run, message.message_id = "sending", hand.run_id, claimed.message_id
+        message.by_hand = by_hand
+        if message.first_due <= self.now and message.drained_from is None:
+            message.drained_from = self.drained
         hand.claims.append(claimed)
 
     @rule(which=ANY)
@@ -210,12 +215,13 @@ class OutboxMachine(RuleBasedStateMachine):
         error: type[PrxEmailError] | None = None
         if message is None:
             error = NotFound
-        elif not message.idle() or message.pruned:
+        elif not message.idle() or message.pruned or (message.held and not force):
             error = NotAllowedForStatus
         elif message.due > self.now and not force:
             error = RetryNotDue
         with expecting(error):
-            self.take(hand, hand.store.claim(hand.run_id, outbox_id, self.now, force=force), by_hand=True)
+            wish = ClaimOne(outbox_id, self.now, force)
+            self.take(hand, hand.store.claim(hand.run_id, wish), by_hand=True)
 
     # --- finalize
 
@@ -237,13 +243,16 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         hand = busy[which % len(busy)]
         claimed = hand.claims.pop(which % len(hand.claims))
-        results = {} if kind != "said" else {target.number: said[target.number] for target in claimed.targets}
+        results = {} if kind == "account" else {target.number: said[target.number] for target in claimed.targets}
         finished = finish(claimed, outcome(kind, results), self.policy, self.now)
+        welcome = {number for number, status in results.items() if status == ACCEPTED}
+        results = dict(results) if kind == "said" else results | dict.fromkeys(welcome & results.keys(), PENDING)
         following = hand.store.finalize(hand.run_id, finished, self.wish() if go_on else None)
         self.stale.append((hand.run_id, claimed))
         self.messages[claimed.outbox_id].finalize(
-            results, self.now, uncertain=kind == "uncertain", account=kind == "account",
-            hold=self.policy.hold_uncertain,
+            results, welcome if kind == "uncertain" else set(), self.now, claimed.drained_seconds + (
+                self.messages[claimed.outbox_id].drained_from or 0
+            ), account=kind == "account", hold=self.policy.hold_uncertain,
         )  # fmt: skip
         if go_on:
             self.check_next(hand, following)
@@ -281,10 +290,10 @@ class OutboxMachine(RuleBasedStateMachine):
     def resolve(self, store: SqliteStore, chosen: int, sent: bool) -> None:
         done = self.by_person(
             chosen, lambda message: message.status == "failed" and message.uncertain,
-            lambda it: store.resolve(it, self.now, sent=sent), uncertain=False, held=False,
+            lambda it: store.resolve(it, self.now, sent=sent),
         )  # fmt: skip
-        if done is not None and sent:
-            self.messages[done].arrived(self.now)
+        if done is not None:
+            self.messages[done].resolve(self.now, sent=sent)
             self.resolved = {done}
 
     def by_person(
@@ -301,6 +310,16 @@ class OutboxMachine(RuleBasedStateMachine):
         for name, value in change.items():
             setattr(message, name, value)
         return outbox_id
+
+    @rule(which=ANY)
+    def drain_begins(self, which: int) -> None:
+        """The time since the drain before counts, a day of it at the most, while something waits."""
+        waits = any(it.idle() and not it.held and it.gave_up is None for it in self.messages.values())
+        self.store(which).begin_drain(self.now)
+        if waits and not self.recorded <= self.now <= self.recorded + 60:
+            self.drained += max(0, min(self.now - self.recorded, 25 * 3600)) if self.recorded >= 0 else 0
+            self.recorded = self.now
+        assert self.watcher.execute("SELECT drained_seconds FROM ledger").fetchone() == (self.drained,)
 
     @rule(which=ANY)
     def expire(self, which: int) -> None:
@@ -345,7 +364,7 @@ class OutboxMachine(RuleBasedStateMachine):
         found = self.watcher.execute(_ROWS).fetchall()
         assert found == [
             (outbox_id, it.status, it.retries, it.due, it.run, it.message_id, it.uncertain, it.held, it.gave_up,
-             it.told, it.pruned, " ".join(it.recipients.values()))
+             it.told, it.pruned, " ".join(it.recipients[n] + "?" * (n in it.doubtful) for n in it.recipients))
             for outbox_id, it in self.messages.items()
         ]  # fmt: skip
 
@@ -366,11 +385,14 @@ def outcome(kind: str, results: dict[int, str]) -> Outcome:
     recipients = {
         number: RecipientResult(RecipientStatus(status), CODES[status], status) for number, status in results.items()
     }
+    if kind == "uncertain":
+        doubtful = RecipientResult(RecipientStatus.PENDING, uncertain=True)
+        recipients |= {number: doubtful for number, status in results.items() if status == ACCEPTED}
     went_well = kind == "said" and set(results.values()) == {ACCEPTED}
     return Outcome(
         recipients, error=None if went_well else "provider", detail=None if went_well else kind,
-        scope=Scope.ACCOUNT if kind == "account" else Scope.MESSAGE, uncertain=kind == "uncertain",
-        acceptance="ok" if ACCEPTED in results.values() else None,
+        scope=Scope.ACCOUNT if kind == "account" else Scope.MESSAGE,
+        acceptance="ok" if kind == "said" and ACCEPTED in results.values() else None,
     )  # fmt: skip
 
 

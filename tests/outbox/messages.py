@@ -70,14 +70,20 @@ def ended(
     claimed: Claimed, *statuses: RecipientStatus, scope: Scope = Scope.MESSAGE, uncertain: bool = False, now: int = NOW,
     policy: RetryPolicy = POLICY,
 ) -> Finished:  # fmt: skip
-    """An attempt after which *claimed*'s targets have *statuses* (by default: all are still pending)."""
+    """An attempt after which *claimed*'s targets have *statuses* (by default: all are still pending).
+
+    uncertain: the server took the message for those that are then pending, and did not answer.
+    """
     results = {
         target.number: RecipientResult(status, 250 if status is RecipientStatus.ACCEPTED else 450, "said so")
         for target, status in zip(claimed.targets, statuses, strict=bool(statuses))
     }
+    if uncertain:
+        doubtful = [target for target in claimed.targets if target.number not in results]
+        results |= {target.number: RecipientResult(RecipientStatus.PENDING, uncertain=True) for target in doubtful}
     if statuses and set(statuses) == {RecipientStatus.ACCEPTED}:
         return finish(claimed, Outcome(results, acceptance="2.0.0 queued"), policy, now)
-    outcome = Outcome(results, error="network", detail="why", scope=scope, uncertain=uncertain)
+    outcome = Outcome(results, error="network", detail="why", scope=scope)
     return finish(claimed, outcome, policy, now)
 
 

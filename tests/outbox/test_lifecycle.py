@@ -20,7 +20,9 @@ from prx_email_cli.outbox.lifecycle import (
     Status,
     after_attempt,
     after_crash,
+    clock_in_doubt,
     delay_after,
+    drained_since,
     message_id,
     message_id_for_attempt,
 )
@@ -36,31 +38,30 @@ STANDING = st.builds(
     Standing,
     retries=st.integers(0, 1000),
     next_attempt_at=TIME,
-    first_due_at=TIME,
     expires_at=st.none() | TIME,
     uncertain=st.booleans(),
     recipients=st.lists(st.sampled_from(RecipientStatus), min_size=1, max_size=5),
+    drained_seconds=st.integers(0, 40 * 86_400),
+    clock_in_doubt=st.booleans(),
 )
 OUTCOME = st.builds(
     Outcome,
-    recipients=st.just({}),
+    recipients=st.sampled_from(({}, {0: RecipientResult(RecipientStatus.PENDING, uncertain=True)})),
     error=st.sampled_from(["network", "auth", "provider"]),
     detail=st.just("why"),
     scope=st.sampled_from(Scope),
-    uncertain=st.booleans(),
 )
 PENDING, ACCEPTED, REFUSED = RecipientStatus.PENDING, RecipientStatus.ACCEPTED, RecipientStatus.REFUSED
 
 
-def standing(*recipients: RecipientStatus, retries: int = 0, due: int = 0, expires_at: int | None = None) -> Standing:
+def standing(*recipients: RecipientStatus, due: int = 0, expires_at: int | None = None) -> Standing:
     return Standing(
-        retries=retries, next_attempt_at=due, first_due_at=0, expires_at=expires_at, uncertain=False,
-        recipients=recipients or (PENDING,),
-    )  # fmt: skip
+        retries=0, next_attempt_at=due, expires_at=expires_at, uncertain=False, recipients=recipients or (PENDING,)
+    )
 
 
-def failure(scope: Scope = Scope.MESSAGE, *, uncertain: bool = False) -> Outcome:
-    return Outcome({}, error="provider", detail="no", scope=scope, uncertain=uncertain)
+def failure(scope: Scope = Scope.MESSAGE) -> Outcome:
+    return Outcome({}, error="provider", detail="no", scope=scope)
 
 
 def test_there_are_four_states() -> None:
@@ -124,20 +125,19 @@ def test_an_account_failure_gives_nothing_up_while_a_recipient_waits(
 
 @settings(max_examples=150, deadline=None)
 @given(STANDING, OUTCOME, POLICY, TIME)
-def test_uncertainty_lasts_until_the_message_is_sent(
+def test_a_message_is_uncertain_while_a_recipient_is_and_held_when_the_policy_says_so(
     before: Standing, outcome: Outcome, policy: RetryPolicy, now: int
 ) -> None:
     settled = after_attempt(before, outcome, policy, now)
     if settled.status is Status.FAILED:
-        assert settled.uncertain == (before.uncertain or outcome.uncertain)
+        assert settled.uncertain == before.uncertain
         assert settled.held == (outcome.uncertain and policy.hold_uncertain)
 
 
 def test_the_backoff_is_the_table_of_the_contract() -> None:
-    delays, now, due, policy = [], 1_000_000, 1_000_000, RetryPolicy()
+    delays, due, policy = [], 1_000_000, RetryPolicy()
     for retries in range(14):
-        before = Standing(retries=retries, next_attempt_at=due, first_due_at=now, expires_at=None, uncertain=False,
-                          recipients=(PENDING,))  # fmt: skip
+        before = Standing(retries=retries, next_attempt_at=due, expires_at=None, uncertain=False, recipients=(PENDING,))
         settled = after_attempt(before, failure(), policy, due)
         delays.append(settled.next_attempt_at - due)
         due = settled.next_attempt_at
@@ -166,11 +166,42 @@ def test_a_message_is_given_up_at_once_when_only_refused_recipients_remain(
     assert (settled.gave_up is None) == (PENDING in recipients)
 
 
-@pytest.mark.parametrize(("now", "gave_up"), [(120 * 3600 - 1, False), (120 * 3600, True), (999_999_999, True)])
-def test_a_message_is_given_up_five_days_after_it_was_first_due(now: int, gave_up: bool) -> None:
-    settled = after_attempt(standing(), failure(), RetryPolicy(), now)
+@pytest.mark.parametrize(
+    ("drained", "attempts", "gave_up"),
+    [(120 * 3600, 8, True), (120 * 3600 - 1, 99, False), (120 * 3600, 7, False), (10**9, 9, True)],
+)
+@pytest.mark.parametrize("now", [0, 10**9, 10**10], ids=lambda now: f"now {now}")
+def test_a_message_is_given_up_after_five_drained_days_and_eight_attempts_whatever_the_clock_says(
+    drained: int, attempts: int, gave_up: bool, now: int
+) -> None:
+    before = standing()._replace(drained_seconds=drained, retries=attempts - 1)
+    settled = after_attempt(before, failure(), RetryPolicy(), now)
     assert (settled.status, settled.gave_up is not None) == (Status.FAILED, gave_up)
-    assert after_attempt(standing(), failure(Scope.ACCOUNT), RetryPolicy(), now).gave_up is None
+    assert after_attempt(before, failure(Scope.ACCOUNT), RetryPolicy(), now).gave_up is None
+
+
+@pytest.mark.parametrize(
+    ("recorded_at", "now", "counted"),
+    [(None, 5, 0), (100, 160, 60), (100, 100, 0), (10**9, 5, 0), (0, 25 * 3600, 25 * 3600), (0, 10**9, 25 * 3600)],
+)
+def test_an_absence_counts_for_a_day_and_a_clock_that_went_back_for_nothing(
+    recorded_at: int | None, now: int, counted: int
+) -> None:
+    assert drained_since(recorded_at, now) == counted
+
+
+@pytest.mark.parametrize(
+    ("recorded_at", "now", "doubt"), [(None, 10**9, False), (0, 86_400, False), (0, 86_401, True), (10**9, 0, False)]
+)
+def test_a_clock_is_in_doubt_when_it_is_a_day_past_the_last_moment(
+    recorded_at: int | None, now: int, doubt: bool
+) -> None:
+    assert clock_in_doubt(recorded_at, now) is doubt
+
+
+def test_a_clock_in_doubt_expires_nothing() -> None:
+    before = standing(expires_at=100)._replace(clock_in_doubt=True)
+    assert after_attempt(before, failure(), RetryPolicy(), 10**9).gave_up is None
 
 
 @pytest.mark.parametrize(("now", "reason"), [(99, None), (100, "expired"), (101, "expired")])

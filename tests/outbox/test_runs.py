@@ -10,6 +10,7 @@ import pytest
 
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.model import ClaimOne
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import SqliteStore
 
@@ -47,7 +48,7 @@ def test_what_a_killed_process_was_sending_is_due_at_once_and_uncertain(outbox: 
         ("died", run_id, message_id, True)
     ]
     assert (untouched.status, untouched.retries) == ("pending", 0)
-    again = outbox.claim("run", 1, NOW + 5)
+    again = outbox.claim("run", ClaimOne(1, NOW + 5))
     assert (again.message_id, again.retries) == (message_id, 1)
     outbox.finalize("run", sent(again))
     assert outbox.row(1).status == "sent"

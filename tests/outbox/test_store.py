@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, RetryNotDue
+from prx_email_cli.errors import ClaimLost, LimitUsedUp, NotAllowedForStatus, NotFound, RetryNotDue
 from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.model import ClaimOne, Limit
 from prx_email_cli.outbox.sqlite import SqliteStore
 
 from .messages import NOW, claim, ended, new_message, open_store, sent, wish
@@ -114,7 +116,7 @@ def test_a_drain_leaves_what_is_held_or_given_up(outbox: SqliteStore, column: st
     change(outbox, f"UPDATE outbox SET {column}")
     assert outbox.claim_next("run", wish(NOW + 10**9)) is None
     assert (outbox.count_due("work", NOW), outbox.accounts_due(NOW), outbox.next_due_at()) == (0, [], None)
-    assert outbox.claim("run", outbox_id, NOW).outbox_id == outbox_id, "a person still can"
+    assert outbox.claim("run", ClaimOne(outbox_id, NOW, force=True)).outbox_id == outbox_id, "a person still can"
 
 
 def test_a_drain_leaves_what_has_expired(outbox: SqliteStore) -> None:
@@ -125,24 +127,34 @@ def test_a_drain_leaves_what_has_expired(outbox: SqliteStore) -> None:
 
 def test_a_person_is_refused_in_the_order_of_the_contract(outbox: SqliteStore) -> None:
     (outbox_id,) = outbox.enqueue([new_message(due_at=NOW + 60)])
-    for try_it in (outbox.check_claim, lambda *values, **more: outbox.claim("run", *values, **more)):
+    used_up = (Limit(0, 60),)
+    outbox.hold(outbox_id, NOW)
+    for try_it in (outbox.check_claim, partial(outbox.claim, "run")):
         with pytest.raises(NotFound, match="outbox record not found"):
-            try_it(99, NOW, force=True)
+            try_it(ClaimOne(99, NOW, force=True, limits=used_up))
+        with pytest.raises(NotAllowedForStatus, match="held") as held:
+            try_it(ClaimOne(outbox_id, NOW + 59, limits=used_up))
+        assert held.value.exit_code == 65
+        with pytest.raises(LimitUsedUp) as limited:
+            try_it(ClaimOne(outbox_id, NOW + 59, force=True, limits=used_up))
+        assert limited.value.exit_code == 75
+    outbox.release(outbox_id)
+    for try_it in (outbox.check_claim, partial(outbox.claim, "run")):
         with pytest.raises(RetryNotDue, match="retry_not_due") as not_due:
-            try_it(outbox_id, NOW + 59)
+            try_it(ClaimOne(outbox_id, NOW + 59, limits=used_up))
         assert (not_due.value.exit_code, not_due.value.code) == (75, "retry_not_due")
-    claimed = outbox.claim("run", outbox_id, NOW, force=True)
+    claimed = outbox.claim("run", ClaimOne(outbox_id, NOW, force=True))
     with pytest.raises(NotAllowedForStatus, match="sending"):
-        outbox.claim("other", outbox_id, NOW + 99, force=True)
+        outbox.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
     outbox.finalize("run", sent(claimed))
     with pytest.raises(NotAllowedForStatus, match="sent"):
-        outbox.claim("other", outbox_id, NOW + 99, force=True)
+        outbox.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
 
 
 def test_checking_a_claim_changes_nothing(outbox: SqliteStore) -> None:
     (outbox_id,) = outbox.enqueue([new_message()])
     before = outbox.row(outbox_id)
-    assert outbox.check_claim(outbox_id, NOW) == "work"
+    assert outbox.check_claim(ClaimOne(outbox_id, NOW)) == "work"
     assert outbox.row(outbox_id) == before
 
 
@@ -175,7 +187,7 @@ def test_an_uncertain_message_waits_for_a_person_when_the_policy_says_hold(outbo
     outbox.finalize("run", ended(claim(outbox), uncertain=True, policy=policy))
     assert outbox.row(1).held
     assert outbox.claim_next("run", wish(NOW + 10**6)) is None
-    assert outbox.claim("run", 1, NOW + 10**6).message_id == "<outbox-1-0@prx-email.local>"
+    assert outbox.claim("run", ClaimOne(1, NOW + 10**6, force=True)).message_id == "<outbox-1-0@prx-email.local>"
 
 
 def test_a_retry_goes_only_to_those_not_yet_accepted(outbox: SqliteStore) -> None:
@@ -186,11 +198,11 @@ def test_a_retry_goes_only_to_those_not_yet_accepted(outbox: SqliteStore) -> Non
     assert [recipient.status for recipient in row.recipients] == ["accepted", "pending", "refused"]
     again = claim(outbox, now=NOW + 10)
     assert [target.address for target in again.targets] == ["b@x.org"]
-    assert sorted(again.others) == ["accepted", "refused"]
+    assert [other.status for other in again.others] == ["accepted", "refused"]
     outbox.finalize("run", ended(again, REFUSED, now=NOW + 10))
     row = outbox.row(1)
     assert (row.status, row.gave_up) == ("failed", "refused")
-    by_hand = outbox.claim("run", 1, NOW + 10_000)
+    by_hand = outbox.claim("run", ClaimOne(1, NOW + 10_000))
     assert [target.address for target in by_hand.targets] == ["b@x.org", "c@x.org"]
     outbox.finalize("run", ended(by_hand, ACCEPTED, ACCEPTED))
     assert outbox.row(1).status == "sent"

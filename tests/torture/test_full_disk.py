@@ -108,6 +108,12 @@ def test_a_drain_that_cannot_record_what_it_sent_exits_74_and_says_so_when_there
         server.release()
         ended = field.end(drain)
         assert ended.status == 74, ended
+        assert "nothing was stored" not in ended.err
+        unrecorded = [outbox_id for (outbox_id,) in field.query("SELECT id FROM outbox WHERE status = 'sending'")]
+        assert unrecorded, "the disk was not full enough to matter"
+        for outbox_id in unrecorded:
+            assert f"outbox message {outbox_id} was delivered (" in ended.err
+        assert "prx-email resolve ID --sent" in ended.err
         assert field.query("PRAGMA integrity_check") == [("ok",)]
 
         tmpfs.free()

@@ -4,7 +4,7 @@ import pytest
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy
-from prx_email_cli.outbox.model import ClaimNext, NewMessage
+from prx_email_cli.outbox.model import ClaimNext, ClaimOne, NewMessage
 
 from ..cli.outside import stored
 from .field import Field
@@ -25,7 +25,7 @@ def used(field: Field) -> Field:
     store = field.program.store()
     message = NewMessage("work", "ops@example.com", [("a@example.org", "to")], "m", [b"\r\ntext\r\n"], 0, 0)
     store.enqueue([message] * 4)
-    sent = store.claim("0-0-dead", int(SENT), 10)
+    sent = store.claim("0-0-dead", ClaimOne(int(SENT), 10))
     accepted = Outcome({0: RecipientResult(RecipientStatus.ACCEPTED, 250, "ok")}, acceptance="ok")
     store.finalize("0-0-dead", finish(sent, accepted, RetryPolicy(), 10))
     assert store.claim_next("0-0-dead", ClaimNext("work", 10, 10)) is not None

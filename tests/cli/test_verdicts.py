@@ -1,0 +1,171 @@
+"""One verdict for each attempt, and uncertainty of those recipients alone whom it concerns."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import Program
+from ..support.faults import Fault
+from ..support.mailhost import MailHost
+from ..support.scripted import ScriptedServer
+
+OLD_OUTBOX = Path(__file__).parents[1] / "outbox" / "data" / "version-1.sql"
+A, B, C = "a@example.org", "b@example.org", "c@example.org"
+
+
+def drain(program: Program, now: int) -> tuple[int, Any]:
+    answer = program.run("drain", "--json", "--now-ts", str(now))
+    return answer.status, answer.data
+
+
+def standing(program: Program, outbox_id: int = 1) -> dict[str, tuple[str, bool]]:
+    """Status and uncertainty by address."""
+    recipients = program.show(outbox_id)["recipients"]
+    return {recipient["address"]: (recipient["status"], recipient["uncertain"]) for recipient in recipients}
+
+
+class TestRefusedThenAccepted:
+    """A is refused for good and B deferred; the next attempt reaches B, and so the message is given up for A."""
+
+    FAULTS = (
+        Fault("rcpt", "550 5.1.1 no such user", address=A),
+        Fault("rcpt", "450 4.2.0 later", address=B, times=1),
+    )
+
+    @pytest.fixture
+    def server(self, program: Program) -> Any:
+        with ScriptedServer(self.FAULTS) as server:
+            program.configure(server.port)
+            program.send("--now-ts", "1000", to=f"{A},{B}")
+            assert drain(program, 1000)[0] == 75
+            yield server
+
+    def test_the_report_counts_it_once_as_given_up(self, program: Program, server: ScriptedServer) -> None:
+        status, data = drain(program, 2000)
+        assert (status, data["attempted"], data["sent"], data["failed"], data["gave_up"]) == (69, 1, 0, 1, 1)
+        assert len(server.messages) == 1
+
+    def test_row_attempt_and_log_say_the_same(self, program: Program, server: ScriptedServer) -> None:
+        log = program.home / "log"
+        program.configure(server.port)
+        program.config.write_text(program.config.read_text() + f'[log]\nfile = "{log}"\nformat = "json"\n')
+        drain(program, 2000)
+        row = program.show(1)
+        assert (row["status"], row["gave_up"], row["error_code"]) == ("failed", "refused", "provider")
+        assert row["last_error"] == f"{A}: 550 5.1.1 no such user"
+        assert [attempt["outcome"] for attempt in row["attempts"]] == ["deferred", "gave_up"]
+        assert [json.loads(line)["outcome"] for line in log.read_text().splitlines()] == ["gave_up"]
+
+    def test_cron_is_told_who_was_refused_and_why(self, program: Program, server: ScriptedServer) -> None:
+        answer = program.run("drain", "--now-ts", "2000")
+        assert answer.err == f"gave up outbox message 1 (hello): refused: {A}: 550 5.1.1 no such user\n"
+
+    def test_a_retry_by_hand_ends_with_the_same_verdict(self, program: Program, server: ScriptedServer) -> None:
+        answer = program.run("retry", "1", "--now-ts", "2000", "--json")
+        assert (answer.status, answer.json["error"]["message"]) == (69, f"{A}: 550 5.1.1 no such user")
+
+
+class TestTwoOfThree:
+    """A is accepted, C refused for good, B deferred; the connection breaks off after the dot."""
+
+    FAULTS = (
+        Fault("rcpt", "450 4.2.0 later", address=B, times=1),
+        Fault("rcpt", "550 5.1.1 no such user", address=C, times=1),
+        Fault("after_dot", "close", delivered=True, times=1),
+    )
+
+    @pytest.fixture
+    def server(self, program: Program) -> Any:
+        with ScriptedServer(self.FAULTS) as server:
+            program.configure(server.port)
+            program.send("--now-ts", "1000", to=f"{A},{B},{C}")
+            assert drain(program, 1000)[0] == 75
+            yield server
+
+    def test_only_the_one_that_may_have_it_is_uncertain(self, program: Program, server: ScriptedServer) -> None:
+        assert standing(program) == {A: ("pending", True), B: ("pending", False), C: ("refused", False)}
+        assert program.show(1)["uncertain"] is True
+        shown = program.run("show", "1").out
+        assert f"to  {A}  pending  uncertain" in shown
+        assert f"to  {B}  pending  450" in shown
+
+    def test_the_word_sent_settles_that_one_and_the_other_is_still_delivered_to(
+        self, program: Program, server: ScriptedServer
+    ) -> None:
+        assert program.run("resolve", "1", "--sent").status == 0
+        assert standing(program) == {A: ("accepted", False), B: ("pending", False), C: ("refused", False)}
+        row = program.show(1)
+        assert (row["status"], row["uncertain"], row["gave_up"]) == ("failed", False, None)
+        assert row["last_error"] == f"{B}: 450 4.2.0 later"
+        assert drain(program, 5000)[0] == 69  # for C
+        assert standing(program)[B] == ("accepted", False)
+        assert [message.recipients for message in server.messages] == [[A], [B]]
+        assert server.received_message_ids() == ["<outbox-1-0@prx-email.local>", "<outbox-1-1@prx-email.local>"]
+
+    def test_the_word_not_sent_makes_it_certain(self, program: Program, server: ScriptedServer) -> None:
+        assert program.run("resolve", "1", "--not-sent").status == 0
+        assert standing(program) == {A: ("pending", False), B: ("pending", False), C: ("refused", False)}
+        assert drain(program, 5000)[0] == 69
+        assert server.received_message_ids() == ["<outbox-1-0@prx-email.local>", "<outbox-1-1@prx-email.local>"]
+
+    def test_a_retry_without_a_word_repeats_the_message_id(self, program: Program, server: ScriptedServer) -> None:
+        assert drain(program, 5000)[0] == 69
+        assert server.received_message_ids() == ["<outbox-1-0@prx-email.local>"] * 2
+        assert standing(program) == {A: ("accepted", False), B: ("accepted", False), C: ("refused", False)}
+        assert program.show(1)["uncertain"] is False
+
+
+def test_an_earlier_uncertainty_outlives_a_definite_failure(program: Program) -> None:
+    faults = (
+        Fault("after_dot", "close", delivered=True, times=1),
+        Fault("rcpt", "450 4.2.0 later", address=A, times=1),
+        Fault("rcpt", "450 4.2.0 later", address=B, times=1, skip=1),
+    )
+    with ScriptedServer(faults[:1]) as server:
+        program.configure(server.port)
+        program.send("--now-ts", "1000", to=A)
+        assert drain(program, 1000)[0] == 75
+    with ScriptedServer(faults[1:2]) as server:
+        program.configure(server.port)
+        assert drain(program, 5000)[0] == 75
+        assert standing(program) == {A: ("pending", True)}
+        assert drain(program, 9000)[0] == 0
+        assert server.received_message_ids() == ["<outbox-1-0@prx-email.local>"]
+
+
+def test_an_uncertain_recipient_that_is_refused_later_stays_findable(program: Program) -> None:
+    with ScriptedServer([Fault("after_dot", "close", times=1), Fault("rcpt", "550 5.1.1 gone", skip=1)]) as server:
+        program.configure(server.port)
+        program.send("--now-ts", "1000", to=A)
+        assert [drain(program, now)[0] for now in (1000, 5000)] == [75, 69]
+        assert standing(program) == {A: ("refused", True)}
+        assert [row["outbox_id"] for row in program.run("list", "--uncertain", "--json").data] == [1]
+        assert program.run("resolve", "1", "--sent").status == 0
+    assert program.show(1)["status"] == "sent"
+
+
+def test_a_drain_says_nothing_of_a_message_that_reached_everybody(program: Program) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        program.send(to=f"{A},{B}")
+        answer = program.run("drain")
+        assert (answer.status, answer.out, answer.err) == (0, "", "")
+
+
+def test_an_outbox_of_the_version_before_is_read_resolved_and_drained(program: Program) -> None:
+    """It has a message that is uncertain for B and certain for A, and one that waits."""
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        connection.executescript(OLD_OUTBOX.read_text())
+    program.outbox.chmod(0o600)
+    with MailHost() as host:
+        program.configure(host.port)
+        assert standing(program) == {A: ("accepted", False), B: ("pending", True)}
+        assert program.run("resolve", "1", "--sent").status == 0
+        assert standing(program) == {A: ("accepted", False), B: ("accepted", False)}
+        assert program.run("drain").status == 0
+        assert [message.recipients for message in host.messages] == [[C]]
+    assert [program.show(outbox_id)["status"] for outbox_id in (1, 2)] == ["sent", "sent"]
