@@ -40,7 +40,7 @@ class _Campaign:
 
     def retry(self, point: Point, outbox_id: int) -> None:
         """Kill a retry at this point."""
-        self.kill(point.name, 1, point.first, "retry", str(outbox_id))
+        self.kill(point.name, 1, point.first, "retry", str(outbox_id), "--force")
 
     def send(self, point: str) -> None:
         """Kill a send at this point and say it again with the same key: it is one message, stored or not before."""
