@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from prx_email_cli.config.paths import absolute
 
 
 def _option(name: str, help: str, metavar: str | None = None, **more: Any) -> Any:
@@ -68,14 +69,9 @@ def with_account_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def absolute(file: str) -> str:
-    """*file* as seen from here: what stands in a config is relative to the config."""
-    return str(Path(file).expanduser().absolute())
-
-
 def account_table(values: dict[str, Any]) -> dict[str, Any]:
     """``[accounts.NAME]`` as the options and the dialogue say; what neither says is not in it."""
-    values = {**values, **{name: absolute(values[name]) for name in _FILES if values.get(name)}}
+    values = {**values, **{name: str(absolute(values[name])) for name in _FILES if values.get(name)}}
     given = {name: values[name] for name in (*OPTIONS, *_SECRETS) if values.get(name) not in (None, False, ())}
     auth = {name: given[name] for name in given if name not in (*_SMTP, *_OAUTH, "provider", "sender")}
     oauth = {_OAUTH[name]: value for name, value in given.items() if name in _OAUTH}

@@ -54,6 +54,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
 
     try:
         settings = this.settings()
+        outbox = settings.outbox.path
     except PrxEmailError as error:
         yield "machine", failed("config", error)
         return
@@ -61,7 +62,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     for check in check_machine(settings, now):
         yield "machine", check
     for check in _outbox(this, settings, int(now)):
-        yield f"outbox {settings.outbox.path}", check
+        yield f"outbox {outbox}", check
     for account in settings.accounts.values():
         for check in examine(account, now).checks:
             yield f"account {account.name}: {account.host}:{account.port}", check

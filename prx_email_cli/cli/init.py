@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from prx_email_cli.cli.account_options import absolute, with_account_options
+from prx_email_cli.cli.account_options import with_account_options
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.setup import Tables, set_up
+from prx_email_cli.config.paths import absolute, default_outbox_file
 from prx_email_cli.config.writer import refuse_existing, write_new_config
 
 app = typer.Typer(add_completion=False)
@@ -30,10 +31,12 @@ def init(
     """
     this = invocation(ctx)
     refuse_existing(this.config_file)
+    if outbox is None:
+        default_outbox_file()  # or the config would be of no use
 
     def write(table: Tables) -> None:
         domain = {"message_id_domain": f"{secrets.token_hex(4)}.prx-email.local"}
-        path = {"path": absolute(outbox)} if outbox is not None else {}
+        path = {"path": str(absolute(outbox))} if outbox is not None else {}
         document = {"default_account": account, "outbox": {**path, **domain}, "accounts": {account: table}}
         write_new_config(this.config_file, document)
 

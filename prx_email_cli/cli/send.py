@@ -107,7 +107,7 @@ def send(
 
 
 def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
-    """Refuse what no text could make fit to be sent, so that stdin is left alone.  Raises ConfigError, ValidationError."""
+    """Refuse what no text would make fit to be sent: stdin is left alone.  Raises ConfigError, ValidationError."""
     settings.account(account)
     if not complete:
         from prx_email_cli.mail.drafting import empty

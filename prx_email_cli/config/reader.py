@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, get_args, get_origin
 
+from prx_email_cli.config.paths import expanded
 from prx_email_cli.errors import ConfigError
 
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", Path: "a path (a string)"}
@@ -87,14 +88,25 @@ class Table:
 
     def __init__(self, **values: Any) -> None:
         for declared in self.keys.values():
-            self.__dict__[declared.name] = declared.default_value() if declared.name not in values else None
+            if not callable(declared.default):
+                self.__dict__[declared.name] = declared.default
         self.__dict__.update(values)
+
+    if not TYPE_CHECKING:  # or every misspelt attribute would pass the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """A default that has to be worked out is so when it is wanted: where the outbox lies may need a home."""
+            for declared in self.keys.values():
+                if declared.name == name:
+                    value = self.__dict__[name] = declared.default_value()
+                    return value
+            raise AttributeError(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"settings do not change: {name}")
 
     def __repr__(self) -> str:
-        shown = {key.name: "***" if key.secret else self.__dict__[key.name] for key in self.keys.values()}
+        shown = {key.name: "***" if key.secret else self.__dict__.get(key.name) for key in self.keys.values()}
         return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
@@ -140,7 +152,10 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
         return tuple(value)
     if kind is Path and isinstance(value, str):
         _check_text(value, name, place)
-        return place.file.parent / Path(value).expanduser()
+        try:
+            return place.file.parent / expanded(value)
+        except ConfigError as error:
+            raise place.error(name, f"= {value!r}: {error.message}", error.hint) from None
     if type(value) is not kind:
         raise place.error(
             name,

@@ -236,7 +236,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
 def _holds_secret(table: Table) -> bool:
     return any(
         _holds_secret(value) if isinstance(value, Table) else declared.secret and value is not None
-        for value, declared in ((getattr(table, declared.name), declared) for declared in table.keys.values())
+        for value, declared in ((table.__dict__.get(declared.name), declared) for declared in table.keys.values())
     )
 
 

@@ -97,7 +97,7 @@ def _clock(now: float) -> Check:
 
 def _domain(outbox: OutboxSettings) -> Check:
     name = outbox.message_id_domain
-    if name == OutboxSettings().message_id_domain:
+    if name == OutboxSettings.keys["message_id_domain"].default:
         fix = f'set [outbox] message_id_domain = "{os.urandom(4).hex()}.{name}"'
         detail = f"{name}, as of everybody who chose none: two such outboxes make the same Message-IDs"
         return warning("message_id_domain", detail, fix, ConfigError)
