@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.durable import put_in_place, sync_directory
 from prx_email_cli.errors import ConfigError
+from prx_email_cli.files import create, make_directories, put_in_place, sync_directory
 
 
 def refuse_existing(file: Path) -> None:
@@ -30,7 +30,7 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
     import tomli_w
 
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(file.parent)
         with _written_aside(file, tomli_w.dumps(document)) as new:
             os.link(new, file)  # unlike a rename, this fails where there is one
             sync_directory(file.parent)
@@ -169,7 +169,7 @@ def _replace(file: Path, text: str) -> None:
 def _written_aside(file: Path, text: str) -> Iterator[Path]:
     """A new file beside *file* with *text* in it, on the disk and mode 0600; gone at the end, unless renamed."""
     new = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = create(new)
     try:
         with open(descriptor, "wb") as stream:
             stream.write(text.encode())

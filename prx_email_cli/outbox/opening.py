@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prx_email_cli.errors import NotFound, OutboxBusy, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.files import create, make_directories, sync_directory
 from prx_email_cli.outbox.schema import check_ours, migrate
 
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
@@ -61,11 +62,7 @@ def _sync_directories(path: Path) -> None:
     """
     for directory in path.resolve().parents:
         with suppress(PermissionError):  # not ours, so not new either
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_directory(directory)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
@@ -84,11 +81,11 @@ def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> N
 
 def _create_privately(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(path.parent)
         # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
         # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
         with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(create(path))
         status = os.stat(path)
     except OSError as error:
         raise StorageError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from prx_email_cli.errors import StorageError
+from prx_email_cli.files import create, make_directories
 
 
 class Runs:
@@ -21,7 +22,7 @@ class Runs:
     def start(self, now: int) -> "Run":
         """A new living run.  Raises StorageError when its lock file cannot be made."""
         try:
-            self.directory.mkdir(mode=0o700, exist_ok=True)
+            make_directories(self.directory)
             while True:
                 run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
                 descriptor = self._lock_new(run_id)
@@ -35,7 +36,7 @@ class Runs:
 
     def _lock_new(self, run_id: str) -> int | None:
         """The locked descriptor, None when somebody who was clearing away took the file in between."""
-        descriptor = os.open(self._file(run_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = create(self._file(run_id))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(self._file(run_id)).st_ino == os.fstat(descriptor).st_ino:

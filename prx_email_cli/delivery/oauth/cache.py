@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.durable import put_in_place
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import remember
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.oauth.exchange import TOTAL_SECONDS, usable_token
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers
+from prx_email_cli.files import create, make_directories, put_in_place
 
 WAIT_SECONDS = TOTAL_SECONDS + 10
 _POLL_SECONDS = 0.05
@@ -84,7 +84,7 @@ class TokenCache:
         What a server rotates is lost if it cannot be stored, so room for it is made before anybody is asked.
         """
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(self.file.parent)
             lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise self._unusable(error) from None
@@ -125,8 +125,7 @@ class Renewal:
         """Take the disk space that ``write`` will need.  Raises ConfigError."""
         try:
             self._new.unlink(missing_ok=True)
-            descriptor = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as stream:
+            with open(create(self._new), "wb") as stream:
                 stream.write(bytes(_ROOM_BYTES))
         except OSError as error:
             self.give_up_room()
