@@ -113,7 +113,8 @@ def _own(account: Account, request: Request, parent: Parent) -> list[str]:
     """The addresses that are the answering person's own."""
     own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
     written = [mailbox.address for mailbox in mailboxes_in(parent.message.sender)] if parent.ours else []
-    return [*own, *written, account.smtp.user or ""]
+    logged_in = [mailbox.address for mailbox in mailboxes_in(account.smtp.user or "")]
+    return [*own, *written, *logged_in]
 
 
 def _with_quote(request: Request, parent: KnownMessage) -> Request:

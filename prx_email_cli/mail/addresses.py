@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.address_list import Broken, Entry, entries
 from prx_email_cli.mail.text import check_header_text
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 MAX_LOCAL_OCTETS, MAX_DOMAIN_OCTETS, MAX_ADDRESS_OCTETS = (
     64,
@@ -13,12 +18,6 @@ MAX_LOCAL_OCTETS, MAX_DOMAIN_OCTETS, MAX_ADDRESS_OCTETS = (
     254,
 )  # RFC 5321 section 4.5.3.1, RFC 3696 erratum 1690
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_WORD = r'[^\s"<>@,;:\\()\[\]]+'
-_ADDRESS = rf"(?:{_QUOTED}|{_WORD})@(?:\[[^\]\s]*\]|{_WORD})"
-_MAILBOX = re.compile(
-    rf' *(?:(?P<name>{_QUOTED} *|[^"<>@,;:\\\[\]]*)< *(?P<angle>{_ADDRESS}) *>|(?P<bare>{_ADDRESS})) *(?P<end>,|$)'
-)
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
@@ -33,12 +32,17 @@ class Mailbox(NamedTuple):
 def parse_mailboxes(texts: Iterable[str], what: str) -> list[Mailbox]:
     """Every mailbox in *texts*, each of which may hold several, comma-separated.
 
-    Accepts ``a@b.c``, ``Name <a@b.c>`` and ``"Name, with comma" <a@b.c>``.  Raises ValidationError, naming *what*, for
-    anything else.  Non-ASCII domains come back in punycode (RFC 5891).
+    Accepts what RFC 5322 section 3.4 does: ``a@b.c``, ``Name <a@b.c>``, ``"Name, with comma" <a@b.c>``,
+    ``a@b.c (Name)``, groups.  Raises ValidationError, naming *what*, for anything else.  Non-ASCII domains come back in
+    punycode (RFC 5891).
     """
     found: list[Mailbox] = []
     for text in texts:
-        found.extend(_parse_list(check_header_text(text, what), what))
+        checked = check_header_text(text, what)
+        for entry in entries(checked, obsolete=False):
+            if isinstance(entry, Broken):
+                raise _malformed(checked[entry.at :], what)
+            found.append(Mailbox(entry.name, _checked(entry, what)))
     return found
 
 
@@ -50,51 +54,60 @@ def parse_mailbox(text: str, what: str) -> Mailbox:
     return found[0]
 
 
+def understood_mailboxes(text: str) -> list[Mailbox]:
+    """The usable mailboxes in an address header of somebody else's; what cannot be used is left out."""
+    found: list[Mailbox] = []
+    for entry in entries(text, obsolete=True):
+        if isinstance(entry, Entry):
+            with suppress(ValidationError):
+                found.append(Mailbox(entry.name, _checked(entry, "address")))
+    return found
+
+
 def without_repeats(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
-    """*mailboxes* in their order, each address once."""
+    """*mailboxes* in their order, each address once as it was written first."""
     seen: dict[str, Mailbox] = {}
     for mailbox in mailboxes:
-        seen.setdefault(mailbox.address, mailbox)
+        seen.setdefault(delivered_to(mailbox.address), mailbox)
     return list(seen.values())
 
 
-def _parse_list(text: str, what: str) -> list[Mailbox]:
-    mailboxes = []
-    position = 0
-    while position < len(text):
-        match = _MAILBOX.match(text, position)
-        if match is None:
-            raise _malformed(text[position:], what)
-        mailboxes.append(Mailbox(_display_name(match["name"]), check_address(match["angle"] or match["bare"], what)))
-        position = match.end()
-        if match["end"] and position == len(text):
-            raise _malformed(text, what)
-    return mailboxes
+def delivered_to(address: str) -> str:
+    """The form in which addresses that cannot but reach the same person are equal (RFC 5321 section 2.4).
 
-
-def _display_name(raw: str | None) -> str:
-    name = (raw or "").strip()
-    if name.startswith('"'):
-        return re.sub(r"\\(.)", r"\1", name[1:-1])
-    return name
-
-
-def check_address(address: str, what: str) -> str:
-    """*address* in the form for the envelope.  Raises ValidationError when RFC 5321 section 4.1.2 does not allow it."""
+    Case means nothing in a domain, and may mean something before it.
+    """
     local, _, domain = address.rpartition("@")
-    if not local.startswith('"') and not _is_dot_atom(local):
+    if domain.startswith("["):
+        return f"{local}@{_ip_address(domain)}"
+    return f"{local}@{domain.lower()}"
+
+
+def _checked(entry: Entry, what: str) -> str:
+    """The address of *entry* for the envelope.  Raises ValidationError unless RFC 5321 section 4.1.2 allows it."""
+    local, domain = entry.local, entry.domain
+    address = f"{local}@{domain}"
+    if "\ufffd" in local or not (local.startswith('"') or _is_dot_atom(local)):  # U+FFFD: what it was is lost
         raise _malformed(address, what)
     if len(local.encode()) > MAX_LOCAL_OCTETS:
-        raise ValidationError(f"{what}: the part before @ is longer than {MAX_LOCAL_OCTETS} octets: {address!r}")
+        raise ValidationError(
+            f"{what}: the part before @ is longer than {MAX_LOCAL_OCTETS} octets: {_shortened(address)!r}"
+        )
     domain = _check_domain(domain, address, what)
     if len(local.encode()) + 1 + len(domain) > MAX_ADDRESS_OCTETS:
-        raise ValidationError(f"{what}: address longer than {MAX_ADDRESS_OCTETS} octets: {address!r}")
+        raise ValidationError(f"{what}: address longer than {MAX_ADDRESS_OCTETS} octets: {_shortened(address)!r}")
     return f"{local}@{domain}"
 
 
 def _check_domain(domain: str, address: str, what: str) -> str:
     if domain.startswith("["):
-        return _check_literal(domain, address, what)
+        try:
+            _ip_address(domain)
+        except ValueError:
+            raise _malformed(address, what) from None
+        return domain
+    if len(domain) > MAX_DOMAIN_OCTETS:
+        raise _malformed(address, what)
     if not domain.isascii():
         import idna
 
@@ -111,26 +124,23 @@ def _check_domain(domain: str, address: str, what: str) -> str:
 def _is_dot_atom(local: str) -> bool:
     """RFC 5322 section 3.2.3, with RFC 6531's letters beyond ASCII (they become ?, which an atom may hold)."""
     ascii_form = local.encode("ascii", "replace").decode()
-    return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split("."))
+    return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split(".")) and not any(map(str.isspace, local))
 
 
-def _check_literal(domain: str, address: str, what: str) -> str:
+def _ip_address(literal: str) -> "IPv4Address | IPv6Address":
+    """The address in a domain literal (RFC 5321 section 4.1.3).  Raises ValueError for anything else."""
     import ipaddress
 
-    inner = domain[1:-1]
-    try:
-        if inner[:5].lower() == "ipv6:":
-            ipaddress.IPv6Address(inner[5:])
-        else:
-            ipaddress.IPv4Address(inner)
-    except ValueError:
-        raise _malformed(address, what) from None
-    return domain
+    inner = literal[1:-1]
+    return ipaddress.IPv6Address(inner[5:]) if inner[:5].lower() == "ipv6:" else ipaddress.IPv4Address(inner)
 
 
 def _malformed(text: str, what: str) -> ValidationError:
-    shown = text if len(text) <= 100 else text[:100] + "…"
     return ValidationError(
-        f"{what}: not an email address: {shown!r}",
+        f"{what}: not an email address: {_shortened(text)!r}",
         hint='write user@example.com or "Name" <user@example.com>, separated by commas',
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "…"

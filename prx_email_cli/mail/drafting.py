@@ -40,7 +40,7 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
         to=to,
         cc=without_repeats(parse_mailboxes(request.cc, "cc")),
         bcc=without_repeats(parse_mailboxes(request.bcc, "bcc")),
-        reply_to=parse_mailboxes(request.reply_to, "reply-to"),
+        reply_to=without_repeats(parse_mailboxes(request.reply_to, "reply-to")),
         subject=subject,
         body_text=body_text,
         date=date,

@@ -1,16 +1,17 @@
 """Messages of others as far as a reply needs them."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.lenient import head_and_body, header_fields, header_text
+from prx_email_cli.mail.address_list import bracketed
+from prx_email_cli.mail.lenient import address_text, head_and_body, header_fields, header_text
 from prx_email_cli.mail.readable import CONTENT_HEADERS, text_of
 
 MAX_ID_CHARACTERS = 900  # with "In-Reply-To: " still below the 998 octets of a line (RFC 5322 section 2.1.1)
 MAX_FIELD_CHARACTERS = 256 * 1024
 
-_BRACKETED = re.compile(r"<([^<>]*)>")
 _ID = re.compile(rf"[!-;=?-~]{{1,{MAX_ID_CHARACTERS - 2}}}")
 _WANTED = CONTENT_HEADERS | {
     b"message-id", b"in-reply-to", b"references", b"from", b"reply-to", b"to", b"cc", b"subject", b"date",
@@ -51,10 +52,10 @@ def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
         message_id=own_id,
         in_reply_to=" ".join(ids_in(_text(fields, b"in-reply-to"))),
         reference_ids=" ".join(ids_in(_text(fields, b"references"))),
-        sender=_text(fields, b"from"),
-        reply_to=_text(fields, b"reply-to"),
-        recipients=_text(fields, b"to"),
-        copies=_text(fields, b"cc"),
+        sender=_text(fields, b"from", address_text),
+        reply_to=_text(fields, b"reply-to", address_text),
+        recipients=_text(fields, b"to", address_text),
+        copies=_text(fields, b"cc", address_text),
         subject=_text(fields, b"subject"),
         date=_text(fields, b"date"),
         text=text_of(fields, body),
@@ -63,7 +64,7 @@ def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
 
 def ids_in(text: str) -> list[str]:
     """The Message-IDs in a header's value, each with its angle brackets; what is none is left out."""
-    inner = ("".join(found.split()) for found in _BRACKETED.findall(text))
+    inner = ("".join(found.split()) for found in bracketed(text))
     return [f"<{bare}>" for bare in inner if _ID.fullmatch(bare)]
 
 
@@ -73,6 +74,6 @@ def normal_id(text: str) -> str | None:
     return next(iter(ids_in(text)), None) or (f"<{bare}>" if _ID.fullmatch(bare) else None)
 
 
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+def _text(fields: dict[bytes, bytes], name: bytes, read: Callable[[bytes], str] = header_text) -> str:
     value = fields.get(name)
-    return "" if value is None else header_text(value[:MAX_FIELD_CHARACTERS])
+    return "" if value is None else read(value[:MAX_FIELD_CHARACTERS])

@@ -42,6 +42,12 @@ def header_text(value: bytes) -> str:
     return cleaned(decode(value, None))
 
 
+def address_text(value: bytes) -> str:
+    """The same of an address header, where a control character is no space: it would join what it stands between."""
+    text = decode(value, None).replace("\t", " ")
+    return text.strip() if text.isprintable() else _CONTROL.sub("\ufffd", text).strip()
+
+
 def cleaned(text: str) -> str:
     """*text* without control characters and lone surrogates."""
     return text.strip() if text.isprintable() else _CONTROL.sub(" ", text).strip()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.addresses import delivered_to
 from prx_email_cli.mail.compose import Draft
 
 FAILURE_MODES = ("network", "provider")
@@ -112,8 +113,8 @@ def _checked(name: str, value: Any) -> Any:
 def recipients(draft: Draft) -> list[tuple[str, str]]:
     """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it."""
     kinds: Mapping[str, list[Any]] = {"to": draft.to, "cc": draft.cc, "bcc": draft.bcc}
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for kind, mailboxes in kinds.items():
         for mailbox in mailboxes:
-            seen.setdefault(mailbox.address, kind)
-    return list(seen.items())
+            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
+    return list(seen.values())

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox, parse_mailboxes
+from prx_email_cli.mail.addresses import Mailbox, understood_mailboxes
 from prx_email_cli.mail.incoming import KnownMessage
 from prx_email_cli.mail.lenient import decoded_words
 from prx_email_cli.mail.text import check_header_text
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NO_SENDER = "cannot infer reply recipient from parent sender"
 MAX_REFERENCES, MAX_REFERENCES_CHARACTERS = 20, 900
-MAX_ADDRESS_CHARACTERS = 500  # with a source route; SMTP allows 254 octets
 MAX_SUBJECT_CHARACTERS, MAX_NAME_CHARACTERS = 900, 200
 
 # "Re" in the languages whose mailers write it; Finnish VS and Italian R are left out, for they mean other things too.
@@ -25,9 +24,6 @@ _REPLIED = re.compile(
     r"\s*(?:\[\s*\d*\s*\]|\(\s*\d*\s*\)|[\^*]\s*\d+)?\s*[:：]\s*",  # noqa: RUF001 - the fullwidth colon
     re.IGNORECASE,
 )
-# A phrase, an address and their separators, as forgiving as it must be.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|<[^<>]*>|[,;:]|\\.?|[^",;:()<>\\]+|.')
-_ROUTE = re.compile(r"@[^:]*:")
 _SIGNATURE = re.compile(r"(?m)^-- \n[\s\S]*\Z")
 
 
@@ -52,7 +48,7 @@ def reply_to(parent: KnownMessage, own: Collection[str], *, everyone: bool = Fal
         raise ValidationError(
             NO_SENDER, hint="neither its Reply-To nor its From holds an address; write with prx-email send"
         )
-    copies = mailboxes_in(f"{parent.recipients}, {parent.copies}") if everyone else []
+    copies = [*mailboxes_in(parent.recipients), *mailboxes_in(parent.copies)] if everyone else []
     cc = _without(copies, mine | {mailbox.address.lower() for mailbox in to})
     return Reply(to, cc, reply_subject(parent.subject), parent.message_id, reference_chain(parent))
 
@@ -78,37 +74,10 @@ def _without(mailboxes: Iterable[Mailbox], left_out: set[str]) -> list[Mailbox]:
 
 
 def mailboxes_in(text: str) -> list[Mailbox]:
-    """The usable mailboxes in an address header of somebody else's; what cannot be used is left out."""
-    found: list[Mailbox] = []
-    words: list[str] = []
-    angle = comment = ""
-    for piece in [*_TOKEN.findall(text), ","]:
-        if piece in ",;":
-            found += _mailbox(words, angle, comment)
-            words, angle, comment = [], "", ""
-        elif piece == ":":  # a group's name ends; its members follow
-            words = []
-        elif piece.startswith("<") and piece.endswith(">"):
-            angle = angle or piece
-        elif piece.startswith("(") and piece.endswith(")"):
-            comment = comment or piece
-        else:
-            words.append(piece)
-    return found
-
-
-def _mailbox(words: list[str], angle: str, comment: str) -> list[Mailbox]:
-    phrase = "".join(words).strip()
-    name, address = (phrase, angle[1:-1].strip()) if angle else (comment[1:-1], phrase)
-    if name.startswith('"') and name.endswith('"'):
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    if len(address) > MAX_ADDRESS_CHARACTERS:
-        return []
-    try:
-        (mailbox,) = parse_mailboxes([_ROUTE.sub("", address, count=1)], "address")
-    except (ValueError, ValidationError):  # none or several, or nothing that SMTP allows
-        return []
-    return [Mailbox(_harmless(name, MAX_NAME_CHARACTERS), mailbox.address)]
+    """The usable mailboxes in an address header of somebody else's, their names decoded; the rest is left out."""
+    return [
+        Mailbox(_harmless(mailbox.name, MAX_NAME_CHARACTERS), mailbox.address) for mailbox in understood_mailboxes(text)
+    ]
 
 
 def reply_subject(subject: str) -> str:

@@ -327,3 +327,35 @@ def test_a_harmless_subject_arrives_as_it_was_written(subject: str, program: Pro
         program.send(subject=subject)
         program.run("drain")
         assert parsed(host.messages[0].content)["Subject"] == subject
+
+
+@pytest.mark.parametrize(
+    ("to", "address", "header"),
+    [
+        ("a@example.com (Bob)", "a@example.com", "Bob <a@example.com>"),
+        ("b@example.com (Bob (work))", "b@example.com", '"Bob (work)" <b@example.com>'),
+        (r"Pete(A nice \) chap) <pete(his account)@silly.test(his host)>", "pete@silly.test", "Pete <pete@silly.test>"),
+        ("Bob <b@example.com> (a, x@evil.example, (b))", "b@example.com", "Bob <b@example.com>"),
+    ],
+)
+def test_a_comment_in_an_address_is_no_part_of_it(to: str, address: str, header: str, program: Program) -> None:
+    with MailHost() as host:
+        program.configure(host.port)
+        assert program.run(*options(to=to), "--now").status == 0
+        (message,) = host.messages
+    assert message.recipients == [address]
+    assert str(parsed(message.content)["To"]) == header
+
+
+def test_each_gets_one_copy_as_it_was_written_first_under_the_first_kind(program: Program) -> None:
+    answer = program.run(
+        *options(to="ops@Example.Com,ops@example.com,Friends: b@BÜCHER.example;"),
+        "--cc", "ops@EXAMPLE.COM, b@xn--bcher-kva.example, OPS@example.com", "--bcc", "c@X.org", "--bcc", "c@x.org",
+    )  # fmt: skip
+    assert answer.status == 0, answer
+    assert [(person["address"], person["kind"]) for person in program.show(1)["recipients"]] == [
+        ("ops@Example.Com", "to"), ("b@xn--bcher-kva.example", "to"), ("OPS@example.com", "cc"), ("c@X.org", "bcc"),
+    ]  # fmt: skip
+    request = '{"to": ["a@X.org", "a@x.org"], "bcc": "A <a@x.ORG>", "subject": "s", "body_text": "b"}'
+    assert program.run("send", "--request", "-", text=request).status == 0
+    assert [person["address"] for person in program.show(2)["recipients"]] == ["a@X.org"]

@@ -65,6 +65,32 @@ def test_an_unknown_parent_is_66_and_import_is_proposed(wanted: str, program: Pr
     assert answer.json["error"]["message"] == UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("header", "to"),
+    [
+        ("Bob <b@example.com> (a, x@evil.example, (b))", ["b@example.com"]),
+        ("b@example.com (Bob (work))", ["b@example.com"]),
+        (r"Pete(A nice \) chap) <pete(his account)@silly.test(his host)>", ["pete@silly.test"]),
+        ("(x@evil.example) Mary <@node.test:mary@example.net>, , jdoe@test  . example",
+         ["mary@example.net", "jdoe@test.example"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["From", "Reply_To"])
+def test_comments_in_a_parents_headers_address_nobody(field: str, header: str, to: list[str], program: Program) -> None:
+    imported(program, letter(**{field: header}))
+    enqueued(program, program.run("reply", ID, "--body", "x"))
+    assert [person["address"] for person in program.show(1)["recipients"]] == to
+
+
+def test_each_reader_gets_one_copy_however_the_domain_is_written(program: Program) -> None:
+    imported(program, letter(To="c@x.org, ann@EXAMPLE.net", Cc="C@X.org, ops@Example.COM, d@x.org"))
+    options = ("--all", "--cc", "d@X.org,e@x.org", "--bcc", "e@X.ORG", "--body", "x")
+    enqueued(program, program.run("reply", ID, *options))
+    assert [(person["address"], person["kind"]) for person in program.show(1)["recipients"]] == [
+        ("ann@example.net", "to"), ("c@x.org", "cc"), ("d@x.org", "cc"), ("e@x.org", "cc"),
+    ]  # fmt: skip
+
+
 def test_what_one_account_knows_another_does_not(program: Program) -> None:
     imported(program, letter())
     second = "\n[accounts.home]\nfrom = 'me@example.com'\n[accounts.home.smtp]\nhost = 'localhost'\ntls = 'none'\n"

@@ -101,6 +101,11 @@ class TestTheReferences:
         for one in [*ids_in(text), normal_id(text) or "<x>"]:
             assert re.fullmatch(r"<[!-;=?-~]+>", one)
 
+    def test_take_no_id_out_of_a_comment_or_a_quotation(self) -> None:
+        text = '(<1@x> (\\) <2@x>)) "<3@x> \\" <4@x>" <"(5"@x> <6@x> (never closed <7@x>'
+        assert ids_in(text) == ['<"(5"@x>', "<6@x>"]
+        assert normal_id("(<fake@x>) <real@x>") == "<real@x>"
+
     def test_take_ids_as_they_are_found(self) -> None:
         assert normal_id(" a@b ") == normal_id("<a@b>") == normal_id("x <a@\n b> (y)") == "<a@b>"
         assert [normal_id(text) for text in ("", "<>", "a b", "<ä@b>", "<a", "<" + "x" * 900 + ">")] == [None] * 6
@@ -117,6 +122,9 @@ class TestTheRecipients:
             ({"From": "ops@example.com", "Reply_To": "d@x.org", "To": "c@x.org"}, ["c@x.org"]),
             ({"From": "ops@example.com", "To": "ops@example.com"}, ["ops@example.com"]),
             ({"From": "ops@example.com", "To": "undisclosed-recipients:;"}, ["ops@example.com"]),
+            ({"From": "Bob <b@x.org>\0, c@x.org"}, ["c@x.org"]),
+            ({"From": "c@x.org, <b@x\0.org>, b\r@x.org, b@\x7fx.org"}, ["c@x.org"]),
+            ({"From": "Bob\t<b@x.org\t>"}, ["b@x.org"]),
         ],
     )
     def test_are_whom_the_parent_asks_to_answer(self, headers: dict[str, str], to: list[str]) -> None:
@@ -133,6 +141,30 @@ class TestTheRecipients:
             ("broken <, a@x.org", [("", "a@x.org")]),
             ("a@bücher.example", [("", "a@xn--bcher-kva.example")]),
             ("a@x.org b@x.org, -, , c@@x.org", []),
+            ("Bob <b@x.org> (a, x@evil.example, (b))", [("Bob", "b@x.org")]),
+            (r"Bob <b@x.org> (a\), x@evil.example, (b)", []),
+            ("b@x.org (Bob (work))", [("Bob (work)", "b@x.org")]),
+            ("b@x.org, (unclosed, x@evil.example", [("", "b@x.org")]),
+            ('b@x.org, "unclosed, x@evil.example', [("", "b@x.org")]),
+            ("b@x.org, a@[unclosed, x@evil.example", [("", "b@x.org")]),
+            ("b@x.org, a), x@evil.example", [("", "b@x.org")]),
+            (r"b@x.org, \"a, x@evil.example", [("", "b@x.org")]),
+            ('"x@evil.example" <b@x.org>', [("x@evil.example", "b@x.org")]),
+            ("x@evil.example <b@x.org>", []),
+            ("B@x.org <b@X.org>", [("", "b@X.org")]),
+            ("<a@x.org> <b@x.org>, Bob <b@x.org> x@evil.example", []),
+            ("<a@x.org, b@x.org>", []),
+            ("=?utf-8?q?x=40evil=2Eexample=2C?= <b@x.org>", [("x@evil.example,", "b@x.org")]),
+            ("(x@evil.example,) <b@x.org>", [("", "b@x.org")]),
+            ("<(x@evil.example)b@x.org(, x@evil.example)>", [("", "b@x.org")]),
+            ("a@x.org; b@x.org", [("", "a@x.org"), ("", "b@x.org")]),
+            ("undisclosed-recipients:;, a@x.org", [("", "a@x.org")]),
+            ("Re: a@x.org", [("", "a@x.org")]),
+            ("one: two: a@x.org;", []),
+            ('"a"."b"@x.org', [("", "a.b@x.org")]),
+            ('"a b"@x.org', [("", '"a b"@x.org')]),
+            ("a@x.org.", []),
+            ("a\ufffdb@x.org", []),
         ],
     )
     def test_are_read_however_they_are_written(self, text: str, mailboxes: list[tuple[str, str]]) -> None:

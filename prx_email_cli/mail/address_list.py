@@ -1,0 +1,227 @@
+"""The one parser of address lists (RFC 5322 section 3.4): what people type, and what stands in strangers' headers.
+
+Structure is read first, words are decoded later.  It takes time in proportion to the text, whatever that is.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]++)
+      | (?P<atom>[^ \t\r\n()<>\[\]:;@\\,."]++)
+      | (?P<quoted>"(?:[^"\\]|\\.)*+")
+      | (?P<literal>\[(?:[^\[\]\\]|\\.)*+\])
+      | (?P<special>[<>@,;:.])""",
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_PIECE = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
+_BRACKET_OR_SKIPPED = re.compile(r'<[^<>]*+>|[("]')
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_ATEXT = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
+_WORDS = ("atom", "quoted")
+_NAMING = (*_WORDS, ".", "comment")
+_ROUTE = ("@", ",", ".", "atom", "literal")
+
+
+class Entry(NamedTuple):
+    """A mailbox.  name: unquoted, encoded words still encoded.  local: quoted only where it must be."""
+
+    name: str
+    local: str
+    domain: str
+
+
+class Broken(NamedTuple):
+    """A piece of the list that is no mailbox.  at: where in the text it begins."""
+
+    at: int
+
+
+class _Token(NamedTuple):
+    """kind: of a special the character itself.  gap: the white space before it, a comment counting as a space."""
+
+    kind: str
+    text: str
+    gap: str
+    at: int
+    inner: "tuple[_Token, ...]" = ()
+
+
+def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
+    """The mailboxes in *text* in their order, those of groups included, and a Broken for each piece that is none.
+
+    obsolete: also understand what RFC 5322 section 4.4 wants to be understood though not written, and two liberties
+    that change nobody's address: a semicolon between mailboxes, a group without its end.
+    """
+    in_group = after_group = after_comma = spoiled = False  # spoiled: what is there of the member is no phrase
+    member: list[_Token] = []
+    for token in [*_with_angles(_tokens(text)), _Token("end", "", "", len(text))]:
+        if token.kind == ":" and not (in_group or spoiled) and (obsolete or not after_group) and _is_phrase(member):
+            member, in_group, after_comma = [], True, False
+        elif token.kind in (",", "end") or (token.kind == ";" and (in_group or obsolete)):
+            real = [one for one in member if one.kind != "comment"]
+            if not obsolete and _misplaced(token.kind, bool(real), in_group, after_group, after_comma):
+                yield Broken(member[0].at if member else token.at)
+            elif real:
+                yield _entry(member, real, obsolete)
+            after_group = token.kind == ";" and in_group
+            in_group = in_group and token.kind == ","
+            member, after_comma, spoiled = [], token.kind == ",", False
+        else:
+            member.append(token)
+            spoiled = spoiled or token.kind not in _NAMING
+
+
+def _misplaced(end: str, filled: bool, in_group: bool, after_group: bool, after_comma: bool) -> bool:
+    """Whether something is missing or too much where a member ends, by the letter of the grammar."""
+    if in_group and end == "end":
+        return True
+    return after_group if filled else after_comma or (end == "," and not after_group)
+
+
+def bracketed(text: str) -> Iterator[str]:
+    """What stands between angle brackets in *text*, but for comments and quoted strings, as in In-Reply-To."""
+    position = 0
+    while found := _BRACKET_OR_SKIPPED.search(text, position):
+        if found[0] == "(":
+            position = _comment_end(text, found.start())
+        elif found[0] == '"':
+            quoted = _TOKEN.match(text, found.start())
+            position = quoted.end() if quoted else 0
+        else:
+            position = found.end()
+            yield found[0][1:-1]
+        if not position:
+            return
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    """What *text* is made of, up to where it cannot be told; there the last token is ``unreadable``.
+
+    An unclosed comment, quotation or bracket, or the end of one that was never begun, leaves it open which of the
+    commas around separate mailboxes: nothing behind it is taken for one.
+    """
+    position, gap = 0, ""
+    while position < len(text):
+        at = position
+        if text[at] == "(":
+            position = _comment_end(text, at)
+            if not position:
+                yield _Token("unreadable", text[at:], gap, at)
+                return
+            yield _Token("comment", _PAIR.sub(r"\1", text[at + 1 : position - 1]), gap, at)
+            gap = " "
+            continue
+        found = _TOKEN.match(text, at)
+        if found is None:
+            yield _Token("unreadable", text[at:], gap, at)
+            return
+        position, kind = found.end(), found.lastgroup or ""
+        if kind == "space":
+            gap += found[0]
+            continue
+        yield _Token(found[0] if kind == "special" else kind, found[0], gap, at)
+        gap = ""
+
+
+def _comment_end(text: str, start: int) -> int:
+    """Where the comment that begins at *start* ends, 0 if it never does.  Comments nest (RFC 5322 section 3.2.2)."""
+    depth = 0
+    for piece in _COMMENT_PIECE.finditer(text, start):
+        depth += (piece[0] == "(") - (piece[0] == ")")
+        if not depth:
+            return piece.end()
+    return 0
+
+
+def _with_angles(tokens: Iterator[_Token]) -> list[_Token]:
+    """*tokens*, of which each ``<...>`` has become one; an angle bracket without its partner stays one that is bad."""
+    kept: list[_Token] = []
+    opened: int | None = None
+    for token in tokens:
+        if token.kind == ">" and opened is not None:
+            angle, inner = kept[opened], tuple(one for one in kept[opened + 1 :] if one.kind != "comment")
+            del kept[opened:]
+            kept.append(_Token("angle", "", angle.gap, angle.at, inner))
+            opened = None
+        else:
+            if token.kind == "<":
+                opened = len(kept)
+            kept.append(token)
+    return kept
+
+
+def _entry(member: list[_Token], real: list[_Token], obsolete: bool) -> Entry | Broken:
+    """The mailbox that *member* is; *real* is what of it is no comment."""
+    *before, last = real
+    if last.kind != "angle":
+        spec = _addr_spec(real, obsolete)
+        behind = member[member.index(last) + 1 :]
+        return Entry(behind[0].text.strip() if behind else "", *spec) if spec else Broken(member[0].at)
+    spec = _addr_spec(_without_route(last.inner) if obsolete else last.inner, obsolete)
+    if spec and (not before or _is_phrase(before)):
+        return Entry(_phrase(before), *spec)
+    # Many write the address as its own name and forget the quotes.
+    if spec and obsolete and _same(_addr_spec(before, obsolete), spec):
+        return Entry("", *spec)
+    return Broken(member[0].at)
+
+
+def _same(one: tuple[str, str] | None, other: tuple[str, str]) -> bool:
+    return one is not None and "@".join(one).lower() == "@".join(other).lower()
+
+
+def _addr_spec(tokens: Sequence[_Token], obsolete: bool) -> tuple[str, str] | None:
+    """Local part and domain, None for what is no address."""
+    at = next((index for index, token in enumerate(tokens) if token.kind == "@"), 0)
+    local, domain = tokens[:at], tokens[at + 1 :]
+    if not _is_dotted(local, _WORDS, obsolete):
+        return None
+    if len(domain) == 1 and domain[0].kind == "literal":
+        return _local_part(local), domain[0].text
+    if not _is_dotted(domain, ("atom",), obsolete):
+        return None
+    return _local_part(local), ".".join(token.text for token in domain[::2])
+
+
+def _is_dotted(tokens: Sequence[_Token], kinds: Sequence[str], obsolete: bool) -> bool:
+    """Whether *tokens* are words with single dots between them; white space and quotes there are obsolete."""
+    if len(tokens) % 2 == 0:
+        return False
+    found = [token.kind for token in tokens]
+    if any(kind not in kinds for kind in found[::2]) or any(kind != "." for kind in found[1::2]):
+        return False
+    return obsolete or len(tokens) == 1 or (not any(token.gap for token in tokens[1:]) and "quoted" not in found)
+
+
+def _local_part(words: Sequence[_Token]) -> str:
+    """The local part of dotted *words* in the one form that RFC 5321 section 4.1.2 asks for."""
+    if not any(word.kind == "quoted" for word in words):
+        return "".join(word.text for word in words)
+    text = "".join(_content(word) for word in words)
+    if all(map(_ATEXT.fullmatch, text.split("."))):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
+    """*tokens* without the relays that may stand before an address (RFC 5322 section 4.4)."""
+    if not tokens or tokens[0].kind not in ("@", ","):
+        return tokens
+    end = next((index for index, token in enumerate(tokens) if token.kind not in _ROUTE), 0)
+    return tokens[end + 1 :] if end and tokens[end].kind == ":" else tokens
+
+
+def _is_phrase(tokens: Sequence[_Token]) -> bool:
+    """Whether *tokens* can name somebody; a dot has no place there by the letter, but is in everybody's mail."""
+    real = [token.kind for token in tokens if token.kind != "comment"]
+    return bool(real) and real[0] != "." and all(kind in (*_WORDS, ".") for kind in real)
+
+
+def _phrase(tokens: Sequence[_Token]) -> str:
+    return "".join(token.gap + _content(token) for token in tokens).strip()
+
+
+def _content(token: _Token) -> str:
+    return _PAIR.sub(r"\1", token.text[1:-1]) if token.kind == "quoted" else token.text
