@@ -196,7 +196,7 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
     Example: pass show mail/work | prx-email account set-password work
     """
     from prx_email_cli.config.keyring_store import store_password
-    from prx_email_cli.config.secrets import remember
+    from prx_email_cli.redaction import remember
 
     this = invocation(ctx)
     account = this.settings().account(name)

@@ -61,7 +61,7 @@ def examination_object(found: "Examination") -> dict[str, Any]:
         "tls": facts.tls,
         "cipher": facts.cipher,
         "certificate": facts.certificate._asdict() if facts.certificate is not None else None,
-        "extensions": sorted(facts.extensions),
+        "extensions": facts.shown_extensions,
         "login": facts.login,
         "size_limit": facts.size_limit,
         "steps": [check_object(check) for check in found.checks],

@@ -5,8 +5,8 @@ import sys
 
 def masked(text: str) -> str:
     """*text* with every secret that this process has read replaced by ``***``."""
-    secrets = sys.modules.get("prx_email_cli.config.secrets")
-    if secrets is None:
+    redaction = sys.modules.get("prx_email_cli.redaction")
+    if redaction is None:
         return text
-    redacted: str = secrets.redact(text)
+    redacted: str = redaction.redact(text)
     return redacted

@@ -59,7 +59,7 @@ def _next_command(table: Tables) -> str:
 def _store(account: Account, password: str) -> None:
     """Into the keyring before anything is written: here it may turn out that there is none."""
     from prx_email_cli.config.keyring_store import store_password
-    from prx_email_cli.config.secrets import remember
+    from prx_email_cli.redaction import remember
 
     store_password(account, remember(password))
 

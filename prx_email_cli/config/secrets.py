@@ -1,20 +1,18 @@
-"""Getting at secrets, and keeping them out of everything that is shown or stored."""
+"""Get at secrets, wherever the config says that they come from."""
 
-import base64
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.redaction import remember
 
 COMMAND_TIMEOUT_SECONDS = 60
 _MAX_SECRET_BYTES = 64 * 1024
-_known: set[str] = set()
 
 
 def password_of(account: Account) -> str | None:
@@ -44,26 +42,6 @@ def secret_in(table: Table, name: str, place: str) -> str | None:
             where = f"{place}.{name}{suffix}"
             return remember(_checked(read(value, what, where), what, where))
     return None
-
-
-def remember(secret: str) -> str:
-    """*secret*, noted so that ``redact`` masks it in raw, base64 and percent-encoded form."""
-    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
-    forms.add(base64.b64encode(secret.encode()).decode().rstrip("="))
-    _known.update(form for form in forms if len(form) >= 4)
-    return secret
-
-
-def redact(text: str) -> str:
-    """*text* with every known secret replaced by ``***``, the longest first."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def reported(text: str, most: int) -> str:
-    """What a server said, fit to be stored: without secrets and half characters, and cut to *most* characters."""
-    return redact(text).encode("utf-8", "replace").decode()[:most]
 
 
 def _checked(secret: str, what: str, where: str) -> str:

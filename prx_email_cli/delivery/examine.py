@@ -93,7 +93,7 @@ def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Che
     if facts.certificate is not None:
         steps.append(_certificate(facts.certificate, now))
     if facts.extensions:
-        steps.append(ok("greeting", ", ".join(sorted(facts.extensions)).upper()))
+        steps.append(ok("greeting", ", ".join(facts.shown_extensions).upper()))
     if facts.login is not None:
         steps.append(_logged_in(account, login, facts.login, now))
     elif not account.smtp.auth.kinds:

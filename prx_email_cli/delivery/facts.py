@@ -4,6 +4,8 @@ import hashlib
 import ssl
 from typing import Any, NamedTuple
 
+from prx_email_cli.redaction import from_outside
+
 
 class Certificate(NamedTuple):
     """A server's certificate.  names: its subjectAltName.  expires_at: Unix seconds; None where it was only pinned.
@@ -47,10 +49,15 @@ class Facts:
         self.certificate = Certificate(
             _name(shown.get("subject", ())),
             _name(shown.get("issuer", ())),
-            [value for _, value in shown.get("subjectAltName", ())],
+            [from_outside(str(value)) for _, value in shown.get("subjectAltName", ())],
             int(ssl.cert_time_to_seconds(until)) if until else None,
             hashlib.sha256(der).hexdigest(),
         )
+
+    @property
+    def shown_extensions(self) -> list[str]:
+        """The names of the extensions, fit to be shown: the server may have called one as it likes."""
+        return [from_outside(name) for name in sorted(self.extensions)]
 
     @property
     def size_limit(self) -> int | None:
@@ -61,5 +68,5 @@ class Facts:
 
 def _name(parts: Any) -> str | None:
     """The common name, else the organisation, else the last thing that a distinguished name says."""
-    found = {key: value for part in parts for key, value in part}
+    found = {key: from_outside(str(value)) for part in parts for key, value in part}
     return found.get("commonName") or found.get("organizationName") or next(reversed(found.values()), None)

@@ -5,7 +5,6 @@ import socket
 import ssl
 
 from prx_email_cli.config.providers import provider_named
-from prx_email_cli.config.secrets import redact
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
@@ -13,6 +12,7 @@ from prx_email_cli.delivery.sasl import LoginBroken, TokenRefused
 from prx_email_cli.delivery.tls import CLIENT_CERTIFICATE_HINT, explain
 from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
+from prx_email_cli.redaction import from_outside
 
 REFUSED_LOGIN = 535  # RFC 4954 section 6
 
@@ -111,7 +111,7 @@ def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Exp
     if "STARTTLS" in str(error):
         message = f"{where} does not offer STARTTLS; nothing was sent in clear"
         return NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
-    offered = f" ({error})" if str(error) else ""
+    offered = f" ({from_outside(str(error))})" if str(error) else ""
     if account.smtp.auth.token_kinds:
         message = f"{where} offers no login that an OAuth token fits{offered}"
         return AUTH, "login", message, "log in with a password, if the provider takes one"
@@ -125,7 +125,7 @@ def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Exp
 def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explained:
     raw = error.smtp_error
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-    reply = Reply(error.smtp_code, redact(text))
+    reply = Reply(error.smtp_code, from_outside(text))
     if isinstance(error, smtplib.SMTPAuthenticationError):
         category = AUTH if reply.code >= 500 or reply.code == 334 else PROVIDER
         status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""

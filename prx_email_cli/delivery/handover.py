@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from prx_email_cli.config.secrets import redact
 from prx_email_cli.delivery.content import END_OF_DATA, data_writes
 from prx_email_cli.delivery.outcome import NETWORK, PROVIDER, Reply, Verdict, judge
 from prx_email_cli.delivery.session import Session
@@ -12,6 +11,7 @@ from prx_email_cli.delivery.wire import BadReply, ConnectionLost
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
 from prx_email_cli.outbox.model import Claimed, Target
+from prx_email_cli.redaction import redact
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
 LATE_REPLY_SECONDS = 5

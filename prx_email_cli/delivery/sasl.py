@@ -5,8 +5,8 @@ import json
 import smtplib
 from base64 import b64encode
 
-from prx_email_cli.config.secrets import remember, reported
 from prx_email_cli.delivery.wire import MAX_COMMAND_OCTETS, BadReply, Wire
+from prx_email_cli.redaction import remember_encoded, reported
 
 _MAX_SHOWN = 300
 
@@ -47,7 +47,7 @@ def _oauthbearer(wire: Wire, user: str, token: str) -> "_Dialogue":
 
 
 def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
-    encoded = remember(b64encode(dialogue.first.encode()).decode())
+    encoded = remember_encoded(b64encode(dialogue.first.encode()).decode())
     fits = len(f"AUTH {mechanism} {encoded}\r\n") <= MAX_COMMAND_OCTETS
     try:
         with wire.masking():

@@ -9,7 +9,6 @@ from typing import Any
 import yagmail
 
 from prx_email_cli.config.domains import is_full_domain
-from prx_email_cli.config.secrets import redact
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.failure import REFUSED_LOGIN, SessionFailed, failure
@@ -17,6 +16,7 @@ from prx_email_cli.delivery.login import Login
 from prx_email_cli.delivery.sasl import log_in_with_token
 from prx_email_cli.delivery.tls import verifying_context
 from prx_email_cli.delivery.wire import ImplicitTlsWire, Transcript, Wire
+from prx_email_cli.redaction import redact
 
 QUIT_TIMEOUT_SECONDS = 5
 

@@ -15,10 +15,12 @@ from typing import Any
 
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import Reply
+from prx_email_cli.redaction import from_outside, remember_encoded
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _RECEIVE_BYTES = 16 * 1024
+CHALLENGE = 334  # RFC 4954 section 4
 
 
 class ConnectionLost(OSError):
@@ -82,6 +84,7 @@ class Wire(smtplib.SMTP):
     server: tuple[str, int]
     _received = b""
     _mask = False
+    _greeting = False
 
     def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, facts: Facts, **kwargs: Any) -> None:
         self.reply_timeout = reply_timeout
@@ -121,9 +124,13 @@ class Wire(smtplib.SMTP):
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
         """EHLO, or HELO where the server does not know it.  Raises smtplib.SMTPHeloError when it wants neither."""
-        answer = super().ehlo(name)
-        if 500 <= answer[0] <= 599:
-            answer = self.helo(name)
+        self._greeting = True
+        try:
+            answer = super().ehlo(name)
+            if 500 <= answer[0] <= 599:
+                answer = self.helo(name)
+        finally:
+            self._greeting = False
         if answer[0] != 250:
             raise smtplib.SMTPHeloError(*answer)
         self.facts.extensions = dict(self.esmtp_features)
@@ -142,7 +149,7 @@ class Wire(smtplib.SMTP):
         while True:
             line = self._read_line(deadline)
             size += len(line)
-            code, more, text = _parse_reply_line(line)
+            code, more, text = _parse_reply_line(line, secret=self._mask)
             first_code = first_code or code
             if code != first_code:
                 raise BadReply(f"the codes of one reply differ: {first_code} and {code}")
@@ -151,10 +158,12 @@ class Wire(smtplib.SMTP):
                 break
             if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
                 raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
-        reply = Reply(code, "\n".join(lines))
+        raw = Reply(code, "\n".join(lines))
+        reply = Reply(code, _clean(raw.text, strict=self._mask))
         # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
-        self.transcript.server(Reply(334, "***") if self._mask and code == 334 and reply.text else reply)
-        return reply
+        challenged = self._mask and code == CHALLENGE
+        self.transcript.server(Reply(code, "***") if challenged and raw.text else reply)
+        return raw if challenged or self._greeting else reply  # these two are data, and not shown as they are
 
     def _read_line(self, deadline: float) -> bytes:
         while b"\n" not in self._received:
@@ -247,20 +256,18 @@ class Wire(smtplib.SMTP):
         """
         self.ehlo_or_helo_if_needed()
         offered = self.esmtp_features.get("auth", "").upper().split()
-        if "PLAIN" in offered:
-            reply = self._auth_plain(user, password)
-        elif "LOGIN" in offered:
-            reply = self._auth_login(user, password)
-        else:
+        if not {"PLAIN", "LOGIN"}.intersection(offered):
             raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
+        with self.masking():
+            reply = self._auth_plain(user, password) if "PLAIN" in offered else self._auth_login(user, password)
         if reply[0] not in (235, 503):  # 503: already authenticated
-            raise smtplib.SMTPAuthenticationError(*reply)
+            raise smtplib.SMTPAuthenticationError(reply[0], b"***" if reply[0] == CHALLENGE else reply[1])
         self.facts.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
         return reply
 
     @contextmanager
     def masking(self) -> Iterator[None]:
-        """What is said meanwhile is not noted."""
+        """What we say meanwhile is not noted, nor what the server says that is no reply."""
         self._mask = True
         try:
             yield
@@ -272,15 +279,13 @@ class Wire(smtplib.SMTP):
         if len(f"AUTH PLAIN {response}\r\n") <= MAX_COMMAND_OCTETS:
             return self.docmd("AUTH", f"PLAIN {response}")
         reply = self.docmd("AUTH", "PLAIN")
-        with self.masking():
-            return self.docmd(response) if reply[0] == 334 else reply
+        return self.docmd(response) if reply[0] == CHALLENGE else reply
 
     def _auth_login(self, user: str, password: str) -> tuple[int, bytes]:
         reply = self.docmd("AUTH", "LOGIN")
-        with self.masking():
-            for answer in (user, password):
-                if reply[0] == 334:
-                    reply = self.docmd(_base64(answer))
+        for answer in (user, password):
+            if reply[0] == CHALLENGE:
+                reply = self.docmd(_base64(answer))
         return reply
 
     def close(self) -> None:
@@ -314,15 +319,24 @@ def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
 def _base64(text: str) -> str:
     import base64
 
-    from prx_email_cli.config.secrets import remember
-
-    return remember(base64.b64encode(text.encode()).decode())
+    return remember_encoded(base64.b64encode(text.encode()).decode())
 
 
-def _parse_reply_line(line: bytes) -> tuple[int, bool, str]:
-    """Code, whether more lines follow, and the text of one reply line (RFC 5321 section 4.2)."""
+def _clean(text: str, *, strict: bool) -> str:
+    """What the server said, without secrets and half characters."""
+    text = from_outside(text, strict=strict)
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _parse_reply_line(line: bytes, *, secret: bool) -> tuple[int, bool, str]:
+    """Code, whether more lines follow, and the text of one reply line (RFC 5321 section 4.2).
+
+    secret: what is no reply is not told either, for it may be what we have just said, in whatever form.
+    """
     code, separator = line[:3], line[3:4]
     if not (code.isdigit() and len(code) == 3 and code[:1] in b"2345" and separator in (b"", b" ", b"-")):
-        shown = line[:60].decode("ascii", "backslashreplace")
-        raise BadReply(f"not an SMTP reply: {shown!r}")
-    return int(code), separator == b"-", line[4:].decode("utf-8", "replace")
+        if secret:
+            raise BadReply("what answered AUTH is not an SMTP reply (not shown: it may repeat the password or token)")
+        shown = from_outside(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        raise BadReply(f"not an SMTP reply: {shown[:60].decode('ascii', 'backslashreplace')!r}")
+    return int(code), separator == b"-", line[4:].decode("utf-8", "surrogateescape")

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.config import secrets
-from prx_email_cli.config.secrets import password_of, redact, remember
+from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.redaction import forget_all, redact, remember
 
 PRINT = "import sys; sys.stdout.write(sys.argv[1])"
 SECRETS = st.text(
@@ -39,8 +40,8 @@ def refusal(**auth: Any) -> ConfigError:
 
 
 @pytest.fixture(autouse=True)
-def _no_secret_known_before_or_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "_known", set())
+def _no_secret_known_before() -> None:
+    forget_all()
 
 
 @pytest.fixture

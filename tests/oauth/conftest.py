@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.config import secrets
+from prx_email_cli.redaction import forget_all
 
 from ..support.oauth_server import OAuthServer
 
@@ -19,7 +19,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("PRX_EMAIL_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(secrets, "_known", set())
+    forget_all()
 
 
 @pytest.fixture

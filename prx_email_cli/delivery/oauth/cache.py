@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.paths import default_state_dir
-from prx_email_cli.config.secrets import remember
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.oauth.exchange import TOTAL_SECONDS, usable_token
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers
 from prx_email_cli.files import create, make_directories, put_in_place
+from prx_email_cli.redaction import remember
 
 WAIT_SECONDS = TOTAL_SECONDS + 10
 _POLL_SECONDS = 0.05

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
 from prx_email_cli.config.deadline import within
-from prx_email_cli.config.secrets import remember, reported
 from prx_email_cli.errors import ConfigError
+from prx_email_cli.redaction import remember, reported
 
 TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
 TOTAL_SECONDS = 60  # for the whole exchange

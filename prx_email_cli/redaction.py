@@ -1,0 +1,195 @@
+"""Mask known secrets in whatever is stored or shown: whole in words of our own, and in pieces in those of others."""
+
+import re
+from binascii import b2a_base64
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
+
+PIECE = 6  # so many characters of a secret, one after the other, are a piece that is masked; fewer of a short one
+_SHORTEST = 4  # a shorter secret is part of too many words
+_MASK = "***"
+_ROUNDS = 3  # how often what is escaped may have been escaped again
+# What may stand between the characters of a folded echo, and the two alphabets of base64 as one.
+_FOLDING = {ord("-"): "+", ord("_"): "/"} | dict.fromkeys([*range(33), 127])
+_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": " "}
+_ESCAPE = re.compile(
+    r"%(?P<percent>[0-9a-f]{2})|=(?P<quoted>[0-9a-f]{2})|(?P<soft>=\r?\n)|\\x(?P<x>[0-9a-f]{2})"
+    r"|\\u(?P<u>[0-9a-f]{4})|\\u\{(?P<braced>[0-9a-f]{1,6})\}|\\(?P<octal>[0-3][0-7]{2})|\\(?P<slashed>[^0-9a-z])"
+    r"|&#x(?P<hex>[0-9a-f]{1,6});|&#(?P<decimal>[0-9]{1,7});|&(?P<named>amp|lt|gt|quot|apos|nbsp);",
+    re.IGNORECASE,
+)
+_HEX_PAIRS = re.compile("[0-9a-f]{2}(?:[-:, ]{0,2}(?:0x)?[0-9a-f]{2}){3,}[0-9a-f]?", re.IGNORECASE)
+_DIGIT = re.compile("0x|([0-9a-f])", re.IGNORECASE)
+
+_known: set[str] = set()  # whole, in each form that is looked for with redact
+_pieces: dict[int, set[str]] = {}  # by length, in the form of _folded
+_hex_pieces: dict[int, set[str]] = {}
+_short: set[str] = set()
+
+
+def remember(secret: str) -> str:
+    """*secret*, noted so that ``redact`` and ``from_outside`` mask it in whatever form it comes."""
+    octets = _octets(secret).encode("latin-1")
+    if len(octets) < _SHORTEST:
+        _short.update([secret] * bool(secret))
+    elif secret not in _known:
+        forms = (secret, quote(octets), quote(octets, safe=""), quote_plus(octets), repr(secret)[1:-1], octets.hex())
+        _note_pieces(octets)
+        _known.update(form for form in (*forms, *_base64(octets)) if len(form) >= _SHORTEST)
+    return secret
+
+
+def remember_encoded(response: str) -> str:
+    """*response*, a secret's base64 form as it travels, noted as it is: what is in it is known already."""
+    if response not in _known and len(response) >= _SHORTEST:
+        _add(_pieces, _folded(response), 8)
+        _known.add(response)
+    return response
+
+
+def redact(text: str) -> str:
+    """*text* with every known secret in it, whole, replaced by ``***``, the longest first."""
+    found = [secret for secret in tuple(_known) if secret in text]
+    for secret in sorted(found, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    return text
+
+
+def from_outside(text: str, *, strict: bool = False) -> str:
+    """What a server said, with every piece of a known secret replaced by ``***``, in whatever form it is repeated.
+
+    Raw or in base64, hexadecimal digits, percent-encoded or escaped, in other letters, folded over lines, cut off
+    anywhere.  To be called before anything is cut.  strict: mask the shortest secrets too, where they are a word.
+    """
+    if strict and _short:
+        text = re.sub(
+            rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(_short, key=len, reverse=True)))})(?!\w)", _MASK, text
+        )
+    return _masked(text, len(_known)) if _known else text
+
+
+def reported(text: str, most: int) -> str:
+    """What a server said, fit to be stored: without secrets and half characters, and cut to *most* characters."""
+    return from_outside(text).encode("utf-8", "replace").decode()[:most]
+
+
+def forget_all() -> None:
+    """Know no secret any more, as a new process does."""
+    for known in (_known, _pieces, _hex_pieces, _short):
+        known.clear()
+    _masked.cache_clear()
+
+
+@lru_cache(maxsize=256)  # most replies of a server are the same few
+def _masked(text: str, known: int) -> str:
+    """*text* without pieces of secrets.  known: how many forms are known, so that no older answer is given."""
+    if _occurs(_folded(_octets(text)), _pieces) or _ESCAPE.search(text) or _has_hex(text):
+        return _without(text, sorted(_found(text)))
+    return text
+
+
+def _has_hex(text: str) -> bool:
+    return any(_occurs("".join(_DIGIT.findall(pairs[0].lower())), _hex_pieces) for pairs in _HEX_PAIRS.finditer(text))
+
+
+def _note_pieces(octets: bytes) -> None:
+    raw = octets.decode("latin-1")
+    length = min(PIECE, max(_SHORTEST, len(raw) // 2 + 1))
+    forms = {raw, raw.replace(" ", "+"), raw.replace(" ", "_")}
+    if not raw.isascii():  # as servers have it that know no UTF-8
+        forms.add(octets.decode("utf-8", "replace").encode("latin-1", "ignore").decode("latin-1"))
+    for form in forms:
+        _add(_pieces, _folded(form), length)
+    for encoded in _base64(octets):
+        _add(_pieces, _folded(encoded), max(_SHORTEST, (8 * length - 4) // 6))
+    _add(_hex_pieces, octets.hex(), 2 * length, step=2)
+
+
+def _add(pieces: dict[int, set[str]], form: str, length: int, step: int = 1) -> None:
+    length = min(length, len(form))
+    if length >= _SHORTEST:
+        pieces.setdefault(length, set()).update(form[at : at + length] for at in range(0, len(form) - length + 1, step))
+
+
+def _base64(octets: bytes) -> Iterator[str]:
+    """*octets* in base64 wherever they may start in what was encoded, without the edges, which depend on the rest."""
+    for before in range(3):
+        encoded = b2a_base64(bytes(before) + octets, newline=False).decode()
+        yield encoded[(8 * before + 5) // 6 : (8 * (before + len(octets))) // 6]
+
+
+def _octets(text: str) -> str:
+    """The octets of *text*, each as one character."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    except UnicodeEncodeError:  # halves of characters, out of escapes
+        return text.encode("utf-8", "replace").decode("latin-1")
+
+
+def _folded(octets: str) -> str:
+    """*octets* without what an echo may change: cases, gaps, line ends, and which base64 it is."""
+    return octets.translate(_FOLDING).lower()
+
+
+def _occurs(text: str, pieces: dict[int, set[str]]) -> bool:
+    return any(
+        text[at : at + length] in known
+        for length, known in tuple(pieces.items())
+        for at in range(len(text) - length + 1)
+    )
+
+
+def _found(text: str) -> Iterator[tuple[int, int]]:
+    """Where in *text* pieces of secrets stand."""
+    units = [(octet, at, at + 1) for at, c in enumerate(text) for octet in _octets(c)]
+    for _ in range(_ROUNDS):
+        yield from _runs([unit for unit in units if _folded(unit[0])], _pieces)
+        for pairs in _HEX_PAIRS.finditer("".join(octet for octet, _, _ in units)):
+            digits = [units[pairs.start() + digit.start()] for digit in _DIGIT.finditer(pairs[0]) if digit[1]]
+            yield from _runs(digits, _hex_pieces)
+        decoded = list(_unescaped(units))
+        if len(decoded) == len(units):
+            return
+        units = decoded
+
+
+def _runs(units: list[tuple[str, int, int]], pieces: dict[int, set[str]]) -> Iterator[tuple[int, int]]:
+    folded = "".join(_folded(octet) for octet, _, _ in units)
+    for length, known in tuple(pieces.items()):
+        for at in range(len(folded) - length + 1):
+            if folded[at : at + length] in known:
+                yield units[at][1], units[at + length - 1][2]
+
+
+def _unescaped(units: list[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    text = "".join(octet for octet, _, _ in units)
+    at = 0
+    for escape in _ESCAPE.finditer(text):
+        yield from units[at : escape.start()]
+        at = escape.end()
+        start, end = units[escape.start()][1], units[at - 1][2]
+        for octet in _octets(_meant(escape)):
+            yield octet, start, end
+    yield from units[at:]
+
+
+def _meant(escape: re.Match[str]) -> str:
+    kind, value = escape.lastgroup, escape[escape.lastgroup or 0]
+    if kind in ("percent", "quoted", "x", "octal"):
+        octet = int(value, 8 if kind == "octal" else 16)
+        return chr(octet) if octet < 0x80 else chr(0xDC00 + octet)  # one octet, perhaps of several
+    if kind in ("u", "braced", "hex", "decimal"):
+        code = int(value, 10 if kind == "decimal" else 16)
+        return chr(code) if code < 0x110000 else ""
+    return "" if kind == "soft" else _NAMED.get(value.lower(), value)
+
+
+def _without(text: str, found: Iterable[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    at = 0
+    for start, end in found:
+        if start > at or not kept:
+            kept += [text[at:start], _MASK]
+        at = max(at, end)
+    return "".join([*kept, text[at:]]) if kept else text
