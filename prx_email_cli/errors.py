@@ -85,6 +85,10 @@ class StorageError(PrxEmailError):
     exit_code, code = Exit.STORAGE, "storage"
 
 
+class OutboxDamaged(StorageError):
+    """Pages of the outbox's file are not what was written."""
+
+
 class OutboxBusy(StorageError):
     """Another process held the outbox's lock longer than the busy timeout."""
 

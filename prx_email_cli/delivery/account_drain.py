@@ -10,7 +10,8 @@ from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.handover import Handover
 from prx_email_cli.delivery.login import login_of
 from prx_email_cli.delivery.session import Session, SessionFactory
-from prx_email_cli.errors import ClaimLost
+from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
+from prx_email_cli.errors import ClaimLost, OutboxDamaged
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.model import Claimed, ClaimNext, Limit
 from prx_email_cli.outbox.store import Store
@@ -165,11 +166,18 @@ class AccountDrain:
 
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
     """The outcome of handing *claimed* over.  Not even an error of this program's own leaves a message unsettled."""
-    whole = len(claimed.head) == claimed.size_bytes
-    handover = Handover(session, claimed, () if whole else store.rest_of_content(claimed.outbox_id))
+    damage = damage_of(claimed)
+    if damage is not None:
+        return damage
+    whole = len(claimed.head or b"") == claimed.size_bytes
+    rest = () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id))
+    handover = Handover(session, claimed, rest)
     session.served += 1
     try:
         return handover.run()
+    except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
+        session.abandon()
+        return damaged_outcome(error.message, handover.broken_off(error).dialogue)
     except Exception as error:  # noqa: BLE001
         session.abandon()
         return handover.broken_off(error)

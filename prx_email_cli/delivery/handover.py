@@ -163,7 +163,7 @@ class Handover:
         """Send the content; the reply to the final dot, or an earlier one with which the server cut us short."""
         self._place = "while the content was sent"
         try:
-            for data, last in data_writes(chain((self._header, self._claimed.head), self._rest)):
+            for data, last in data_writes(chain((self._header, self._claimed.head or b""), self._rest)):
                 self._wire.write(data)
                 self._final_dot_sent = last
         except ConnectionLost as lost:

@@ -12,7 +12,7 @@ MAX_PAUSE_SECONDS = 25 * 3600  # between two drains, one a day at the least: a l
 DOUBTFUL_LEAP_SECONDS = 86_400
 
 # Reasons for giving up.
-REFUSED, EXPIRED, TOO_OLD, CANCELLED = "refused", "expired", "too long undelivered", "cancelled"
+REFUSED, EXPIRED, TOO_OLD, CANCELLED, DAMAGED = "refused", "expired", "too long undelivered", "cancelled", "damaged"
 
 
 class Status(StrEnum):
@@ -86,7 +86,7 @@ class Outcome(NamedTuple):
     recipients: results by recipient number, of those that were tried.  error: code of the failure (network, auth,
     provider) and ``detail`` its text, both None when all went well.  code, enhanced: the reply code that decided, and
     its enhanced status code (RFC 3463), where there were any.  acceptance: the text of the provider's 250.  dialogue:
-    what was said, without secrets and body.
+    what was said, without secrets and body.  damaged: what is stored is not what was submitted, so it was not sent.
     """
 
     recipients: dict[int, RecipientResult]
@@ -97,6 +97,7 @@ class Outcome(NamedTuple):
     scope: Scope = Scope.MESSAGE
     acceptance: str | None = None
     dialogue: str = ""
+    damaged: bool = False
 
     @property
     def uncertain(self) -> bool:
@@ -167,12 +168,14 @@ def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: 
     past its expiry or *policy*'s limits for a reason that is its own; deferred otherwise.  An account failure gives
     nothing up.  Due times only move later, also when the clock has stepped back.
     """
-    if all(status is RecipientStatus.ACCEPTED for status in before.recipients):
+    if not outcome.damaged and all(status is RecipientStatus.ACCEPTED for status in before.recipients):
         return Settled(Status.SENT, before.retries, before.next_attempt_at)
     retries = before.retries + 1
     next_attempt_at = max(before.next_attempt_at, now + delay_after(retries, policy.base_seconds))
     gave_up = None
-    if RecipientStatus.PENDING not in before.recipients:
+    if outcome.damaged:
+        gave_up = DAMAGED
+    elif RecipientStatus.PENDING not in before.recipients:
         gave_up = REFUSED
     elif outcome.scope is not Scope.ACCOUNT:
         gave_up = _time_is_up(before, retries, policy, now)

@@ -1,5 +1,6 @@
 """The moves of a message's life as statements on a connection, each inside its caller's transaction."""
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from prx_email_cli.errors import (
     ValidationError,
 )
 from prx_email_cli.outbox import sql
+from prx_email_cli.outbox.digest import content_digest, envelope_digest
 from prx_email_cli.outbox.lifecycle import (
     RecipientStatus,
     RetryPolicy,
@@ -88,34 +90,39 @@ def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
     """Store a new message, its content piece by piece; its id."""
     pieces = _pieces(message.content)
     head = next(pieces, b"")
+    digest = hashlib.sha256(head)
     outbox_id = _next_id(connection)
-    connection.execute(sql.INSERT_MESSAGE, _row(outbox_id, message, len(head)))
+    connection.execute(sql.INSERT_MESSAGE, _row(outbox_id, message, len(head), digest.hexdigest()))
     connection.executemany(sql.INSERT_RECIPIENT, _recipient_rows(outbox_id, message))
     first = outbox_id * PIECES_PER_MESSAGE
     connection.execute(sql.INSERT_PIECE, (first, head))
     size = len(head)
     for number, piece in enumerate(pieces, 1):
         connection.execute(sql.INSERT_PIECE, (first + number, piece))
+        digest.update(piece)
         size += len(piece)
     if size > len(head):
-        connection.execute(sql.SET_SIZE, (size, outbox_id))
+        content = digest.hexdigest()
+        connection.execute(sql.SET_SIZE, (size, content, _envelope_digest(outbox_id, message, content), outbox_id))
     return outbox_id
 
 
 def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[int]:
     """Store messages whose contents are small and at hand, one statement to a table: a batch is worth it."""
     first = _next_id(connection)
-    contents = [_cut(b"".join(message.content)) for message in messages]
+    contents = [b"".join(message.content) for message in messages]
     numbered = list(enumerate(messages, first))
-    sizes = [sum(map(len, pieces)) for pieces in contents]
-    rows = (_row(outbox_id, message, size) for (outbox_id, message), size in zip(numbered, sizes, strict=True))
+    rows = (
+        _row(outbox_id, message, len(content), content_digest(content))
+        for (outbox_id, message), content in zip(numbered, contents, strict=True)
+    )
     connection.executemany(sql.INSERT_MESSAGE, rows)
     recipients = (row for outbox_id, message in numbered for row in _recipient_rows(outbox_id, message))
     connection.executemany(sql.INSERT_RECIPIENT, recipients)
     pieces = (
         (outbox_id * PIECES_PER_MESSAGE + number, piece)
-        for outbox_id, pieces in enumerate(contents, first)
-        for number, piece in enumerate(pieces)
+        for outbox_id, content in enumerate(contents, first)
+        for number, piece in enumerate(_cut(content))
     )
     connection.executemany(sql.INSERT_PIECE, pieces)
     return [outbox_id for outbox_id, _ in numbered]
@@ -133,9 +140,15 @@ def _next_id(connection: sqlite3.Connection) -> int:
     return int(last[0]) + 1 if last else 1
 
 
-def _row(outbox_id: int, message: NewMessage, size_bytes: int) -> tuple[Any, ...]:
+def _row(outbox_id: int, message: NewMessage, size_bytes: int, content: str) -> tuple[Any, ...]:
     return (outbox_id, message.account, message.sender, message.subject, message.created_at, message.due_at,
-            message.expires_at, message.needs_smtputf8, size_bytes)  # fmt: skip
+            message.expires_at, message.needs_smtputf8, size_bytes, content,
+            _envelope_digest(outbox_id, message, content))  # fmt: skip
+
+
+def _envelope_digest(outbox_id: int, message: NewMessage, content: str) -> str:
+    addresses = enumerate(address for address, _ in message.recipients)
+    return envelope_digest(outbox_id, message.sender, addresses, content)
 
 
 def _recipient_rows(outbox_id: int, message: NewMessage) -> list[tuple[int, int, str, str]]:
@@ -154,15 +167,17 @@ def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str) -> Claimed | None:
-    """Claim the longest-due message that *wish* admits, None when there is none."""
+def claim_next(
+    connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str, *, unread: bool = False
+) -> Claimed | None:
+    """Claim the longest-due message that *wish* admits, None when there is none; *unread*: without its content."""
     if not within_limits(connection, wish):
         return None
     values = {
         "run": run_id, "domain": domain, "account": wish.account, "due_before": wish.due_before, "now": wish.now,
     }  # fmt: skip
-    found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
-    return claimed(connection, found[0], wish.now) if found else None
+    found = connection.execute(sql.CLAIM_NEXT_UNREAD if unread else sql.CLAIM_NEXT, values).fetchall()
+    return claimed(found[0], wish.now) if found else None
 
 
 def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
@@ -180,34 +195,52 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
     return account
 
 
-def claim_one(connection: sqlite3.Connection, run_id: str, wish: ClaimOne, domain: str) -> Claimed:
-    """Claim this message for a person's retry.  Raises as ``Store.claim`` says."""
+def claim_one(
+    connection: sqlite3.Connection, run_id: str, wish: ClaimOne, domain: str, *, unread: bool = False
+) -> Claimed:
+    """Claim this message for a person's retry; *unread*: without its content.  Raises as ``Store.claim`` says."""
     check_one(connection, wish)
-    found = connection.execute(sql.CLAIM_ONE, {"run": run_id, "domain": domain, **_values(wish)}).fetchall()
-    return claimed(connection, found[0], wish.now, by_hand=True)
+    values = {"run": run_id, "domain": domain, **_values(wish)}
+    found = connection.execute(sql.CLAIM_ONE_UNREAD if unread else sql.CLAIM_ONE, values).fetchall()
+    return claimed(found[0], wish.now, by_hand=True)
 
 
 def _values(wish: ClaimOne) -> dict[str, Any]:
     return {"id": wish.outbox_id, "now": wish.now, "force": wish.force}
 
 
-def claimed(connection: sqlite3.Connection, row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
+def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
     """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused."""
     (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes, drained_seconds, recipients, head) = row  # fmt: skip
-    import json
-
-    everyone = [Target(number, address, _STATUS[status], bool(uncertain), response)
-                for number, address, status, uncertain, response in sorted(json.loads(recipients))]  # fmt: skip
+     needs_smtputf8, size_bytes, drained_seconds, envelope, content, recipients, head) = row  # fmt: skip
+    try:
+        everyone = _everyone(recipients)
+    except (ValueError, KeyError, TypeError):  # not what this program wrote: nothing has such a digest
+        everyone, envelope = [], ""
     wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
     return Claimed(
         outbox_id=outbox_id, account=account, retries=retries,
         next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
-        message_id=message_id, sender=sender, subject=subject, needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head or b"",
+        message_id=message_id, sender=_text(sender), subject=_text(subject), needs_smtputf8=bool(needs_smtputf8),
+        size_bytes=size_bytes, started_at=now, head=head,
         targets=[target for target in everyone if target.status in wanted],
         others=[target for target in everyone if target.status not in wanted], drained_seconds=drained_seconds,
+        envelope_digest=envelope, content_digest=content,
     )  # fmt: skip
+
+
+def _everyone(recipients: bytes) -> list[Target]:
+    """All recipients of a claimed message, by number.  Raises ValueError, KeyError, TypeError for a damaged row."""
+    import json
+
+    return sorted(
+        Target(number, address, _STATUS[status], bool(uncertain), response)
+        for number, address, status, uncertain, response in json.loads(_text(recipients))
+    )
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmailError:

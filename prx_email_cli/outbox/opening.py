@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prx_email_cli.errors import NotFound, OutboxBusy, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.errors import NotFound, OutboxBusy, OutboxDamaged, PrxEmailError, ReadableByOthers, StorageError
 from prx_email_cli.files import create, make_directories, sync_directory
 from prx_email_cli.outbox.schema import check_ours, migrate
 
@@ -124,7 +124,8 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
         )
     if primary == sqlite3.SQLITE_IOERR and _is_full(path):  # on a full disk SQLite's shared memory fails like this
         primary = sqlite3.SQLITE_FULL
-    return StorageError(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
+    kind = OutboxDamaged if primary == sqlite3.SQLITE_CORRUPT else StorageError
+    return kind(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
 
 
 def _is_full(path: Path) -> bool:

@@ -15,15 +15,15 @@ LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
 INSERT_MESSAGE = """
 -- (new) -> pending; the id is the next one of the sequence, read in the same transaction
 INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
+                    needs_smtputf8, size_bytes, content_digest, envelope_digest)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11)
 """
 
 INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"
 
 INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
-SET_SIZE = "UPDATE outbox SET size_bytes = ? WHERE id = ?"
+SET_SIZE = "UPDATE outbox SET size_bytes = ?, content_digest = ?, envelope_digest = ? WHERE id = ?"
 
 FIND_KEY = """
 -- a key is forgotten with its message's record
@@ -40,13 +40,17 @@ _BY_HAND = """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
-_CLAIMED = f"""
-RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
+# Texts that a damaged page may have made undecodable come as bytes: they must not keep a run from all other messages.
+_HEAD = f"(SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
+_CLAIMED = """
+RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id,
+          CAST(sender AS BLOB), CAST(subject AS BLOB),
           needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger WHERE id = 1) - drained_from, 0),
-          (SELECT json_group_array(json_array(number, address, status, uncertain,
-                                              CASE status WHEN 'refused' THEN response END))
-             FROM recipient WHERE outbox_id = outbox.id),
-          (SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})
+          envelope_digest, content_digest,
+          CAST((SELECT json_group_array(json_array(number, address, status, uncertain,
+                                                   CASE status WHEN 'refused' THEN response END))
+                  FROM recipient WHERE outbox_id = outbox.id) AS BLOB),
+          {head}
 """
 
 # A message ages from its first attempt at its time on; one that is forced earlier does not count.
@@ -55,7 +59,7 @@ _DRAINED_FROM = """
                            THEN (SELECT drained_seconds FROM ledger WHERE id = 1) ELSE drained_from END
 """
 
-CLAIM_NEXT = f"""
+_CLAIM_NEXT = f"""
 -- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
 UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 0,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
@@ -66,13 +70,17 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_
 {_CLAIMED}
 """
 
-CLAIM_ONE = f"""
+_CLAIM_ONE = f"""
 -- pending|failed -> sending for a person's retry: also what was given up; due and not held, unless forced
 UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 1,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
  WHERE {_BY_HAND}
 {_CLAIMED}
 """
+
+# The second of each pair is for a message whose content cannot be read: it is claimed without, to be given up.
+CLAIM_NEXT, CLAIM_NEXT_UNREAD = (_CLAIM_NEXT.replace("{head}", head) for head in (_HEAD, "NULL"))
+CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.replace("{head}", head) for head in (_HEAD, "NULL"))
 
 PIECE = "SELECT data FROM content WHERE id = ?"
 

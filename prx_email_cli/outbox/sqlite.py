@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from prx_email_cli.errors import ClaimLost, OutboxBusy, ResultNotRecorded, StorageError
+from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, ResultNotRecorded, StorageError
 from prx_email_cli.outbox import keeping, moves, sql
 from prx_email_cli.outbox.group_commit import GroupCommit
 from prx_email_cli.outbox.lifecycle import (
@@ -64,11 +64,19 @@ class SqliteStore:
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""
-        return self._change(lambda connection: self._claim_next(connection, run_id, wish))
+
+        def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
+            return moves.claim_next(connection, run_id, wish, self._domain, unread=unread)
+
+        return self._claiming(make)
 
     def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
-        return self._change(lambda connection: moves.claim_one(connection, run_id, wish, self._domain))
+
+        def make(connection: sqlite3.Connection, unread: bool) -> Claimed:
+            return moves.claim_one(connection, run_id, wish, self._domain, unread=unread)
+
+        return self._claiming(make)
 
     def claimable(self, wish: ClaimNext) -> bool:
         """Whether ``claim_next`` would give something; changes nothing."""
@@ -85,9 +93,11 @@ class SqliteStore:
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
         """Record a finished attempt and, in the same transaction, claim the next message."""
 
-        def make(connection: sqlite3.Connection) -> Claimed | None:
+        def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
             moves.finalize(connection, run_id, finished)
-            return self._claim_next(connection, run_id, then) if then is not None else None
+            if then is None:
+                return None
+            return moves.claim_next(connection, run_id, then, self._domain, unread=unread)
 
         for _ in range(FINALIZE_PATIENCE):
             with suppress(OutboxBusy):
@@ -97,9 +107,9 @@ class SqliteStore:
         except OutboxBusy as error:
             raise _not_recorded(finished, error) from error
 
-    def _record(self, make: Callable[[sqlite3.Connection], Claimed | None], finished: Finished) -> Claimed | None:
+    def _record(self, make: Callable[[sqlite3.Connection, bool], Claimed | None], finished: Finished) -> Claimed | None:
         try:
-            return self._change(make)
+            return self._claiming(make)
         except (OutboxBusy, ClaimLost):
             raise
         except StorageError as error:
@@ -226,14 +236,14 @@ class SqliteStore:
         """The rows that match, newest first."""
         from prx_email_cli.outbox import reading
 
-        with self._reading() as connection:
+        with self._looking() as connection:
             return reading.rows(connection, wanted)
 
     def row(self, outbox_id: int) -> "Row":
         """One message with recipients and attempts."""
         from prx_email_cli.outbox import reading
 
-        with self._reading() as connection:
+        with self._looking() as connection:
             return reading.row(connection, outbox_id)
 
     def stats(self, now: int) -> dict[str, object]:
@@ -264,12 +274,30 @@ class SqliteStore:
             return self._commits.run(make, repeatable=repeatable)
 
     @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        """For a person's eyes: texts that damage has made undecodable are shown as far as they can be."""
+        with self._reading() as connection:
+            connection.text_factory = _shown
+            try:
+                yield connection
+            finally:
+                connection.text_factory = str
+
+    def _claiming(self, make: Callable[[sqlite3.Connection, bool], T]) -> T:
+        """Make a change that claims; a message whose content cannot be read is claimed without, to be given up."""
+        try:
+            return self._change(lambda connection: make(connection, False))
+        except OutboxDamaged:
+            return self._change(lambda connection: make(connection, True))
+
+    @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with storage_errors(self.path), self._commits.lock:
             yield self._connection
 
-    def _claim_next(self, connection: sqlite3.Connection, run_id: str, wish: ClaimNext) -> Claimed | None:
-        return moves.claim_next(connection, run_id, wish, self._domain)
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _not_recorded(finished: Finished, error: StorageError) -> ResultNotRecorded:

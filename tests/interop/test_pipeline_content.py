@@ -42,7 +42,7 @@ def composed(program: Program, outbox_id: int) -> bytes:
     now = int(time.time())
     with Runs(store.path).start(now) as run:
         claimed = store.claim(run.run_id, ClaimOne(outbox_id, now, force=True))
-        content = b"".join([claimed.head, *store.rest_of_content(outbox_id)])
+        content = b"".join([claimed.head or b"", *store.rest_of_content(outbox_id)])
     store.close()
     return content
 

@@ -50,6 +50,7 @@ OUTCOME = st.builds(
     error=st.sampled_from(["network", "auth", "provider"]),
     detail=st.just("why"),
     scope=st.sampled_from(Scope),
+    damaged=st.just(False),
 )
 PENDING, ACCEPTED, REFUSED = RecipientStatus.PENDING, RecipientStatus.ACCEPTED, RecipientStatus.REFUSED
 
@@ -197,6 +198,13 @@ def test_a_clock_is_in_doubt_when_it_is_a_day_past_the_last_moment(
     recorded_at: int | None, now: int, doubt: bool
 ) -> None:
     assert clock_in_doubt(recorded_at, now) is doubt
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("recipients", [(PENDING,), (ACCEPTED, PENDING), (REFUSED,)])
+def test_a_damaged_message_is_given_up_for_that(scope: Scope, recipients: tuple[RecipientStatus, ...]) -> None:
+    outcome = Outcome({}, error="storage", detail="damaged", scope=scope, damaged=True)
+    assert after_attempt(standing(*recipients), outcome, RetryPolicy(), 0).gave_up == "damaged"
 
 
 def test_a_clock_in_doubt_expires_nothing() -> None:

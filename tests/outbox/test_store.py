@@ -33,7 +33,7 @@ def change(store: SqliteStore, statement: str, *values: Any) -> int:
 
 def content_of(store: SqliteStore, run_id: str = "run") -> bytes:
     claimed = claim(store, run_id)
-    content = claimed.head + b"".join(store.rest_of_content(claimed.outbox_id))
+    content = (claimed.head or b"") + b"".join(store.rest_of_content(claimed.outbox_id))
     assert claimed.size_bytes == len(content)
     return content
 
@@ -61,7 +61,7 @@ def test_content_of_any_size_comes_back_as_it_was_however_it_came(shared: Sqlite
 def test_the_head_is_bounded_and_the_rest_comes_in_pieces(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(content=[b"x" * (5 * PIECE_BYTES + 1)])])
     claimed = claim(outbox)
-    pieces = [claimed.head, *outbox.rest_of_content(claimed.outbox_id)]
+    pieces = [claimed.head or b"", *outbox.rest_of_content(claimed.outbox_id)]
     assert sum(map(len, pieces)) == 5 * PIECE_BYTES + 1
     assert max(map(len, pieces)) <= PIECE_BYTES
 

@@ -1,0 +1,39 @@
+"""What is stored is verified before it is sent: the envelope before MAIL, the content before the final dot."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from prx_email_cli.errors import OutboxDamaged
+from prx_email_cli.outbox.digest import content_digest, has_its_envelope
+from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.model import Claimed
+
+STORAGE = OutboxDamaged.code
+_NOT_SENT = "what is stored is not what was submitted, and was not sent"
+
+
+def damage_of(claimed: Claimed) -> Outcome | None:
+    """The outcome of a message whose damage shows before anything is said to the server, None for a sound one."""
+    if not has_its_envelope(claimed):
+        return damaged_outcome("its sender or recipients")
+    if claimed.head is None:
+        return damaged_outcome("its content, which cannot be read")
+    whole = len(claimed.head) == claimed.size_bytes
+    if whole and claimed.content_digest not in (None, content_digest(claimed.head)):
+        return damaged_outcome("its content")
+    return None
+
+
+def damaged_outcome(what: str, dialogue: str = "") -> Outcome:
+    """The outcome that gives a message up, for *what* of it is damaged."""
+    return Outcome({}, error=STORAGE, detail=f"{_NOT_SENT}: {what}", dialogue=dialogue, damaged=True)
+
+
+def verified(claimed: Claimed, rest: Iterable[bytes]) -> Iterator[bytes]:
+    """*rest*, the content after its head.  Raises OutboxDamaged at its end unless both are what was submitted."""
+    digest = hashlib.sha256(claimed.head or b"")
+    for piece in rest:
+        digest.update(piece)
+        yield piece
+    if claimed.content_digest not in (None, digest.hexdigest()):
+        raise OutboxDamaged("its content")

@@ -1,0 +1,193 @@
+"""What is stored is verified before it is sent: a damaged message reaches nobody and holds no other up."""
+
+import os
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Program
+from ..support.scripted import ScriptedServer
+
+LARGE = 600_000  # bytes of text: three pieces
+PIECES = 65_536
+REASON = "what is stored is not what was submitted, and was not sent"
+
+
+@pytest.fixture
+def server(program: Program) -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        program.configure(server.port)
+        yield server
+
+
+def send(program: Program, *, size: int = 20_000, to: str = "a@example.org") -> int:
+    """A message whose text is *size* random letters on lines."""
+    letters = random.Random(size).choices("abcdefghij", k=size)
+    text = "\n".join("".join(letters[at : at + 60]) for at in range(0, size, 60)) + "\n"
+    answer = program.run("send", "--to", to, "--subject", "s", text=text)
+    assert answer.status == 0, answer
+    return int(answer.out)
+
+
+def change(program: Program, *statements: str) -> None:
+    """Change rows behind the program's back."""
+    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def overwrite(file: Path, at: int, data: bytes) -> None:
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(data)
+
+
+def overflow_page(program: Program, outbox_id: int) -> int:
+    """Where the middle of a message's content lies in the file."""
+    change(program)
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        (piece,) = connection.execute("SELECT data FROM content WHERE id = ?", (outbox_id * PIECES,)).fetchone()
+    middle = piece[len(piece) // 2 : len(piece) // 2 + 40]
+    at = program.outbox.read_bytes().find(middle)
+    assert at > 0
+    return at // 4096 * 4096
+
+
+def assert_given_up_as_damaged(program: Program, server: ScriptedServer, *ids: int, what: str) -> None:
+    """A drain delivers the healthy ones, says so of the damaged ones, and no dot of theirs reached the server."""
+    answer = program.run("drain")
+    assert answer.status == 69, answer
+    for outbox_id in ids:
+        assert f"gave up outbox message {outbox_id} (s): damaged: {REASON}" in answer.err
+        row = program.show(outbox_id)
+        assert (row["status"], row["gave_up"], row["error_code"]) == ("failed", "damaged", "storage")
+        assert what in row["last_error"]
+        assert f"<outbox-{outbox_id}-" not in str(server.received_message_ids())
+
+
+class TestFourThousandRandomBytes:
+    @pytest.mark.parametrize("size", [20_000, LARGE])
+    def test_over_a_page_of_content_are_never_delivered(
+        self, size: int, program: Program, server: ScriptedServer
+    ) -> None:
+        damaged, healthy = send(program, size=size), send(program, size=30_000)
+        overwrite(program.outbox, overflow_page(program, damaged) + 4, os.urandom(4000))
+        assert_given_up_as_damaged(program, server, damaged, what="its content")
+        assert program.show(healthy)["status"] == "sent"
+
+    def test_over_a_whole_page_of_rows_of_content_stop_no_other_message(
+        self, program: Program, server: ScriptedServer
+    ) -> None:
+        small = [program.send(subject="s") for _ in range(3)]
+        large = send(program, size=LARGE)
+        change(program)
+        with closing(sqlite3.connect(program.outbox)) as connection:
+            (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'content'").fetchone()
+        overwrite(program.outbox, (root - 1) * 4096, b"\xee" * 4096)
+        assert_given_up_as_damaged(program, server, *small, large, what="cannot be read")
+        assert server.messages == []
+
+
+ROWS: dict[str, tuple[Callable[[int], str], str]] = {
+    "another address": (lambda it: f"UPDATE recipient SET address = 'x@e.example' WHERE outbox_id = {it}", "recipients"),
+    "a recipient more": (lambda it: f"INSERT INTO recipient VALUES ({it}, 1, 'x@e.example', 'to', 'pending', 0, 0, 0)",
+                         "recipients"),
+    "a recipient fewer": (lambda it: f"DELETE FROM recipient WHERE outbox_id = {it}", "recipients"),
+    "an undecodable address": (lambda it: f"UPDATE recipient SET address = CAST(x'ff' AS TEXT) WHERE outbox_id = {it}",
+                               "recipients"),
+    "a status that is none": (lambda it: f"UPDATE recipient SET status = '?' WHERE outbox_id = {it}", "recipients"),
+    "another sender": (lambda it: f"UPDATE outbox SET sender = 'x@e.example' WHERE id = {it}", "sender"),
+    "an undecodable sender": (lambda it: f"UPDATE outbox SET sender = CAST(x'ff' AS TEXT) WHERE id = {it}", "sender"),
+    "an undecodable subject": (lambda it: f"UPDATE outbox SET sender = 'x', subject = 's' WHERE id = {it}", "sender"),
+    "another content": (lambda it: f"UPDATE content SET data = x'41' WHERE id = {it * PIECES}", "content"),
+    "no content": (lambda it: f"DELETE FROM content WHERE id / {PIECES} = {it}", "content"),
+    "the digest of something else": (lambda it: f"UPDATE outbox SET content_digest = 'x' WHERE id = {it}", "sender"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_damaged_row_sends_no_mail_to_a_stranger(name: str, program: Program, server: ScriptedServer) -> None:
+    damaged, healthy = send(program), send(program, size=30_000, to="b@example.org")
+    statement, what = ROWS[name]
+    change(program, statement(damaged))
+    assert_given_up_as_damaged(program, server, damaged, what=what)
+    assert [message.recipients for message in server.messages] == [["b@example.org"]]
+    assert program.show(healthy)["status"] == "sent"
+
+
+@pytest.mark.parametrize("size", [20_000, LARGE])
+def test_swapped_contents_are_not_sent(size: int, program: Program, server: ScriptedServer) -> None:
+    one, other = send(program, size=size), send(program, size=size + 60)
+    first, second = one * PIECES, other * PIECES
+    moves = ((first, -1), (second, first), (-1, second))
+    change(program, *(f"UPDATE content SET id = {after} WHERE id = {before}" for before, after in moves))
+    assert_given_up_as_damaged(program, server, one, other, what="its content")
+    assert server.messages == []
+
+
+@pytest.mark.parametrize("piece", [1, 2])
+def test_a_missing_piece_never_reaches_the_dot(piece: int, program: Program, server: ScriptedServer) -> None:
+    damaged = send(program, size=LARGE)
+    change(program, f"DELETE FROM content WHERE id = {damaged * PIECES + piece}")
+    assert_given_up_as_damaged(program, server, damaged, what="its content")
+    assert server.messages == []
+
+
+def test_a_retry_by_hand_refuses_it_as_well_and_tells_why(program: Program, server: ScriptedServer) -> None:
+    damaged = send(program)
+    change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
+    for options in ((), ("--force",)):
+        answer = program.run("retry", str(damaged), *options, "--json")
+        assert (answer.status, answer.json["error"]["code"]) == (69, "storage")
+        assert "what is stored is not what was submitted" in answer.json["error"]["message"]
+    assert server.messages == []
+
+
+def test_the_notify_command_is_told(program: Program, server: ScriptedServer) -> None:
+    hook, told = program.home / "hook", program.home / "told"
+    hook.write_text(f"#!/bin/sh\ncat > {told}\n")
+    hook.chmod(0o700)
+    program.config.write_text(program.config.read_text() + f'[notify]\ncommand = ["{hook}"]\n')
+    damaged = send(program)
+    change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
+    assert program.run("drain").status == 69
+    assert '"gave_up": "damaged"' in told.read_text()
+
+
+def test_a_message_older_than_the_digests_is_sent_unverified(program: Program, server: ScriptedServer) -> None:
+    old = [send(program), send(program, size=LARGE)]
+    change(program, "UPDATE outbox SET content_digest = NULL, envelope_digest = NULL")
+    assert program.run("drain").status == 0
+    assert len(server.messages) == len(old)
+
+
+def test_the_rest_of_a_partly_delivered_message_is_verified_over_all_its_recipients(
+    program: Program, server: ScriptedServer
+) -> None:
+    both = send(program, to="a@example.org,b@example.org")
+    change(program, f"UPDATE recipient SET status = 'accepted' WHERE outbox_id = {both} AND number = 0")
+    assert program.run("drain").status == 0
+    assert [message.recipients for message in server.messages] == [["b@example.org"]]
+
+
+def test_what_was_stored_by_batch_request_and_attachment_is_verified_and_sent(
+    program: Program, server: ScriptedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.txt"
+    file.write_bytes(os.urandom(300_000).hex().encode())
+    line = '{"to": "a@example.org, b@bücher.example", "subject": "s", "body_text": "x"}\n'
+    assert program.run("send", "--batch", "-", text=line * 3).status == 0
+    assert (
+        program.run("send", "--to", "c@example.org", "--subject", "s", "--body", "x", "--attach", str(file)).status == 0
+    )
+    assert program.run("drain").status == 0
+    assert len(server.messages) == 4
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        (unverified,) = connection.execute("SELECT count(*) FROM outbox WHERE envelope_digest IS NULL").fetchone()
+    assert unverified == 0
