@@ -9,6 +9,7 @@ from prx_email_cli.outbox.lifecycle import Outcome
 from prx_email_cli.outbox.model import Claimed
 
 STORAGE = OutboxDamaged.code
+CONTENT = "its content"
 _NOT_SENT = "what is stored is not what was submitted, and was not sent"
 
 
@@ -20,7 +21,7 @@ def damage_of(claimed: Claimed) -> Outcome | None:
         return damaged_outcome("its content, which cannot be read")
     whole = len(claimed.head) == claimed.size_bytes
     if whole and claimed.content_digest not in (None, content_digest(claimed.head)):
-        return damaged_outcome("its content")
+        return damaged_outcome(CONTENT)
     return None
 
 
@@ -36,4 +37,4 @@ def verified(claimed: Claimed, rest: Iterable[bytes]) -> Iterator[bytes]:
         digest.update(piece)
         yield piece
     if claimed.content_digest not in (None, digest.hexdigest()):
-        raise OutboxDamaged("its content")
+        raise OutboxDamaged(CONTENT)

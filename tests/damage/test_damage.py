@@ -95,14 +95,14 @@ class TestFourThousandRandomBytes:
 
 
 ROWS: dict[str, tuple[Callable[[int], str], str]] = {
-    "another address": (lambda it: f"UPDATE recipient SET address = 'x@e.example' WHERE outbox_id = {it}", "recipients"),
-    "a recipient more": (lambda it: f"INSERT INTO recipient VALUES ({it}, 1, 'x@e.example', 'to', 'pending', 0, 0, 0)",
+    "another address": (lambda it: f"UPDATE recipient SET address = 'x@e.org' WHERE outbox_id = {it}", "recipients"),
+    "a recipient more": (lambda it: f"INSERT INTO recipient VALUES ({it}, 1, 'x@e.org', 'to', 'pending', 0, 0, 0)",
                          "recipients"),
     "a recipient fewer": (lambda it: f"DELETE FROM recipient WHERE outbox_id = {it}", "recipients"),
     "an undecodable address": (lambda it: f"UPDATE recipient SET address = CAST(x'ff' AS TEXT) WHERE outbox_id = {it}",
                                "recipients"),
     "a status that is none": (lambda it: f"UPDATE recipient SET status = '?' WHERE outbox_id = {it}", "recipients"),
-    "another sender": (lambda it: f"UPDATE outbox SET sender = 'x@e.example' WHERE id = {it}", "sender"),
+    "another sender": (lambda it: f"UPDATE outbox SET sender = 'x@e.org' WHERE id = {it}", "sender"),
     "an undecodable sender": (lambda it: f"UPDATE outbox SET sender = CAST(x'ff' AS TEXT) WHERE id = {it}", "sender"),
     "an undecodable subject": (lambda it: f"UPDATE outbox SET sender = 'x', subject = 's' WHERE id = {it}", "sender"),
     "another content": (lambda it: f"UPDATE content SET data = x'41' WHERE id = {it * PIECES}", "content"),
