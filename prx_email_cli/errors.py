@@ -79,6 +79,10 @@ class ReadableByOthers(PrxEmailError):
     exit_code, code = Exit.READABLE_BY_OTHERS, "config"
 
 
+class ChangeableByOthers(ReadableByOthers):
+    """Somebody else can change a file that the program would obey: the config, a program it names, the outbox."""
+
+
 class StorageError(PrxEmailError):
     """The outbox could not be read or written; nothing was acknowledged."""
 
@@ -101,6 +105,12 @@ class ClaimLost(StorageError):
 
 class ResultNotRecorded(StorageError):
     """An attempt came to its end, and the outbox could not be told; the message says what is known of it."""
+
+
+class LockUnreadable(PrxEmailError):
+    """Whether a run still lives cannot be told, for its lock is somebody else's; what it was sending stays as it is."""
+
+    exit_code, code = Exit.STORAGE, "storage"
 
 
 class Unwell(PrxEmailError):

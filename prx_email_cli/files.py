@@ -1,9 +1,17 @@
-"""Private files: made for their owner alone whatever the umask, and replaced so that a crash leaves old or new."""
+"""Private files: made for their owner alone, replaced whole, and not obeyed where somebody else could change them."""
 
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+from prx_email_cli.errors import ChangeableByOthers
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
+_MOST_LINKS = 40  # as many as Linux follows in one path
+_ACCESS_LIST = "system.posix_acl_access"
+_ROOT = 0
 
 
 def make_directories(directory: Path) -> None:
@@ -25,16 +33,23 @@ def make_directories(directory: Path) -> None:
             os.chmod(new, _PRIVATE_DIRECTORY)
 
 
-def create(file: Path | str, *, at: int | None = None) -> int:
+def create(file: Path | str, *, at: int | None = None, beside: os.stat_result | None = None) -> int:
     """A descriptor of a new file of mode 0600, to be read and written.  Raises FileExistsError, OSError.
 
-    at: the open directory that *file* is relative to.
+    at: the open directory that *file* is relative to.  beside: what the file lies beside, whose owner gets it.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # O_EXCL follows no symbolic link
     descriptor = os.open(file, flags, _PRIVATE_FILE, dir_fd=at)
     if os.fstat(descriptor).st_mode & 0o777 != _PRIVATE_FILE:
         os.fchmod(descriptor, _PRIVATE_FILE)
+    give_to_owner(descriptor, beside)
     return descriptor
+
+
+def give_to_owner(descriptor: int, beside: os.stat_result | None) -> None:
+    """Let what root has just made belong to the owner of what it lies *beside*, who could not use it otherwise."""
+    if beside is not None and os.geteuid() == _ROOT and beside.st_uid != _ROOT:
+        os.fchown(descriptor, beside.st_uid, beside.st_gid)
 
 
 def put_in_place(new: Path, file: Path) -> None:
@@ -50,3 +65,177 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def user_name(uid: int) -> str:
+    """What to call the user *uid* in a message."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def is_open(file: Path, status: os.stat_result) -> bool:
+    """Whether group or others may read or change *file*, of which *status* is known, and its owner could help that.
+
+    On a read-only mount nobody can, and what lies there is what its maker gave: the secrets of a container, say.
+    """
+    return bool(status.st_mode & 0o077) and not _is_read_only(file)
+
+
+def check_unchangeable(path: Path, *, owner: int | None = None) -> None:
+    """Raise ChangeableByOthers when ``faults`` finds something."""
+    for fault in faults(path, owner=owner):
+        raise fault
+
+
+def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iterator[ChangeableByOthers]:
+    """Everything that lets somebody else than the user and root decide what *path* is, from / down.
+
+    Looked at are the file (unless not *itself*), all directories on the way, and the symbolic links in it.  owner: one
+    more user who may own them.  What is not there, or cannot be looked at, has no faults: opening it says so.
+    """
+    try:
+        for step in _steps(os.fspath(path)):
+            if itself or not step.is_last:
+                fault = fault_of(step.path, step.status, owner=None if step.is_open_to_newcomers else owner)
+                if fault is not None:
+                    yield fault if step.is_last else _on_the_way(fault, path)
+    except OSError:
+        return
+
+
+def fault_of(path: Path, status: os.stat_result, *, owner: int | None = None) -> ChangeableByOthers | None:
+    """What lets others change *path*, of which *status* is known; None when nothing does.
+
+    Harmless are names added to a directory with the sticky bit, the owner's own group, and a read-only mount.
+    """
+    fault = _foreign(path, status, owner) or _writable(path, status)
+    return fault if fault is not None and not _is_read_only(path) else None
+
+
+def _on_the_way(fault: ChangeableByOthers, path: Path) -> ChangeableByOthers:
+    return ChangeableByOthers(f"{fault.message}, and so is what {path} names", hint=fault.hint)
+
+
+def _foreign(path: Path, status: os.stat_result, owner: int | None) -> ChangeableByOthers | None:
+    if status.st_uid in (_ROOT, os.geteuid(), owner) or _is_roots_from_outside(status.st_uid):
+        return None
+    who = user_name(status.st_uid)
+    return ChangeableByOthers(
+        f"{path} belongs to {who}, who can change it", hint=f"run prx-email as {who}, or {taking(path)}"
+    )
+
+
+def _writable(path: Path, status: os.stat_result) -> ChangeableByOthers | None:
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISLNK(status.st_mode) or not mode & 0o022 or _is_sticky(status):
+        return None
+    if not mode & 0o002 and _is_owners_own_group(path, status):
+        return None
+    return ChangeableByOthers(f"{path} is writable by others (mode {mode:04o})", hint=f"chmod go-w {quoted(path)}")
+
+
+def taking(path: Path) -> str:
+    """The command that makes *path* the user's own."""
+    option = "-h " if path.is_symlink() else ""
+    return f"sudo chown {option}{user_name(os.geteuid()).removeprefix('user ')} {quoted(path)}"
+
+
+def quoted(path: Path) -> str:
+    """*path* as a shell takes it."""
+    import shlex
+
+    return shlex.quote(os.fspath(path))
+
+
+class _Step(NamedTuple):
+    """One name on the way to a path.  is_open_to_newcomers: everybody may add names to the directory it is in."""
+
+    path: Path
+    status: os.stat_result
+    is_last: bool
+    is_open_to_newcomers: bool
+
+
+def _steps(path: str) -> Iterator[_Step]:
+    """Everything on the way to *path*, each symbolic link before what it leads to.  Raises OSError."""
+    names = _names(os.path.join(os.getcwd(), path))
+    here, above, links = "/", [os.lstat("/")], 0
+    yield _Step(Path("/"), above[0], not names, False)
+    while names:
+        name = names.pop()
+        if name == "..":
+            here = os.path.dirname(here)
+            above = above[:-1] or above
+            continue
+        found = os.path.join(here, name)
+        status = os.lstat(found)
+        target = _target(found) if stat.S_ISLNK(status.st_mode) and links < _MOST_LINKS else None
+        yield _Step(Path(found), status, not names and target is None, _is_sticky(above[-1]))
+        if target is None:
+            here = found
+            above.append(status)
+            continue
+        links += 1
+        names += _names(target)
+        if target.startswith("/"):
+            here, above = "/", above[:1]
+
+
+def _names(path: str) -> list[str]:
+    """The names in *path*, the last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _target(link: str) -> str | None:
+    """What a symbolic link says; None for those of /proc that lead to no name, as pipes have none."""
+    target = os.readlink(link)
+    return target if os.path.lexists(os.path.join(os.path.dirname(link), target)) else None
+
+
+def _is_sticky(status: os.stat_result) -> bool:
+    """Whether it is a directory like /tmp: all add names to it, and nobody takes another's away."""
+    return stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX and status.st_mode & 0o022)
+
+
+def _is_owners_own_group(path: Path, status: os.stat_result) -> bool:
+    """Whether the group is the owner's alone: it has their name, is their first, and lists nobody else (umask 002)."""
+    import grp
+    import pwd
+
+    if hasattr(os, "listxattr") and _ACCESS_LIST in os.listxattr(path):
+        return False  # the bits of the group say then what the list may grant to anybody
+    try:
+        owner = pwd.getpwuid(status.st_uid)
+    except KeyError:  # of a container's user nobody knows more than the number
+        return status.st_gid == status.st_uid
+    try:
+        group = grp.getgrgid(status.st_gid)
+    except KeyError:
+        return status.st_gid == owner.pw_gid == status.st_uid
+    return status.st_gid == owner.pw_gid and group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether *path* lies on a mount through which nobody writes."""
+    if os.path.islink(path):
+        path = path.parent
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _is_roots_from_outside(uid: int) -> bool:
+    """Whether this user namespace has no number for the root outside, and shows what is root's as *uid*'s."""
+    try:
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
+            if uid != int(stream.read()):
+                return False
+        with open("/proc/self/uid_map", encoding="ascii") as stream:
+            return all(int(line.split()[1]) != _ROOT for line in stream)
+    except (OSError, ValueError):
+        return False

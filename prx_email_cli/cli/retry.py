@@ -77,7 +77,8 @@ def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]
     runs = Runs(store.path)
     with runs.start(tick()) as run:
         courier = Retry(store, settings, run, tick)
-        courier.recover(runs)
+        for error in courier.recover(runs):
+            say(f"warning: {safe(error.message)}")
         log = AttemptLog(settings.log, run.run_id, verbose=False)
 
         def attempt(outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None:

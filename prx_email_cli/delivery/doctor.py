@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prx_email_cli.config.settings import OutboxSettings, Settings
-from prx_email_cli.delivery.check import Check, failed, ok, warning
+from prx_email_cli.delivery.check import OK, Check, failed, ok, warning
 from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.store import Store
@@ -42,7 +42,11 @@ def check_outbox(store: Store, runs: Runs, now: int) -> Iterator[Check]:
     if health.faults:
         return  # what a damaged database says of its messages is worth nothing
     yield _recorded_times(health, now)
-    yield _messages(health, runs.is_dead)
+    messages = _messages(health, runs.is_dead)
+    if messages.result != OK or not runs.unreadable:
+        yield messages
+    for error in runs.unreadable.values():
+        yield failed("messages", error)
     yield _cron(runs.last_drain(), now)
 
 

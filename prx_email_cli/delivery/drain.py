@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import retry_policy
-from prx_email_cli.errors import ConfigError, ReadableByOthers, ResultNotRecorded
+from prx_email_cli.errors import ConfigError, LockUnreadable, ReadableByOthers, ResultNotRecorded
 from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS, Verdict
 from prx_email_cli.outbox.model import Finished
 from prx_email_cli.outbox.runs import Run, Runs
@@ -26,7 +26,8 @@ class DrainReport:
     """What one drain did.
 
     gave_up counts also what expired unsent.  warnings: what went wrong beside the messages themselves.
-    config_errors: one for each account that could not be used.  error_code: what the last failed attempt ended with.
+    config_errors: one for each account that could not be used, and for each run whose lock could not be opened.
+    error_code: what the last failed attempt ended with.
     notes: where the clock alone would have given something up, for a rehearsal.
     """
 
@@ -35,7 +36,7 @@ class DrainReport:
         self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
         self.warnings: list[str] = []
         self.notes: list[str] = []
-        self.config_errors: list[ConfigError | ReadableByOthers] = []
+        self.config_errors: list[ConfigError | ReadableByOthers | LockUnreadable] = []
         self.error_code: str | None = None
 
 
@@ -71,6 +72,7 @@ class Drain:
     def deliver(self, runs: Runs) -> DrainReport:
         """Recover what dead runs left, deliver, and tell.  Raises StorageError when the outbox fails."""
         self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
+        self.report.config_errors += runs.unreadable.values()
         runs.clear_dead()
         self.clock_in_doubt = self.store.begin_drain(self.due_before).clock_in_doubt
         if self.clock_in_doubt:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import finish, limits_of, retry_policy, simulated
-from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.errors import LockUnreadable, NotAllowedForStatus
+from prx_email_cli.outbox.lifecycle import Outcome, Status
 from prx_email_cli.outbox.model import Claimed, ClaimOne, Finished
 from prx_email_cli.outbox.runs import Run, Runs
 from prx_email_cli.outbox.store import Store
@@ -17,18 +18,22 @@ class Retry:
     def __init__(self, store: Store, settings: Settings, run: Run, clock: Callable[[], int]) -> None:
         self._store, self._settings, self._run_id, self._clock = store, settings, run.run_id, clock
         self._policy = retry_policy(settings.outbox)
+        self._unreadable: list[LockUnreadable] = []
 
-    def recover(self, runs: Runs) -> None:
-        """Recover what dead runs left, so that none of it is out of a person's reach."""
+    def recover(self, runs: Runs) -> list[LockUnreadable]:
+        """Recover what dead runs left, so that none of it is out of a person's reach; why some of it still is."""
         self._store.recover(runs.is_dead, self._policy, self._clock())
+        self._unreadable = list(runs.unreadable.values())
+        return self._unreadable
 
     def attempt(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> Finished:
         """Attempt this message once.
 
-        Raises NotFound, NotAllowedForStatus, RetryNotDue and LimitUsedUp before anything is opened, ConfigError for the
-        account's config, and ClaimLost when the result could no longer be recorded.
+        Raises NotFound, NotAllowedForStatus, RetryNotDue and LimitUsedUp before anything is opened, LockUnreadable when
+        nobody can tell whether another run is at it, ConfigError for the account's config, and ClaimLost when the
+        result could no longer be recorded.
         """
-        account_name = self._store.check_claim(ClaimOne(outbox_id, self._clock(), force))
+        account_name = self._account_of(ClaimOne(outbox_id, self._clock(), force))
         if failure_mode is not None:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force))
             return self._settle(claimed, simulated(failure_mode, claimed))
@@ -53,6 +58,14 @@ class Retry:
             return self._settle(claimed, outcome, milliseconds=round((time.monotonic() - started) * 1000), connection=1)
         finally:
             session.close()
+
+    def _account_of(self, wish: ClaimOne) -> str:
+        try:
+            return self._store.check_claim(wish)
+        except NotAllowedForStatus:
+            if self._unreadable and self._store.row(wish.outbox_id).status == Status.SENDING:
+                raise self._unreadable[0] from None
+            raise
 
     def _settle(self, claimed: Claimed, outcome: Outcome, *, milliseconds: int = 0, connection: int = 0) -> Finished:
         finished = finish(

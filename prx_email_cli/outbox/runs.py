@@ -3,55 +3,84 @@
 The kernel releases the lock when the process ends, however it ends, so no timeout ever guesses.
 """
 
+import errno
 import fcntl
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from prx_email_cli.errors import StorageError
-from prx_email_cli.files import create, make_directories
+from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, StorageError
+from prx_email_cli.files import create, fault_of, give_to_owner, make_directories, quoted, taking, user_name
+
+_LAST_DRAIN = "last-drain"
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Runs:
-    """The directory of lock files beside an outbox."""
+    """The directory of lock files beside an outbox.
+
+    unreadable: of runs that count as alive because their lock could not be opened, why.
+    """
 
     def __init__(self, outbox: Path) -> None:
-        self.directory = outbox.resolve().with_name(outbox.resolve().name + ".runs")
+        self._outbox = outbox.resolve()
+        self.directory = self._outbox.with_name(self._outbox.name + ".runs")
+        self.unreadable: dict[str, LockUnreadable] = {}
 
     def start(self, now: int) -> "Run":
-        """A new living run.  Raises StorageError when its lock file cannot be made."""
+        """A new living run.
+
+        Raises StorageError when its lock file cannot be made, ChangeableByOthers when others could take it away.
+        """
         try:
-            make_directories(self.directory)
+            self._make_directory()
             while True:
                 run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
                 descriptor = self._lock_new(run_id)
                 if descriptor is not None:
-                    return Run(run_id, self._file(run_id), descriptor)
+                    return Run(run_id, self.directory / run_id, descriptor)
         except OSError as error:
             raise StorageError(
-                f"cannot lock a file in {self.directory}: {error.strerror}",
+                f"cannot lock a file in {self.directory}: {error.strerror}{_whose(self.directory)}",
                 hint="check that the directory is writable by you",
             ) from None
 
+    def _make_directory(self) -> None:
+        if not os.path.lexists(self.directory):
+            make_directories(self.directory)
+            with self._opened() as at:
+                give_to_owner(at, self._beside())
+
     def _lock_new(self, run_id: str) -> int | None:
         """The locked descriptor, None when somebody who was clearing away took the file in between."""
-        descriptor = create(self._file(run_id))
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.stat(self._file(run_id)).st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(descriptor)
-        return None
+        with self._opened() as at:
+            descriptor = create(run_id, at=at, beside=self._beside())
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.stat(run_id, dir_fd=at, follow_symlinks=False), os.fstat(descriptor)):
+                    return descriptor
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            os.close(descriptor)
+            return None
 
     def is_dead(self, run_id: str) -> bool:
-        """Whether nobody holds the run's lock; it has it from before its first claim to after its last finalize."""
+        """Whether nobody holds the run's lock; it has it from before its first claim to after its last finalize.
+
+        One whose lock cannot be opened is not dead, and noted in ``unreadable``.  Raises ChangeableByOthers.
+        """
+        name = Path(run_id).name
         try:
-            descriptor = os.open(self._file(run_id), os.O_RDWR | os.O_CLOEXEC)
+            with self._opened() as at:
+                descriptor = os.open(name, _OPEN, dir_fd=at)
         except FileNotFoundError:
             return True
+        except OSError as error:
+            self.unreadable[run_id] = _unreadable(self.directory / name, error)
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -62,38 +91,92 @@ class Runs:
 
     def clear_dead(self) -> None:
         """Remove the lock files of runs that died.  To be called when their rows are recovered."""
-        for file in self.directory.glob("*-*-*"):
-            try:
-                descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.unlink(missing_ok=True)
-            except OSError:
-                pass
-            finally:
-                os.close(descriptor)
+        with suppress(OSError), self._opened() as at:
+            for name in os.listdir(at):
+                if name.count("-") >= 2:
+                    _remove_if_dead(name, at)
 
     def note_drain(self, now: float) -> None:
         """Note that a drain ended at *now*, so that a person can see whether cron does its work; costs no fsync."""
-        with suppress(OSError):
-            os.close(os.open(self._last_drain, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            os.utime(self._last_drain, (now, now))
+        with suppress(OSError), self._opened() as at:
+            descriptor = self._open_note(at)
+            try:
+                os.utime(descriptor, (now, now))
+            finally:
+                os.close(descriptor)
+
+    def _open_note(self, at: int) -> int:
+        try:
+            return os.open(_LAST_DRAIN, _OPEN, dir_fd=at)
+        except FileNotFoundError:
+            pass
+        except OSError:  # somebody else's, or a link: what counts is the drain of whoever owns the directory
+            os.unlink(_LAST_DRAIN, dir_fd=at)
+        return create(_LAST_DRAIN, at=at, beside=self._beside())
 
     def last_drain(self) -> int | None:
-        """When the last drain ended, in Unix seconds; None when none ever did."""
+        """When the last drain ended, in Unix seconds; None when none ever did, or others could have said so."""
         try:
-            return int(self._last_drain.stat().st_mtime)
+            with self._opened() as at:
+                status = os.stat(_LAST_DRAIN, dir_fd=at, follow_symlinks=False)
+        except (OSError, ChangeableByOthers):
+            return None
+        return int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The open directory, once it is certain that it is one, and nobody else's.
+
+        Raises ChangeableByOthers, and OSError when it is not there or cannot be opened.
+        """
+        try:
+            at = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR) and self.directory.is_symlink():
+                raise ChangeableByOthers(
+                    f"{self.directory} is a symbolic link", hint=f"rm {quoted(self.directory)}: a drain makes it anew"
+                ) from None
+            raise
+        try:
+            beside = self._beside()
+            fault = fault_of(self.directory, os.fstat(at), owner=beside.st_uid if beside is not None else None)
+            if fault is not None:
+                raise fault
+            yield at
+        finally:
+            os.close(at)
+
+    def _beside(self) -> os.stat_result | None:
+        """What there is of the outbox, whose owner the files here belong to."""
+        try:
+            return os.stat(self._outbox)
         except OSError:
             return None
 
-    @property
-    def _last_drain(self) -> Path:
-        return self.directory / "last-drain"
 
-    def _file(self, run_id: str) -> Path:
-        return self.directory / Path(run_id).name
+def _remove_if_dead(name: str, at: int) -> None:
+    with suppress(OSError):
+        descriptor = os.open(name, _OPEN, dir_fd=at)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=at)
+        finally:
+            os.close(descriptor)
+
+
+def _unreadable(file: Path, error: OSError) -> LockUnreadable:
+    return LockUnreadable(
+        f"whether a run is alive cannot be told: {file}: {error.strerror}{_whose(file)}",
+        hint=f"its messages wait; {taking(file)} lets the next drain look",
+    )
+
+
+def _whose(path: Path) -> str:
+    """Words for whom *path* belongs to, none where nobody can tell."""
+    try:
+        return f"; it belongs to {user_name(os.lstat(path).st_uid)}"
+    except OSError:
+        return _whose(path.parent).replace("; it", "; its directory") if path != path.parent else ""
 
 
 class Run:
@@ -110,5 +193,6 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
         os.close(self._descriptor)

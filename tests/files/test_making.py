@@ -41,7 +41,7 @@ class TestWhateverTheUmask:
         assert mode(tmp_path / "file") == 0o600
 
 
-@pytest.mark.parametrize("mask", ["000", "002"])
+@pytest.mark.parametrize("mask", ["000", "002", "277"])
 def test_the_commands_make_every_directory_private(program: Program, mask: str) -> None:
     program.wrapper = HELD_TO_MODES
     held = " ".join(HELD_TO_MODES)
