@@ -4,6 +4,7 @@ import smtplib
 import socket
 import ssl
 
+from prx_email_cli.config.auth import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.facts import Facts
@@ -144,6 +145,8 @@ def _login_hint(reply: Reply, account: Account) -> str:
         return "the server has a passing trouble or throttles logins: the next run tries again"
     if auth.token_kinds and reply.code in (500, 501):
         return "the server does not understand this login: the token may be longer than it takes"
+    if auth.oauth is not None and auth.oauth.grant == CLIENT_CREDENTIALS:
+        return "the application's token is of no use there: check smtp.user, scope, and what the provider lets it do"
     if auth.oauth is not None:
         return f"the token is of no use there: check smtp.user and scope, then prx-email account login {account.name}"
     if auth.token_kinds:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from prx_email_cli.config.auth import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import password_of, secret_in
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.failure import SessionFailed
@@ -181,6 +182,8 @@ class TokenLogin(Login):
         if error.error in _PASSING:
             return SessionFailed(PROVIDER, message, "the next run tries again", step="login")
         hint = f"log in again: prx-email account login {self._account.name}"
+        if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # nobody can log in for it
+            hint = "check scope, and what the provider lets the application do"
         if error.error in _CLIENT_FAULTS:
             hint = "check client_id and client_secret"
         return SessionFailed(AUTH, message, hint, step="login")

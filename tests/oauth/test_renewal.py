@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.delivery.login import TokenLogin
+from prx_email_cli.delivery.oauth.cache import Tokens
+from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
 from prx_email_cli.delivery.session import SessionFactory
 from prx_email_cli.errors import ConfigError
 
@@ -22,6 +25,7 @@ from .field import (
     USER,
     account_with,
     attempts,
+    cache_of,
     check_one_probe,
     configure,
     enqueue,
@@ -68,6 +72,30 @@ class TestWhatIsAsked:
         given = given_by(oauth, scope=scope)
         tokens_of(account_with(renewed_by(oauth, given.refresh, scope=scope))).current()
         assert oauth.requests[0].form["scope"] == scope
+
+    def test_has_the_scope_that_was_granted_where_the_server_said_so(self, oauth: OAuthServer) -> None:
+        less = "https://mail.example/"
+        given = given_by(oauth, scope=less)
+        account = account_with(renewed_by(oauth, scope=f"{less} offline_access"))
+        with cache_of(account).renewing() as renewal:
+            renewal.write(Tokens(given.access, 0, given.refresh, less))
+        assert oauth.valid(tokens_of(account).current()) == USER
+        assert [asked.form.get("scope") for asked in oauth.requests] == [less]
+        assert kept(account) is not None
+        assert kept(account).scope == less  # type: ignore[union-attr]
+
+    def test_has_no_scope_where_the_configs_turns_out_to_be_too_much(self, oauth: OAuthServer) -> None:
+        less = "https://mail.example/"
+        given = given_by(oauth, scope=less)
+        account = account_with(renewed_by(oauth, given.refresh, scope=f"{less} offline_access"))
+        assert oauth.valid(tokens_of(account).current()) == USER
+        assert [asked.form.get("scope") for asked in oauth.requests] == [f"{less} offline_access", None]
+
+    def test_is_asked_once_where_another_error_comes_back(self, oauth: OAuthServer) -> None:
+        oauth.refuse = Refusal("invalid_grant")
+        with pytest.raises(ExchangeFailed, match="invalid_grant"):
+            tokens_of(account_with(renewed_by(oauth, given_by(oauth).refresh, scope="mail.send"))).current()
+        assert len(oauth.requests) == 1
 
     def test_is_for_an_application_what_section_4_4_says(self, oauth: OAuthServer) -> None:
         token = tokens_of(account_with(as_application(oauth, scope="mail.send"))).current()
@@ -129,6 +157,45 @@ class TestAKeptToken:
         token = tokens_of(account, ends.expires_at - left).current()
         assert (token != given.access) == renewed
         assert oauth.count(REFRESH) == renewed
+
+    @pytest.mark.parametrize(
+        ("life", "left", "renewed"),
+        [
+            (40, 40, False),
+            (40, 21, False),
+            (40, 20, True),
+            (1, 1, False),
+            (1, 0, True),
+            (3600, 60, True),
+            (3600, 61, False),
+        ],
+    )
+    def test_of_a_short_life_is_used_for_half_of_it(
+        self, life: int, left: int, renewed: bool, oauth: OAuthServer
+    ) -> None:
+        given = given_by(oauth)
+        account = account_with(renewed_by(oauth, given.refresh))
+        with cache_of(account).renewing() as renewal:
+            renewal.write(Tokens(given.access, 1_000_000 + life, None, None, 1_000_000))
+        assert (tokens_of(account, 1_000_000 + life - left).current() != given.access) == renewed
+        assert oauth.count(REFRESH) == renewed
+
+    def test_that_lives_shorter_than_the_margin_is_not_renewed_for_every_login(self, oauth: OAuthServer) -> None:
+        oauth.expires_in = 40
+        account = account_with(renewed_by(oauth, given_by(oauth).refresh))
+        now = time.time()
+        assert len({tokens_of(account, now + seconds).current() for seconds in (0, 1, 10)}) == 1
+        assert oauth.count(REFRESH) == 1
+
+    def test_in_a_file_of_the_version_before_is_read(self, oauth: OAuthServer) -> None:
+        given = given_by(oauth)
+        account = account_with(renewed_by(oauth, given.refresh))
+        file = keep(account, given.access)
+        old = json.loads(file.read_text())
+        del old["obtained_at"]
+        file.write_text(json.dumps(old))
+        assert tokens_of(account).current() == given.access
+        assert oauth.requests == []
 
     def test_that_does_not_say_when_it_ends_is_used(self, oauth: OAuthServer) -> None:
         given = given_by(oauth)
@@ -243,6 +310,22 @@ class TestARefusal:
             assert len(attempts(server)) == 2
         assert oauth.count(REFRESH) == 1
         check_one_probe(program, "auth", "535", "prx-email account login work")
+
+    def test_of_an_applications_token_names_no_login_of_a_person(self, oauth: OAuthServer, program: Program) -> None:
+        with refusing_every_token() as server:
+            configure(program, server.port, as_application(oauth))
+            enqueue(program)
+            answer = program.run("account", "test", "--json")
+            assert program.run("drain").status == 75
+        check_one_probe(program, "auth", "535", "what the provider lets it do")
+        for text in (program.show(1)["last_error"], answer.out):
+            assert "account login" not in text
+
+    def test_to_give_an_application_a_token_names_no_login_of_a_person(self, oauth: OAuthServer) -> None:
+        oauth.refuse = Refusal("invalid_scope")
+        with pytest.raises(SessionFailed) as failed:
+            TokenLogin(account_with(as_application(oauth))).secret()
+        assert failed.value.hint == "check scope, and what the provider lets the application do"
 
     @pytest.mark.parametrize("auth", [renewed_by, as_application], ids=["person", "application"])
     def test_of_a_token_just_obtained_asks_for_no_other(self, auth: Any, oauth: OAuthServer) -> None:

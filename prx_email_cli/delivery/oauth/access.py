@@ -9,7 +9,7 @@ from prx_email_cli.delivery.oauth.cache import Renewal, TokenCache, Tokens
 from prx_email_cli.delivery.oauth.exchange import Exchange, ExchangeFailed, Granted, check_library
 from prx_email_cli.errors import ConfigError
 
-RENEW_BEFORE_SECONDS = 60  # a login and a long message must fit in what is left
+RENEW_BEFORE_SECONDS = 60  # a login and a long message must fit in what is left, or in half of a shorter life
 
 
 class AccessTokens:
@@ -116,13 +116,14 @@ class AccessTokens:
         refresh_token = (kept and kept.refresh_token) or self._refresh_token
         if refresh_token is None:
             raise ExchangeFailed("the token has expired and there is no refresh token", "invalid_grant")
-        return self.exchange.refresh(refresh_token)
+        return self.exchange.refresh(refresh_token, kept and kept.scope)
 
     def _write(self, renewal: Renewal, granted: Granted, kept: Tokens | None) -> None:
         refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
         if refresh_token == self._refresh_token:
             refresh_token = None  # the config has it: the fewer copies the better
-        renewal.write(Tokens(granted.access_token, granted.expires_at, refresh_token, granted.scope))
+        scope = granted.scope or (kept and kept.scope) or None
+        renewal.write(Tokens(granted.access_token, granted.expires_at, refresh_token, scope, int(self._clock())))
 
     def _can_renew(self, kept: Tokens | None) -> bool:
         return bool(
@@ -130,4 +131,10 @@ class AccessTokens:
         )
 
     def _expiring(self, tokens: Tokens) -> bool:
-        return tokens.expires_at is not None and tokens.expires_at - self._clock() <= RENEW_BEFORE_SECONDS
+        """Whether it is time to renew: a minute before the end, but never before half of a life is over."""
+        if tokens.expires_at is None:
+            return False
+        margin: float = RENEW_BEFORE_SECONDS
+        if tokens.obtained_at is not None:
+            margin = min(margin, max(0, tokens.expires_at - tokens.obtained_at) / 2)
+        return tokens.expires_at - self._clock() <= margin

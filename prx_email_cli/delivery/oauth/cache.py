@@ -30,13 +30,15 @@ class Tokens(NamedTuple):
     """What an authorization server gave.
 
     expires_at: Unix seconds, None where the server did not say.  refresh_token: the newest one, None where there is
-    none or where it is the config's.
+    none or where it is the config's.  scope: what was granted, None where the server did not say.  obtained_at: Unix
+    seconds, None in a file of an older version.
     """
 
     access_token: str
     expires_at: int | None = None
     refresh_token: str | None = None
     scope: str | None = None
+    obtained_at: int | None = None
 
 
 class TokenCache:
@@ -175,10 +177,11 @@ def _parse(data: bytes) -> Tokens | None:
     """The tokens in a cache file; None for what this program did not write."""
     try:
         values = json.loads(data)
-        tokens = Tokens(**{name: values[name] for name in Tokens._fields})
+        tokens = Tokens(**{name: values[name] for name in Tokens._fields if name != "obtained_at" or name in values})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    kinds: tuple[Any, ...] = (str, (int, type(None)), (str, type(None)), (str, type(None)))
+    kinds: tuple[Any, ...] = (str, (int, type(None)), (str, type(None)), (str, type(None)),
+                              (int, type(None)))  # fmt: skip
     if not all(isinstance(value, kind) for value, kind in zip(tokens, kinds, strict=True)):
         return None
     if not usable_token(tokens.access_token):

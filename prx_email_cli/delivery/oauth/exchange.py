@@ -14,6 +14,7 @@ TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
 TOTAL_SECONDS = 60  # for the whole exchange
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
 MAX_ANSWER_BYTES = 1 << 20
+INVALID_SCOPE = "invalid_scope"  # RFC 6749 section 5.2
 _LIFETIME = "prx_email_lifetime"
 _MAX_TEXT = 500
 # A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
@@ -60,9 +61,23 @@ class Exchange:
         self._secret = client_secret
         self._clock = clock
 
-    def refresh(self, refresh_token: str) -> Granted:
-        """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed."""
-        with self._session(self._oauth.token_url) as session:
+    def refresh(self, refresh_token: str, granted_scope: str | None = None) -> Granted:
+        """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed.
+
+        granted_scope: what the tokens so far were granted, where the server said so: no more than that may be asked
+        for.  Where it did not say so, and the config's scope turns out to be too much, nothing is asked for, which
+        means what was granted.
+        """
+        scope = granted_scope or self._oauth.scope
+        try:
+            return self._refreshed(refresh_token, scope)
+        except ExchangeFailed as failed:
+            if failed.error != INVALID_SCOPE or scope is None:
+                raise
+        return self._refreshed(refresh_token, None)
+
+    def _refreshed(self, refresh_token: str, scope: str | None) -> Granted:
+        with self._session(self._oauth.token_url, scope) as session:
             return self._granted(
                 session.refresh_token(
                     self._oauth.token_url, refresh_token=refresh_token, timeout=TIMEOUT_SECONDS, allow_redirects=False
@@ -75,7 +90,7 @@ class Exchange:
 
     def authorization_url(self, redirect_uri: str, state: str, verifier: str, user: str) -> str:
         """Where a person's browser is to go (RFC 6749 section 4.1.1, with PKCE: RFC 7636 section 4.3)."""
-        with self._session(self._oauth.authorize_url) as session:
+        with self._session(self._oauth.authorize_url, self._oauth.scope) as session:
             url, _ = session.create_authorization_url(
                 self._oauth.authorize_url,
                 state=state,
@@ -130,14 +145,14 @@ class Exchange:
             return None
 
     def _fetch(self, **fields: Any) -> Granted:
-        with self._session(self._oauth.token_url) as session:
+        with self._session(self._oauth.token_url, self._oauth.scope) as session:
             fields = {name: value for name, value in fields.items() if value is not None}
             return self._granted(
                 session.fetch_token(self._oauth.token_url, timeout=TIMEOUT_SECONDS, allow_redirects=False, **fields)
             )
 
     @contextmanager
-    def _session(self, url: str | None) -> Iterator[Any]:
+    def _session(self, url: str | None, scope: str | None = None) -> Iterator[Any]:
         """Authlib's session; whatever fails in it comes out as ExchangeFailed, without secrets."""
         from authlib.integrations.base_client import OAuthError
         from authlib.integrations.requests_client import OAuth2Session
@@ -148,7 +163,7 @@ class Exchange:
         session = OAuth2Session(
             client_id=self._oauth.client_id,
             client_secret=self._secret,
-            scope=self._oauth.scope,
+            scope=scope,
             token_endpoint_auth_method=method,
             revocation_endpoint_auth_method=method,
             code_challenge_method="S256",
