@@ -99,6 +99,12 @@ class OutboxBusy(StorageError):
     exit_code = Exit.TRY_LATER
 
 
+class RestoredBackup(StorageError):
+    """The outbox knows less than the high-water mark beside it: nothing is delivered until a person has decided."""
+
+    exit_code = Exit.TRY_LATER
+
+
 class ClaimLost(StorageError):
     """A finalize found the row no longer in ``sending`` under this claim; it changed nothing."""
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "cancel": "manage",
     "resolve": "manage",
     "prune": "manage",
+    "outbox": "outbox",
     "providers": "providers",
     "doctor": "doctor",
 }

@@ -7,8 +7,8 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.options import AccountName, Json, NowTs
-from prx_email_cli.cli.output import put, put_json, report_error
-from prx_email_cli.errors import PrxEmailError, StorageError
+from prx_email_cli.cli.output import put, put_json, report_error, say
+from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite import SqliteStore
@@ -26,12 +26,13 @@ def hold(
 ) -> None:  # fmt: skip
     """Keep drains from these messages until they are released.
 
+    hold --all also accepts a restored backup: mail stored from then on is delivered again.
     Example: prx-email hold 42 43
     """
     now = clock(now_ts)()
     _on_ids_or_all(
         invocation(ctx), ids, everything, account, "held",
-        lambda store, outbox_id: store.hold(outbox_id, now), lambda store: store.hold_all(account, now),
+        lambda store, outbox_id: store.hold(outbox_id, now), lambda store: _hold_all(store, account, now),
     )  # fmt: skip
 
 
@@ -108,6 +109,26 @@ def prune(
         put_json({"pruned": count})
     else:
         put(f"{count} pruned")
+
+
+def _hold_all(store: "SqliteStore", account: str | None, now: int) -> list[int]:
+    restored = _is_restored(store)
+    held = store.hold_all(account, now)
+    if restored and account is None:
+        say("note: the restored backup is accepted: release what is truly unsent; new mail is delivered again")
+    elif restored:
+        say("note: the outbox is a restored backup, and nothing is delivered until it is accepted: hold --all does it")
+    return held
+
+
+def _is_restored(store: "SqliteStore") -> bool:
+    try:
+        store.refuse_restored()
+    except RestoredBackup:
+        return True
+    except PrxEmailError:  # whatever keeps its mark from being read, messages can be held
+        pass
+    return False
 
 
 def _on_ids_or_all(

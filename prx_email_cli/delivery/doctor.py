@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prx_email_cli.config.settings import OutboxSettings, Settings
 from prx_email_cli.delivery.check import OK, Check, failed, ok, warning
-from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
+from prx_email_cli.errors import ConfigError, PrxEmailError, ReadableByOthers, StorageError, Unwell
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.store import Store
 from prx_email_cli.outbox.views import Health
@@ -38,7 +38,7 @@ def check_machine(settings: Settings, now: float) -> Iterator[Check]:
 def check_outbox(store: Store, runs: Runs, now: int) -> Iterator[Check]:
     """The checks of the outbox and of what empties it."""
     health = store.health(now)
-    yield _database(health)
+    yield _database(store, health)
     if health.faults:
         return  # what a damaged database says of its messages is worth nothing
     yield _recorded_times(health, now)
@@ -137,9 +137,13 @@ def _disk(settings: Settings) -> Check:
     return ok("disk", detail)
 
 
-def _database(health: Health) -> Check:
+def _database(store: Store, health: Health) -> Check:
     if health.faults:
         return failed("database", StorageError(f"damaged: {'; '.join(health.faults)}", hint=health.repair))
+    try:
+        store.refuse_restored()
+    except PrxEmailError as error:
+        return failed("database", error)
     return ok("database", f"intact, schema version {health.schema_version}")
 
 

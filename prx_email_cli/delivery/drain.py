@@ -70,7 +70,11 @@ class Drain:
         self._broken: list[BaseException] = []
 
     def deliver(self, runs: Runs) -> DrainReport:
-        """Recover what dead runs left, deliver, and tell.  Raises StorageError when the outbox fails."""
+        """Recover what dead runs left, deliver, and tell.
+
+        Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
+        """
+        self.store.refuse_restored()
         self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
         self.report.config_errors += runs.unreadable.values()
         runs.clear_dead()

@@ -21,7 +21,11 @@ class Retry:
         self._unreadable: list[LockUnreadable] = []
 
     def recover(self, runs: Runs) -> list[LockUnreadable]:
-        """Recover what dead runs left, so that none of it is out of a person's reach; why some of it still is."""
+        """Recover what dead runs left, so that none of it is out of a person's reach; why some of it still is.
+
+        Raises RestoredBackup, having changed nothing.
+        """
+        self._store.refuse_restored()
         self._store.recover(runs.is_dead, self._policy, self._clock())
         self._unreadable = list(runs.unreadable.values())
         return self._unreadable

@@ -44,21 +44,24 @@ RECORD_EVERY_SECONDS = 60  # a moment that a drain has recorded is good for so l
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
-def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[Submitted]:
-    """Store new messages, or find the earlier ones with their idempotency keys; what became of each, in order."""
+def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int = 0) -> list[Submitted]:
+    """Store new messages, or find the earlier ones with their idempotency keys; what became of each, in order.
+
+    above: new ids are higher than this.
+    """
     if any(message.may_fail or message.idempotency_key is not None for message in messages):
-        return [_submit(connection, message) for message in messages]
-    return [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages)]
+        return [_submit(connection, message, above) for message in messages]
+    return [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages, above)]
 
 
-def _submit(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
+def _submit(connection: sqlite3.Connection, message: NewMessage, above: int) -> Submitted:
     """Store one message.
 
     An error of its own (an attachment that grew, a key used for something else) undoes only this message.
     """
     connection.execute("SAVEPOINT submission")
     try:
-        submitted = _submit_once(connection, message)
+        submitted = _submit_once(connection, message, above)
     except PrxEmailError as error:
         submitted = Submitted(0, error=error)
     if submitted.duplicate or submitted.error is not None:
@@ -67,10 +70,10 @@ def _submit(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
     return submitted
 
 
-def _submit_once(connection: sqlite3.Connection, message: NewMessage) -> Submitted:
+def _submit_once(connection: sqlite3.Connection, message: NewMessage, above: int) -> Submitted:
     """Store the message to know its fingerprint; the caller undoes that when an earlier one has the key."""
     key = message.idempotency_key
-    outbox_id = insert(connection, message)
+    outbox_id = insert(connection, message, above)
     if key is None:
         return Submitted(outbox_id)
     fingerprint = message.fingerprint()
@@ -86,12 +89,12 @@ def _submit_once(connection: sqlite3.Connection, message: NewMessage) -> Submitt
     return Submitted(earlier[0], duplicate=True)
 
 
-def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
+def insert(connection: sqlite3.Connection, message: NewMessage, above: int) -> int:
     """Store a new message, its content piece by piece; its id."""
     pieces = _pieces(message.content)
     head = next(pieces, b"")
     digest = hashlib.sha256(head)
-    outbox_id = _next_id(connection)
+    outbox_id = _next_id(connection, above)
     connection.execute(sql.INSERT_MESSAGE, _row(outbox_id, message, len(head), digest.hexdigest()))
     connection.executemany(sql.INSERT_RECIPIENT, _recipient_rows(outbox_id, message))
     first = outbox_id * PIECES_PER_MESSAGE
@@ -107,9 +110,9 @@ def insert(connection: sqlite3.Connection, message: NewMessage) -> int:
     return outbox_id
 
 
-def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[int]:
+def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int) -> list[int]:
     """Store messages whose contents are small and at hand, one statement to a table: a batch is worth it."""
-    first = _next_id(connection)
+    first = _next_id(connection, above)
     contents = [b"".join(message.content) for message in messages]
     numbered = list(enumerate(messages, first))
     rows = (
@@ -135,9 +138,9 @@ def _cut(content: bytes) -> list[bytes]:
     return [content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES)]
 
 
-def _next_id(connection: sqlite3.Connection) -> int:
+def _next_id(connection: sqlite3.Connection, above: int) -> int:
     last = connection.execute(sql.LAST_ID).fetchone()
-    return int(last[0]) + 1 if last else 1
+    return max(int(last[0]) if last else 0, above) + 1
 
 
 def _row(outbox_id: int, message: NewMessage, size_bytes: int, content: str) -> tuple[Any, ...]:

@@ -27,16 +27,19 @@ _HINTS = {
 }
 
 
-def open_database(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = True) -> sqlite3.Connection:
     """A connection to the outbox at *path*, created with mode 0600 in a directory of mode 0700 where there was none.
 
-    Raises StorageError, OutboxBusy or ReadableByOthers.
+    create: whether one is made where there is none.  Raises StorageError, OutboxBusy or ReadableByOthers.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
-    _create_privately(path)
+    _check_file(path, create=create)
+    name = path if create else f"{path.absolute().as_uri()}?mode=rw"
     with storage_errors(path):
-        connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            name, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False, uri=not create
+        )
         try:
             _prepare(connection, path, busy_timeout_seconds)
         except BaseException:
@@ -79,13 +82,10 @@ def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> N
         time.sleep(0.01)
 
 
-def _create_privately(path: Path) -> None:
+def _check_file(path: Path, *, create: bool) -> None:
     try:
-        make_directories(path.parent)
-        # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
-        # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
-        with suppress(FileExistsError):
-            os.close(create(path))
+        if create:
+            _create_privately(path)
         status = os.stat(path)
     except OSError as error:
         raise StorageError(
@@ -97,6 +97,14 @@ def _create_privately(path: Path) -> None:
         raise ReadableByOthers(
             f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})", hint=f"chmod 600 {path}*"
         )
+
+
+def _create_privately(path: Path) -> None:
+    make_directories(path.parent)
+    # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
+    # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.close(create(path))
 
 
 @contextmanager

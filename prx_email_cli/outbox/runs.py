@@ -124,6 +124,34 @@ class Runs:
         return int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
     @contextmanager
+    def opened_file(self, name: str, *, make: bool) -> Iterator[int]:
+        """A descriptor of a file of this directory that nobody else can change; *make* it where there is none.
+
+        Raises OSError, StorageError when it is no file, and ChangeableByOthers.
+        """
+        if make:
+            self._make_directory()
+        beside = self._beside()
+        with self._opened() as at:
+            try:
+                descriptor = os.open(name, _OPEN, dir_fd=at)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with suppress(FileExistsError):  # when somebody is faster
+                    os.close(create(name, at=at, beside=beside))
+                descriptor = os.open(name, _OPEN, dir_fd=at)
+        try:
+            status, file = os.fstat(descriptor), self.directory / name
+            if not stat.S_ISREG(status.st_mode):
+                raise StorageError(f"{file} is not a regular file", hint=f"rm {quoted(file)}")
+            if fault := fault_of(file, status, owner=beside.st_uid if beside is not None else None):
+                raise fault
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
     def _opened(self) -> Iterator[int]:
         """The open directory, once it is certain that it is one, and nobody else's.
 

@@ -139,13 +139,18 @@ _TRUTH = (
     """
     CREATE TABLE ledger (
         id              INTEGER PRIMARY KEY CHECK (id = 1),
-        identity        TEXT    NOT NULL,            -- random: tells this outbox from any other
-        generation      INTEGER NOT NULL DEFAULT 0,  -- grows with every run that claims: tells a restored backup
+        identity        TEXT    NOT NULL,            -- tells this outbox from any other
+        generation      INTEGER NOT NULL DEFAULT 0,  -- grows with every claim: tells a restored backup
         drained_seconds INTEGER NOT NULL DEFAULT 0,  -- how long drains have been at work in all
         recorded_at     INTEGER                      -- the latest moment at which a drain looked at the clock
     ) STRICT
     """,
-    "INSERT INTO ledger (id, identity) VALUES (1, lower(hex(randomblob(16))))",
+    # A backup of the same outbox, made before this migration, gets the same identity when it goes through it.
+    """
+    INSERT INTO ledger (id, identity)
+    VALUES (1, coalesce((SELECT outbox_identity(id, created_at, sender, subject) FROM outbox ORDER BY id LIMIT 1),
+                        lower(hex(randomblob(16)))))
+    """,
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH)
@@ -158,6 +163,7 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
     """
     if check_ours(connection, path) == len(MIGRATIONS):
         return
+    connection.create_function("outbox_identity", 4, _identity)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number in range(check_ours(connection, path), len(MIGRATIONS)):
@@ -170,6 +176,13 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _identity(*oldest: object) -> str:
+    """An identity made of the oldest message."""
+    from hashlib import sha256
+
+    return sha256(repr(oldest).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def check_ours(connection: sqlite3.Connection, path: object) -> int:

@@ -249,4 +249,15 @@ DROP_CONTENT = "DELETE FROM content WHERE id >= :first AND id < :beyond"
 
 MARK_PRUNED = "UPDATE outbox SET pruned_at = :now WHERE id = :id"
 
+LEDGER = "SELECT identity, generation FROM ledger"
+
+COUNT_CLAIM = "UPDATE ledger SET generation = generation + 1"
+
+SET_GENERATION = "UPDATE ledger SET generation = ?"
+
+HOLD_SENDING = """
+-- sending stays sending, and once it is recovered no drain takes it: in a restored backup nobody has it in hand
+UPDATE outbox SET held_at = :now WHERE status = 'sending' AND held_at IS NULL RETURNING id
+"""
+
 DROP_RECORD = "DELETE FROM outbox WHERE id = :id"  # recipients and attempts go with it

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, ResultNotRecorded, StorageError
+from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError, ResultNotRecorded, StorageError
 from prx_email_cli.outbox import keeping, moves, sql
 from prx_email_cli.outbox.group_commit import GroupCommit
+from prx_email_cli.outbox.high_water import Mark
 from prx_email_cli.outbox.lifecycle import (
     RetryPolicy,
     Verdict,
@@ -18,6 +19,8 @@ from prx_email_cli.outbox.lifecycle import (
 )
 from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 from prx_email_cli.outbox.opening import open_database, storage_errors
+from prx_email_cli.outbox.place import Place
+from prx_email_cli.outbox.restored import RestoreGuard
 from prx_email_cli.outbox.schema import PIECES_PER_MESSAGE
 
 FINALIZE_PATIENCE = 60  # busy timeouts: what the provider accepted must be recorded, however long a lock lasts
@@ -27,27 +30,50 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Filter, Health, Row
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Claimed | None")
 
 
 class SqliteStore:
     """See ``Store`` for what each method promises."""
 
-    def __init__(self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5) -> None:
+    def __init__(
+        self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True
+    ) -> None:
         self.path = path
         self._domain = message_id_domain
-        self._connection = open_database(path, busy_timeout_seconds)
+        self._connection = open_database(path, busy_timeout_seconds, create=create)
+        self._place = Place(path)
+        self._guard = RestoreGuard(path)
         self._connection.create_function("outbox_message_id", 5, message_id_for_attempt)
         self._connection.create_function("drained_since", 2, drained_since)
         self._commits = GroupCommit(self._connection)
 
     def close(self) -> None:
         """Release the database."""
-        self._connection.close()
+        self._place.leave(self._connection)
+
+    def replaced(self) -> bool:
+        """Whether the database that is open is no longer the one at its path."""
+        return self._place.replaced()
+
+    def refuse_restored(self) -> None:
+        """Raise RestoredBackup for a restored backup that nobody has accepted."""
+        with self._reading() as connection:
+            self._guard.refuse(connection)
+
+    def accept_restored(self) -> bool:
+        """Let runs take messages again; whether it was a restored backup."""
+        mark = self._change(self._guard.accept)
+        if mark is not None:
+            self._guard.note(mark)
+        return mark is not None
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
         try:
-            return self._change(lambda connection: moves.submit_all(connection, messages), repeatable=False)
+            return self._change(
+                lambda connection: moves.submit_all(connection, messages, self._guard.last_id()), repeatable=False
+            )
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"
@@ -66,6 +92,7 @@ class SqliteStore:
         """Claim the longest-due message, None when nothing is due."""
 
         def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
+            self._guard.before_claim(connection)
             return moves.claim_next(connection, run_id, wish, self._domain, unread=unread)
 
         return self._claiming(make)
@@ -74,6 +101,7 @@ class SqliteStore:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
 
         def make(connection: sqlite3.Connection, unread: bool) -> Claimed:
+            self._guard.before_claim(connection)
             return moves.claim_one(connection, run_id, wish, self._domain, unread=unread)
 
         return self._claiming(make)
@@ -95,7 +123,7 @@ class SqliteStore:
 
         def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
             moves.finalize(connection, run_id, finished)
-            if then is None:
+            if then is None or not self._may_claim(connection):
                 return None
             return moves.claim_next(connection, run_id, then, self._domain, unread=unread)
 
@@ -150,9 +178,22 @@ class SqliteStore:
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
         """Keep drains from everything they might take (of *account*); the ids."""
-        return self._change(
-            lambda connection: moves.ids(connection.execute(sql.HOLD_ALL, {"account": account, "now": now}))
-        )
+
+        def make(connection: sqlite3.Connection) -> tuple[list[int], Mark | None]:
+            values = {"account": account, "now": now}
+            held = moves.ids(connection.execute(sql.HOLD_ALL, values))
+            mark = None
+            if account is None:
+                with suppress(PrxEmailError):  # a mark that cannot be read keeps nobody from holding messages
+                    mark = self._guard.accept(connection)
+            if mark is not None:
+                held += moves.ids(connection.execute(sql.HOLD_SENDING, values))
+            return held, mark
+
+        held, mark = self._change(make)
+        if mark is not None:
+            self._guard.note(mark)
+        return held
 
     def release(self, outbox_id: int) -> None:
         """Let drains take this message again."""
@@ -283,17 +324,36 @@ class SqliteStore:
             finally:
                 connection.text_factory = str
 
-    def _claiming(self, make: Callable[[sqlite3.Connection, bool], T]) -> T:
-        """Make a change that claims; a message whose content cannot be read is claimed without, to be given up."""
+    def _claiming(self, make: Callable[[sqlite3.Connection, bool], C]) -> C:
+        """Make a change that claims; a message whose content cannot be read is claimed without, to be given up.
+
+        The claim is counted with it, and noted once it is durable.
+        """
+
+        def counted(connection: sqlite3.Connection, unread: bool) -> tuple[C, Mark | None]:
+            claimed = make(connection, unread)
+            return claimed, self._guard.count(connection, claimed.outbox_id) if claimed is not None else None
+
         try:
-            return self._change(lambda connection: make(connection, False))
+            claimed, mark = self._change(partial(counted, unread=False))
         except OutboxDamaged:
-            return self._change(lambda connection: make(connection, True))
+            claimed, mark = self._change(partial(counted, unread=True))
+        if mark is not None:
+            self._guard.note(mark)
+        return claimed
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with storage_errors(self.path), self._commits.lock:
             yield self._connection
+
+    def _may_claim(self, connection: sqlite3.Connection) -> bool:
+        """Whether a claim may follow in a finalize's transaction: what keeps it from that must not undo the result."""
+        try:
+            self._guard.before_claim(connection)
+        except PrxEmailError:
+            return False
+        return True
 
 
 def _shown(text: bytes) -> str:

@@ -22,13 +22,13 @@ class Store(Protocol):
         """Store *messages* in one transaction; what became of each, in order."""
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
-        """Claim the longest-due message, None when nothing is due."""
+        """Claim the longest-due message, None when nothing is due.  Raises RestoredBackup."""
 
     def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry.
 
-        Raises, in this order, NotFound, NotAllowedForStatus (neither pending nor failed; or held), RetryNotDue (both
-        never with force) and LimitUsedUp.
+        Raises, in this order, RestoredBackup, NotFound, NotAllowedForStatus (neither pending nor failed; or held),
+        RetryNotDue (both never with force) and LimitUsedUp.
         """
 
     def claimable(self, wish: ClaimNext) -> bool:
@@ -111,6 +111,15 @@ class Store(Protocol):
 
     def health(self, now: int) -> "Health":
         """Whether the database is intact, and what in it wants a person; may take a while."""
+
+    def refuse_restored(self) -> None:
+        """Raise RestoredBackup for a restored backup that nobody has accepted; nothing can be claimed from it."""
+
+    def accept_restored(self) -> bool:
+        """Let runs take messages from a restored backup, as ``hold_all`` of everything does; whether it was one."""
+
+    def replaced(self) -> bool:
+        """Whether another database, or none, is by now where this one was opened."""
 
     def close(self) -> None:
         """Release the database."""

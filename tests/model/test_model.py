@@ -157,7 +157,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for outbox_id in recovered:
             self.messages[outbox_id].recover(self.now, hold=self.policy.hold_uncertain)
         self.recovered = set(recovered)
-        assert {file.name for file in self.runs.directory.glob("*")} == {hand.run_id for hand in self.hands}
+        assert {file.name for file in self.runs.directory.glob("*-*-*")} == {hand.run_id for hand in self.hands}
 
     # --- send, claim
 

@@ -117,7 +117,7 @@ def test_clearing_away_takes_the_files_of_the_dead_and_leaves_those_of_the_livin
     other.kill()
     with runs.start(NOW) as run:
         runs.clear_dead()
-        assert [file.name for file in runs.directory.iterdir()] == [run.run_id]
+        assert [file.name for file in runs.directory.glob("*-*-*")] == [run.run_id]
         assert (runs.is_dead(dead), runs.is_dead(run.run_id)) == (True, False)
 
 

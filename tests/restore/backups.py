@@ -1,0 +1,57 @@
+"""Backups of an outbox, taken and put back as an operator does it, and a mail server to see what is sent from them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from ..cli.outside import parsed
+from ..conftest import Answer, Program
+from ..support.scripted import ScriptedServer
+
+SAYS = "restored backup: what was sent since looks due again"
+
+
+def backup(program: Program, name: str = "backup.db") -> Path:
+    """A copy of the outbox as it is now, made while others may use it."""
+    copy = program.home / name
+    with closing(sqlite3.connect(program.outbox)) as connection, closing(sqlite3.connect(copy)) as target:
+        connection.backup(target)
+    copy.chmod(0o600)
+    return copy
+
+
+def restore(program: Program, copy: Path) -> None:
+    """Put the backup in the outbox's place, as docs/delivery.md says."""
+    for end in ("-wal", "-shm"):
+        program.outbox.with_name(program.outbox.name + end).unlink(missing_ok=True)
+    place = copy.with_suffix(".restored")
+    place.write_bytes(copy.read_bytes())
+    place.chmod(0o600)
+    os.replace(place, program.outbox)
+
+
+def mark_file(program: Program) -> Path:
+    """The high-water mark."""
+    return program.outbox.with_name(program.outbox.name + ".runs") / "high-water"
+
+
+def drain(program: Program) -> None:
+    """A drain that delivers everything."""
+    answer = program.run("drain")
+    assert answer.status == 0, answer
+
+
+def subjects(server: ScriptedServer) -> list[str]:
+    """What the server took, in order."""
+    return [str(parsed(message.content)["Subject"]) for message in server.messages]
+
+
+def assert_refused(answer: Answer) -> None:
+    """A run ended because the outbox is a restored backup, and named both ways out."""
+    assert answer.status == 75, answer
+    assert SAYS in answer.err
+    for word in ("prx-email hold --all", "prx-email outbox accept-restore"):
+        assert word in answer.err

@@ -1,0 +1,394 @@
+"""A restored backup is drained by nobody until a person has decided, and loses no mail that is stored meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.outbox.schema import MIGRATIONS
+
+from ..cli.outside import enqueue, rows, stored
+from ..conftest import Program
+from ..doctor.healthy import DOMAIN, examined, not_ok
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+from .backups import SAYS, assert_refused, backup, drain, mark_file, restore, subjects
+
+SENT = ["one", "three", "four"]
+
+
+class TestNobodyDelivers:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("drain",),
+            ("drain", "--quiet"),
+            ("drain", "--account", "work", "--limit", "1"),
+            ("drain", "--follow"),
+            ("drain", "--failure-mode", "network"),
+            ("retry", "3"),
+            ("retry", "3", "--force"),
+            ("retry", "1", "2", "3"),
+            ("retry", "3", "--failure-mode", "provider"),
+        ],
+        ids=" ".join,
+    )
+    def test_from_it_and_nothing_in_it_is_changed(
+        self, command: tuple[str, ...], restored: Program, server: ScriptedServer
+    ) -> None:
+        before = stored(restored)
+        answer = restored.run(*command)
+        assert_refused(answer)
+        assert answer.out == ""
+        assert subjects(server) == SENT
+        assert stored(restored) == before
+
+    def test_from_it_and_json_says_so(self, restored: Program) -> None:
+        for command in (("drain",), ("retry", "3"), ("retry", "3", "1")):
+            answer = restored.run(*command, "--json")
+            error = answer.json["error"]
+            assert (answer.status, answer.err, error["code"]) == (75, "", "storage"), answer
+            assert SAYS in error["message"]
+            assert "hold --all" in error["hint"]
+
+    def test_however_often_it_is_tried(self, restored: Program, server: ScriptedServer) -> None:
+        for _ in range(3):
+            assert_refused(restored.run("drain"))
+        assert subjects(server) == SENT
+
+    def test_what_send_now_stores(self, restored: Program, server: ScriptedServer) -> None:
+        answer = restored.run("send", "--now", "--to", "a@example.org", "--subject", "five", "--body", "b")
+        assert_refused(answer)
+        assert answer.out == "5\n"
+        assert subjects(server) == SENT
+        assert restored.show(5)["status"] == "pending"
+
+    def test_and_nothing_that_a_run_left_is_recovered(self, program: Program) -> None:
+        with ScriptedServer([Fault("after_dot", "pause", times=1)]) as server:
+            program.configure(server.port)
+            enqueue(program, 2)
+            killed = program.start("drain", "--connections", "1")
+            server.wait_for(lambda: server.happened, timeout=20)
+            copy = backup(program)
+            killed.kill()
+            killed.communicate(timeout=20)
+            server.release()
+            drain(program)
+            arrived = len(server.messages)
+            restore(program, copy)
+            assert_refused(program.run("drain"))
+            assert [row["status"] for row in rows(program)] == ["sending", "pending"]
+
+            held = program.run("hold", "--all")
+            assert (held.status, held.out) == (0, "2 held\n")
+            drain(program)
+            assert [(row["status"], row["held"]) for row in rows(program)] == [("failed", True), ("pending", True)]
+            assert len(server.messages) == arrived
+
+    def test_also_when_the_backup_was_taken_in_the_middle_of_the_last_run(self, program: Program) -> None:
+        with ScriptedServer([Fault("after_dot", "pause", times=1, skip=1)]) as server:
+            program.configure(server.port)
+            enqueue(program, 3)
+            running = program.start("drain", "--connections", "1")
+            server.wait_for(lambda: server.happened, timeout=20)
+            copy = backup(program)
+            server.release()
+            assert running.wait(timeout=20) == 0
+            running.communicate()
+            assert len(server.messages) == 3
+            restore(program, copy)
+            assert_refused(program.run("drain"))
+            assert len(server.messages) == 3
+
+    def test_also_when_the_sqlite_shell_restores_it_in_place(self, program: Program, server: ScriptedServer) -> None:
+        program.send()
+        copy = backup(program)
+        drain(program)
+        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(program.outbox)) as target:
+            source.backup(target)
+        assert_refused(program.run("drain"))
+        assert len(server.messages) == 1
+
+    def test_also_when_the_backup_was_vacuumed(self, program: Program, server: ScriptedServer) -> None:
+        program.send()
+        copy = program.home / "vacuumed.db"
+        with closing(sqlite3.connect(program.outbox)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        drain(program)
+        restore(program, copy)
+        assert_refused(program.run("drain"))
+        assert len(server.messages) == 1
+
+
+class TestThePersonLooksAndDecides:
+    def test_with_every_command_that_delivers_nothing(self, restored: Program) -> None:
+        for command in ("list", "list --due", "show 3", "stats", "release 2", "hold 3", "release 3", "cancel 3"):
+            assert restored.run(*command.split()).status == 0, command
+        assert restored.run("prune", "--older-than", "1d").status == 0
+        assert_refused(restored.run("drain"))
+
+    def test_to_hold_everything_and_release_what_is_unsent(self, restored: Program, server: ScriptedServer) -> None:
+        restored.send(subject="since")  # held as well
+        answer = restored.run("hold", "--all")
+        assert (answer.status, answer.out) == (0, "2 held\n")
+        assert "accepted" in answer.err
+        drain(restored)
+        assert subjects(server) == SENT
+        restored.send(subject="new")
+        assert restored.run("release", "2", "5").status == 0
+        drain(restored)
+        assert sorted(subjects(server)) == sorted([*SENT, "since", "two", "new"])
+
+    def test_to_hold_one_account_which_accepts_nothing(self, restored: Program) -> None:
+        answer = restored.run("hold", "--all", "--account", "work")
+        assert (answer.status, answer.out) == (0, "1 held\n")
+        assert "until it is accepted" in answer.err
+        assert_refused(restored.run("drain"))
+
+    def test_to_accept_it_as_it_is(self, restored: Program, server: ScriptedServer) -> None:
+        answer = restored.run("outbox", "accept-restore")
+        assert (answer.status, answer.err) == (0, "")
+        assert "accepted" in answer.out
+        drain(restored)
+        assert subjects(server) == [*SENT, "three"]
+        first, second = (message.message_id for message in server.messages if b"Subject: three" in message.content)
+        assert first == second
+
+    def test_in_json(self, restored: Program) -> None:
+        answer = restored.run("hold", "--all", "--json")
+        assert [row["outbox_id"] for row in answer.data] == [3]
+        assert restored.run("outbox", "accept-restore", "--json").data == {"accepted": False}
+        restore(restored, restored.home / "backup.db")
+        assert restored.run("outbox", "accept-restore", "--json").data == {"accepted": True}
+
+    def test_twice_or_where_nothing_was_restored_and_it_changes_nothing(self, restored: Program) -> None:
+        restored.run("outbox", "accept-restore")
+        before, mark = stored(restored), mark_file(restored).read_bytes()
+        answer = restored.run("outbox", "accept-restore")
+        assert (answer.status, answer.err) == (0, "")
+        assert "nothing to accept" in answer.out
+        assert (stored(restored), mark_file(restored).read_bytes()) == (before, mark)
+
+    @pytest.mark.parametrize("decision", [("hold", "--all"), ("outbox", "accept-restore")], ids=" ".join)
+    def test_again_when_it_is_restored_again(
+        self, decision: tuple[str, ...], restored: Program, server: ScriptedServer
+    ) -> None:
+        for _ in range(3):
+            assert restored.run(*decision).status == 0
+            assert restored.run("drain").status == 0
+            restore(restored, restored.home / "backup.db")
+            assert_refused(restored.run("drain"))
+
+    def test_and_the_outbox_that_was_replaced_is_a_restored_one_from_then_on(self, restored: Program) -> None:
+        newer = backup(restored, "newer.db")
+        restore(restored, newer)
+        restored.run("outbox", "accept-restore")
+        restore(restored, newer)
+        assert_refused(restored.run("drain"))
+
+    def test_after_doctor_has_told(self, restored: Program) -> None:
+        restored.config.write_text(restored.config.read_text().replace("[outbox]", f"[outbox]\n{DOMAIN}"))
+        before = stored(restored)
+        told = examined(restored)
+        assert ("database", "failed") in not_ok(told)
+        assert told["status"] == 75
+        assert SAYS in told["error"]["message"]
+        assert "hold --all" in told["error"]["hint"]
+        assert stored(restored) == before
+        restored.run("hold", "--all")
+        assert ("database", "failed") not in not_ok(examined(restored))
+
+
+class TestIds:
+    def test_go_on_above_all_that_were_known_outside(self, restored: Program) -> None:
+        assert restored.send() == 5
+        assert restored.send() == 6
+
+    def test_also_of_a_batch_and_of_messages_with_a_key(self, restored: Program) -> None:
+        enqueue(restored, 2)
+        assert restored.send("--idempotency-key", "k") == 7
+        assert restored.send("--idempotency-key", "k") == 7
+        assert [row["outbox_id"] for row in rows(restored)] == [1, 2, 3, 5, 6, 7]
+
+    def test_so_no_message_id_comes_back_with_other_content(self, restored: Program, server: ScriptedServer) -> None:
+        restored.run("hold", "--all")
+        enqueue(restored, 3)
+        drain(restored)
+        contents = {(message.message_id, bytes(message.content)) for message in server.messages}
+        assert len({message_id for message_id, _ in contents}) == len(contents) == 6
+
+    def test_also_when_an_outbox_was_deleted_and_begun_anew(self, program: Program, server: ScriptedServer) -> None:
+        enqueue(program, 3)
+        drain(program)
+        program.outbox.unlink()
+        assert program.send() == 4
+
+    def test_begin_with_1_where_nothing_was_ever_claimed(self, program: Program) -> None:
+        enqueue(program, 3)
+        program.outbox.unlink()
+        assert program.send() == 1
+
+
+class TestWhatIsToldApart:
+    def test_the_outbox_itself_after_any_number_of_drains(self, program: Program, server: ScriptedServer) -> None:
+        for number in range(4):
+            program.send()
+            drain(program)
+            assert len(server.messages) == number + 1
+            drain(program)
+
+    def test_a_backup_since_which_nothing_was_claimed(self, program: Program, server: ScriptedServer) -> None:
+        program.send()
+        drain(program)
+        program.send()
+        copy = backup(program)
+        restore(program, copy)
+        drain(program)
+        assert len(server.messages) == 2
+
+    def test_another_outbox_in_its_place(self, program: Program, server: ScriptedServer) -> None:
+        program.send()
+        drain(program)
+        program.outbox.unlink()
+        program.send()
+        drain(program)
+        assert len(server.messages) == 2
+
+    def test_a_backup_of_an_outbox_in_whose_place_another_one_has_been(
+        self, program: Program, server: ScriptedServer
+    ) -> None:
+        program.send(subject="mine")
+        copy = backup(program)
+        drain(program)
+        program.outbox.unlink()  # the disk died, and cron went on
+        program.send(subject="meanwhile")
+        drain(program)
+        restore(program, copy)
+        assert_refused(program.run("drain"))
+        assert subjects(server) == ["mine", "meanwhile"]
+
+    def test_a_backup_from_before_the_upgrade(
+        self, program: Program, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:1])
+            program.store().close()
+        with closing(sqlite3.connect(program.outbox)) as old, old:
+            old.execute(
+                "INSERT INTO outbox (account, next_attempt_at, first_due_at, created_at, sender, subject, size_bytes)"
+                " VALUES ('work', 1, 1, 1, 'ops@example.com', 'old', 14)"
+            )
+            old.execute("INSERT INTO recipient (outbox_id, number, address, kind) VALUES (1, 0, 'a@example.org', 'to')")
+            old.execute("INSERT INTO content (id, data) VALUES (65536, ?)", (b"Subject: old\r\n\r\n",))
+            old.execute("UPDATE outbox SET size_bytes = 16")
+        copy = backup(program)
+        drain(program)
+        restore(program, copy)
+        assert_refused(program.run("drain"))
+        assert subjects(server) == ["old"]
+
+    def test_a_copy_without_the_directory_of_runs_cannot_be(self, program: Program, server: ScriptedServer) -> None:
+        program.send()
+        copy = backup(program)
+        drain(program)
+        mark_file(program).unlink()
+        restore(program, copy)
+        drain(program)
+        assert len(server.messages) == 2
+
+
+def damage(content: bytes) -> bytes:
+    return content[:40] + b"9" + content[41:]
+
+
+class TestTheMark:
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"\x00" * 128, b"garbage\n" * 1000, os.urandom(500), b"prxe-2 " + b"a" * 121, b"9" * 5000],
+        ids=["empty", "zeros", "garbage", "random", "another version", "digits"],
+    )
+    def test_that_means_nothing_is_none_and_is_written_anew(
+        self, content: bytes, restored: Program, server: ScriptedServer
+    ) -> None:
+        mark_file(restored).write_bytes(content)
+        drain(restored)
+        assert subjects(server) == [*SENT, "three"]
+        restore(restored, restored.home / "backup.db")
+        assert_refused(restored.run("drain"))
+
+    @pytest.mark.parametrize("change", [damage, lambda content: content[:60]], ids=["changed", "cut"])
+    def test_that_is_torn_is_none(self, change, restored: Program) -> None:  # type: ignore[no-untyped-def]
+        mark_file(restored).write_bytes(change(mark_file(restored).read_bytes()))
+        assert restored.run("drain").status == 0
+
+    def test_is_the_owners_alone(self, restored: Program) -> None:
+        assert mark_file(restored).stat().st_mode & 0o777 == 0o600
+
+    def test_is_not_made_by_a_drain_that_claims_nothing(self, program: Program) -> None:
+        assert program.run("drain").status == 0
+        program.send("--in", "1d")
+        assert program.run("drain").status == 0
+        assert not mark_file(program).exists()
+
+    @pytest.mark.parametrize("kind", ["link", "directory", "fifo", "writable by all"])
+    def test_that_cannot_be_trusted_or_opened_is_told_and_nothing_is_sent(
+        self, kind: str, program: Program, server: ScriptedServer
+    ) -> None:
+        mark = mark_file(program)
+        mark.parent.mkdir(mode=0o700)
+        target = program.home / "target"
+        if kind == "link":
+            target.write_text("mine")
+            mark.symlink_to(target)
+        elif kind == "directory":
+            mark.mkdir()
+        elif kind == "fifo":
+            os.mkfifo(mark)
+        else:
+            mark.touch()
+            mark.chmod(0o666)
+        outbox_id = program.send()
+        for command in (("drain",), ("retry", str(outbox_id))):
+            answer = program.run(*command)
+            assert (answer.status, answer.out) == (77 if kind == "writable by all" else 74, ""), answer
+            assert str(mark) in answer.err
+            assert "hint: " in answer.err
+        assert program.run("drain", "--json").json["ok"] is False
+        assert program.run("list").status == program.run("stats").status == 0
+        assert program.run("hold", "--all").out == "1 held\n"
+        assert server.messages == []
+        if kind == "link":
+            assert target.read_text() == "mine"
+
+    def test_of_many_outboxes_keeps_the_highest_ids(self, program: Program, server: ScriptedServer) -> None:
+        from prx_email_cli.outbox.high_water import MOST_MARKS, HighWater, Mark
+
+        high_water = HighWater(program.outbox)
+        for number in range(3 * MOST_MARKS):
+            high_water.raise_to(Mark(f"{number:032}", 1, 1000 - number))
+        assert len(high_water.marks()) == MOST_MARKS
+        assert program.send() == 1001
+        drain(program)
+        assert len(server.messages) == 1
+
+    def test_never_goes_down(self, tmp_path: Path) -> None:
+        from prx_email_cli.outbox.high_water import HighWater, Mark
+
+        high_water = HighWater(tmp_path / "outbox.db")
+        for generation, last_id in ((5, 9), (4, 11), (6, 3)):
+            high_water.raise_to(Mark("a" * 32, generation, last_id))
+        assert high_water.marks() == [Mark("a" * 32, 6, 11)]
+
+
+def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) -> None:
+    program.send()
+    for statement in ("UPDATE ledger SET identity = 'x y'", "DELETE FROM ledger"):
+        with closing(sqlite3.connect(program.outbox)) as connection, connection:
+            connection.execute(statement)
+        answer = program.run("drain", "--json")
+        assert (answer.status, json.loads(answer.out)["error"]["code"]) == (74, "storage"), answer
