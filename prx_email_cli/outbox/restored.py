@@ -35,7 +35,7 @@ class RestoreGuard:
 
     def refuse(self, connection: sqlite3.Connection) -> None:
         """Raise RestoredBackup for a restored backup, StorageError when the mark cannot be read."""
-        if self._ahead(_state(connection)) is not None:
+        if self._ahead(connection) is not None:
             raise RestoredBackup(
                 f"the outbox {self._path} is a restored backup: what was sent since looks due again",
                 hint="prx-email hold --all, then release what is truly unsent; or send it all again: "
@@ -48,7 +48,7 @@ class RestoreGuard:
         noted = self._noted
         if noted is not None and noted.identity == identity and noted.generation <= generation:
             return
-        self.refuse(connection)
+        self.refuse(connection)  # our transaction keeps others from counting, so here it is sure
         last = connection.execute(sql.LAST_ID).fetchone()
         # Generation 0: what this transaction or one that it shares has counted is not durable yet.
         self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
@@ -65,18 +65,18 @@ class RestoreGuard:
 
     def accept(self, connection: sqlite3.Connection) -> Mark | None:
         """Make a restored backup the outbox from now on; what is to be noted then, None when it is none."""
-        identity, generation = _state(connection)
-        ahead = self._ahead((identity, generation))
+        ahead = self._ahead(connection)
         if ahead is None:
             return None
         mark = ahead._replace(generation=ahead.generation + 1)
         connection.execute(sql.SET_GENERATION, (mark.generation,))
         return mark
 
-    def _ahead(self, state: tuple[str, int]) -> Mark | None:
+    def _ahead(self, connection: sqlite3.Connection) -> Mark | None:
         """The mark that this database does not know of."""
-        identity, generation = state
-        for mark in self._high_water.marks():
+        marks = self._high_water.marks()  # first: while we look, others count and then raise it
+        identity, generation = _state(connection)
+        for mark in marks:
             if mark.identity == identity and mark.generation > generation:
                 return mark
         return None

@@ -378,6 +378,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert due >= due_before or outbox_id in self.recovered, f"{outbox_id}: due {due_before} -> {due}"
             self.seen[outbox_id] = status, due
         self.recovered, self.resolved = set(), set()
+        self.stores[0].refuse_restored()  # which nothing that was not restored ever looks like
 
 
 def outcome(kind: str, results: dict[int, str]) -> Outcome:

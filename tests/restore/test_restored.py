@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.outbox.high_water import MOST_MARKS, HighWater, Mark
 from prx_email_cli.outbox.schema import MIGRATIONS
 
 from ..cli.outside import enqueue, rows, stored
 from ..conftest import Program
 from ..doctor.healthy import DOMAIN, examined, not_ok
+from ..outbox.messages import NOW, claim, new_message
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .backups import SAYS, assert_refused, backup, drain, mark_file, restore, subjects
@@ -302,6 +304,30 @@ class TestWhatIsToldApart:
         assert len(server.messages) == 2
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
+    when: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(program.store()) as mine, closing(program.store()) as others:
+        mine.enqueue([new_message() for _ in range(9)])
+        marks = HighWater.marks
+
+        def marks_while_others_claim(high_water: HighWater) -> list[Mark]:
+            if when == "before":
+                claim(others)
+            found = marks(high_water)
+            if when == "after":
+                claim(others)
+            return found
+
+        claim(mine)
+        claim(others)  # from now on it does not look itself
+        monkeypatch.setattr(HighWater, "marks", marks_while_others_claim)
+        mine.refuse_restored()
+        claim(mine)
+        assert mine.stats(NOW)["total"] == 9
+
+
 def damage(content: bytes) -> bytes:
     return content[:40] + b"9" + content[41:]
 
@@ -366,8 +392,6 @@ class TestTheMark:
             assert target.read_text() == "mine"
 
     def test_of_many_outboxes_keeps_the_highest_ids(self, program: Program, server: ScriptedServer) -> None:
-        from prx_email_cli.outbox.high_water import MOST_MARKS, HighWater, Mark
-
         high_water = HighWater(program.outbox)
         for number in range(3 * MOST_MARKS):
             high_water.raise_to(Mark(f"{number:032}", 1, 1000 - number))
@@ -377,8 +401,6 @@ class TestTheMark:
         assert len(server.messages) == 1
 
     def test_never_goes_down(self, tmp_path: Path) -> None:
-        from prx_email_cli.outbox.high_water import HighWater, Mark
-
         high_water = HighWater(tmp_path / "outbox.db")
         for generation, last_id in ((5, 9), (4, 11), (6, 3)):
             high_water.raise_to(Mark("a" * 32, generation, last_id))

@@ -126,6 +126,7 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
 def wrap_store(fate: Fate) -> None:
     """Points between the changes."""
     from prx_email_cli.outbox import opening
+    from prx_email_cli.outbox.high_water import HighWater
     from prx_email_cli.outbox.runs import Run, Runs
     from prx_email_cli.outbox.sqlite import SqliteStore
 
@@ -138,6 +139,7 @@ def wrap_store(fate: Fate) -> None:
     around(SqliteStore, "finalize", before=passes("before the finalize"))
     around(SqliteStore, "recover", before=passes("before the recovery"))
     around(SqliteStore, "close", after=passes("outbox closed"))
+    around(HighWater, "raise_to", before=passes("before the mark is raised"), after=passes("mark raised"))
     around(Runs, "start", after=passes("run begun"))
     around(Runs, "clear_dead", before=passes("before the lock files go"), after=passes("lock files gone"))
     around(Run, "__exit__", before=passes("before the run's end"))

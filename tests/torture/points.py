@@ -45,6 +45,10 @@ DRAIN = [
     Point("before the claim", NOTHING),
     Point("claim, before COMMIT", NOTHING, DOUBLED),  # later ones share the finalize's transaction
     Point("claim, after COMMIT", AGAIN, AGAIN),
+    Point(
+        "before the mark is raised", NOTHING, AGAIN
+    ),  # the first time it is only seen to that it can be, by the claim
+    Point("mark raised", NOTHING, AGAIN),
     Point("MAIL written", AGAIN, AGAIN, account="plain"),
     Point("RCPT written", AGAIN, AGAIN, account="plain"),
     Point("DATA written", AGAIN, AGAIN, account="plain"),
@@ -67,6 +71,8 @@ RETRY = [
     Point("before the claim by hand", NOTHING),
     Point("claim by hand, before COMMIT", NOTHING),
     Point("claim by hand, after COMMIT", AGAIN),
+    Point("before the mark is raised", NOTHING),
+    Point("mark raised", NOTHING),
     Point("envelope written", AGAIN),
     Point("final dot written", DOUBLED),
     Point("finalize, before COMMIT", DOUBLED),

@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import pytest
 
+from prx_email_cli.outbox.high_water import HighWater
+
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
 from .conftest import size
@@ -82,20 +84,25 @@ class _Checker:
     def __init__(self, outbox: Path, directory: Path) -> None:
         self._outbox, self._copy = str(outbox), directory / "image.db"
         self._seen: set[int] = set()
-        self.images = 0
+        self._mark = HighWater(self._copy)
+        self._mark.file.parent.mkdir()
+        self.images = self.marks = 0
 
     def check(self, cut: Cut, promises: Promises) -> None:
         """SQLite opens what the cut left, and every promise holds in it."""
         image = {path.removeprefix(self._outbox): content for path, content in cut.files.items() if _RUNS not in path}
-        key = hash((frozenset(image.items()), len(promises.acknowledged), len(promises.sent)))
+        mark = cut.files.get(f"{self._outbox}{_RUNS}/{self._mark.file.name}", b"")
+        key = hash((frozenset(image.items()), mark, len(promises.acknowledged), len(promises.sent)))
         if key in self._seen:
             return
         self._seen.add(key)
         self.images += 1
-        for file in self._copy.parent.glob(f"{self._copy.name}*"):
-            file.unlink()
+        for end in ("", "-wal", "-shm", "-journal"):
+            Path(f"{self._copy}{end}").unlink(missing_ok=True)
         for suffix, content in image.items():
             Path(f"{self._copy}{suffix}").write_bytes(content)
+        self._mark.file.write_bytes(mark)
+        self._mark.file.chmod(0o600)
         with closing(sqlite3.connect(self._copy)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             self._look(connection, cut, promises)
@@ -109,6 +116,11 @@ class _Checker:
         assert not lost, f"{where}: acknowledged and lost: {sorted(lost)}"
         forgotten = {outbox_id for outbox_id in promises.sent if status.get(outbox_id) != "sent"}
         assert not forgotten, f"{where}: recorded as sent and forgotten: {sorted(forgotten)}"
+        for mark in self._mark.marks():
+            self.marks += 1
+            (ledger,) = connection.execute("SELECT identity, generation FROM ledger")
+            assert ledger[0] == mark.identity, where
+            assert ledger[1] >= mark.generation, f"{where}: looks like a restored backup"
 
 
 _WHOLE = """
@@ -158,7 +170,8 @@ class _Cutter:
 
     def __str__(self) -> str:
         return (
-            f"{self.calls} calls, {self._checker.images} images, {len(self.promises.acknowledged)} acknowledged, "
+            f"{self.calls} calls, {self._checker.images} images, {self._checker.marks} marks, "
+            f"{len(self.promises.acknowledged)} acknowledged, "
             f"{len(self.promises.sent)} recorded as sent: all there"
         )
 
