@@ -1,6 +1,7 @@
 """What real commands asked of the file system, in order: their system calls as strace saw them."""
 
 import itertools
+import os
 import re
 import shlex
 import shutil
@@ -19,6 +20,7 @@ _CALLS = (
     "open,openat,creat,mkdir,mkdirat,write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,"
     "fdatasync,sync_file_range,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mmap,sendfile,copy_file_range"
 )
+_BY_DIRECTORY = ("openat", "mkdirat", "unlinkat")  # which may name a file relative to an open directory
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(?: resumed>)?(.*)")
 _STRING, _OF_DESCRIPTOR = re.compile(r'"((?:\\x[0-9a-f]{2})*)"'), re.compile(r"\(?(\d+)<([^>]*)>")
 _places = itertools.count()  # goes on from one trace to the next
@@ -90,6 +92,9 @@ def _call(started: int, ended: int, name: str, call: str, result: str) -> Call:
     if name == "mmap":
         mapped = re.search(r"\d+<([^>]*)>", call)
         return Call(started, ended, name, _decoded(mapped[1]).decode() if mapped else "", b"", 0, call)
+    if descriptor is not None and name in _BY_DIRECTORY:
+        directory = _decoded(descriptor[2])
+        return Call(started, ended, name, os.path.join(directory, strings[0]).decode(), b"", 0, call)
     if descriptor is None:
         path = _decoded(_OF_DESCRIPTOR.match(result)[2]) if name.startswith("open") else strings[0]  # type: ignore[index]
         return Call(started, ended, name, path.decode(), b"", 0, call)
