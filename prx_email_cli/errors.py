@@ -37,6 +37,21 @@ class ValidationError(PrxEmailError):
     exit_code, code = Exit.REFUSED_INPUT, "validation"
 
 
+def as_ours(error: Exception) -> PrxEmailError:
+    """*error*, which something in one message caused, as one of ours: only that message is refused for it."""
+    if isinstance(error, PrxEmailError):
+        return error
+    if isinstance(error, UnicodeError):
+        return ValidationError(
+            "it has text that is not valid Unicode", hint="convert it to UTF-8, with iconv for example"
+        )
+    if isinstance(error, OverflowError):
+        return ValidationError("it has a number that is too large")
+    bug = PrxEmailError(f"this is a bug in prx-email: {type(error).__name__}: {error}", hint="report it")
+    bug.__cause__ = error
+    return bug
+
+
 class InputNotFound(PrxEmailError):
     """A file named on the command line does not exist or cannot be read."""
 

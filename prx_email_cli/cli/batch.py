@@ -1,6 +1,5 @@
 """``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,11 +9,12 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock
 from prx_email_cli.cli.inputs import open_input
+from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.submission import submission
-from prx_email_cli.errors import ConfigError, Exit, NotFound, PrxEmailError, StorageError, ValidationError
-from prx_email_cli.mail.request import request_from_json
+from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
+from prx_email_cli.mail.request import read_json, request_from_json
 from prx_email_cli.outbox.model import NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import SqliteStore
 
@@ -49,9 +49,10 @@ class _Report:
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
         """This line was not enqueued."""
-        self.errors.append({"line": line, **error_object(error.code, error.message, error.hint)})
+        message = masked(error.message)
+        self.errors.append({"line": line, **error_object(error.code, message, error.hint)})
         if not self.as_json:
-            say(f"line {line}: {safe(error.message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
+            say(f"line {line}: {safe(message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
 
     def finish(self, broken: StorageError | None = None) -> None:
         """Tell the end, also when the outbox failed on the way: what was acknowledged until then stays so."""
@@ -90,6 +91,8 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     A second thread that stores while this one composes gains nothing: both want Python's one lock, SQLite at every row.
     """
     settings = this.settings()
+    if account is not None:
+        settings.account(account)
     report = _Report(this.json)
     if failure_mode is not None:
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
@@ -116,8 +119,10 @@ def _chunks(stream: BinaryIO, compose: Callable[[list[bytes]], NewMessage], repo
         del line
         try:
             message = compose(only_copy)
-        except (ValidationError, ConfigError, NotFound) as error:
-            report.refuse(number, error)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one line, the others are not to pay for it
+            report.refuse(number, as_ours(error))
             continue
         chunk.lines.append(number)
         chunk.messages.append(message)
@@ -133,7 +138,7 @@ def _message(
 ) -> NewMessage:
     try:
         line = only_copy.pop().decode()
-        document = json.loads(line)
+        document = read_json(line)
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"not a line of JSON: {error}") from None
     del line

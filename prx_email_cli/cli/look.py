@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 list_app, show_app, stats_app = (typer.Typer(add_completion=False) for _ in range(3))
 
 
+MOST_ROWS = 1_000_000_000  # whoever asks for more asks for all
+
+
 def _check_status(value: str | None) -> str | None:
     if value not in (None, "pending", "sending", "sent", "failed"):
         raise typer.BadParameter("must be pending, sending, sent or failed")
@@ -48,6 +51,7 @@ def list_messages(
 
     this = invocation(ctx)
     settings = this.settings()
+    limit = min(limit, MOST_ROWS)
     wanted = Filter(Status(status) if status else None, account, clock(now_ts)() if due else None, gave_up, held,
                     uncertain, limit + 1)  # fmt: skip
     with this.store(settings) as store:

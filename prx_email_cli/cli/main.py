@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.decoding import refuse_undecodable
 from prx_email_cli.cli.output import report_error, say
 from prx_email_cli.errors import Exit, PrxEmailError
 
@@ -52,6 +53,7 @@ class _Boundary(TyperGroup):
         app = import_module(f"prx_email_cli.cli.{COMMANDS[cmd_name]}").apps[cmd_name]
         command = typer.main.get_command(app)
         command.name = cmd_name
+        refuse_undecodable(command)
         return command
 
     def invoke(self, ctx: Any) -> Any:

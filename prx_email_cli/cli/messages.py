@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.look import moment
+from prx_email_cli.cli.look import MOST_ROWS, moment
 from prx_email_cli.cli.look import put_table as put_table
 from prx_email_cli.cli.options import AccountName, Json
 from prx_email_cli.cli.output import put, put_json, safe, safe_lines, say
@@ -34,6 +34,7 @@ def list_known(
     """
     this = invocation(ctx)
     settings = this.settings()
+    limit = min(limit, MOST_ROWS)
     with this.store(settings) as store:
         found = store.known_messages(account, limit + 1)
     if this.json:

@@ -178,13 +178,11 @@ def enqueue_and_answer(
 
 def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
     """The request in a JSON file; the command line fills in what it leaves open."""
-    import json
-
     from prx_email_cli.cli.inputs import read_text
-    from prx_email_cli.mail.request import request_from_json
+    from prx_email_cli.mail.request import read_json, request_from_json
 
     try:
-        document = json.loads(read_text(name))
+        document = read_json(read_text(name))
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"{name}: not JSON: {error}", hint="it must hold one JSON object") from None
     request = request_from_json(document)

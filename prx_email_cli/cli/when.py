@@ -14,7 +14,10 @@ def duration_seconds(text: str, what: str) -> int:
     """Seconds in a duration such as ``90s``, ``2h`` or ``1d12h``.  Raises ValidationError."""
     if not _DURATION.fullmatch(text):
         raise ValidationError(f"{what}: not a duration: {text!r}", hint="write 90s, 15m, 2h, 1d or 1d12h")
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", text))
+    parts = re.findall(r"0*(\d+)([smhdw])", text)
+    if any(len(number) > len(str(LATEST_TIME)) for number, _ in parts):
+        raise ValidationError(f"{what}: longer than all time", hint="write 90s, 15m, 2h, 1d or 1d12h")
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
 def unix_time(text: str, what: str) -> int:

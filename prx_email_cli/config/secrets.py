@@ -47,6 +47,8 @@ def secret_in(table: Table, name: str, place: str) -> str | None:
 def _checked(secret: str, what: str, where: str) -> str:
     if not secret:
         raise ConfigError(f"{where}: the {what} is empty", hint="check where it comes from")
+    if not secret.isascii() and secret != secret.encode("utf-8", "replace").decode():  # from the environment
+        raise ConfigError(f"{where}: the {what} is not UTF-8 text")
     if any(c in secret for c in "\r\n\0"):
         raise ConfigError(f"{where}: the {what} contains a line break or NUL", hint="store it on one line")
     return secret

@@ -10,7 +10,7 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment import Attachment
 from prx_email_cli.mail.media_type import allowed_content_type
 from prx_email_cli.mail.stored_file import check_stored_path, open_file, open_stored, shown, too_large
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.text import check_header_text, check_unicode
 
 NO_STORE = "attachment store not configured"
 EXACTLY_ONE = "attachment requires exactly one of base64 or path"
@@ -57,7 +57,7 @@ def attachment_from_file(path: str, content_type: str | None, policy: Policy) ->
     Raises ValidationError, as all of these do, for its name first, then its type, then what is no readable regular
     file, then its size; reading its chunks may raise it too.
     """
-    filename = checked_filename(_last(path))
+    filename = checked_filename(_readable(_last(path)))
     checked_type = allowed_content_type(content_type, filename, policy.allowed_content_types)
     return Attachment(filename, checked_type, open_file(path, policy.max_size_bytes))
 
@@ -126,13 +126,20 @@ def checked_filename(name: str) -> str:
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
     value = document.get(name)
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value if name == "base64" else check_unicode(value, f"attachment {name}")
     raise ValidationError(f"attachment {name} must be a string")
 
 
 def _bad_name(name: str, what: str, hint: str) -> ValidationError:
     return ValidationError(f"attachment file name {what}: {shown(name)}", hint=hint)
+
+
+def _readable(name: str) -> str:
+    """The name of a file that is there; its bytes may be no text, for in other encodings they were one."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _last(path: str) -> str:

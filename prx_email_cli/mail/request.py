@@ -1,11 +1,13 @@
 """A request to send, as the command line and JSON give it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import delivered_to
 from prx_email_cli.mail.compose import Draft
+from prx_email_cli.mail.text import check_unicode
 
 FAILURE_MODES = ("network", "provider")
 
@@ -71,13 +73,35 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
+def read_json(text: str) -> object:
+    """What one JSON *text* says.
+
+    Raises ValueError for what is no JSON (or has too long a number), RecursionError for what nests too deep, and
+    ValidationError for an object that has a field twice: of two addresses none is more meant than the other.
+    """
+    return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_constant)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValidationError(f"field {twice[:100]!r} is given twice", hint="an object has each field once")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
 def request_from_json(document: object) -> Request:
     """The request in a parsed JSON object.  Raises ValidationError naming the field that is wrong or unknown."""
     if not isinstance(document, dict):
         raise ValidationError("a request must be a JSON object", hint='{"to": "a@example.com", "subject": "…", …}')
     for name in document:
         if name not in FIELDS:
-            raise ValidationError(f"unknown field {name!r}", hint=f"known fields: {', '.join(FIELDS)}")
+            raise ValidationError(f"unknown field {name[:100]!r}", hint=f"known fields: {', '.join(FIELDS)}")
     given = {name: _checked(name, value) for name, value in document.items() if value is not None}
     one, several = given.pop("attachment", None), given.pop("attachments", ())
     if one is not None and several:
@@ -90,7 +114,7 @@ def _checked(name: str, value: Any) -> Any:
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
             raise ValidationError(f"{name} must be an address or a list of addresses")
-        return tuple(values)
+        return tuple(check_unicode(item, name) for item in values)
     if name == "attachments":
         if not isinstance(value, list):
             raise ValidationError("attachments must be a list of objects")
@@ -107,7 +131,9 @@ def _checked(name: str, value: Any) -> Any:
         raise ValidationError(f"{name} must be a string")
     if name == "failure_mode" and value not in FAILURE_MODES:
         raise ValidationError("failure_mode must be network or provider")
-    return value
+    if name == "idempotency_key" and not value:
+        raise ValidationError("idempotency_key is empty", hint="leave it out, or give one")
+    return check_unicode(value, name)
 
 
 def recipients(draft: Draft) -> list[tuple[str, str]]:

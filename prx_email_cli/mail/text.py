@@ -10,6 +10,20 @@ MAX_HEADER_CHARACTERS = 32_000
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_unicode(value: str, what: str) -> str:
+    """*value*, which can be stored and sent as UTF-8; *what* names it in the error.
+
+    Raises ValidationError for a lone surrogate: that is what JSON's escapes can hold beside text, and what Python makes
+    of bytes on the command line that are no text.
+    """
+    if not value.isascii() and _SURROGATE.search(value):
+        raise ValidationError(f"{what} is not valid Unicode text", hint="convert it to UTF-8, with iconv for example")
+    return value
+
+
 def check_header_text(value: str, what: str) -> str:
     """*value* without surrounding white space, fit for a header; *what* names it in the error.
 

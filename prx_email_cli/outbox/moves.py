@@ -13,6 +13,7 @@ from prx_email_cli.errors import (
     PrxEmailError,
     RetryNotDue,
     ValidationError,
+    as_ours,
 )
 from prx_email_cli.outbox import sql
 from prx_email_cli.outbox.digest import content_digest, envelope_digest
@@ -51,7 +52,32 @@ def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], a
     """
     if any(message.may_fail or message.idempotency_key is not None for message in messages):
         return [_submit(connection, message, above) for message in messages]
-    return [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages, above)]
+    read = [_read(message) for message in messages]
+    sound = [message for message in read if isinstance(message, NewMessage)]
+    stored = iter(_submit_many(connection, sound, above))
+    return [next(stored) if isinstance(message, NewMessage) else Submitted(0, error=message) for message in read]
+
+
+def _read(message: NewMessage) -> NewMessage | PrxEmailError:
+    """*message* with its content at hand, which can be read again; or what its content raises."""
+    try:
+        return message._replace(content=(b"".join(message.content),))
+    except Exception as error:  # noqa: BLE001 - it is this message's alone
+        return as_ours(error)
+
+
+def _submit_many(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int) -> list[Submitted]:
+    """Store messages together, or one by one when one of them is at fault."""
+    connection.execute("SAVEPOINT submission")
+    try:
+        stored = [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages, above)]
+    except sqlite3.Error:
+        raise  # the database's: the transaction is over
+    except Exception:  # noqa: BLE001 - whatever it is, _submit finds out whose
+        connection.execute("ROLLBACK TO submission")
+        stored = []
+    connection.execute("RELEASE submission")
+    return stored if len(stored) == len(messages) else [_submit(connection, message, above) for message in messages]
 
 
 def _submit(connection: sqlite3.Connection, message: NewMessage, above: int) -> Submitted:
@@ -62,8 +88,10 @@ def _submit(connection: sqlite3.Connection, message: NewMessage, above: int) -> 
     connection.execute("SAVEPOINT submission")
     try:
         submitted = _submit_once(connection, message, above)
-    except PrxEmailError as error:
-        submitted = Submitted(0, error=error)
+    except sqlite3.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is this message's alone
+        submitted = Submitted(0, error=as_ours(error))
     if submitted.duplicate or submitted.error is not None:
         connection.execute("ROLLBACK TO submission")
     connection.execute("RELEASE submission")

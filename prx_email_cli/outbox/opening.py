@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prx_email_cli.errors import NotFound, OutboxBusy, OutboxDamaged, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.errors import (
+    NotFound,
+    OutboxBusy,
+    OutboxDamaged,
+    PrxEmailError,
+    ReadableByOthers,
+    StorageError,
+    ValidationError,
+)
 from prx_email_cli.files import create, make_directories, sync_directory
 from prx_email_cli.outbox.schema import check_ours, migrate
 
@@ -116,6 +124,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
     except OverflowError:  # a number beyond SQLite's, which no id ever reaches
         raise NotFound("outbox record not found", hint="prx-email list shows the ids") from None
+    except UnicodeEncodeError:
+        raise ValidationError(
+            "text that is not valid Unicode cannot be looked for", hint="convert it to UTF-8"
+        ) from None
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those

@@ -80,13 +80,18 @@ class SqliteStore:
             raise
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
-        """Store *messages* in one transaction; their ids, in order.  Raises what a message's content raises."""
-        ids = []
-        for submitted in self.submit(messages):
-            if submitted.error is not None:
-                raise submitted.error
-            ids.append(submitted.outbox_id)
-        return ids
+        """Store *messages* in one transaction; their ids, in order.
+
+        Raises what is wrong with one of them, and then stores none.
+        """
+
+        def make(connection: sqlite3.Connection) -> list[int]:
+            submitted = moves.submit_all(connection, messages)
+            for error in (one.error for one in submitted if one.error is not None):
+                raise error.__cause__ or error
+            return [one.outbox_id for one in submitted]
+
+        return self._change(make, repeatable=False)
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""

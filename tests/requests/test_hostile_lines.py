@@ -1,0 +1,178 @@
+"""Whatever stands in one line of a batch is that line's affair: every other line is stored, and nothing is a bug."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.request import FIELDS, read_json, request_from_json
+from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.outbox.sqlite import SqliteStore
+
+from ..cli.outside import assert_error, rows
+from ..conftest import Program
+
+GOOD = {"to": "a@example.org", "subject": "hello", "body_text": "text\n"}
+LONG = "1" * 5000
+HTML = "<p>hello</p>"
+PART = {"filename": "a.txt", "content_type": "text/plain", "base64": "YQ=="}
+
+
+def line(**changed: Any) -> str:
+    return json.dumps(GOOD | changed) + "\n"
+
+
+BAD = {
+    **{f"a surrogate in {name}": line(**{name: "a\ud800b"}) for name in FIELDS if FIELDS[name].get("type") == "string"},
+    **{f"a surrogate in {name}": line(**{name: ["a\udfff <a@example.org>"]}) for name in ("to", "cc", "bcc")},
+    **{f"a surrogate in an attachment's {name}": line(attachment=PART | {name: "a\ud800"}) for name in PART},
+    "a surrogate in an attachment's path": line(attachment={"path": "a\udc80"}),
+    "a surrogate in an unknown field": line(**{"\ud800": 1}),
+    "a surrogate in html": line(body_html="<p title='\ud800'>\udfff</p>"),
+    "a number of 5,000 digits": f'{{"now_ts": {LONG}}}\n',
+    "a number of 5,000 digits in an attachment": f'{{"to": "a@example.org", "attachment": {{"base64": {LONG}}}}}\n',
+    "a negative one": f'{{"now_ts": -{LONG}}}\n',
+    "a long number that Python takes": line(now_ts=10**4000),
+    "NaN": line(now_ts=float("nan")),
+    "Infinity": line(now_ts=float("inf")),
+    "NaN in an attachment": line(attachment=PART | {"filename": float("nan")}),
+    "a huge float": '{"now_ts": 1e400}\n',
+    "a field twice": '{"to": "a@example.org", "subject": "s", "body_text": "t", "to": "b@example.org"}\n',
+    "a field twice in an attachment": line(attachment=PART)[:-3] + ', "filename": "b.txt"}}\n',
+    "an empty key": line(idempotency_key=""),
+    "deep nesting": "[" * 100_000 + "]" * 100_000 + "\n",
+    "deep nesting in a field": line()[:-2] + ', "to": ' + '{"a":' * 50_000 + "1" + "}" * 50_000 + "}\n",
+    "a byte order mark": "\ufeff" + line(),
+    "a NUL": "\0\n",
+    "a string": '"to"\n',
+    "half an escape": '{"to": "\\ud8"}\n',
+    "too large a message": line(body_text="x" * 300_000),
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(program: Program) -> Program:
+    """A program that takes no large messages."""
+    with program.config.open("a") as config:
+        config.write("[attachments.policy]\nmax_message_bytes = 100000\n")
+    return program
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_a_bad_line_is_refused_alone(bad: str, small: Program) -> None:
+    answer = small.run("send", "--batch", "-", "--json", text=line() + bad + line())
+    assert (answer.status, answer.json["error"]["code"]) == (65, "validation"), answer
+    assert [(told["line"], told["outbox_id"]) for told in answer.data["messages"]] == [(1, 1), (3, 2)]
+    (error,) = answer.data["errors"]
+    assert (error["line"], error["code"]) == (2, "validation")
+    assert "bug" not in error["message"]
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_the_same_as_one_request_is_65(bad: str, small: Program) -> None:
+    assert_error(small.run("send", "--request", "-", "--json", text=bad), 65, code="validation")
+
+
+def test_the_line_after_the_first_thousand_is_as_good_as_any_other(small: Program) -> None:
+    lines = [line()] * 1200 + [line(idempotency_key="\ud800"), line(body_text="x" * 300_000)] + [line()] * 800
+    answer = small.run("send", "--batch", "-", text="".join(lines))
+    assert (answer.status, answer.out.split()) == (65, [str(number) for number in range(1, 2001)])
+    assert [told.split(":")[0] for told in answer.err.splitlines()] == ["line 1201", "line 1202"]
+
+
+def test_an_account_that_is_none_is_78_before_anything_is_read(program: Program) -> None:
+    assert_error(program.run("send", "--batch", "-", "--account", "nobody", text=line()), 78, "nobody", "work")
+    assert rows(program) == []
+
+
+def message(**changed: Any) -> NewMessage:
+    ordinary = NewMessage("work", "ops@example.com", [("a@example.org", "to")], "s", [b"X: y\r\n\r\n"], 1, 1)
+    return ordinary._replace(**changed)
+
+
+def broken() -> Any:
+    yield b"X: y\r\n"
+    raise ZeroDivisionError("in the content")
+
+
+CULPRITS = {
+    "subject": {"subject": "\ud800"},
+    "sender": {"sender": "\ud800"},
+    "account": {"account": "\ud800"},
+    "recipient": {"recipients": [("a@example.org", "to"), ("\ud800", "cc")]},
+    "time": {"due_at": 2**63},
+    "content": {"content": broken},
+    "key": {"idempotency_key": "\ud800"},
+}
+
+
+@pytest.mark.parametrize("culprit", CULPRITS.values(), ids=CULPRITS)
+@pytest.mark.parametrize("key", [None, "k"])
+def test_what_cannot_be_stored_undoes_only_itself(
+    culprit: dict[str, Any], key: str | None, outbox: SqliteStore
+) -> None:
+    ordinary = [message(idempotency_key=key and f"{key}{number}") for number in range(4)]
+    spoilt = message(**{name: value() if callable(value) else value for name, value in culprit.items()})
+    submitted = outbox.submit([*ordinary[:2], spoilt, *ordinary[2:]])
+    assert [result.error is None for result in submitted] == [True, True, False, True, True]
+    ids = [result.outbox_id for result in submitted if result.error is None]
+    assert ids == sorted(set(ids))
+    for outbox_id in ids:
+        assert outbox.row(outbox_id).to == ["a@example.org"]
+    assert outbox.enqueue([message()]) == [ids[-1] + 1]
+
+
+JUNK = st.text(st.characters(), max_size=30)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), JUNK, st.just(10**4000), st.just("a@example.org")
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(JUNK, inner, max_size=3), max_leaves=6
+)
+NAMES = st.sampled_from([*FIELDS, "unknown"])
+REQUESTS = st.dictionaries(NAMES, VALUES, max_size=4).map(lambda odd: GOOD | odd)
+LINES = st.one_of(REQUESTS.map(json.dumps), JUNK.map(lambda text: text.replace("\n", " ")))
+
+
+@given(lines=st.lists(LINES, max_size=5))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_good_lines_between_hostile_ones_are_all_stored(
+    lines: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("batch")
+    program = Program(home)
+    program.configure()
+    marked = "".join(f"{text}\n" + line(subject=f"good {number}") for number, text in enumerate(lines)) + line()
+    (home / "batch.jsonl").write_bytes(marked.encode("utf-8", "surrogatepass"))
+    told = in_process(home)
+    assert not any("bug" in error["message"] for error in told["errors"])
+    with closing(SqliteStore(home / "outbox.db", message_id_domain="x.example")) as store:
+        subjects = {store.row(told["outbox_id"]).subject for told in told["messages"]}
+    assert {f"good {number}" for number in range(len(lines))} | {"hello"} <= subjects
+
+
+def in_process(home: Path) -> Any:
+    """``data`` of what ``send --batch batch.jsonl --json`` answers, without starting a process."""
+    from typer.testing import CliRunner
+
+    from prx_email_cli.cli.main import app
+
+    done = CliRunner().invoke(
+        app, ["--config", str(home / "config.toml"), "send", "--batch", str(home / "batch.jsonl"), "--json"]
+    )
+    assert done.exit_code in (0, 65), done.output
+    return json.loads(done.stdout)["data"]
+
+
+@given(VALUES)
+def test_any_json_is_a_request_or_refused(value: Any) -> None:
+    try:
+        request_from_json(read_json(json.dumps(value)))
+    except (ValidationError, ValueError):
+        return
+    assert value == {} or isinstance(value, dict)
