@@ -119,36 +119,52 @@ class AccountDrain:
 
     def _work(self, session: Session | None) -> None:
         """Claim and deliver until nothing is left; a connection that died or is worn out is replaced."""
+        kept: Claimed | None = None
         while session is not None:
             try:
-                self._serve(session)
-                renew = not session.usable()
+                kept = self._serve(session, kept)
+                renew = kept is not None or not session.usable()
             finally:
                 session.close()
                 with self._lock:
                     self._open_sessions -= 1
-            session = self._open() if renew else None
+            if session.served and session.afterthought is not None:
+                self._drain.warn(f"account {self._account.name}, after message {session.last}: {session.afterthought}")
+            session = self._open(kept) if renew else None
 
-    def _serve(self, session: Session) -> None:
-        """Claim and deliver over this connection, until nothing is left or it can be used no more."""
-        claimed = self._claims.next()
+    def _serve(self, session: Session, kept: Claimed | None) -> Claimed | None:
+        """Claim and deliver over this connection, until nothing is left or it can be used no more.
+
+        kept: a message that another connection was to carry and did not begin; it is not handed on twice.  Comes back
+        with one that this connection did not begin.
+        """
+        claimed = kept or self._claims.next()
         while claimed is not None:
             started = time.monotonic()
-            outcome = deliver_one(session, claimed, self._drain.store)
+            deliver = deliver_one if claimed is kept else deliver_or_leave
+            outcome = deliver(session, claimed, self._drain.store)
+            if outcome is None:
+                return claimed
             took = round((time.monotonic() - started) * 1000)
             claimed = self._claims.settle(
                 claimed, outcome, go_on=session.usable(), milliseconds=took, connection=session.number
             )
+        return None
 
-    def _open(self) -> Session | None:
-        """A session, None when there is no use for one or none to be had; the latter is probed and told once."""
-        if self._claims.over():
+    def _open(self, kept: Claimed | None = None) -> Session | None:
+        """A session, None when there is no use for one or none to be had; the latter is probed and told once.
+
+        kept: a claimed message that waits for it.
+        """
+        if kept is None and self._claims.over():
             return None
         try:
             session = self._sessions.open()
         except SessionFailed as failure:
             with self._lock:
-                if not self._open_sessions:  # else the others go on with the connections they have
+                if kept is not None:
+                    self._claims.settle(kept, failure.outcome(), go_on=False)
+                elif not self._open_sessions:  # else the others go on with the connections they have
                     self._probe(failure)
             return None
         with self._lock:
@@ -166,18 +182,33 @@ class AccountDrain:
 
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
     """The outcome of handing *claimed* over.  Not even an error of this program's own leaves a message unsettled."""
+    return _handed_over(session, claimed, store)[0]
+
+
+def deliver_or_leave(session: Session, claimed: Claimed, store: Store) -> Outcome | None:
+    """As ``deliver_one``; None when the connection turns out to have ended before a word was said of the message.
+
+    That was no attempt: another connection may take it.
+    """
+    outcome, left_alone = _handed_over(session, claimed, store)
+    return None if left_alone else outcome
+
+
+def _handed_over(session: Session, claimed: Claimed, store: Store) -> tuple[Outcome, bool]:
+    """The outcome, and whether nothing was said of the message, the connection having ended before."""
     damage = damage_of(claimed)
     if damage is not None:
-        return damage
+        return damage, False
     whole = len(claimed.head or b"") == claimed.size_bytes
-    rest = () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id))
-    handover = Handover(session, claimed, rest)
-    session.served += 1
+    handover = Handover(session, claimed, () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id)))
     try:
-        return handover.run()
+        outcome = handover.run()
     except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
         session.abandon()
-        return damaged_outcome(error.message, handover.broken_off(error).dialogue)
+        outcome = damaged_outcome(error.message, handover.broken_off(error).dialogue)
     except Exception as error:  # noqa: BLE001
         session.abandon()
-        return handover.broken_off(error)
+        outcome = handover.broken_off(error)
+    if not handover.left_alone:
+        session.served, session.last = session.served + 1, claimed.outbox_id
+    return outcome, handover.left_alone

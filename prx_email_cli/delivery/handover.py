@@ -1,13 +1,14 @@
 """Handing one claimed message to the provider: MAIL, RCPT, DATA, the content, and what each reply means."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
 from prx_email_cli.delivery.content import END_OF_DATA, data_writes
 from prx_email_cli.delivery.outcome import NETWORK, PROVIDER, Reply, Verdict, judge
 from prx_email_cli.delivery.session import Session
-from prx_email_cli.delivery.wire import BadReply, ConnectionLost
+from prx_email_cli.delivery.wire import BadReply, ConnectionLost, Unasked
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
 from prx_email_cli.outbox.model import Claimed, Target
@@ -49,6 +50,7 @@ class Handover:
         self._acceptance: str | None = None
         self._place = "before MAIL"
         self._final_dot_sent = False
+        self.left_alone = False  # the connection had ended before anything was said of the message
 
     def run(self) -> Outcome:
         """What came of it.  The session is no longer ``alive`` afterwards when its dialogue is beyond repair."""
@@ -61,8 +63,18 @@ class Handover:
         except ConnectionLost as error:
             self._wire.transcript.event(f"{error} ({self._place})")
             self._session.abandon()
-            lost = error
+            lost = None if self._closing(error) else error
         return self._outcome(lost)
+
+    def _closing(self, lost: ConnectionLost) -> bool:
+        """Whether it was lost because the server wants to close, which it may say unasked: then that is the reason."""
+        if not isinstance(lost, Unasked) or lost.closing is None or self._final_dot_sent:
+            return False
+        with suppress(_Closing):
+            self._refuse_message(
+                lost.closing, [one for one in self._claimed.targets if one.number not in self._results]
+            )
+        return True
 
     def broken_off(self, error: Exception) -> Outcome:
         """What stands when something of our own failed midway, such as reading the content."""
@@ -113,13 +125,20 @@ class Handover:
                 return None
             for line, _ in batch:
                 self._wire.transcript.client(line)
-            self._wire.write("".join(f"{line}\r\n" for line, _ in batch).encode())
+            self._say("".join(f"{line}\r\n" for line, _ in batch).encode(), first=not start)
             for line, target in batch:
                 self._place = f"after {line}"
                 answer = self._wire.read_reply(self._wire.reply_timeout)
                 if line != "DATA":
                     self._take_in(answer, target)
         return answer
+
+    def _say(self, commands: bytes, *, first: bool) -> None:
+        try:
+            self._wire.write(commands)
+        except ConnectionLost as lost:
+            self.left_alone = first and not lost.timed_out
+            raise
 
     def _mail_command(self) -> str:
         command = f"MAIL FROM:<{self._claimed.sender}>"
@@ -162,15 +181,39 @@ class Handover:
     def _content(self) -> Reply:
         """Send the content; the reply to the final dot, or an earlier one with which the server cut us short."""
         self._place = "while the content was sent"
+        started = False
         try:
             for data, last in data_writes(chain((self._header, self._claimed.head or b""), self._rest)):
-                self._wire.write(data)
-                self._final_dot_sent = last
+                self._wire.write_content(data)
+                self._final_dot_sent, started = last, True
+        except Unasked as unasked:
+            return self._early_refusal(unasked, started or unasked.midway)
         except ConnectionLost as lost:
             return self._early_reply(lost)
         self._wire.transcript.event(f"content sent, {self._size} bytes")
         self._place = "after the final dot"
-        return self._wire.read_reply(self._session.data_timeout)
+        final = self._wire.read_reply(self._session.data_timeout)
+        self._refuse_second_answer()
+        return final
+
+    def _refuse_second_answer(self) -> None:
+        """Two answers to one dot: nobody knows which one counts, unless the second only says that it closes."""
+        try:
+            heard = self._wire.heard()
+        except ConnectionLost:  # it has answered, and closed
+            return
+        if heard and self._wire.unasked().closing is None:
+            raise BadReply(f"two answers to one message; {self._wire.unasked()}")
+
+    def _early_refusal(self, unasked: Unasked, started: bool) -> Reply:
+        """A server may refuse what it has read of the content; it cannot accept it, nor refuse what it has not seen."""
+        if not started or unasked.closing is not None:
+            raise unasked
+        reply = self._wire.read_reply(min(LATE_REPLY_SECONDS, self._wire.reply_timeout))
+        if reply.code < 400:
+            raise unasked
+        self._session.abandon()
+        return reply
 
     def _early_reply(self, lost: ConnectionLost) -> Reply:
         """A server that refuses halfway says why and closes; what it said may still be there to be read."""

@@ -41,7 +41,7 @@ class Retry:
         if failure_mode is not None:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force))
             return self._settle(claimed, simulated(failure_mode, claimed))
-        from prx_email_cli.delivery.account_drain import deliver_one
+        from prx_email_cli.delivery.account_drain import deliver_one, deliver_or_leave
         from prx_email_cli.delivery.failure import SessionFailed
         from prx_email_cli.delivery.login import login_of
         from prx_email_cli.delivery.session import SessionFactory
@@ -58,7 +58,14 @@ class Retry:
         try:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force, limits))
             started = time.monotonic()
-            outcome = deliver_one(session, claimed, self._store)
+            outcome = deliver_or_leave(session, claimed, self._store)
+            if outcome is None:
+                session.close()
+                try:
+                    session = sessions.open()
+                except SessionFailed as failure:
+                    return self._settle(claimed, failure.outcome())
+                outcome = deliver_one(session, claimed, self._store)
             return self._settle(claimed, outcome, milliseconds=round((time.monotonic() - started) * 1000), connection=1)
         finally:
             session.close()

@@ -15,7 +15,7 @@ from prx_email_cli.delivery.failure import REFUSED_LOGIN, SessionFailed, failure
 from prx_email_cli.delivery.login import Login
 from prx_email_cli.delivery.sasl import log_in_with_token
 from prx_email_cli.delivery.tls import verifying_context
-from prx_email_cli.delivery.wire import ImplicitTlsWire, Transcript, Wire
+from prx_email_cli.delivery.wire import ConnectionLost, ImplicitTlsWire, Transcript, Unasked, Wire
 from prx_email_cli.redaction import redact
 
 QUIT_TIMEOUT_SECONDS = 5
@@ -29,13 +29,28 @@ class Session:
         self.account = account
         self.alive = True
         self.worn = False  # still polite, but to be renewed before the next message
-        self.served = 0  # messages attempted
+        self.served = self.last = 0  # messages attempted; the id of the latest
         self.number = 1  # within the run
+        self.afterthought: str | None = None  # what the server said after an answer that had been taken for its last
 
     def usable(self) -> bool:
         """Whether another message may be claimed for it: nothing is claimed for a connection that has ended."""
         most = self.account.smtp.messages_per_connection
-        return self.alive and not self.worn and (most is None or self.served < most) and self.wire.quiet()
+        return self.alive and not self.worn and (most is None or self.served < most) and self._quiet()
+
+    def _quiet(self) -> bool:
+        """Whether the server has neither closed the connection nor said something unasked, such as 421."""
+        try:
+            if not self.wire.heard():
+                return True
+        except ConnectionLost:
+            return False
+        self._note(self.wire.unasked())
+        return False
+
+    def _note(self, unasked: Unasked) -> None:
+        if unasked.closing is None:
+            self.afterthought = redact(str(unasked))
 
     def offers(self, extension: str) -> bool:
         """Whether the server's EHLO named this extension."""
@@ -67,7 +82,10 @@ class Session:
             self.alive = False
             self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
             with suppress(OSError, ValueError):
-                self.wire.quit()
+                try:
+                    self.wire.quit()
+                except Unasked as unasked:
+                    self._note(unasked)
         self.wire.close()
 
 

@@ -1,7 +1,7 @@
 """smtplib's connection, hardened against servers that are slow, endless or hostile.
 
-A reply is bounded in lines, bytes and time; what is said is noted without secrets; nothing that arrived in clear is
-taken for an answer under TLS.
+A reply is bounded in lines, bytes and time; what is said is noted without secrets; nothing that arrived before a
+command left is taken for its answer, and nothing that arrived in clear for an answer under TLS.
 """
 
 import select
@@ -9,7 +9,7 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,8 +19,10 @@ from prx_email_cli.redaction import from_outside, remember_encoded
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
-_RECEIVE_BYTES = 16 * 1024
+_RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 CHALLENGE = 334  # RFC 4954 section 4
+_MAX_SHOWN = 60
+_UNREAD = "the server does not read what we send (timeout)"
 
 
 class ConnectionLost(OSError):
@@ -33,6 +35,22 @@ class ConnectionLost(OSError):
 
 class BadReply(ConnectionLost):
     """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
+
+
+class Unasked(BadReply):
+    """The server spoke before it was asked.
+
+    closing: its words, where they are 421, which may come at any time (RFC 5321 section 3.8).  midway: they came while
+    something was being sent.
+    """
+
+    def __init__(self, said: bytes, *, midway: bool = False) -> None:
+        from prx_email_cli.config.secrets import reported
+
+        line = said.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace")
+        super().__init__(f"the server spoke before it was asked: {reported(line, _MAX_SHOWN)!r}")
+        self.closing = Reply(421, line[4:]) if line.startswith("421") else None
+        self.midway = midway
 
 
 class StartTlsRefused(smtplib.SMTPResponseException):
@@ -82,9 +100,13 @@ class Wire(smtplib.SMTP):
     transcript: Transcript
     facts: Facts
     server: tuple[str, int]
+    until: float | None = None  # by the clock: no reading and no writing lasts longer
+    clock: Callable[[], float] = staticmethod(time.monotonic)
     _received = b""
     _mask = False
     _greeting = False
+    _watched: socket.socket | None = None
+    _watcher: select.poll
 
     def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, facts: Facts, **kwargs: Any) -> None:
         self.reply_timeout = reply_timeout
@@ -143,7 +165,9 @@ class Wire(smtplib.SMTP):
 
     def read_reply(self, timeout: float) -> Reply:
         """The next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
-        deadline = time.monotonic() + timeout
+        deadline = self.clock() + timeout
+        if self.until is not None:
+            deadline = min(deadline, self.until)
         lines: list[str] = []
         first_code = size = 0
         while True:
@@ -174,31 +198,74 @@ class Wire(smtplib.SMTP):
         return line.rstrip(b"\r")
 
     def _receive(self, deadline: float) -> bytes:
-        if self.sock is None:
-            raise ConnectionLost("not connected")
-        left = deadline - time.monotonic()
+        sock = self._open_socket()
+        left = deadline - self.clock()
         try:
             if left <= 0:
                 raise TimeoutError
             self._limit(left)
-            data = self.sock.recv(_RECEIVE_BYTES)
-        except TimeoutError:
-            raise ConnectionLost("no complete answer in time (timeout)", timed_out=True) from None
-        except ssl.SSLError as error:
-            raise _lost_over_tls(error) from None
+            data = sock.recv(_RECEIVE_BYTES)
         except OSError as error:
-            raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
+            raise self._lost(error, "no complete answer in time (timeout)") from None
         if not data:
             raise ConnectionLost("the server closed the connection")
         return data
 
-    def quiet(self) -> bool:
-        """Whether the server has neither closed the connection nor said something unasked, such as 421."""
-        if self.sock is None or self._received:
-            return False
-        watcher = select.poll()
-        watcher.register(self.sock, select.POLLIN)
-        return not watcher.poll(0)
+    def heard(self) -> bool:
+        """Whether something has arrived that nobody has read; never waits.
+
+        Raises ConnectionLost when the connection has ended.
+        """
+        if self._received:
+            return True
+        sock = self._open_socket()
+        if _decrypted(sock) or self._ready(sock, 0) & ~select.POLLOUT:
+            self._received = self._at_hand(sock)
+        return bool(self._received)
+
+    def _ready(self, sock: socket.socket, seconds: float) -> int:
+        """What *sock* is ready for within *seconds*: bits of poll(2), none when it is for nothing."""
+        if self._watched is not sock:
+            self._watched, self._watcher = sock, select.poll()
+            self._watcher.register(sock, select.POLLIN | select.POLLOUT)
+        events = self._watcher.poll(seconds * 1000)
+        return events[0][1] if events else 0
+
+    def _open_socket(self) -> socket.socket:
+        if self.sock is None:
+            raise ConnectionLost("not connected")
+        return self.sock
+
+    def _at_hand(self, sock: socket.socket) -> bytes:
+        """What can be read without waiting: under TLS that may be nothing, although the socket has session tickets."""
+        patience = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            data = sock.recv(_RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except OSError as error:
+            raise self._lost(error) from None
+        finally:
+            sock.settimeout(patience)
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        return data
+
+    def unasked(self, *, midway: bool = False) -> Unasked:
+        """What to raise about that which ``heard`` has found."""
+        return Unasked(self._received, midway=midway)
+
+    def _lost(self, error: OSError, patience_ended: str = "") -> ConnectionLost:
+        """What an error of the socket means."""
+        if isinstance(error, TimeoutError):
+            over = self.until is not None and self.clock() >= self.until
+            return ConnectionLost(
+                "the transaction lasts too long (timeout)" if over else patience_ended, timed_out=True
+            )
+        if isinstance(error, ssl.SSLError):
+            return _lost_over_tls(error)
+        return ConnectionLost(f"connection lost: {error.strerror or error}")
 
     def _limit(self, seconds: float) -> None:
         """Let the next call on the socket take *seconds*; asks the system only when that differs noticeably."""
@@ -206,18 +273,46 @@ class Wire(smtplib.SMTP):
             self.sock.settimeout(seconds)
 
     def write(self, data: bytes) -> None:
-        """Send all of *data*.  Raises ConnectionLost."""
-        if self.sock is None:
-            raise ConnectionLost("not connected")
+        """Send all of *data*, one command or a group of them.  Raises Unasked, ConnectionLost."""
+        if self.heard():
+            raise self.unasked()
         try:
-            self._limit(self.reply_timeout)
-            self.sock.sendall(data)
-        except TimeoutError:
-            raise ConnectionLost("the server does not read what we send (timeout)", timed_out=True) from None
-        except ssl.SSLError as error:
-            raise _lost_over_tls(error) from None
+            self._limit(self._patience())
+            self.sock.sendall(data)  # type: ignore[union-attr]
         except OSError as error:
-            raise ConnectionLost(f"connection lost: {error.strerror or error}") from None
+            raise self._lost(error, _UNREAD) from None
+
+    def write_content(self, data: bytes) -> None:
+        """Send all of *data*, unless the server speaks meanwhile.  Raises Unasked, ConnectionLost.
+
+        Each wait for the server to read is as long as one for a reply.
+        """
+        sock, left = self._open_socket(), memoryview(data)
+        most = _TLS_RECORD_BYTES if isinstance(sock, ssl.SSLSocket) else len(data)
+        spoken = bool(self._received) or _decrypted(sock)
+        while left:
+            if spoken and self.heard():
+                raise self.unasked(midway=len(left) < len(data))
+            try:
+                patience = self._patience()
+                ready = self._ready(sock, patience)
+                if not ready:
+                    raise TimeoutError
+                spoken = ready != select.POLLOUT
+                if not spoken:
+                    self._limit(patience)
+                    left = left[sock.send(left[:most]) :]
+            except OSError as error:
+                raise self._lost(error, _UNREAD) from None
+
+    def _patience(self) -> float:
+        """Seconds that the next writing may take.  Raises TimeoutError when there are none left."""
+        if self.until is None:
+            return self.reply_timeout
+        left = self.until - self.clock()
+        if left <= 0:
+            raise TimeoutError
+        return min(self.reply_timeout, left)
 
     def putcmd(self, cmd: str, args: str = "") -> None:
         """Send a command, as smtplib does; what follows AUTH is not noted."""
@@ -228,7 +323,12 @@ class Wire(smtplib.SMTP):
         self.transcript.client(
             f"{' '.join(line.split()[:2])} ***" if cmd.upper() == "AUTH" else "***" if secret else line
         )
-        self.write(line.encode("utf-8") + b"\r\n")
+        try:
+            self.write(line.encode("utf-8") + b"\r\n")
+        except Unasked as unasked:
+            if unasked.closing is None:
+                raise
+            raise smtplib.SMTPResponseException(421, unasked.closing.text) from None
 
     def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
         """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind)."""
@@ -291,6 +391,7 @@ class Wire(smtplib.SMTP):
     def close(self) -> None:
         """Close without a word; also after errors."""
         self._received = b""
+        self._watched = None
         super().close()
 
 
@@ -308,6 +409,11 @@ class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
             raise
         self.note_tls()
         return secured
+
+
+def _decrypted(sock: socket.socket) -> bool:
+    """Whether TLS has octets at hand of which the socket itself no longer knows."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
 def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:

@@ -163,7 +163,7 @@ def play(row: Row, directory: Path, certificates: Certificates) -> Played:
             connections=connections,
             last_error=row_then.last_error or "",
             attempts=[(attempt.outcome, attempt.uncertain) for attempt in row_then.attempts],
-            forerunner=outbox.store.row(forerunner).status if forerunner else "sent",
+            forerunner=_of_forerunner(outbox, forerunner) if forerunner else "sent",
             warnings=report.warnings,
         )
 
@@ -197,6 +197,11 @@ def _at_last(outbox: Outbox, server: ScriptedServer, subject: int, other: int, s
         addressed=tuple(address for address in (FIRST, SECOND) if f"RCPT TO:<{address}>" in named),
         message_ids=tuple(_retries_in(copy.message_id, subject) for copy in copies(server, SUBJECT)),
     )
+
+
+def _of_forerunner(outbox: Outbox, forerunner: int) -> str:
+    first = outbox.store.row(forerunner).attempts[0]
+    return "uncertain" if first.uncertain else str(first.outcome)
 
 
 def _of_other(outbox: Outbox, other: int) -> str:

@@ -45,11 +45,13 @@ NOTES = {
     Place.RCPT_1: "The second recipient is accepted.",
     Place.RCPT_2: "The first recipient has been accepted.",
     Place.CONTENT: "A small message leaves in one piece, with the dot that ends it: the server has it all.",
-    Place.LARGE_CONTENT: "The program is still writing.",
+    Place.LARGE_CONTENT: "The program is still writing, and stops as soon as the server speaks: the dot is never sent.",
     Place.DOT_STORED: "The server keeps the message and then fails to say so. The next attempt makes a second copy "
     "under the same Message-ID, unless the server drops it.",
     Place.IDLE: "The first message was accepted, and then this happens; the table tells of the message that comes "
-    "next. Where it is noticed in time, that message goes over another connection and is simply sent.",
+    "next. Where it is noticed in time, that message goes over another connection and is simply sent. An answer on the "
+    "heels of the acceptance, other than 421, makes the first message **uncertain**: nobody knows which of the two "
+    "counts.",
     Place.QUIT: "Everything has been accepted; the farewell changes nothing.",
 }
 WORDS = {

@@ -146,8 +146,7 @@ class Row:
     @property
     def patience(self) -> int | None:
         """Seconds that the client is to wait before it gives up, None where it must not come to that."""
-        blocks = self.scene.large and self.manner is Manner.ENDLESS
-        return 1 if blocks or self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
+        return 1 if self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
 
     def __str__(self) -> str:
         return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one-by-one'}"

@@ -86,8 +86,8 @@ DOT_ON_THE_WIRE: Rules = ENVELOPE | {
     Meaning.LOST: (Fate.UNCERTAIN, "network"),
     Meaning.NONSENSE: (Fate.UNCERTAIN, "provider"),
 }
-# A large one is still being written when the connection breaks; an answer is read only after the dot.
-HALFWAY: Rules = ENVELOPE | {Meaning.NONSENSE: (Fate.UNCERTAIN, "provider")}
+# A large one is still being written when the server speaks or goes, and then the dot never leaves.
+HALFWAY: Rules = ENVELOPE
 # The recipients' 4xx stand; 421 is throttling wherever it is said.
 _BY_ITS_RECIPIENTS: Verdict = (Fate.DEFERRED, "provider")
 RESETTING: Rules = dict.fromkeys(Meaning, _BY_ITS_RECIPIENTS) | {Meaning.THROTTLED: (Fate.ACCOUNT, "provider")}
@@ -114,10 +114,9 @@ PLACE_RULES = {
     Place.IDLE: ENVELOPE,  # the next message's MAIL is the first to meet it
     Place.QUIT: LEAVING,
 }
-EXCEPTIONS: dict[tuple[Place, Manner], Verdict] = {
-    # The server does not read while it talks, so the client never gets to the final dot.
-    (Place.LARGE_CONTENT, Manner.ENDLESS): (Fate.DEFERRED, "network"),
-}
+# "A reply ahead of its command is not its answer": a second reply on the heels of 250 makes that 250 doubtful as well,
+# but for 421, which may come at any time.
+DOUBTFUL_FORERUNNER = {Meaning.NOT_NOW, Meaning.NEVER, Meaning.NONSENSE}
 # What is said or done just before the client speaks may reach it in time or too late; both are right.
 ALTERNATIVES: dict[Place, Verdict] = {
     Place.IDLE: (Fate.SENT, None),  # noticed before MAIL: over another connection
@@ -127,7 +126,7 @@ ALTERNATIVES: dict[Place, Verdict] = {
 
 def verdict(place: Place, manner: Manner) -> Verdict:
     """Fate and error code of one combination; PIPELINING makes no difference."""
-    return EXCEPTIONS.get((place, manner)) or PLACE_RULES[place][MEANINGS[manner]]
+    return PLACE_RULES[place][MEANINGS[manner]]
 
 
 def verdict_on(row: Row, error: str | None) -> Verdict:

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from .campaign import Campaign, Played
-from .places import Place, Row, all_rows
-from .rules import Fate, after, at_last, verdict_on
+from .places import Manner, Place, Row, all_rows
+from .rules import DOUBTFUL_FORERUNNER, MEANINGS, Fate, after, at_last, verdict_on
 
 ROWS = list(all_rows())
 SILENT_PLACES = (Place.TLS_AFTER_STARTTLS, Place.TLS_ON_CONNECTING, Place.RSET, Place.QUIT)
@@ -32,14 +32,17 @@ def fate(row: Row, seen: Played) -> Fate:
 class TestEveryCombination:
     def test_really_happened_and_the_client_kept_to_the_protocol(self, row: Row, seen: Played) -> None:
         assert seen.happened == row.fault.times
-        assert seen.warnings == []
+        assert seen.warnings == [] or row.place is Place.IDLE  # what was said after an answer
         if not (row.place is Place.IDLE and row.reply):  # what nobody asked for may be taken for the answer to MAIL,
             assert seen.violations == []  # and then the client is always one answer ahead
 
     def test_leaves_the_message_as_the_rules_say(self, row: Row, seen: Played, fate: Fate) -> None:
         assert seen.after == after(row, verdict_on(row, seen.after.error))
         assert seen.attempts == [(_outcome(fate), fate is Fate.UNCERTAIN)]
-        assert seen.forerunner == "sent"
+        doubtful = row.place is Place.IDLE and (
+            MEANINGS[row.manner] in DOUBTFUL_FORERUNNER or row.manner is Manner.SLOW
+        )
+        assert seen.forerunner in (("sent", "uncertain") if doubtful else ("sent",))
 
     def test_ends_well_once_the_server_has_recovered(self, row: Row, seen: Played, fate: Fate) -> None:
         assert seen.at_last == at_last(row, fate)
