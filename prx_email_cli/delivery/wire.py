@@ -45,10 +45,8 @@ class Unasked(BadReply):
     """
 
     def __init__(self, said: bytes, *, midway: bool = False) -> None:
-        from prx_email_cli.config.secrets import reported
-
-        line = said.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace")
-        super().__init__(f"the server spoke before it was asked: {reported(line, _MAX_SHOWN)!r}")
+        line = from_outside(said.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace"), strict=True)
+        super().__init__(f"the server spoke before it was asked: {line[:_MAX_SHOWN]!r}")
         self.closing = Reply(421, line[4:]) if line.startswith("421") else None
         self.midway = midway
 
