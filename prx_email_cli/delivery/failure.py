@@ -7,11 +7,11 @@ import ssl
 from prx_email_cli.config.auth import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.connection_errors import BadReply, ConnectionLost, StartTlsRefused
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
 from prx_email_cli.delivery.sasl import LoginBroken, TokenRefused
 from prx_email_cli.delivery.tls import CLIENT_CERTIFICATE_HINT, explain
-from prx_email_cli.delivery.wire import BadReply, ConnectionLost, StartTlsRefused
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.redaction import from_outside
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
+from prx_email_cli.delivery.connection_errors import BadReply, ConnectionLost, Unasked
 from prx_email_cli.delivery.content import END_OF_DATA, data_writes
 from prx_email_cli.delivery.outcome import NETWORK, PROVIDER, Reply, Verdict, judge
 from prx_email_cli.delivery.session import Session
-from prx_email_cli.delivery.wire import BadReply, ConnectionLost, Unasked
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
 from prx_email_cli.outbox.model import Claimed, Target

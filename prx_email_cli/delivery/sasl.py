@@ -5,7 +5,8 @@ import json
 import smtplib
 from base64 import b64encode
 
-from prx_email_cli.delivery.wire import MAX_COMMAND_OCTETS, BadReply, Wire
+from prx_email_cli.delivery.connection_errors import BadReply
+from prx_email_cli.delivery.wire import MAX_COMMAND_OCTETS, Wire
 from prx_email_cli.redaction import remember_encoded, reported
 
 _MAX_SHOWN = 300

@@ -10,12 +10,14 @@ import yagmail
 
 from prx_email_cli.config.domains import is_full_domain
 from prx_email_cli.config.settings import Account
+from prx_email_cli.delivery.connection_errors import ConnectionLost, Unasked
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.failure import REFUSED_LOGIN, SessionFailed, failure
 from prx_email_cli.delivery.login import Login
 from prx_email_cli.delivery.sasl import log_in_with_token
 from prx_email_cli.delivery.tls import verifying_context
-from prx_email_cli.delivery.wire import ConnectionLost, ImplicitTlsWire, Transcript, Unasked, Wire
+from prx_email_cli.delivery.transcript import Transcript
+from prx_email_cli.delivery.wire import ImplicitTlsWire, Wire
 from prx_email_cli.redaction import redact
 
 QUIT_TIMEOUT_SECONDS = 5

@@ -13,82 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from prx_email_cli.delivery.connection_errors import BadReply, ConnectionLost, StartTlsRefused, Unasked
 from prx_email_cli.delivery.facts import Facts
 from prx_email_cli.delivery.outcome import Reply
+from prx_email_cli.delivery.transcript import Transcript
 from prx_email_cli.redaction import from_outside, remember_encoded
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 CHALLENGE = 334  # RFC 4954 section 4
-_MAX_SHOWN = 60
 _UNREAD = "the server does not read what we send (timeout)"
-
-
-class ConnectionLost(OSError):
-    """The connection ended, timed out or spoke no SMTP; ``args[0]`` says which, in words for the user."""
-
-    def __init__(self, text: str, *, timed_out: bool = False) -> None:
-        super().__init__(text)
-        self.timed_out = timed_out
-
-
-class BadReply(ConnectionLost):
-    """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
-
-
-class Unasked(BadReply):
-    """The server spoke before it was asked.
-
-    closing: its words, where they are 421, which may come at any time (RFC 5321 section 3.8).  midway: they came while
-    something was being sent.
-    """
-
-    def __init__(self, said: bytes, *, midway: bool = False) -> None:
-        line = from_outside(said.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace"), strict=True)
-        super().__init__(f"the server spoke before it was asked: {line[:_MAX_SHOWN]!r}")
-        self.closing = Reply(421, line[4:]) if line.startswith("421") else None
-        self.midway = midway
-
-
-class StartTlsRefused(smtplib.SMTPResponseException):
-    """The server offers STARTTLS but does not do it now."""
-
-
-class Transcript:
-    """The dialogue of a session or attempt, one line each way; AUTH payloads are never in it."""
-
-    MAX_LINES = 400
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._dropped = 0
-
-    def client(self, line: str) -> None:
-        """Note what we said."""
-        self._note(f"C: {line}")
-
-    def server(self, reply: Reply) -> None:
-        """Note what the server answered."""
-        self._note(f"S: {reply}")
-
-    def event(self, text: str) -> None:
-        """Note something that is neither: a connection opened or lost, TLS agreed."""
-        self._note(f"-- {text}")
-
-    def take(self) -> str:
-        """Everything noted since the last time, lines joined by LF."""
-        lines, self._lines = self._lines, []
-        if self._dropped:
-            lines.append(f"-- {self._dropped} more lines")
-            self._dropped = 0
-        return "\n".join(lines)
-
-    def _note(self, line: str) -> None:
-        if len(self._lines) < self.MAX_LINES:
-            self._lines.append(line)
-        else:
-            self._dropped += 1
 
 
 class Wire(smtplib.SMTP):
