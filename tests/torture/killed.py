@@ -166,6 +166,7 @@ def wrap_dialogue(fate: Fate) -> None:
     spoken = _Spoken()
     wrap(handover, "data_writes", lambda original: _noting_content(original, spoken))
     wrap(Wire, "write", lambda original: _dying_writer(original, spoken, fate))
+    wrap(Wire, "write_content", lambda original: _dying_writer(original, spoken, fate))
     wrap(Wire, "read_reply", lambda original: _dying_reader(original, spoken, fate))
 
 
