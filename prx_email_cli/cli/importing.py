@@ -73,6 +73,10 @@ class Import:
                     return
                 writing = len(batch), writer.submit(store.learn, self._account, batch, self._tick())
 
+    def _skip(self, where: str, reason: str) -> None:
+        self.skipped += 1
+        say(f"skipped: {safe(where)}: {safe(reason)}")
+
     def _count(self, learned: int, new: int) -> None:
         self.imported += new
         self.known_already += learned - new
@@ -89,8 +93,9 @@ class Import:
                     try:
                         yield known_message(data)
                     except ValidationError as error:
-                        self.skipped += 1
-                        say(f"skipped: {safe(where)}: {safe(error.message)}")
+                        self._skip(where, error.message)
+                    except Exception as error:  # noqa: BLE001 - one message never keeps the others from being learned
+                        self._skip(where, f"it cannot be understood ({type(error).__name__})")
             except InputNotFound as error:
                 self.unread.append(error)
 

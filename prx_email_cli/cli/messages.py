@@ -57,12 +57,12 @@ def show(
 
     Example: prx-email messages show 20260801.4711@example.com
     """
-    from prx_email_cli.mail.incoming import KnownMessage, normal_id
+    from prx_email_cli.mail.incoming import KnownMessage, known_id
 
     this = invocation(ctx)
     settings = this.settings()
     name = settings.account(account).name
-    wanted = normal_id(message_id)
+    wanted = known_id(message_id)
     with this.store(settings) as store:
         known = store.known(name, wanted) if wanted is not None else None
     if known is None:

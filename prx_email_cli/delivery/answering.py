@@ -8,7 +8,7 @@ from prx_email_cli.errors import NotFound, ValidationError
 from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
 from prx_email_cli.mail.compose import EMPTY, Draft
 from prx_email_cli.mail.drafting import draft
-from prx_email_cli.mail.incoming import KnownMessage, known_message, normal_id
+from prx_email_cli.mail.incoming import KnownMessage, known_id, known_message
 from prx_email_cli.mail.request import Request
 from prx_email_cli.mail.thread import Reply, mailboxes_in, quoted, quoted_html, reply_to
 from prx_email_cli.outbox.model import NewMessage
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 def find_parent(store: Store, account: str, message_id: str) -> Parent:
     """The message with this id that *account* has learned, or has sent itself.  Raises NotFound."""
-    wanted = normal_id(message_id)
+    wanted = known_id(message_id)
     if wanted is not None:
         known = store.known(account, wanted)
         if known is not None:

@@ -13,7 +13,8 @@ from prx_email_cli.mail.headers import address_header, further_header, text_head
 from prx_email_cli.mail.parts import Part, group, headers_and_content, text_leaf
 
 EMPTY = "to/subject/body_text cannot be empty"
-_HEADER_BLOCK = re.compile(r"(?:[A-Za-z-]+:(?: [^\r\n]+\r\n)+)+")
+_LINE = r" [^\r\n]*[^ \t\r\n][^\r\n]*\r\n"  # never of spaces alone, RFC 5322 section 3.2.2
+_HEADER_BLOCK = re.compile(rf"(?:[A-Za-z0-9-]+:(?:\r\n)?(?:{_LINE})+)+")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
 from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.headers import LONGEST_NAME
 from prx_email_cli.mail.request import Request
 from prx_email_cli.mail.text import check_header_text
 
@@ -80,6 +81,8 @@ def further_header(text: str) -> tuple[str, str]:
     name = name.strip()
     if not colon or not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
         raise ValidationError(f"--header: not a header: {text!r}", hint='write "X-Name: value"')
+    if len(name) > LONGEST_NAME:
+        raise ValidationError(f"--header: a name of {len(name)} characters is too long for a line", hint="shorten it")
     lowered = name.lower()
     reason = _FORBIDDEN_HEADERS.get(lowered) or (
         "the MIME structure is this program's" if lowered.startswith("content-") else

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 from prx_email_cli.mail.addresses import Mailbox
 
-LONGEST_WORD = 900  # leaves room for the name on a line of 998, RFC 5322 section 2.1.1
+LONGEST_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
+LONGEST_NAME = 990
 FOLD_AT = 78  # characters without CRLF, RFC 5322 section 2.1.1
 ENCODED_FOLD_AT = 76  # of a line with an encoded word, RFC 2047 section 2
+_SHORTEST_ENCODED = 24  # of an encoded word: less room makes the first one too long
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _SPACED = re.compile(r"^ |  | $")  # spaces that a reader of plain words would drop
 _FOLDABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
@@ -23,7 +25,9 @@ def text_header(name: str, value: str) -> str:
         folded = _fold(f"{name}:", _FOLDABLE.split(value))
         if all(len(line) <= FOLD_AT for line in folded.split("\r\n")):
             return folded
-    return f"{name}: {encoded_words(value, len(name) + 2)}\r\n"
+    if len(name) + len(": ") + _SHORTEST_ENCODED <= ENCODED_FOLD_AT:
+        return f"{name}: {encoded_words(value, len(name) + 2)}\r\n"
+    return f"{name}:\r\n {encoded_words(value, 1)}\r\n"
 
 
 def address_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
@@ -36,10 +40,12 @@ def address_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
 def further_header(name: str, value: str) -> str:
     """A header of a person's own.
 
-    It may be a structured one such as List-Unsubscribe, where encoded words mean nothing: plain ASCII stays as it is.
+    It may be a structured one such as List-Unsubscribe, where encoded words mean nothing: plain ASCII stays as it is,
+    folded at single spaces, so that no line has nothing but spaces (RFC 5322 section 3.2.2).
     """
-    if value.isascii() and "=?" not in value and max(map(len, value.split(" "))) <= LONGEST_WORD:
-        return words_header(name, value.split(" "))
+    words = _FOLDABLE.split(value)
+    if value.isascii() and "=?" not in value and max(map(len, words)) < LONGEST_LINE:
+        return words_header(name, words)
     return text_header(name, value)
 
 
@@ -69,11 +75,14 @@ def _mailbox(mailbox: Mailbox, offset: int) -> list[str]:
 
 
 def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
-    """*start* and *items* joined by single spaces, a CRLF before the space wherever the line would pass *limit*."""
+    """*start* and *items* joined by single spaces, a CRLF before the space wherever the line would pass *limit*.
+
+    The first item stays beside the name, unless the line would be too long to travel.
+    """
     lines = [start]
     for item in items:
-        first_line = item.split("\r\n", 1)[0]
-        if len(lines[-1]) + 1 + len(first_line) > limit and len(lines[-1]) > len(start):
+        length = len(lines[-1]) + 1 + len(item.split("\r\n", 1)[0])
+        if length > (limit if len(lines[-1]) > len(start) else LONGEST_LINE):
             lines.append("")
         lines[-1] += f" {item}"
         lines.extend(lines.pop().split("\r\n"))

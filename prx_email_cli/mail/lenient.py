@@ -9,21 +9,33 @@ from functools import lru_cache
 # What could end or hide a header of ours: C0, DEL, C1, the Unicode separators, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n|\Z)"  # RFC 5322 sections 2.2 and 4.5.8
+_HEAD = re.compile(rb"(?:(?:>?From [^\n]*+\n)*+%b(?:[ \t]++[^\n]*+(?:\n|\Z))*+)*+" % _FIELD)
+_BLANK_LINE = re.compile(rb"\r*+\n")
 _FOLD = re.compile(rb"\n[ \t]+")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _ASCII = ("", "ascii", "us-ascii", "unknown-8bit", "x-unknown", "default", "default_charset", "8bit", "7bit")
+# What a label means in practice (WHATWG Encoding section 4.2): the larger set that programs write under a smaller name.
+_IN_TRUTH = {
+    "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030",
+    "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "big5": "big5hkscs",
+}  # fmt: skip
+_LABELS = {"x-sjis": "cp932", "x-gbk": "gb18030", "iso-8859-8-i": "iso8859-8", "windows-874": "cp874",
+           "x-euc-jp": "euc_jp", "x-mac-cyrillic": "mac_cyrillic", "unicode-1-1-utf-8": "utf-8"}  # fmt: skip
 _NOT_FOR_MAIL = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")  # slow, or no charset at all
 
 
 def head_and_body(data: bytes) -> tuple[bytes, bytes]:
-    """The header section of a message or part, and its body."""
-    for blank in (b"\n", b"\r\n"):
-        if data.startswith(blank):
-            return b"", data[len(blank) :]
-    found = [(at, len(blank)) for blank in (b"\n\n", b"\n\r\n") if (at := data.find(blank)) >= 0]
-    at, length = min(found, default=(len(data), 0))
-    return data[:at], data[at + length :]
+    """The header section of a message or part, and its body: it begins after a blank line, or with what is no field.
+
+    The "From " line of an mbox between fields is neither (RFC 4155); a byte order mark is nothing at all.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    head = _HEAD.match(data)
+    at = head.end() if head else 0
+    blank = _BLANK_LINE.match(data, at)
+    return data[:at], data[blank.end() if blank else at :]
 
 
 def header_fields(head: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
@@ -55,8 +67,13 @@ def cleaned(text: str) -> str:
 
 def decoded_words(text: str) -> str:
     """*text* with its encoded words decoded (RFC 2047), then without control characters."""
+    return cleaned(raw_words(text))
+
+
+def raw_words(text: str) -> str:
+    """*text* with its encoded words decoded, whatever they hold."""
     if "=?" not in text:
-        return cleaned(text)
+        return text
     pieces: list[str] = []
     held, held_charset, end = b"", "", 0  # words that follow each other are decoded together: some split a character
     for word in _ENCODED_WORD.finditer(text):
@@ -68,7 +85,7 @@ def decoded_words(text: str) -> str:
         if gap.strip() or not end:
             pieces.append(gap)
         held, held_charset, end = held + _word_bytes(word[2], word[3]), charset, word.end()
-    return cleaned("".join([*pieces, decode(held, held_charset), text[end:]]))
+    return "".join([*pieces, decode(held, held_charset), text[end:]])
 
 
 def _word_bytes(encoding: str, payload: str) -> bytes:
@@ -91,7 +108,7 @@ def decode(data: bytes, charset: str | None) -> str:
     if codec is not None:
         try:
             text = data.decode(codec, "replace")
-        except (UnicodeError, ValueError):
+        except Exception:  # noqa: BLE001 - each codec fails in its own way, and none may stop a message
             codec = None
     if codec is None:
         try:
@@ -103,11 +120,13 @@ def decode(data: bytes, charset: str | None) -> str:
 
 @lru_cache(64)
 def _codec(charset: str) -> str | None:
+    """Python's name of a charset, None for an unknown one: hex, zlib and their like are codecs, but no charsets."""
     if charset in _ASCII:
         return None
     try:
-        name = codecs.lookup(charset).name
-        b"".decode(name)
-    except (LookupError, ValueError):
+        found = codecs.lookup(_LABELS.get(charset, charset))
+        b"".decode(found.name)
+    except Exception:  # noqa: BLE001 - the search for a codec imports modules by its name
         return None
-    return None if name.replace("_", "-") in _NOT_FOR_MAIL else name
+    known = getattr(found, "_is_text_encoding", True) and found.name.replace("_", "-") not in _NOT_FOR_MAIL
+    return _IN_TRUTH.get(found.name, found.name) if known else None

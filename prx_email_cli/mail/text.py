@@ -3,6 +3,7 @@
 import re
 
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.lenient import decode, raw_words
 
 MAX_HEADER_CHARACTERS = 32_000
 # C0, DEL, C1 (with U+0085), the Unicode line and paragraph separators, and lone surrogates.  Each of them has ended a
@@ -38,7 +39,7 @@ def check_header_text(value: str, what: str) -> str:
         )
     if len(value) > MAX_HEADER_CHARACTERS:
         raise ValidationError(f"{what} is longer than {MAX_HEADER_CHARACTERS} characters", hint="move text to the body")
-    if "=?" in value and _FORBIDDEN.search(_decoded(value)):
+    if "=?" in value and any(_FORBIDDEN.search(text) for text in (raw_words(value), _decoded(value))):
         raise ValidationError(
             f"{what} hides a control character in an encoded word", hint="write the text itself: it is encoded for you"
         )
@@ -46,17 +47,11 @@ def check_header_text(value: str, what: str) -> str:
 
 
 def _decoded(value: str) -> str:
+    """*value* as the standard library's readers decode it, which take more for encoded words than RFC 2047 does."""
     from email.header import decode_header
 
     try:
         parts = decode_header(value)
     except Exception:  # noqa: BLE001 - decode_header leaks its codecs' errors; what it cannot read hides nothing
         return ""
-    return "".join(part if isinstance(part, str) else _decoded_word(part, charset) for part, charset in parts)
-
-
-def _decoded_word(word: bytes, charset: str | None) -> str:
-    try:
-        return word.decode(charset or "ascii", "replace")
-    except LookupError:  # an unknown charset: what it would hide in ASCII is looked at all the same
-        return word.decode("ascii", "replace")
+    return "".join(part if isinstance(part, str) else decode(part, charset) for part, charset in parts)

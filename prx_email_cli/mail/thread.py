@@ -28,12 +28,12 @@ _SIGNATURE = re.compile(r"(?m)^-- \n[\s\S]*\Z")
 
 
 class Reply(NamedTuple):
-    """The headers of a reply.  references: the whole chain, the parent last."""
+    """The headers of a reply.  references: the whole chain, the parent last; none to a parent without a Message-ID."""
 
     to: list[Mailbox]
     cc: list[Mailbox]
     subject: str
-    in_reply_to: str
+    in_reply_to: str | None
     references: list[str]
 
 
@@ -50,7 +50,8 @@ def reply_to(parent: KnownMessage, own: Collection[str], *, everyone: bool = Fal
         )
     copies = [*mailboxes_in(parent.recipients), *mailboxes_in(parent.copies)] if everyone else []
     cc = _without(copies, mine | {mailbox.address.lower() for mailbox in to})
-    return Reply(to, cc, reply_subject(parent.subject), parent.message_id, reference_chain(parent))
+    in_reply_to = parent.message_id if parent.has_message_id else None
+    return Reply(to, cc, reply_subject(parent.subject), in_reply_to, reference_chain(parent))
 
 
 def _answered(parent: KnownMessage, mine: set[str]) -> list[Mailbox]:
@@ -98,7 +99,12 @@ def _harmless(text: str, most: int) -> str:
 
 
 def reference_chain(parent: KnownMessage) -> list[str]:
-    """References of a reply (RFC 5322 section 3.6.4); a long chain keeps its first id and its last ones."""
+    """References of a reply (RFC 5322 section 3.6.4); a long chain keeps its first id and its last ones.
+
+    [] when *parent* has no Message-ID: without it the reply would hang on another message.
+    """
+    if not parent.has_message_id:
+        return []
     earlier = parent.reference_ids.split()
     if not earlier:
         answered = parent.in_reply_to.split()
@@ -160,5 +166,5 @@ def _date(parent: KnownMessage) -> "datetime | None":
 
     try:
         return parsedate_to_datetime(parent.date)
-    except (ValueError, TypeError, IndexError, OverflowError):
+    except Exception:  # noqa: BLE001 - the standard library's reader of dates fails in many ways
         return None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
-from prx_email_cli.mail.headers import address_header, text_header
+from prx_email_cli.mail.headers import address_header, further_header, text_header
 from prx_email_cli.mail.text import check_header_text
 
 FORBIDDEN = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]))
@@ -44,6 +44,29 @@ def parsed(header: str) -> EmailMessage:
 def lines_of(header: str) -> list[str]:
     assert header.endswith("\r\n")
     return header.removesuffix("\r\n").split("\r\n")
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9-]{1,990}", fullmatch=True)
+SPACED = st.lists(st.sampled_from(["a", "word", " " * 80, " ", "  ", "x" * 300, "é", "=?"]), max_size=12).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(NAMES | st.integers(1, 990).map(lambda length: "X" * length), SPACED | TEXT)
+@example("X-Note", "a" + " " * 80 + "b")
+@example("X" * 72, "Grüße")
+@example("X" * 990, "é" * 200)
+@example("X" * 990, "x" * 990)
+def test_a_header_of_ones_own_has_no_line_that_is_too_long_or_of_spaces_alone(name: str, value: str) -> None:
+    value = value.strip()
+    if not value:
+        return
+    header = further_header(name, value)
+    first, *others = lines_of(header)
+    assert first.startswith(f"{name}:")
+    assert all(line.startswith(" ") and line.strip() for line in others)
+    assert all(len(line.encode()) <= 998 for line in (first, *others))
+    read = str(make_header(decode_header(header.split(":", 1)[1].replace("\r\n", "").strip())))
+    assert " ".join(read.split()) == " ".join(value.split())
 
 
 def check_form(header: str, name: str, limit: int = 998) -> None:

@@ -2,22 +2,89 @@
 
 import pytest
 
+from prx_email_cli.mail.incoming import known_message
+
 from ..cli.outside import assert_error, shell
 from ..conftest import Program
-from .letters import ID, NOW, imported, letter, mbox
+from .letters import ID, NOW, body, enqueued, imported, letter, mbox
 
 
 def test_each_message_is_learned_once_and_the_unusable_stop_nothing(program: Program) -> None:
     messages = [letter(Message_ID=f"<{number}@x>") for number in range(3)]
-    broken = [letter(Message_ID=None), b"no header at all\n", b"\n", bytes(range(256)), letter(Message_ID="< >")]
-    (program.home / "all.mbox").write_bytes(mbox(messages[0], *broken, *messages[1:], messages[0]))
+    odd = [letter(Message_ID=None), b"no header at all\n", b"\n", bytes(range(256)), letter(Message_ID="< >")]
+    (program.home / "all.mbox").write_bytes(mbox(messages[0], *odd, *messages[1:], messages[0]))
     answer = program.run("import", "all.mbox", "--json")
-    assert answer.data == {"imported": 3, "known_already": 1, "skipped": 5}
-    assert [line.split(": ")[:3] for line in answer.err.splitlines()] == [
-        ["skipped", "all.mbox", f"message {number}"] for number in range(2, 7)
-    ]
+    assert answer.data == {"imported": 7, "known_already": 1, "skipped": 1}
+    assert answer.err == "skipped: all.mbox: message 4: it is empty\n"
     again = program.run("import", "all.mbox")
-    assert (again.status, again.out) == (0, "0 imported, 4 known already, 5 skipped\n")
+    assert (again.status, again.out) == (0, "0 imported, 8 known already, 1 skipped\n")
+
+
+class TestAMessageWithoutAnId:
+    def test_is_known_by_one_of_ours_that_is_the_same_wherever_it_lies(self, program: Program) -> None:
+        assert imported(program, letter(Message_ID=None))["imported"] == 1
+        (program.home / "a.eml").write_bytes(letter(Message_ID=None).replace(b"\n", b"\r\n"))
+        assert program.run("import", "a.eml", "--json").data["known_already"] == 1
+        (known,) = program.run("messages", "list", "--json").data
+        assert known["message_id"].startswith("no-message-id-")
+        assert program.run("messages", "show", known["message_id"], "--json").data["text"] == "hello\n"
+
+    def test_is_answered_by_that_id_outside_of_any_thread(self, program: Program) -> None:
+        imported(program, letter(Message_ID=None, References="<1@x>", In_Reply_To="<1@x>"))
+        (known,) = program.run("messages", "list", "--json").data
+        message = enqueued(program, program.run("reply", known["message_id"], "--quote", "--body", "Fine."))
+        assert (message["To"], message["Subject"]) == ("Ann <ann@example.net>", "Re: disks")
+        assert (message["In-Reply-To"], message["References"]) == (None, None)
+        assert "> hello" in body(message)
+
+    def test_is_answered_as_a_parent_too(self, program: Program) -> None:
+        for name, odd in (("none", None), ("empty", "< >"), ("long", f"<{'x' * 2000}@x>"), ("spaces", "a b c")):
+            (program.home / name).write_bytes(letter(Message_ID=odd))
+            message = enqueued(program, program.run("reply", "--parent", name, "--body", "x"))
+            assert (message["In-Reply-To"], message["References"]) == (None, None)
+
+
+NO_CHARSETS = ("hex", "zlib", "bz2", "base64", "rot13", "uu", "quopri", "zip", "unicode_escape", "idna", "mbcs", "nope")
+
+
+@pytest.mark.parametrize("charset", NO_CHARSETS)
+def test_a_charset_that_is_none_keeps_nobody_from_being_imported_listed_and_answered(
+    charset: str, program: Program
+) -> None:
+    odd = letter("caf=E9 au lait\n", Content_Type=f"text/plain; charset={charset}",
+                 Content_Transfer_Encoding="quoted-printable", Subject=f"=?{charset}?q?Gr=FC=DFe?=",
+                 From=f"=?{charset}?b?SsO8cmdlbg==?= <j@example.net>", Message_ID="<odd@x>")  # fmt: skip
+    assert imported(program, odd, letter())["imported"] == 2
+    listed = program.run("messages", "list", "--json")
+    assert (listed.status, [row["subject"] for row in listed.data]) == (0, ["disks", "Grüße"])
+    assert program.run("messages", "show", "odd@x", "--json").data["text"] == "café au lait\n"
+    assert "café" in body(enqueued(program, program.run("reply", "odd@x", "--quote", "--body", "x")))
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "text"),
+    [("gb2312", "镕".encode("gbk"), "镕"), ("iso-8859-1", b"\x93a\x94 \x80", "“a” €"), ("us-ascii", b"\x80", "€"),
+     ("ks_c_5601-1987", "똠".encode("cp949"), "똠"), ("x-sjis", "①".encode("cp932"), "①")],
+)  # fmt: skip
+def test_a_label_means_what_programs_write_under_it(label: str, data: bytes, text: str) -> None:
+    assert known_message(b"Content-Type: text/plain; charset=" + label.encode() + b"\n\n" + data).text == text
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(b"Dear all,\n\nthe disks: full\n", "Dear all,\n\nthe disks: full\n"),
+     (b"From: a@example.net\nno field\nSubject: x\n", "no field\nSubject: x\n"),
+     (b"\nSubject: x\n", "Subject: x\n"), (b"one line", "one line"),
+     (b"From: a@example.net\n\n\nbody\n", "\nbody\n")],
+)  # fmt: skip
+def test_what_is_no_header_field_begins_the_body(data: bytes, text: str) -> None:
+    assert known_message(data).text == text
+
+
+def test_a_parent_that_begins_with_text_is_quoted(program: Program) -> None:
+    (program.home / "x.eml").write_bytes(b"From: Ann <ann@example.net>\nthe disks are full\n")
+    message = enqueued(program, program.run("reply", "--parent", "x.eml", "--quote", "--body", "Fine."))
+    assert "> the disks are full" in body(message)
 
 
 def test_files_maildirs_and_stdin_come_together(program: Program) -> None:

@@ -131,7 +131,7 @@ def test_parent_imports_and_answers_in_one_step(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("content", "status", "words"),
-    [(None, 66, "cannot read"), (b"", 65, "no message"), (letter(Message_ID=None), 65, "Message-ID"),
+    [(None, 66, "cannot read"), (b"", 65, "no message"), (b"\n\n", 65, "no message"),
      (b"From x 10:00\n" + letter() + b"\nFrom x 10:00\n" + letter(), 65, "more than one")],
 )  # fmt: skip
 def test_a_parent_that_cannot_be_used_says_why(
