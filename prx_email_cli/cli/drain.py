@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite import SqliteStore
 
 _REPORT_KEYS = ("run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due")
-FOLLOW_POLL_SECONDS = 1.0
 
 app = typer.Typer(add_completion=False)
 
@@ -57,14 +56,20 @@ def drain(
     talk = _Talk(this, quiet=quiet, verbose=verbose)
     if account is not None:
         settings.account(account)
+
+    def drain_once(store: "SqliteStore", stop: threading.Event) -> "DrainReport":
+        report = _drain_once(store, settings, options, clock(now_ts), stop, talk, rehearsed=now_ts is not None)
+        if now_ts is None and failure_mode is None:  # a rehearsal is no evidence of cron
+            Runs(store.path).note_drain(time.time())
+        return report
+
     with this.store(settings) as store, _stopping_on_signals() as stop:
-        while True:
-            report = _drain_once(store, settings, options, clock(now_ts), stop, talk, rehearsed=now_ts is not None)
-            if now_ts is None and failure_mode is None:  # a rehearsal is no evidence of cron
-                Runs(store.path).note_drain(time.time())
-            if not follow or stop.is_set():
-                break
-            stop.wait(FOLLOW_POLL_SECONDS)
+        if follow:
+            from prx_email_cli.cli.following import follow as follow_outbox
+
+            report = follow_outbox(store, settings.outbox, stop, drain_once)
+        else:
+            report = drain_once(store, stop)
     status = talk.result(report)
     if status:
         raise typer.Exit(status)

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 _WHOLE_HEADER = 100  # bytes; the SQLite file format describes them
@@ -13,26 +14,43 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._log_path = f"{path.resolve()}-wal"
+        self._real_path = path.resolve()  # as SQLite names the log, whatever becomes of a symbolic link
+        self._log_path = f"{self._real_path}-wal"
         self._database, self._log = _file_id(path), _file_id(self._log_path)
 
     def replaced(self) -> bool:
         """Whether the database or its log is no longer at its place; costs no more than a look at two names."""
-        return _file_id(self._path) != self._database or _file_id(self._log_path) != self._log
+        return _file_id(self._path) != self._database or self._has_another_log()
+
+    def lost_its_log(self) -> bool:
+        """Whether the database is still there, and its log is not: what this connection writes reaches nobody."""
+        return _file_id(self._real_path) == self._database and self._has_another_log()
 
     def leave(self, connection: sqlite3.Connection) -> None:
-        """Close *connection*, unless that would take the log of another database away.
+        """Close *connection*, and do no harm to another database that is in its place by now.
 
-        SQLite removes the log by its name when the last user of a database closes it.  If that is another one's by
-        now, with what was just acknowledged in it, the connection is never closed: the process's end releases it.
+        SQLite finds a log by its name: a new database would take the old one's for its own, and the last user of the
+        old one would take the new one's away.  It would also copy its log into what was copied over its database.
         """
         log = _file_id(self._log_path)
-        if log is None or log == self._log:
-            connection.close()
-            return
-        import ctypes
+        if log != self._log and (log is not None or self.lost_its_log()):
+            import ctypes
 
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never closed: the process's end releases it
+        elif log is None or _file_id(self._real_path) == self._database:
+            connection.close()
+        else:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # into the old one, wherever it is now
+            connection.close()
+            if _file_id(self._log_path) == log:
+                for end in ("-wal", "-shm"):
+                    with suppress(OSError):
+                        os.unlink(f"{self._real_path}{end}")
+
+    def _has_another_log(self) -> bool:
+        """SQLite keeps it in its place for as long as we have it open; a file system without shared memory has none."""
+        return self._log is not None and _file_id(self._log_path) != self._log
 
 
 def is_whole(path: Path) -> bool:
@@ -51,12 +69,13 @@ def is_whole(path: Path) -> bool:
     return not pages_are_counted or size >= page_bytes * int.from_bytes(header[28:32], "big")
 
 
-def is_there(path: Path) -> bool:
-    """Whether something is at *path* that is not empty."""
+def look_of(path: Path) -> tuple[int, ...] | None:
+    """Something that changes while a file is being put at *path*; None when nothing is there, or an empty file."""
     try:
-        return os.stat(path).st_size > 0
+        status = os.stat(path)
     except OSError:
-        return False
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status.st_size else None
 
 
 def _without_waiting(path: str, flags: int) -> int:

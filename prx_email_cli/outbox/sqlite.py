@@ -56,6 +56,10 @@ class SqliteStore:
         """Whether the database that is open is no longer the one at its path."""
         return self._place.replaced()
 
+    def lost_its_log(self) -> bool:
+        """Whether the database is in its place and its log is not: then it must not be used any more, nor opened."""
+        return self._place.lost_its_log()
+
     def refuse_restored(self) -> None:
         """Raise RestoredBackup for a restored backup that nobody has accepted."""
         with self._reading() as connection:

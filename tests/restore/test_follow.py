@@ -1,0 +1,281 @@
+"""A follower stays with the outbox that its path names, whatever becomes of the file that it has open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from prx_email_cli.outbox.schema import MIGRATIONS
+
+from ..cli.outside import rows
+from ..conftest import Program
+from ..outbox.messages import new_message
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+from .backups import SAYS, backup, restore, subjects
+
+PATIENCE = 30
+
+
+class Follower:
+    """A ``drain --follow`` that delivers already, and what it says."""
+
+    def __init__(self, program: Program, server: ScriptedServer) -> None:
+        self.program, self.server = program, server
+        self.process = program.start("drain", "--follow")
+        self.said: list[str] = []
+        assert self.process.stderr is not None
+        self._listener = threading.Thread(target=self._listen, args=(self.process.stderr,))
+        self._listener.start()
+        self.deliver("before")
+
+    def _listen(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.said.append(line)
+
+    def deliver(self, subject: str) -> None:
+        """It delivers what is sent now."""
+        self.program.send(subject=subject)
+        self.has_delivered(subject)
+
+    def has_delivered(self, subject: str) -> None:
+        wanted = f"Subject: {subject}\r\n".encode()
+        self.server.wait_for(lambda: any(wanted in message.content for message in self.server.messages), PATIENCE)
+
+    def say(self, words: str) -> None:
+        """It says this."""
+        wait_until(lambda: any(words in line for line in self.said))
+
+    def end(self, number: int | None = signal.SIGTERM) -> int:
+        """Its exit status after a signal, or without one by itself."""
+        if number is not None:
+            self.process.send_signal(number)
+        status = self.process.wait(timeout=PATIENCE)
+        self._listener.join(PATIENCE)
+        return status
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=PATIENCE)
+        self._listener.join(PATIENCE)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def follower(program: Program, server: ScriptedServer) -> Iterator[Follower]:
+    follower = Follower(program, server)
+    yield follower
+    follower.kill()
+
+
+def another(program: Program, subject: str) -> Path:
+    """An outbox of its own with one message, elsewhere."""
+    elsewhere = Program(program.home / "elsewhere")
+    elsewhere.home.mkdir()
+    elsewhere.configure()
+    elsewhere.send(subject=subject)
+    with closing(sqlite3.connect(elsewhere.outbox)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return elsewhere.outbox
+
+
+def remove(program: Program) -> None:
+    for end in ("", "-wal", "-shm"):
+        program.outbox.with_name(program.outbox.name + end).unlink(missing_ok=True)
+
+
+class TestReplaced:
+    def test_by_another_outbox_it_takes_that_up(self, follower: Follower) -> None:
+        program = follower.program
+        os.replace(another(program, "in the new one"), program.outbox)
+        follower.has_delivered("in the new one")
+        follower.deliver("after")
+        assert (follower.end(), follower.said) == (0, [])
+
+    def test_by_a_newer_state_of_itself_it_goes_on(self, follower: Follower) -> None:
+        follower.program.send("--in", "1d", subject="waits")
+        restore(follower.program, backup(follower.program))
+        follower.deliver("after")
+        assert follower.program.show(2)["status"] == "pending"
+        assert (follower.end(), follower.said) == (0, [])
+
+    def test_by_a_restored_backup_it_ends_with_75(self, follower: Follower) -> None:
+        copy = backup(follower.program)
+        follower.deliver("since")
+        restore(follower.program, copy)
+        assert follower.end(None) == 75
+        assert SAYS in "".join(follower.said)
+        assert subjects(follower.server) == ["before", "since"]
+
+    def test_by_a_restored_backup_through_sqlite_itself_it_ends_with_75(self, follower: Follower) -> None:
+        copy = backup(follower.program)
+        follower.deliver("since")
+        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(follower.program.outbox)) as target:
+            source.backup(target)
+        assert follower.end(None) == 75
+        assert SAYS in "".join(follower.said)
+
+    def test_by_an_older_schema_it_migrates_it(self, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+        old = Program(follower.program.home / "old")
+        old.home.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:1])
+            old.store().close()
+        os.replace(old.outbox, follower.program.outbox)
+        follower.deliver("after")
+
+    def test_in_the_middle_of_a_long_delivery_it_claims_no_more_of_the_old_one(self, program: Program) -> None:
+        with ScriptedServer([Fault("after_dot", "pause", times=1, skip=1)]) as server:
+            program.configure(server.port, smtp="connections = 1")
+            follower = Follower(program, server)
+            try:
+                for number in range(3):
+                    program.send(subject=f"old {number}")
+                server.wait_for(lambda: server.happened, timeout=PATIENCE)
+                os.replace(another(program, "in the new one"), program.outbox)
+                server.release()
+                follower.has_delivered("in the new one")
+                assert "old 2" not in subjects(server)
+                assert follower.end() == 0
+            finally:
+                follower.kill()
+
+
+class TestGone:
+    def test_it_says_so_once_waits_and_makes_nothing_in_its_place(self, follower: Follower) -> None:
+        program = follower.program
+        remove(program)
+        follower.say(f"the outbox {program.outbox} is gone: waiting for it")
+        time.sleep(0.5)  # some more looks
+        assert not program.outbox.exists()
+        follower.deliver("begun anew")
+        assert follower.end() == 0
+        assert len(follower.said) == 1
+
+    def test_with_its_directory_as_on_a_disk_that_is_unmounted(self, program: Program, server: ScriptedServer) -> None:
+        disk, away = program.home / "disk", program.home / "away"
+        disk.mkdir(mode=0o700)
+        program.config.write_text(program.config.read_text().replace('"outbox.db"', '"disk/outbox.db"'))
+        program.outbox = disk / "outbox.db"
+        follower = Follower(program, server)
+        try:
+            disk.rename(away)
+            follower.say("is gone")
+            assert not disk.exists()
+            away.rename(disk)
+            follower.deliver("mounted again")
+            assert follower.end() == 0
+        finally:
+            follower.kill()
+
+    def test_with_the_directory_of_its_runs_alone_it_goes_on(self, follower: Follower) -> None:
+        shutil.rmtree(f"{follower.program.outbox}.runs")
+        follower.deliver("after")
+        assert (follower.end(), follower.said) == (0, [])
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signals_end_it_while_it_waits(self, number: int, follower: Follower) -> None:
+        remove(follower.program)
+        follower.say("is gone")
+        assert follower.end(number) == 0
+
+    def test_and_restored_from_a_backup_it_ends_with_75(self, follower: Follower) -> None:
+        copy = backup(follower.program)
+        follower.deliver("since")
+        remove(follower.program)
+        follower.say("is gone")
+        restore(follower.program, copy)
+        assert follower.end(None) == 75
+
+
+class TestPutInPlaceSlowly:
+    def test_a_file_that_is_still_being_copied_is_waited_for(self, follower: Follower) -> None:
+        program = follower.program
+        content = another(program, "in the new one").read_bytes()
+        remove(program)
+        follower.say("is gone")
+        descriptor = os.open(program.outbox, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        for start in range(0, len(content), len(content) // 4):
+            time.sleep(0.5)  # some looks at half a file
+            os.write(descriptor, content[start : start + len(content) // 4])
+        os.close(descriptor)
+        time.sleep(0.5)  # open to all yet
+        assert program.outbox.read_bytes() == content, "nobody wrote into it"
+        program.outbox.chmod(0o600)
+        follower.has_delivered("in the new one")
+        assert follower.end() == 0
+
+    def test_a_file_that_stays_no_outbox_ends_it_with_74(self, follower: Follower) -> None:
+        remove(follower.program)
+        follower.program.outbox.write_bytes(b"this is no database\n" * 500)
+        follower.program.outbox.chmod(0o600)
+        assert follower.end(None) == 74
+        assert "not a database" in "".join(follower.said)
+
+    def test_a_backup_copied_over_it_whose_log_was_removed_is_not_written_to(self, follower: Follower) -> None:
+        program = follower.program
+        content = backup(program).read_bytes()
+        for end in ("-wal", "-shm"):
+            program.outbox.with_name(program.outbox.name + end).unlink()
+        program.outbox.write_bytes(content)
+        assert follower.end(None) == 74
+        assert "lost its write-ahead log" in "".join(follower.said)
+        assert program.outbox.read_bytes() == content
+
+
+def test_a_link_that_leads_elsewhere_by_now_leaves_the_log_of_what_it_led_to(program: Program) -> None:
+    first, second = (program.home / f"{name}.db" for name in ("first", "second"))
+    for file in (first, second):
+        file.touch(0o600)
+    program.outbox.symlink_to(first)
+    mine = program.store()
+    mine.enqueue([new_message()])
+    program.outbox.unlink()
+    program.outbox.symlink_to(second)
+    program.store().close()
+    program.outbox.unlink()
+    program.outbox.symlink_to(first)
+    with closing(program.store()) as others:
+        program.outbox.unlink()
+        program.outbox.symlink_to(second)
+        assert mine.replaced()
+        mine.close()
+        assert first.with_name("first.db-wal").exists()
+        others.enqueue([new_message()])
+    program.outbox.unlink()
+    program.outbox.symlink_to(first)
+    assert len(rows(program)) == 2
+
+
+def test_a_log_that_is_anothers_by_now_stays_in_its_place(program: Program) -> None:
+    """SQLite removes by its name what it takes for its own log; in this one is what somebody was told is stored."""
+    program.send()
+    mine = program.store()
+    restore(program, backup(program))
+    with closing(program.store()) as others:
+        others.enqueue([new_message()])
+        log = program.outbox.with_name("outbox.db-wal")
+        before = os.stat(log)
+        assert (mine.replaced(), others.replaced()) == (True, False)
+        mine.close()
+        assert os.path.samestat(os.stat(log), before)
+        assert len(rows(program)) == 2
