@@ -1,5 +1,6 @@
 """``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -115,6 +116,8 @@ def _chunks(stream: BinaryIO, compose: Callable[[list[bytes]], NewMessage], repo
         if line.isspace():
             continue
         size += len(line)
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
         only_copy = [line]  # an attachment in base64 makes a long line: whoever parses it lets go of it on the way
         del line
         try:

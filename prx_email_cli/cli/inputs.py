@@ -56,7 +56,7 @@ def read_text(name: str) -> str:
 
 def _decoded(data: bytes) -> str:
     try:
-        return data.decode()
+        return data.decode().removeprefix("\ufeff")  # a byte order mark says how to read, not what
     except UnicodeDecodeError as error:
         raise ValidationError(
             f"the text is not UTF-8 (at byte {error.start})",

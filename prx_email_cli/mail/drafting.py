@@ -104,7 +104,8 @@ def _bodies(request: Request, policy: "Policy | None") -> "tuple[str, str | None
 
     directory = Path(request.html_file).parent if request.html_file not in (None, "-") else None
     body = html_body(request.body_html, directory, policy)
-    return request.body_text or plain_text(request.body_html), body.html, body.inline
+    text = request.body_text if request.body_text.strip() else plain_text(body.html)
+    return text, body.html, body.inline
 
 
 def limited(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:

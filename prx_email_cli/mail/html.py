@@ -12,7 +12,11 @@ from premailer import Premailer
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.page import MAX_DEPTH, NestedTooDeeply, depth, parsed
+from prx_email_cli.mail.page_text import page_text, shows_a_picture
 from prx_email_cli.mail.policy import Policy, attachment_from_store
+
+PICTURE_ALONE = "(This message is a picture; it is shown in the HTML version.)\n"
 
 
 class HtmlBody(NamedTuple):
@@ -29,25 +33,37 @@ def html_body(source: str, directory: Path | None, policy: Policy) -> HtmlBody:
     network stay what they are: a reader's program may follow them, this one never does.  Raises ValidationError for an
     image that the policy does not admit or that lies elsewhere.
     """
-    if not source.strip():
+    if not source.strip("\ufeff \t\r\n\f"):
         raise ValidationError("the HTML is empty", hint="leave --html out, or give it a file with text")
-    try:
-        document = lxml.html.document_fromstring(source)
-    except (lxml.etree.LxmlError, ValueError) as error:
-        raise ValidationError(f"the HTML cannot be read: {error}", hint="check the file") from None
+    document = _document(source)
     inline = [] if directory is None else _take_images(document, directory, policy)
-    whole = lxml.html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>")
-    return HtmlBody(_inlined(whole), inline)
+    _inline_styles(document)
+    return HtmlBody(lxml.html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>") + "\n", inline)
 
 
 def plain_text(source: str) -> str:
-    """A plain alternative for *source*: its text with links written out, paragraphs unwrapped."""
-    import html2text
+    """A plain alternative for *source*: its words with links written out, a line to a paragraph.
 
-    converter = html2text.HTML2Text(bodywidth=0)
-    converter.ignore_images = True
-    converter.ignore_emphasis = True
-    return converter.handle(source).strip() + "\n"
+    A page of pictures alone is told by their alternative texts, and one without such texts by a line that says where
+    to look.  "" for a page that shows nothing.  Raises ValidationError.
+    """
+    page = parsed(source)
+    return page_text(page) or (PICTURE_ALONE if shows_a_picture(page) else "")
+
+
+def _document(source: str) -> Any:
+    """The page that a browser makes of *source*, for lxml, whose own parser reads ``&currency=`` otherwise."""
+    page = parsed(source)
+    if page.root is None or depth(page.root) > MAX_DEPTH:
+        raise NestedTooDeeply()
+    for element in page.css("pre, textarea, listing"):  # a line break right after the tag is none of the text
+        first = element.child
+        if first is not None and first.is_text_node and (first.text_content or "").startswith("\n"):
+            first.replace_with("\n" + (first.text_content or ""))
+    try:
+        return lxml.html.document_fromstring(page.html or "", parser=lxml.html.HTMLParser(huge_tree=True))
+    except (lxml.etree.LxmlError, ValueError) as error:
+        raise ValidationError(f"the HTML cannot be read: {error}", hint="check the file") from None
 
 
 class _Inliner(Premailer):  # type: ignore[misc]
@@ -62,9 +78,10 @@ def _fetch_nothing(url: str) -> tuple[None, bytes]:
     return None, b""
 
 
-def _inlined(source: str) -> str:
+def _inline_styles(document: Any) -> None:
+    """Turn the style sheets of *document* into style attributes, as far as they can be.  Raises ValidationError."""
     inliner = _Inliner(
-        source,
+        document,
         allow_network=False,
         allow_loading_external_files=False,
         disable_validation=True,
@@ -72,8 +89,12 @@ def _inlined(source: str) -> str:
         keep_style_tags=False,
         strip_important=False,
     )
-    inlined: str = inliner.transform()
-    return inlined
+    try:
+        inliner.transform()
+    except Exception as error:  # noqa: BLE001 - cssutils and XPath fail in ways of their own at odd rules
+        raise ValidationError(
+            f"the style sheet of the HTML cannot be inlined: {error}", hint="take the odd rule out of its <style>"
+        ) from None
 
 
 def _take_images(document: Any, directory: Path, policy: Policy) -> list[Attachment]:

@@ -1,7 +1,6 @@
 """The text that a person reads in somebody else's message: of any MIME structure, however broken."""
 
 import binascii
-import html
 import re
 from collections.abc import Iterator
 
@@ -15,14 +14,6 @@ _MAX_DEPTH = 8
 _MAX_PARTS = 100
 _CHARSET = re.compile(rb"charset\*?\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"boundary\s*=\s*(?:\"([^\"]*)\"|([^\s;]+))", re.IGNORECASE)
-_UNSEEN = re.compile(r"<(/?)(script|style|head|title|template|body)\b[^<>]*>", re.IGNORECASE)
-_BLOCK = re.compile(
-    r"</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|h[1-6]|header|hr|li|main|[ou]l|p|pre|section|table|tr)"
-    r"\b[^<>]*>",
-    re.IGNORECASE,
-)
-_CELL = re.compile(r"</?t[dh]\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
 
 
 def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
@@ -37,28 +28,15 @@ def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
 
 
 def rough_text(markup: str) -> str:
-    """The words of some HTML, a line to a block.  Takes time in proportion to its length, whatever it is."""
-    first, *others = markup.split("<!--")
-    seen = _seen(first + "".join(other.partition("-->")[2] for other in others))
-    text = html.unescape(_TAG.sub("", _CELL.sub(" ", _BLOCK.sub("\n", " ".join(seen.split())))))
-    lines = "\n".join(" ".join(line.split()) for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n"
+    """The words and links of some HTML, as a browser shows them.  Takes time in proportion to its length."""
+    from prx_email_cli.errors import ValidationError
+    from prx_email_cli.mail.page import flat, parsed
+    from prx_email_cli.mail.page_text import is_block, page_text
 
-
-def _seen(markup: str) -> str:
-    """*markup* without the elements that a browser does not show; the body ends whatever was left open."""
-    kept: list[str] = []
-    position, unseen = 0, ""
-    for tag in _UNSEEN.finditer(markup):
-        name = tag[2].lower()
-        if not unseen and not tag[1] and name != "body":
-            kept.append(markup[position : tag.start()])
-            unseen = name
-        elif unseen and (name == "body" or (tag[1] and name == unseen)):
-            position, unseen = tag.end(), ""
-    if not unseen:
-        kept.append(markup[position:])
-    return "".join(kept)
+    try:
+        return page_text(parsed(markup))
+    except ValidationError:  # too deep for a tree
+        return page_text(flat(markup, is_block))
 
 
 def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tuple[bytes, str]]:

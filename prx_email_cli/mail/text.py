@@ -3,7 +3,7 @@
 import re
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.lenient import decode, raw_words
+from prx_email_cli.mail.lenient import raw_words
 
 MAX_HEADER_CHARACTERS = 32_000
 # C0, DEL, C1 (with U+0085), the Unicode line and paragraph separators, and lone surrogates.  Each of them has ended a
@@ -54,4 +54,12 @@ def _decoded(value: str) -> str:
         parts = decode_header(value)
     except Exception:  # noqa: BLE001 - decode_header leaks its codecs' errors; what it cannot read hides nothing
         return ""
-    return "".join(part if isinstance(part, str) else decode(part, charset) for part, charset in parts)
+    return "".join(part if isinstance(part, str) else _to_the_letter(part, charset) for part, charset in parts)
+
+
+def _to_the_letter(word: bytes, charset: str | None) -> str:
+    """*word* in its charset as readers have it that take the label at its word: ISO 8859-1 has control characters."""
+    try:
+        return word.decode(charset or "ascii", "replace")
+    except Exception:  # noqa: BLE001 - no charset at all: what it would hide in ASCII is looked at all the same
+        return word.decode("ascii", "replace")

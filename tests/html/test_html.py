@@ -1,5 +1,6 @@
 """HTML bodies: alternatives, inlined style, images taken along, and never a request to the network."""
 
+import html.parser
 import http.server
 import threading
 from collections.abc import Iterator
@@ -153,3 +154,93 @@ def test_a_request_brings_html_but_no_local_images(program: Program) -> None:
     answer = program.run("send", "--request", "-", text=document)
     assert answer.status == 0, answer
     assert program.show(int(answer.out))["size_bytes"] < 1500
+
+
+class _Reader(html.parser.HTMLParser):
+    """What a reader's program finds: the targets of the links, and the words."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value for name, value in attrs if name == "href" and value]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def parts(message: EmailMessage) -> tuple[str, str]:
+    """The plain text and the HTML."""
+    plain, markup = (message.get_body((kind,)) for kind in ("plain", "html"))
+    assert plain is not None
+    assert markup is not None
+    return plain.get_content(), markup.get_content()
+
+
+def test_links_arrive_in_both_parts_as_a_browser_reads_them(program: Program) -> None:
+    link = "https://x.example/?id=1&currency=EUR&section=2&timestamp=3&a[]={$|}"
+    written = link.replace("&section", "&amp;section")
+    plain, markup = parts(delivered(program, "--html", page(program.home, f'<p>AT&T <a href="{written}">pay</a>')))
+
+    assert plain == f"AT&T pay <{link}>\n"
+    assert (_Reader(markup).links, _Reader(markup).words.strip()) == ([link], "AT&T pay")
+    assert "&currency" not in markup  # well escaped: no reader can take it for a sign
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_xhtml_with_a_declaration_is_a_page_like_others(program: Program, mark: str) -> None:
+    xhtml = (
+        f'{mark}<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" '
+        '"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">\n<html xmlns="http://www.w3.org/1999/xhtml"><head>'
+        "<title>t</title></head><body><p>Grüße<br/>Bob</p></body></html>"
+    )
+    plain, markup = parts(delivered(program, "--html", page(program.home, xhtml)))
+
+    assert plain == "Grüße\nBob\n"
+    assert markup.startswith("<!DOCTYPE html>\n<html")
+    assert "xml version" not in markup
+    assert "\ufeff" not in markup
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(program: Program) -> None:
+    (program.home / "text").write_bytes(b"\xef\xbb\xbfHello\n")
+    assert delivered(program, "--body-file", str(program.home / "text")).get_content() == "Hello\n"
+
+
+def test_requests_may_begin_with_a_byte_order_mark(program: Program) -> None:
+    request = '\ufeff{"to": "a@example.org", "subject": "s", "body_html": "\ufeff<p>x</p>"}\n'
+    assert program.run("send", "--request", "-", text=request).status == 0
+    assert program.run("send", "--batch", "-", text=request + request.removeprefix("\ufeff")).status == 0
+
+
+def test_a_page_of_pictures_has_a_plain_text_all_the_same(program: Program) -> None:
+    (program.home / "a.png").write_bytes(PNG)
+    plain, markup = parts(delivered(program, "--html", page(program.home, '<img src="a.png">')))
+    assert plain == "(This message is a picture; it is shown in the HTML version.)\n"
+    assert "cid:" in markup
+
+
+def test_what_a_style_sheet_hides_is_not_in_the_plain_text(program: Program) -> None:
+    markup = '<style>.preheader { display: none }</style><div class="preheader">hidden</div><p>seen</p>'
+    assert parts(delivered(program, "--html", page(program.home, markup)))[0] == "seen\n"
+
+
+def test_no_part_of_a_long_or_deep_page_is_lost(program: Program) -> None:
+    long = "a" * 11_000_000
+    for markup in (f"<p>{long}</p>the end", f'<img src="data:{long}">the end', "<div>" * 400 + "the end"):
+        assert "the end" in parts(delivered(program, "--html", page(program.home, markup)))[1]
+
+
+@pytest.mark.parametrize("markup", ["<div>" * 100_000 + "x", "<div>" * 700 + "x", "<style></style>", "\ufeff"])
+def test_a_page_that_cannot_be_sent_is_refused(program: Program, markup: str) -> None:
+    answer = program.run("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, markup))
+    assert (answer.status, "error: " in answer.err) == (65, True), answer
+
+
+def test_a_line_break_that_begins_preformatted_text_stays(program: Program) -> None:
+    plain, markup = parts(delivered(program, "--html", page(program.home, "<pre>\n\n  a\n</pre>b")))
+    assert "<pre>\n\n  a\n</pre>" in markup
+    assert plain == "  a\n\nb\n"

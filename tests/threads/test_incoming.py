@@ -120,12 +120,15 @@ class TestTheText:
                 "One two\n\n3<4\n",
             ),
             ("<script>if (a<b) x()</script>after<!-- > not --> all", "after all\n"),
-            ("<td>a</td>&nbsp;<td>b</td><tr><td>c", "a b\nc\n"),
-            ("a <b", "a <b\n"),
-            ("<style>never closed<body>seen", "seen\n"),
+            ("<table><td>a</td>&nbsp;<td>b</td><tr><td>c", "a  b\nc\n"),
+            ("a < b <b", "a < b\n"),
+            ('<a href="https://x.example/?a=1&currency=EUR">pay</a>', "pay <https://x.example/?a=1&currency=EUR>\n"),
+            ("<p>AT&T 2024. was", "AT&T 2024. was\n"),
+            ("<div>" * 10_000 + "a<p>b &amp; c", "a\nb & c\n"),
+            ("", ""),
         ],
     )
-    def test_of_html_is_roughly_its_words(self, markup: str, text: str) -> None:
+    def test_of_html_is_its_words_and_links(self, markup: str, text: str) -> None:
         assert rough_text(markup) == text
 
     @pytest.mark.parametrize("piece", ["<", "<a", "<!--", "<script", "<script>", "&", "&#", "&nbsp;", "<p ", "\n<br>"])
