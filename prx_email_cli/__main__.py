@@ -1,5 +1,15 @@
-"""``python -m prx_email_cli`` is ``prx-email``."""
+"""``prx-email``, also as ``python -m prx_email_cli``: signals end it quietly before anything else is loaded."""
 
-from prx_email_cli.cli.main import main
+from prx_email_cli.cli import interrupts
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    interrupts.watch()
+    from prx_email_cli.cli.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ from prx_email_cli.cli.checks import try_account
 from prx_email_cli.cli.context import Invocation, invocation, on_terminal
 from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.options import Json, Name
-from prx_email_cli.cli.output import put_json, safe, say
+from prx_email_cli.cli.output import put_json, safe, say, work_is_done
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def log_in_and_try(
             failed.hint or _hint(failed.error),
         ) from None
     tokens.keep(granted)
+    work_is_done("logged in")
     say("logged in; the tokens are kept where only you can read them")
     if granted.refresh_token is None and account.smtp.auth.oauth.grant == "refresh_token":
         say("warning: the server gave no refresh token: you will have to log in again when this one expires")
@@ -169,6 +170,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
             f"prx-email keeps no secret for {account.name}",
             hint=f"its login comes from {' and '.join(auth.kinds) or 'nowhere: it has none'}",
         )
+    work_is_done("logged out" if removed else "there was nothing to forget")
     if this.json:
         put_json({"account": account.name, "removed": removed, "revoked": revoked})
         return
@@ -206,6 +208,7 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
             hint=f"set keyring = true in [accounts.{account.name}.smtp.auth], in place of what is there",
         )
     place = store_password(account, remember(_asked_for(account)))
+    work_is_done(f"stored in {safe(place)}")
     if this.json:
         put_json({"account": account.name, "keyring": place})
         return

@@ -1,6 +1,9 @@
 """A log for machines: one line per attempt, on stderr or appended to a file."""
 
+import errno
 import os
+import stat
+import time
 from typing import Any
 
 from prx_email_cli.cli.output import safe, say
@@ -31,18 +34,40 @@ class AttemptLog:
         if self._file is not None:
             self._append(line)
 
-    def _append(self, line: str) -> None:
+    def note(self, text: str) -> bool:
+        """A line about the log's other place, stderr; whether it could be written to the file."""
+        facts = {"time": int(time.time()), "run": self._run_id, "warning": text}
+        return self._file is not None and self._append(self._write_line(facts))
+
+    def _append(self, line: str) -> bool:
         try:
-            # O_APPEND and one write: the lines of several drains do not mix.
-            descriptor = os.open(str(self._file), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, f"{line}\n".encode())
-            finally:
-                os.close(descriptor)
-        except OSError as error:
+            _append_to(str(self._file), f"{line}\n".encode())
+        except (OSError, ValueError) as error:
             if not self._complained:
                 self._complained = True
-                say(f"warning: cannot write the log {self._file}: {error.strerror}")
+                say(f"warning: cannot write the log {safe(self._file)}: {_reason(error)}")
+            return False
+        return True
+
+
+def _append_to(file: str, line: bytes) -> None:
+    """Append, and wait for nobody: a FIFO without a reader, or a terminal that is stopped, is an OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(file, flags, 0o600)
+    try:
+        if stat.S_ISBLK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is a disk")
+        # O_APPEND and one write: the lines of several drains do not mix.
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, BlockingIOError) or (isinstance(error, OSError) and error.errno == errno.ENXIO):
+        return "nobody reads it"
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _facts(finished: Finished, run_id: str) -> dict[str, Any]:

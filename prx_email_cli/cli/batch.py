@@ -11,7 +11,7 @@ import typer
 from prx_email_cli.cli.context import Invocation, clock
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.masking import masked
-from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
+from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.submission import submission
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
@@ -45,6 +45,7 @@ class _Report:
                 self.messages.append({"line": line, "outbox_id": result.outbox_id, "duplicate": result.duplicate})
             else:
                 ids.append(str(result.outbox_id))
+        work_is_done(f"stored {self.enqueued} messages")
         if ids:
             put("\n".join(ids))
 

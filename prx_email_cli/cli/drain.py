@@ -1,5 +1,6 @@
 """``prx-email drain``: deliver what is due."""
 
+import os
 import signal
 import sys
 import threading
@@ -11,11 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
+from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
-from prx_email_cli.cli.output import error_object, put_json, report_error, safe, say
+from prx_email_cli.cli.output import (
+    error_object,
+    put_at_once,
+    put_json,
+    report_error,
+    safe,
+    say,
+    tell_losses,
+    wait_for_no_reader,
+    work_is_done,
+)
 from prx_email_cli.errors import Exit
 
 if TYPE_CHECKING:
+    from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.delivery.drain import DrainOptions, DrainReport
     from prx_email_cli.outbox.model import Finished
@@ -126,6 +139,11 @@ class _Talk:
         self._verbose = verbose
         self._watched = on_terminal(sys.stderr) and not quiet and not this.json
         self._advance: Callable[[], None] = lambda: None
+        self._log: AttemptLog | None = None
+        self._failed = False
+        wait_for_no_reader()
+        if not this.json:
+            tell_losses(_on_free_stdout)
 
     @property
     def speaks(self) -> bool:
@@ -135,16 +153,33 @@ class _Talk:
     def listener(self, settings: "Settings", run_id: str) -> "Callable[[Finished], None]":
         """What is to be called from the worker threads after every attempt."""
         if not self._verbose and settings.log.file is None:
-            return lambda finished: self._advance()
+            return lambda finished: self._bar_only()
         from prx_email_cli.cli.attempt_log import AttemptLog
 
-        log = AttemptLog(settings.log, run_id, verbose=self._verbose)
+        if self._log is None:
+            tell_losses(lambda text: self._log is not None and self._log.note(text))
+        log = self._log = AttemptLog(settings.log, run_id, verbose=self._verbose)
 
         def attempted(finished: "Finished") -> None:
-            log.write(finished)
-            self._advance()
+            with self._telling():
+                log.write(finished)
+                self._advance()
 
         return attempted
+
+    def _bar_only(self) -> None:
+        with self._telling():
+            self._advance()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Whatever goes wrong in telling of an attempt is told itself, once, and changes nothing."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            if not self._failed:
+                self._failed = True
+                say(f"warning: an attempt could not be told: {type(error).__name__}: {safe(masked(str(error)))}")
 
     @contextmanager
     def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
@@ -174,6 +209,7 @@ class _Talk:
     def result(self, report: "DrainReport") -> int:
         """Answer, and the exit status."""
         error, status = _judgement(report)
+        work_is_done("the drain is done")
         if self._json:
             put_json({key: getattr(report, key) for key in _REPORT_KEYS}, error)
         elif self._watched:
@@ -182,6 +218,16 @@ class _Talk:
                 f"{report.still_due} still due"
             )
         return status
+
+
+def _on_free_stdout(text: str) -> bool:
+    """Say *text* on stdout, which holds no data of this command, if it is another place than stderr."""
+    try:
+        if os.path.sameopenfile(1, 2):
+            return False
+    except OSError:
+        return False
+    return put_at_once(text)
 
 
 def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:

@@ -1,7 +1,11 @@
 """Telling of messages that were given up: once each, on stderr and to the configured command."""
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.cli.results import row_object
@@ -9,6 +13,8 @@ from prx_email_cli.config.settings import Settings
 from prx_email_cli.outbox.store import Store
 
 HOOK_TIMEOUT_SECONDS = 60
+RELAY_SECONDS = 1.0
+RELAYED_LINES, RELAYED_LINE_CHARACTERS = 100, 2000
 
 
 def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, only: int | None = None) -> None:
@@ -29,9 +35,11 @@ def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, o
 
 def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
     try:
-        done = subprocess.run(
-            command, input=document.encode(), stdout=subprocess.DEVNULL, timeout=HOOK_TIMEOUT_SECONDS, check=False
-        )
+        with _relayed() as stderr:
+            done = subprocess.run(
+                command, input=document.encode(), stdout=subprocess.DEVNULL, stderr=stderr, check=False,
+                timeout=HOOK_TIMEOUT_SECONDS,
+            )  # fmt: skip
         problem = f"ended with status {done.returncode}" if done.returncode else ""
     except subprocess.TimeoutExpired:
         problem = f"did not end within {HOOK_TIMEOUT_SECONDS} s and was killed"
@@ -39,3 +47,25 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
         problem = f"cannot be run: {error.strerror}"
     if problem:
         say(f"warning: notify command {safe(command[0])} for outbox message {outbox_id} {problem}")
+
+
+@contextmanager
+def _relayed() -> Iterator[int]:
+    """A descriptor for what the command says on stderr: with ours it would end, or wait, when nobody reads that."""
+    reader, writer = os.pipe()
+    relay = Thread(target=_relay, args=(reader,), daemon=True)
+    relay.start()
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+        relay.join(RELAY_SECONDS)  # something that it started may have it open for longer
+
+
+def _relay(reader: int) -> None:
+    left = RELAYED_LINES
+    with open(reader, encoding="utf-8", errors="backslashreplace") as stream:
+        while line := stream.readline(RELAYED_LINE_CHARACTERS):
+            left -= 1
+            if left >= 0:
+                say(safe(line.rstrip("\n")))

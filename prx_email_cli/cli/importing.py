@@ -8,7 +8,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
 from prx_email_cli.cli.options import AccountName, Json, NowTs
-from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
+from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
 from prx_email_cli.errors import InputNotFound, PrxEmailError, ValidationError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def import_messages(
     watched = on_terminal(sys.stderr)
     with this.store(settings) as store, import_bar(total_bytes(files)) if watched else nullcontext() as advance:
         import_run.take(store, files, advance or _nothing)
+    work_is_done(f"{import_run.imported} imported")
     _tell(this, import_run)
 
 

@@ -3,6 +3,9 @@
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from prx_email_cli import __version__
+from prx_email_cli.cli import interrupts, output
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.decoding import refuse_undecodable
-from prx_email_cli.cli.output import report_error, say
+from prx_email_cli.cli.outlet import take_over
+from prx_email_cli.cli.output import report_error, safe, safe_lines, say
 from prx_email_cli.errors import Exit, PrxEmailError
 
 # Cron starts this program every minute: only the module of the command that runs is imported.
@@ -39,6 +44,7 @@ COMMANDS = {
     "providers": "providers",
     "doctor": "doctor",
 }
+INTERRUPTED = 130
 
 
 class _Boundary(TyperGroup):
@@ -56,20 +62,38 @@ class _Boundary(TyperGroup):
         refuse_undecodable(command)
         return command
 
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _usage_errors_fit_for_a_terminal():
+            return super().make_context(*arguments, **more)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_errors_fit_for_a_terminal():
+                return super().invoke(ctx)
         except PrxEmailError as error:
             if _debugging():
                 _show_traceback(error)
             report_error(error, as_json=invocation(ctx).json)
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:  # the reader of our output has gone; nothing is left to tell it
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end
-            raise typer.Exit(Exit.OK) from None
-        except (KeyboardInterrupt, typer.Abort):
+        except BrokenPipeError as error:  # of no stream of ours, and typer would end silently
+            raise RuntimeError(f"BrokenPipeError: {error}") from error
+        except KeyboardInterrupt:
+            raise typer.Exit(interrupts.status() or INTERRUPTED) from None
+        except typer.Abort:  # a question was answered with Ctrl-C or Ctrl-D
             say("interrupted")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _usage_errors_fit_for_a_terminal() -> Iterator[None]:
+    """Escape what typer's errors repeat of the command line."""
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "format_message", None)
+        if message is not None:
+            error.format_message = partial(safe_lines, message())  # type: ignore[attr-defined]
+        raise
 
 
 def _debugging() -> bool:
@@ -81,7 +105,7 @@ def _show_traceback(error: BaseException) -> None:
 
     from prx_email_cli.cli.masking import masked
 
-    sys.stderr.write(masked("".join(traceback.format_exception(error))))
+    say(masked("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
 def _show_version(value: bool) -> None:
@@ -119,16 +143,35 @@ def root(
 
 def main() -> None:
     """Run the command line; what nobody foresaw ends with status 70 and without a traceback, unless debugging."""
-    try:
-        app(prog_name="prx-email")
-    except Exception as error:  # noqa: BLE001
-        from prx_email_cli.cli.masking import masked
+    interrupts.watch()
+    take_over()
+    status = _run()
+    sys.exit(output.finish(int(status)))
 
-        if _debugging():
-            _show_traceback(error)
-        else:
-            say(masked(f"error: this is a bug in prx-email: {type(error).__name__}: {error}"))
-            say("hint: run it again with PRX_EMAIL_DEBUG=1 and report what it prints")
-        sys.exit(Exit.BUG)
+
+def _run() -> int:
+    """The exit status, everything said."""
+    status: Any = INTERRUPTED
+    try:
+        with interrupts.unwinding():
+            app(prog_name="prx-email")
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as ended:
+        status = ended.code or Exit.OK
+    except Exception as error:  # noqa: BLE001
+        _tell_bug(error)
+        status = Exit.BUG
     finally:
         gc.freeze()  # nor need the interpreter look through them at its end
+    return interrupts.status() or int(status)
+
+
+def _tell_bug(error: Exception) -> None:
+    from prx_email_cli.cli.masking import masked
+
+    if _debugging():
+        _show_traceback(error)
+    else:
+        say(f"error: this is a bug in prx-email: {safe(masked(f'{type(error).__name__}: {error}'))}")
+        say("hint: run it again with PRX_EMAIL_DEBUG=1 and report what it prints")

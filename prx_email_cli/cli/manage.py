@@ -7,7 +7,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.options import AccountName, Json, NowTs
-from prx_email_cli.cli.output import put, put_json, report_error, say
+from prx_email_cli.cli.output import put, put_json, report_error, say, work_is_done
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def prune(
     now = clock(now_ts)()
     with this.store(settings) as store:
         count = store.prune(now - age, now, records=everything)
+    work_is_done(f"{count} pruned")
     if this.json:
         put_json({"pruned": count})
     else:
@@ -152,6 +153,7 @@ def _on_ids_or_all(
         settings.account(account)
     with this.store(settings) as store:
         changed = everyone(store)
+    work_is_done(f"{len(changed)} {word}")
     if this.json:
         put_json([{"outbox_id": outbox_id, "error": None} for outbox_id in changed])
     else:
@@ -176,8 +178,10 @@ def _on_ids(this: Invocation, ids: list[int], word: str, change: "Callable[[Sqli
                 if not this.json:
                     report_error(problem, as_json=False)
             results.append({"outbox_id": outbox_id, "error": error})
-            if error is None and not this.json:
-                put(f"{outbox_id} {word}")
+            if error is None:
+                work_is_done(f"{', '.join(str(one['outbox_id']) for one in results if not one['error'])} {word}")
+                if not this.json:
+                    put(f"{outbox_id} {word}")
     if this.json:
         put_json(results, next((result["error"] for result in results if result["error"]), None))
     if refused is not None:

@@ -4,7 +4,7 @@ import typer
 
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.output import put, put_json, work_is_done
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -27,6 +27,7 @@ def accept_restore(ctx: typer.Context, as_json: Json = False) -> None:
     this = invocation(ctx)
     with this.store(this.settings()) as store:
         accepted = store.accept_restored()
+    work_is_done("accepted" if accepted else "there was nothing to accept")
     if this.json:
         put_json({"accepted": accepted})
     elif accepted:

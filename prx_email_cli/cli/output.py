@@ -1,38 +1,90 @@
-"""Answers: data on stdout, talk on stderr, and nothing from outside interpreted by the terminal."""
+"""Answers: data on stdout, talk on stderr; neither stops the work, and no terminal interprets what is from outside."""
 
-import re
+import errno
 import sys
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TextIO
 
-from prx_email_cli.errors import PrxEmailError
-
-# Control characters, and the bidirectional and invisible ones with which text can pretend to be other text.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-def safe(text: object) -> str:
-    """*text* on one line, fit for a terminal: whatever could move its cursor or mislead its reader is escaped."""
-    return _UNSAFE.sub(_escaped, str(text)).replace("\n", "\\n").replace("\t", "\\t")
+from prx_email_cli.cli.outlet import PATIENCE_SECONDS, DataOutlet, TalkOutlet
+from prx_email_cli.cli.visible import safe as safe
+from prx_email_cli.cli.visible import safe_lines as safe_lines
+from prx_email_cli.errors import Exit, PrxEmailError
 
 
-def safe_lines(text: str) -> str:
-    """Like ``safe``, but keeps line breaks."""
-    return "\n".join(safe(line) for line in text.split("\n"))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+class _State:
+    done: str | None = None
+    places: list[Callable[[str], bool]] = []  # noqa: RUF012 - there is one state
 
 
 def say(text: str) -> None:
     """One line of talk."""
-    sys.stderr.write(text + "\n")
+    _write(sys.stderr, text)
 
 
 def put(text: str) -> None:
     """One line of data."""
-    sys.stdout.write(text + "\n")
+    _write(sys.stdout, text)
+
+
+def put_at_once(text: str) -> bool:
+    """One line of data; whether it was written."""
+    put(text)
+    return not _is_lost()
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:
+        with suppress(OSError, ValueError):  # of a stream that is not ours
+            stream.write(text + "\n")
+
+
+def work_is_done(what: str) -> None:
+    """From here on the command has succeeded, as *what* says, also when its answer cannot be written."""
+    _State.done = what
+
+
+def wait_for_no_reader() -> None:
+    """Deliver also when nobody reads what is told of it."""
+    if isinstance(sys.stdout, DataOutlet):
+        sys.stdout.wait_at_most(PATIENCE_SECONDS)
+
+
+def tell_losses(place: Callable[[str], bool]) -> None:
+    """Where to tell, once, that stderr could not be written; *place* says whether it was possible there."""
+    _State.places.append(place)
+
+
+def finish(status: int) -> int:
+    """Write what is left, and the exit status: 74 for an answer that could not be written, unless there was work done.
+
+    The status of an error stays.
+    """
+    data, talk = sys.stdout, sys.stderr
+    if isinstance(data, DataOutlet):
+        data.finish()
+        if data.lost_lines:
+            status = _without_answer(status, data)
+    if isinstance(talk, TalkOutlet):
+        talk.finish()
+        if talk.lost_lines:
+            _tell_elsewhere(f"warning: {talk.lost_lines} lines of talk were lost: {talk.why()}")
+            if isinstance(data, DataOutlet):
+                data.finish()
+    return status
+
+
+def _without_answer(status: int, data: DataOutlet) -> int:
+    if _State.done is not None:
+        say(f"warning: {_State.done}, but {data.why()}")
+        return status
+    if data.trouble is None or data.trouble.errno != errno.EPIPE:  # with head, say, the reader had enough
+        say(f"{'warning' if status else 'error'}: {data.why()}")
+    return status or Exit.STORAGE
+
+
+def _tell_elsewhere(text: str) -> None:
+    any(place(text) for place in _State.places)
 
 
 def put_json(data: Any, error: dict[str, str] | None = None) -> None:
@@ -40,6 +92,15 @@ def put_json(data: Any, error: dict[str, str] | None = None) -> None:
     import json
 
     put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))
+    if error is not None and _is_lost():
+        _say_error(error["message"], error["hint"])
+
+
+def _is_lost() -> bool:
+    """Whether stdout, written to now, turns out to be out of order."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    return isinstance(sys.stdout, DataOutlet) and bool(sys.stdout.lost_lines)
 
 
 def error_object(code: str, message: str, hint: str = "") -> dict[str, str]:
@@ -55,6 +116,10 @@ def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> No
     if as_json:
         put_json(data, error_object(error.code, message, hint))
         return
+    _say_error(message, hint)
+
+
+def _say_error(message: str, hint: str) -> None:
     say(f"error: {safe(message)}")
     if hint:
         say(f"hint: {safe(hint)}")

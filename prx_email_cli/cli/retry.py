@@ -8,7 +8,16 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs
-from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say
+from prx_email_cli.cli.output import (
+    error_object,
+    put,
+    put_json,
+    report_error,
+    safe,
+    say,
+    wait_for_no_reader,
+    work_is_done,
+)
 from prx_email_cli.cli.results import exit_status, send_result
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError
 
@@ -39,6 +48,7 @@ def retry(
     with this.store(settings) as store, _courier(store, settings, tick) as attempt:
         if len(ids) == 1:
             attempt(ids[0], force=force, failure_mode=failure_mode)
+            work_is_done(f"attempted {ids[0]}")
             _tell_one(this, store.row(ids[0]))
             return
         _retry_several(this, store, lambda outbox_id: attempt(outbox_id, force=force, failure_mode=failure_mode), ids)
@@ -74,6 +84,7 @@ def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]
     from prx_email_cli.delivery.retry import Retry
     from prx_email_cli.outbox.runs import Runs
 
+    wait_for_no_reader()
     runs = Runs(store.path)
     with runs.start(tick()) as run:
         courier = Retry(store, settings, run, tick)
@@ -111,6 +122,7 @@ def _retry_several(this: Invocation, store: "SqliteStore", attempt: Callable[[in
         error = None
         try:
             attempt(outbox_id)
+            work_is_done(f"attempted {', '.join(map(str, ids[: len(results) + 1]))}")
             row = store.row(outbox_id)
             error, status = _error_of(row), exit_status(row)
             results.append({**send_result(row), "error": error})

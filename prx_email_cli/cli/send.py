@@ -23,7 +23,7 @@ from prx_email_cli.cli.message_options import (
     Within,
 )
 from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
-from prx_email_cli.cli.output import put, put_json, say
+from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def enqueue_and_answer(
         (submitted,) = store.submit([message])
         if submitted.error is not None:
             raise submitted.error
+        work_is_done(f"stored as {submitted.outbox_id}")
         if now and not submitted.duplicate:
             from prx_email_cli.cli.retry import attempt_now
 

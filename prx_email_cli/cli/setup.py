@@ -8,7 +8,7 @@ import typer
 
 from prx_email_cli.cli.account_options import account_table
 from prx_email_cli.cli.context import Invocation, on_terminal
-from prx_email_cli.cli.output import put_json, safe, say
+from prx_email_cli.cli.output import put_json, safe, say, work_is_done
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.errors import PrxEmailError
@@ -35,8 +35,9 @@ def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[
     if "keyring_password" in values:
         _store(account, values["keyring_password"])
     write(table)
+    work_is_done(f"wrote {safe(this.config_file)}")
     if not this.json:
-        say(f"wrote {this.config_file}")
+        say(f"wrote {safe(this.config_file)}")
     if asked or test:
         _try(this, name, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
     elif this.json:
@@ -77,5 +78,5 @@ def _try(this: Invocation, name: str, *, log_in: bool) -> None:
             try_account(this, account)
     except (PrxEmailError, typer.Exit):
         again = f"prx-email account {'login' if log_in else 'test'} {safe(name)}"
-        say(f"the account is written but does not work yet: correct {this.config_file}, then {again}")
+        say(f"the account is written but does not work yet: correct {safe(this.config_file)}, then {again}")
         raise

@@ -54,7 +54,7 @@ OTHERS_WORDS = (  # the system's, SQLite's, OpenSSL's and a mail server's
     "certificate has expired",
     "certificate is not yet valid",
 )
-INTERRUPTED = 130
+INTERRUPTED = [130, 143]
 SHELL_OPERATORS = {"|", "<", ">", "&&", ";"}
 
 
@@ -289,7 +289,7 @@ def test_each_codes_section_and_row_name_its_exit_statuses() -> None:
 
 def test_every_exit_status_is_named() -> None:
     named = [int(cells[0]) for cells in rows(sections(PAGE)["exit-statuses"])]
-    assert sorted(named) == sorted([*map(int, Exit), INTERRUPTED])
+    assert sorted(named) == sorted([*map(int, Exit), *INTERRUPTED])
 
 
 @pytest.mark.parametrize("line", sorted(set(commands_on_the_page())))

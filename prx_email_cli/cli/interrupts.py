@@ -1,0 +1,79 @@
+"""Ctrl-C and SIGTERM: a quiet end with 130 or 143, at whatever instant they come."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread, main_thread
+from typing import Any
+
+NUDGE_SECONDS, NUDGES = 0.1, 20
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to end; it unwinds, so that nothing is left half-done."""
+
+
+class _State:
+    unwinding = False  # a command is at work, which has something to tidy up
+    received: int | None = None
+
+
+def watch() -> None:
+    """End the process at once when a signal comes, from now on; a signal that is ignored stays so."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
+    sys.unraisablehook = _on_unraisable
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Raise Interrupted at the first signal while the block lasts; a second one ends the process at once."""
+    _State.unwinding, _State.received = True, None
+    with suppress(OSError, ValueError, RuntimeError):
+        _start_nudging()
+    try:
+        yield
+    finally:
+        _State.unwinding = False
+
+
+def status() -> int | None:
+    """What the process is to end with because of a signal, None when there was none."""
+    return None if _State.received is None else 128 + _State.received
+
+
+def _on_signal(number: int, frame: Any) -> None:
+    first, _State.received = _State.received is None, number
+    if _State.unwinding and first:
+        raise Interrupted
+    os._exit(128 + number)
+
+
+def _start_nudging() -> None:
+    """Let a signal be heard that came just before a call that waits: Python would hear it when that call ends."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    Thread(target=_nudge, args=(reader,), daemon=True).start()
+
+
+def _nudge(reader: int) -> None:
+    while number := os.read(reader, 1):
+        for _ in range(NUDGES):
+            time.sleep(NUDGE_SECONDS)
+            if _State.received is not None or signal.getsignal(number[0]) is not _on_signal:
+                break
+            signal.pthread_kill(main_thread().ident or 0, number[0])
+        else:
+            os._exit(128 + number[0])  # what it waits for, such as a name server, cannot be interrupted
+
+
+def _on_unraisable(unraisable: Any) -> None:
+    """Python has nobody to raise to in the middle of tidying up: there it prints a traceback and goes on."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        os._exit(status() or 128 + signal.SIGINT)
+    sys.__unraisablehook__(unraisable)
