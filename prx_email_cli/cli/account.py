@@ -89,6 +89,7 @@ def _public(account: "Account") -> dict[str, Any]:
         "connections": account.connections,
         "messages_per_minute": smtp.messages_per_minute,
         "messages_per_day": smtp.messages_per_day,
+        "recipients_per_day": smtp.recipients_per_day,
         "timeout_seconds": smtp.timeout_seconds,
         "data_timeout_seconds": smtp.data_timeout_seconds,
     }

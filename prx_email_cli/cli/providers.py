@@ -47,6 +47,7 @@ def _line(name: str, provider: Provider) -> dict[str, str]:
         "connections": shown(provider.connections),
         "bytes": shown(provider.size_bytes),
         "recipients": shown(provider.recipients),
+        "recipients a day": shown(provider.recipients_per_day),
     }
 
 

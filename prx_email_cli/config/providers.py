@@ -14,7 +14,8 @@ class Provider(NamedTuple):
 
     tls: "implicit", "starttls" or "none".  logins: in order of preference, of "password", "app_password", "oauth" and
     "none".  oauth: name of an OAuth preset.  user: the login name where it is the same for everybody.  size_bytes: the
-    whole message, as documented.  recipients: of one message.  explanation: how a person gets what is asked for.
+    whole message, as documented.  recipients: of one message.  by_plan: what may be sent in a day depends on the plan,
+    and the lowest plan's number stands here.  explanation: how a person gets what is asked for.
     """
 
     host: str
@@ -29,6 +30,8 @@ class Provider(NamedTuple):
     messages_per_day: int | None = None
     size_bytes: int | None = None
     recipients: int | None = None
+    recipients_per_day: int | None = None
+    by_plan: bool = False
     explanation: tuple[str, str] = ("", "")
 
 
@@ -46,6 +49,7 @@ PROVIDERS: dict[str, Provider] = {
         # support.google.com/mail/answer/22839, read 2026-11: 500 in any 24 hours; Workspace 2,000, 500 while on trial
         # (support.google.com/a/answer/166852).
         messages_per_day=500,
+        by_plan=True,
         # EHLO of smtp.gmail.com (SIZE, RFC 1870), seen in public transcripts, 2026-11; the 25 MB of
         # support.google.com/mail/answer/6584 are attachments before encoding.
         size_bytes=35_882_577,
@@ -72,7 +76,7 @@ PROVIDERS: dict[str, Provider] = {
         # (beyond: 432 4.3.2), 30 messages a minute, 10,000 recipients a day (a message counts one at the least).
         connections=3,
         messages_per_minute=30,
-        messages_per_day=10_000,
+        recipients_per_day=10_000,
         # size_bytes: the tenant's, any administrator may set it.
         # learn.microsoft.com/defender-office-365/outbound-spam-sending-limits-troubleshoot, read 2026-11: 500 unless
         # the administrator sets another number up to 1,000.
@@ -143,6 +147,7 @@ PROVIDERS: dict[str, Provider] = {
         # support.apple.com/102198, read 2026-11: 1,000 messages and 1,000 recipients a day, 500 recipients a message,
         # messages of 20 MB.
         messages_per_day=1_000,
+        recipients_per_day=1_000,
         size_bytes=20_971_520,
         recipients=500,
         # support.apple.com/102654, read 2026-11.
@@ -182,7 +187,8 @@ PROVIDERS: dict[str, Provider] = {
         # outside of it what the console says, both counted in recipients (a message counts one at the least); 40 MB
         # by SMTP after encoding; 50 recipients a message.
         messages_per_minute=60,
-        messages_per_day=200,
+        recipients_per_day=200,
+        by_plan=True,
         size_bytes=41_943_040,
         recipients=50,
         # docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html, read 2026-11.
@@ -204,6 +210,7 @@ PROVIDERS: dict[str, Provider] = {
         connections=10_000,
         # support.sendgrid.com/hc/en-us/articles/35270136965403, 2025-03: 100 on the trial plan, by API and SMTP.
         messages_per_day=100,
+        by_plan=True,
         # docs.sendgrid.com/api-reference/mail-send/limitations, read 2026-11: below 30 MB in all, 1,000 recipients;
         # smtp.sendgrid.net announces the same size (SIZE, RFC 1870).
         size_bytes=31_457_280,

@@ -33,6 +33,7 @@ class OutboxSettings(Table):
     on_uncertain: str = key(
         "retry sends again under the same Message-ID; hold waits for a person", "retry", choices=("retry", "hold")
     )
+    max_recipients: int = key("of one message, each address counted once; more are refused", 1000, low=1)
     message_id_domain: str = key("right side of every Message-ID; unique to this outbox", "prx-email.local")
     busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
 
@@ -94,6 +95,9 @@ class Smtp(Table):
         "the provider's limit; beyond it the account rests until the next run", None, low=1
     )
     messages_per_day: int | None = key("the provider's limit in any 24 hours, counted from the attempts", None, low=1)
+    recipients_per_day: int | None = key(
+        "the same in recipients; by default the provider's, where it does not depend on the plan", None, low=1
+    )
     helo_name: str | None = key("domain or address literal to greet with; by default this machine's", None)
     source_address: str | None = key("this machine's IP address to connect from", None)
     tls_fingerprint: str | None = key("SHA-256 of the one certificate to accept, in place of CAs and host name", None)
@@ -279,7 +283,8 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
     connections = smtp.connections
     if provider.connections is not None:
         connections = min(connections or DEFAULT_CONNECTIONS, provider.connections)
-    smtp = smtp.replace(connections=connections, user=smtp.user or provider.user)
+    per_day = smtp.recipients_per_day or (None if provider.by_plan else provider.recipients_per_day)
+    smtp = smtp.replace(connections=connections, recipients_per_day=per_day, user=smtp.user or provider.user)
     host = smtp.host or provider.host
     if smtp.port is None:
         return smtp.replace(host=host, port=provider.port, tls=smtp.tls or provider.tls)

@@ -31,8 +31,11 @@ def retry_policy(settings: OutboxSettings) -> RetryPolicy:
 def limits_of(account: Account) -> tuple[Limit, ...]:
     """The provider's limits as the config states them."""
     smtp = account.smtp
-    spans = ((smtp.messages_per_minute, 60), (smtp.messages_per_day, 86_400))
-    return tuple(Limit(messages, seconds) for messages, seconds in spans if messages is not None)
+    limits = (
+        (smtp.messages_per_minute, 60, False), (smtp.messages_per_day, 86_400, False),
+        (smtp.recipients_per_day, 86_400, True),
+    )  # fmt: skip
+    return tuple(Limit(most, seconds, of_recipients) for most, seconds, of_recipients in limits if most is not None)
 
 
 def finish(

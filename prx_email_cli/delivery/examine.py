@@ -150,6 +150,7 @@ def _limits(account: Account, facts: Facts) -> str:
         (smtp.messages_per_connection, "messages a connection"),
         (smtp.messages_per_minute, "messages a minute"),
         (smtp.messages_per_day, "messages a day"),
+        (smtp.recipients_per_day, "recipients a day"),
     ]
     text = ", ".join(f"{number:,} {unit}" for number, unit in parts if number is not None)
     if provider is not None and provider.messages_per_day is not None and smtp.messages_per_day is None:

@@ -1,7 +1,7 @@
 """Handing one claimed message to the provider: MAIL, RCPT, DATA, the content, and what each reply means."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -16,6 +16,10 @@ from prx_email_cli.redaction import redact
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
 LATE_REPLY_SECONDS = 5
+# The whole of a transaction, beside the wait for each reply: a server that answers each RCPT just in time would hold a
+# connection for hours.  The content may come over a slow line.  The answer to the dot has its own time and all of it.
+ENVELOPE_SECONDS = 1800
+CONTENT_SECONDS, CONTENT_BYTES_PER_SECOND = 1800, 4096
 START_MAIL_INPUT = 354
 
 
@@ -99,7 +103,8 @@ class Handover:
         return True
 
     def _speak(self) -> None:
-        answer = self._envelope()
+        with self._at_most(ENVELOPE_SECONDS):
+            answer = self._envelope()
         if answer is None or answer.code != START_MAIL_INPUT:
             if answer is not None and self._welcome and self._refusal is None:
                 self._refuse_message(answer, self._welcome)
@@ -183,9 +188,10 @@ class Handover:
         self._place = "while the content was sent"
         started = False
         try:
-            for data, last in data_writes(chain((self._header, self._claimed.head or b""), self._rest)):
-                self._wire.write_content(data)
-                self._final_dot_sent, started = last, True
+            with self._at_most(content_seconds(self._size)):
+                for data, last in data_writes(chain((self._header, self._claimed.head or b""), self._rest)):
+                    self._wire.write_content(data)
+                    self._final_dot_sent, started = last, True
         except Unasked as unasked:
             return self._early_refusal(unasked, started or unasked.midway)
         except ConnectionLost as lost:
@@ -195,6 +201,15 @@ class Handover:
         final = self._wire.read_reply(self._session.data_timeout)
         self._refuse_second_answer()
         return final
+
+    @contextmanager
+    def _at_most(self, seconds: float) -> Iterator[None]:
+        """Let what is read and written meanwhile take *seconds* in all."""
+        self._wire.until = self._wire.clock() + seconds
+        try:
+            yield
+        finally:
+            self._wire.until = None
 
     def _refuse_second_answer(self) -> None:
         """Two answers to one dot: nobody knows which one counts, unless the second only says that it closes."""
@@ -289,6 +304,11 @@ class Handover:
         first, *others = self._refused_recipients
         more = f" (and {len(others)} more recipients)" if others else ""
         return _Trouble(first.verdict, first.text + more, first.reply)
+
+
+def content_seconds(size: int) -> float:
+    """Seconds in which a content of *size* bytes must be through: almost three hours for 34 MB."""
+    return CONTENT_SECONDS + size / CONTENT_BYTES_PER_SECOND
 
 
 def _expected(reply: Reply, scope: Scope) -> Verdict:

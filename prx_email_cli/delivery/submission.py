@@ -43,7 +43,7 @@ def submission_from_draft(
     return NewMessage(
         account=account,
         sender=drafted.sender.address,
-        recipients=recipients(drafted),
+        recipients=recipients(drafted, settings.outbox.max_recipients),
         subject=drafted.subject,
         content=limited(composed.chunks, settings.attachments.policy.max_message_bytes),
         created_at=created_at,

@@ -136,11 +136,19 @@ def _checked(name: str, value: Any) -> Any:
     return check_unicode(value, name)
 
 
-def recipients(draft: Draft) -> list[tuple[str, str]]:
-    """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it."""
+def recipients(draft: Draft, most: int) -> list[tuple[str, str]]:
+    """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it.
+
+    Raises ValidationError for more than *most*.
+    """
     kinds: Mapping[str, list[Any]] = {"to": draft.to, "cc": draft.cc, "bcc": draft.bcc}
     seen: dict[str, tuple[str, str]] = {}
     for kind, mailboxes in kinds.items():
         for mailbox in mailboxes:
             seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
+    if len(seen) > most:
+        raise ValidationError(
+            f"the message has {len(seen)} recipients, over {most}",
+            hint="send it in parts, or raise max_recipients in [outbox]",
+        )
     return list(seen.values())

@@ -126,10 +126,11 @@ class Moment(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """At most so many messages in any span of so many seconds."""
+    """At most so many messages, or so many recipients of messages, in any span of so many seconds."""
 
-    messages: int
+    most: int
     seconds: int
+    of_recipients: bool = False
 
 
 class ClaimOne(NamedTuple):

@@ -218,9 +218,10 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
         raise refusal(connection, wish.outbox_id, wish.now)
     account = str(found[0])
     for limit in wish.limits:
-        if not _has_room(connection, account, limit, wish.now):
+        if not _has_room(connection, account, limit, wish.now, (sql.RECIPIENTS_OF_ONE, {"id": wish.outbox_id})):
+            what = "to {} recipients" if limit.of_recipients else "{} messages"
             raise LimitUsedUp(
-                f"account {account} may send {limit.messages} messages in {limit.seconds} s, and has",
+                f"account {account} may send {what.format(limit.most)} in {limit.seconds} s, and has",
                 hint="wait, or raise the limit in the config if the provider allows more",
             )
     return account
@@ -325,17 +326,30 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) ->
         "outcome": finished.verdict, "code": outcome.code, "enhanced": outcome.enhanced,
         "response": outcome.acceptance or outcome.detail, "uncertain": outcome.uncertain,
         "counts": outcome.uncertain or outcome.acceptance is not None, "dialogue": outcome.dialogue,
+        "recipients": sum(result.uncertain or result.status is RecipientStatus.ACCEPTED
+                          for result in outcome.recipients.values()),
     })  # fmt: skip
 
 
 def within_limits(connection: sqlite3.Connection, wish: ClaimNext) -> bool:
     """Whether the provider's limits leave room for one more message; asked inside the claim's transaction."""
-    return all(_has_room(connection, wish.account, limit, wish.now) for limit in wish.limits)
+    values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now}
+    recipients = (sql.RECIPIENTS_OF_NEXT, values)
+    return all(_has_room(connection, wish.account, limit, wish.now, recipients) for limit in wish.limits)
 
 
-def _has_room(connection: sqlite3.Connection, account: str, limit: Limit, now: int) -> bool:
+def _has_room(
+    connection: sqlite3.Connection, account: str, limit: Limit, now: int, recipients: tuple[str, dict[str, Any]]
+) -> bool:
+    """Whether *limit* has room for the message whose recipients that statement counts.
+
+    One with more recipients than the limit goes when nothing else has been counted, or it would wait for ever.
+    """
     values = {"account": account, "since": now - limit.seconds}
-    return bool(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0] < limit.messages)
+    if not limit.of_recipients:
+        return bool(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0] < limit.most)
+    taken = connection.execute(sql.COUNT_RECIPIENTS_TAKEN, values).fetchone()[0]
+    return taken == 0 or bool(taken + connection.execute(*recipients).fetchone()[0] <= limit.most)
 
 
 def ids(cursor: sqlite3.Cursor) -> list[int]:
@@ -367,11 +381,12 @@ def recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, n
             "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
         }  # fmt: skip
         if connection.execute(sql.RECOVER, values).rowcount == 1:
-            connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id})
+            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount
             connection.execute(sql.RECORD_ATTEMPT, {
                 "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
                 "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": "died",
                 "code": None, "enhanced": None, "response": DIED, "uncertain": True, "counts": True, "dialogue": None,
+                "recipients": doubtful,
             })  # fmt: skip
             recovered.append(outbox_id)
     return recovered

@@ -135,6 +135,8 @@ _TRUTH = (
     "ALTER TABLE outbox ADD COLUMN drained_from INTEGER",  # ledger.drained_seconds when it was first attempted
     # Whether a person's retry has it in hand, which addresses refused recipients too.
     "ALTER TABLE outbox ADD COLUMN claimed_by_hand INTEGER NOT NULL DEFAULT 0 CHECK (claimed_by_hand IN (0, 1))",
+    # How many recipients the provider may count for an attempt; of older attempts nobody knows, and one is the least.
+    "ALTER TABLE attempt ADD COLUMN recipients INTEGER NOT NULL DEFAULT 0",
     # One row about the outbox itself.
     """
     CREATE TABLE ledger (

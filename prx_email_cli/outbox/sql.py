@@ -103,9 +103,9 @@ UPDATE recipient SET status = :status, code = :code, response = :response,
 
 RECORD_ATTEMPT = """
 INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at, finished_at, outcome, code, enhanced,
-                     response, uncertain, counts, dialogue)
+                     response, uncertain, counts, recipients, dialogue)
 VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :finished_at, :outcome, :code, :enhanced,
-        :response, :uncertain, :counts, :dialogue)
+        :response, :uncertain, :counts, :recipients, :dialogue)
 """
 
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
@@ -150,6 +150,27 @@ COUNT_TAKEN = """
 SELECT (SELECT count(*) FROM attempt WHERE account = :account AND counts AND started_at > :since)
      + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account AND claimed_at > :since)
 """
+
+COUNT_RECIPIENTS_TAKEN = """
+-- the same in recipients: those of finished attempts, and those whom the messages under way address
+SELECT (SELECT coalesce(sum(max(recipients, 1)), 0) FROM attempt
+         WHERE account = :account AND counts AND started_at > :since)
+     + (SELECT count(*) FROM outbox JOIN recipient ON outbox_id = outbox.id
+         WHERE outbox.status = 'sending' AND account = :account AND claimed_at > :since
+           AND recipient.status <> 'accepted')
+"""
+
+RECIPIENTS_OF_NEXT = f"""
+-- how many recipients the message has that CLAIM_NEXT would give
+SELECT count(*) FROM recipient
+ WHERE status = 'pending'
+   AND outbox_id = (SELECT id FROM outbox
+                     WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
+                       AND (expires_at IS NULL OR expires_at > :now)
+                     ORDER BY next_attempt_at, id LIMIT 1)
+"""
+
+RECIPIENTS_OF_ONE = "SELECT count(*) FROM recipient WHERE outbox_id = :id AND status <> 'accepted'"
 
 HOLD = """
 -- pending|failed stay what they are, and no drain takes them

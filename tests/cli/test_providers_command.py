@@ -9,7 +9,8 @@ from prx_email_cli.config.providers import ALIASES, PROVIDERS
 from ..conftest import COMMAND, Program
 from ..support.terminal import Terminal
 
-COLUMNS = ["name", "server", "tls", "login", "a day", "a minute", "connections", "bytes", "recipients"]
+COLUMNS = ["name", "server", "tls", "login", "a day", "a minute", "connections", "bytes", "recipients",
+           "recipients a day"]  # fmt: skip
 
 
 def test_a_pipe_gets_a_line_for_each_with_tabs_between(program: Program) -> None:

@@ -29,6 +29,7 @@ def limits(provider: Provider) -> tuple[int | None, ...]:
         provider.connections,
         provider.messages_per_minute,
         provider.messages_per_day,
+        provider.recipients_per_day,
         provider.recipients,
         provider.size_bytes,
     )
@@ -40,8 +41,11 @@ def tables() -> Iterator[str]:
         f"| `{name}` | {p.title} | `{p.host}:{p.port}` | {p.tls} | {', '.join(LOGINS[login] for login in p.logins)} |\n"
         for name, p in PROVIDERS.items()
     )
-    head = "| Name | Connections | Messages a minute | Messages a day | Recipients a message | Message size |\n"
-    yield f"{head}|---|---|---|---|---|---|\n" + "".join(
+    head = (
+        "| Name | Connections | Messages a minute | Messages a day | Recipients a day | Recipients a message"
+        " | Message size |\n"
+    )
+    yield f"{head}|---|---|---|---|---|---|---|\n" + "".join(
         f"| `{name}` | {' | '.join(cells(provider))} |\n" for name, provider in PROVIDERS.items()
     )
 
