@@ -68,7 +68,8 @@ def finish(status: int) -> int:
     if isinstance(talk, TalkOutlet):
         talk.finish()
         if talk.lost_lines:
-            _tell_elsewhere(f"warning: {talk.lost_lines} lines of talk were lost: {talk.why()}")
+            lines = "1 line" if talk.lost_lines == 1 else f"{talk.lost_lines} lines"
+            _tell_elsewhere(f"warning: {lines} of talk could not be written: {talk.why()}")
             if isinstance(data, DataOutlet):
                 data.finish()
     return status

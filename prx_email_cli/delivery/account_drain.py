@@ -206,8 +206,9 @@ def _handed_over(session: Session, claimed: Claimed, store: Store) -> tuple[Outc
     except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
         session.abandon()
         outcome = damaged_outcome(error.message, handover.broken_off(error).dialogue)
-    except Exception as error:  # noqa: BLE001
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         session.abandon()
+        session.interrupted = isinstance(error, KeyboardInterrupt)
         outcome = handover.broken_off(error)
     if not handover.left_alone:
         session.served, session.last = session.served + 1, claimed.outbox_id

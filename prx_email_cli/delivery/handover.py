@@ -80,10 +80,12 @@ class Handover:
             )
         return True
 
-    def broken_off(self, error: Exception) -> Outcome:
+    def broken_off(self, error: BaseException) -> Outcome:
         """What stands when something of our own failed midway, such as reading the content."""
         code = error.code if isinstance(error, PrxEmailError) else "internal"
         detail = redact(f"this program failed {self._place}: {error}")
+        if isinstance(error, KeyboardInterrupt):
+            code, detail = NETWORK, f"interrupted {self._place}"
         if self._final_dot_sent:
             self._doubt(detail)
         return Outcome(self._results, error=code, detail=detail, dialogue=redact(self._wire.transcript.take()))

@@ -66,7 +66,11 @@ class Retry:
                 except SessionFailed as failure:
                     return self._settle(claimed, failure.outcome())
                 outcome = deliver_one(session, claimed, self._store)
-            return self._settle(claimed, outcome, milliseconds=round((time.monotonic() - started) * 1000), connection=1)
+            took = round((time.monotonic() - started) * 1000)
+            finished = self._settle(claimed, outcome, milliseconds=took, connection=1)
+            if session.interrupted:  # what is known of the message is on record: now it may end
+                raise KeyboardInterrupt
+            return finished
         finally:
             session.close()
 

@@ -30,6 +30,7 @@ class Session:
         self.wire = wire
         self.account = account
         self.alive = True
+        self.interrupted = False  # by a signal, while it handed a message over
         self.worn = False  # still polite, but to be renewed before the next message
         self.served = self.last = 0  # messages attempted; the id of the latest
         self.number = 1  # within the run

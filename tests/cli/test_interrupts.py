@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Answer, Program
-from ..support.faults import Fault
+from ..support.faults import Fault, Place
 from ..support.scripted import ScriptedServer
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -134,6 +134,23 @@ def test_while_a_server_does_not_answer(program: Program, number: signal.Signals
         _, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (ENDS[number], "")
     assert {(row["status"], row["uncertain"]) for row in program.run("list", "--json").data} == {("pending", False)}
+
+
+@each_signal
+@pytest.mark.parametrize(("place", "uncertain"), [("rcpt", False), ("data", False), ("after_dot", True)])
+def test_while_a_message_is_on_its_way_leave_what_is_known_of_it(
+    program: Program, number: signal.Signals, place: Place, uncertain: bool
+) -> None:
+    with ScriptedServer([Fault(place, "timeout")]) as server:
+        program.configure(server.port)
+        running = program.start("send", "--to", "a@example.org", "--subject", "s", "--body", "b", "--now")
+        server.wait_for(lambda: server.happened, timeout=60)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (ENDS[number], "1\n", "")
+    row = program.show(1)
+    assert (row["status"], row["uncertain"]) == ("failed", uncertain)
+    assert "interrupted" in row["last_error"]
 
 
 def test_that_are_ignored_stay_ignored(program: Program) -> None:

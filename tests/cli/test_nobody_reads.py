@@ -125,7 +125,11 @@ class TestADrain:
     ) -> None:
         enqueue(program, 3)
         answer = status_of(program, "prx-email drain -v 2>/dev/full")
-        assert (answer.status, answer.out.count("3 lines of talk were lost"), answer.out.count("\n")) == (0, 1, 1)
+        assert (answer.status, answer.out.count("3 lines of talk could not be written"), answer.out.count("\n")) == (
+            0,
+            1,
+            1,
+        )
         assert os.strerror(errno.ENOSPC) in answer.out
 
         add(program, '[log]\nfile = "attempts.log"\nformat = "json"')
