@@ -5,6 +5,7 @@ A backup that is restored in the place of its database knows of less than the ma
 
 import fcntl
 import os
+import threading
 from binascii import crc32
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class HighWater:
     def __init__(self, outbox: Path) -> None:
         self._runs = Runs(outbox)
         self.file = self._runs.directory / _NAME
+        self._descriptor: int | None = None  # kept open once something was raised: every claim raises it
+        self._lock = threading.Lock()  # one descriptor has one kernel lock, whichever thread asks
 
     def marks(self) -> list[Mark]:
         """Every readable mark; what is torn or of another version is none.  Raises StorageError, ChangeableByOthers."""
@@ -55,22 +58,47 @@ class HighWater:
         Raises StorageError, ChangeableByOthers.
         """
         try:
-            with self._runs.opened_file(_NAME, make=True) as descriptor:
+            with self._lock:
+                descriptor = self._kept_open()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                marks = _read(descriptor)
-                slot = _slot(marks, mark)
-                noted = marks[slot] if slot < len(marks) else None
-                highest = _highest(noted, mark)
-                if highest != noted:
-                    os.pwrite(descriptor, _record(highest), slot * _RECORD_BYTES)
+                try:
+                    _raise(descriptor, mark)
+                finally:
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
         except OSError as error:
             raise self._error(error.strerror) from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _kept_open(self) -> int:
+        """The descriptor, a new one when somebody has removed the file."""
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._descriptor is None:
+            with self._runs.opened_file(_NAME, make=True) as descriptor:
+                self._descriptor = os.dup(descriptor)
+        return self._descriptor
 
     def _error(self, reason: str | None) -> StorageError:
         return StorageError(
             f"cannot use the high-water mark {self.file}: {reason}",
             hint="see whose it is and make it yours (mode 0600); without it no restored backup is noticed",
         )
+
+
+def _raise(descriptor: int, mark: Mark) -> None:
+    marks = _read(descriptor)
+    slot = _slot(marks, mark)
+    noted = marks[slot] if slot < len(marks) else None
+    highest = _highest(noted, mark)
+    if highest != noted:
+        os.pwrite(descriptor, _record(highest), slot * _RECORD_BYTES)
 
 
 def _read(descriptor: int) -> list[Mark | None]:

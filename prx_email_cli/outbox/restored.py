@@ -23,6 +23,10 @@ class RestoreGuard:
         self._high_water = HighWater(path)
         self._noted: Mark | None = None  # by this process
 
+    def close(self) -> None:
+        """Let go of the mark."""
+        self._high_water.close()
+
     def last_id(self) -> int:
         """No higher id was ever known outside of an outbox of this name; 0 when nothing can be learned of that.
 

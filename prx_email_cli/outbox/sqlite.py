@@ -50,6 +50,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Release the database."""
+        self._guard.close()
         self._place.leave(self._connection)
 
     def replaced(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -395,16 +396,40 @@ class TestTheMark:
         high_water = HighWater(program.outbox)
         for number in range(3 * MOST_MARKS):
             high_water.raise_to(Mark(f"{number:032}", 1, 1000 - number))
+        high_water.close()
         assert len(high_water.marks()) == MOST_MARKS
         assert program.send() == 1001
         drain(program)
         assert len(server.messages) == 1
+
+    def test_is_made_anew_when_somebody_removes_it_in_the_middle_of_a_run(self, program: Program) -> None:
+        with closing(program.store()) as store:
+            store.enqueue([new_message(), new_message(), new_message()])
+            claim(store)
+            mark_file(program).unlink()
+            claim(store)
+            (mark,) = HighWater(program.outbox).marks()
+            assert (mark.generation, mark.last_id) == (2, 2)
+
+    def test_is_raised_by_threads_of_many_processes_and_never_lowered(self, tmp_path: Path) -> None:
+        waters = [HighWater(tmp_path / "outbox.db") for _ in range(3)]
+
+        def raise_all(number: int) -> None:
+            for generation in range(number, 300, 6):
+                waters[number % 3].raise_to(Mark("a" * 32, generation, generation))
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(raise_all, range(6)))
+        assert [HighWater(tmp_path / "outbox.db").marks()] == [[Mark("a" * 32, 299, 299)]]
+        for water in waters:
+            water.close()
 
     def test_never_goes_down(self, tmp_path: Path) -> None:
         high_water = HighWater(tmp_path / "outbox.db")
         for generation, last_id in ((5, 9), (4, 11), (6, 3)):
             high_water.raise_to(Mark("a" * 32, generation, last_id))
         assert high_water.marks() == [Mark("a" * 32, 6, 11)]
+        high_water.close()
 
 
 def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) -> None:

@@ -226,6 +226,9 @@ def main() -> None:
     if command[0] in ("drain", "retry") or "--now" in command:
         wrap_dialogue(fate)
     from prx_email_cli.cli import main as command_line
+    from prx_email_cli.cli import outlet
+
+    outlet._GATHERED_BYTES = 0  # every acknowledgment leaves as early as it may
 
     sys.argv = ["prx-email", *command]
     command_line.main()

@@ -24,6 +24,7 @@ _BY_DIRECTORY = ("openat", "mkdirat", "unlinkat")  # which may name a file relat
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(?: resumed>)?(.*)")
 _STRING, _OF_DESCRIPTOR = re.compile(r'"((?:\\x[0-9a-f]{2})*)"'), re.compile(r"\(?(\d+)<([^>]*)>")
 _places = itertools.count()  # goes on from one trace to the next
+_OWN_STREAM = re.compile("".join(f"\\\\x{byte:02x}" for byte in b"/proc/self/fd/").encode() + rb"\\x3([12])\"")
 _NUMBER = re.compile(r", (\d+)\b")
 
 
@@ -69,6 +70,7 @@ def record(program: Program, file: Path, *commands: tuple[str, ...], text: str =
 def _calls(lines: Iterator[str]) -> Iterator[Call]:
     """The calls that succeeded, in the order of their ends."""
     begun: dict[str, tuple[int, str]] = {}
+    streams: dict[str, str] = {}  # a pipe opened once more -> "1" or "2"
     for number, line in zip(_places, lines, strict=False):
         found = _LINE.match(line)
         if found is None:
@@ -83,7 +85,10 @@ def _calls(lines: Iterator[str]) -> Iterator[Call]:
             rest = first + rest
         call, _, result = rest.rpartition(" = ")
         if not result.startswith(("-1 ", "?")):
-            yield _call(started, number, name, call, result)
+            done = _call(started, number, name, call, result)
+            if reopened := _OWN_STREAM.search(done.flags.encode()):
+                streams[done.path] = reopened[1].decode()
+            yield done._replace(path=streams.get(done.path, done.path)) if name.startswith("write") else done
 
 
 def _call(started: int, ended: int, name: str, call: str, result: str) -> Call:
