@@ -76,4 +76,5 @@ def _on_unraisable(unraisable: Any) -> None:
     """Python has nobody to raise to in the middle of tidying up: there it prints a traceback and goes on."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         os._exit(status() or 128 + signal.SIGINT)
-    sys.__unraisablehook__(unraisable)
+    if _State.received is None:  # else it is of what the signal has cut short
+        sys.__unraisablehook__(unraisable)

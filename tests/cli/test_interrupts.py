@@ -49,7 +49,8 @@ def signalled(program: Program, number: signal.Signals, name: str, *arguments: s
 @each_signal
 @pytest.mark.parametrize(
     "module",
-    ["prx_email_cli.cli.main", "typer", "inspect", "rich", "prx_email_cli.cli.output", "prx_email_cli.cli.send",
+    ["prx_email_cli.cli", "prx_email_cli.cli.interrupts", "typing", "typer", "inspect", "rich",
+     "prx_email_cli.cli.output", "prx_email_cli.cli.send",
      "prx_email_cli.config.settings", "prx_email_cli.mail.request", "sqlite3", "prx_email_cli.outbox.sqlite"],
 )  # fmt: skip
 def test_while_the_program_starts(program: Program, number: signal.Signals, module: str) -> None:
@@ -74,7 +75,7 @@ def test_at_an_instant(program: Program, number: signal.Signals, milliseconds: i
     except subprocess.TimeoutExpired:
         running.send_signal(number)
     out, err = running.communicate(timeout=60)
-    if "prx_email_cli" in err or number == signal.SIGTERM:
+    if "prx_email_cli/cli" in err or number == signal.SIGTERM:
         assert "Traceback" not in err
     if running.returncode not in (-number, 1):
         assert running.returncode in (0, ENDS[number])
