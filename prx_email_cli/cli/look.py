@@ -20,18 +20,20 @@ list_app, show_app, stats_app = (typer.Typer(add_completion=False) for _ in rang
 MOST_ROWS = 1_000_000_000  # whoever asks for more asks for all
 
 
-def _check_status(value: str | None) -> str | None:
-    if value not in (None, "pending", "sending", "sent", "failed"):
+def _check_status(values: list[str] | None) -> list[str] | None:
+    if not {*(values or ())} <= {"pending", "sending", "sent", "failed"}:
         raise typer.BadParameter("must be pending, sending, sent or failed")
-    return value
+    return values
 
 
 @list_app.command("list")
 def list_messages(
     ctx: typer.Context,
     status: Annotated[
-        str | None,
-        typer.Option("--status", metavar="STATUS", callback=_check_status, help="pending, sending, sent, failed."),
+        list[str] | None,
+        typer.Option(
+            "--status", metavar="STATUS", callback=_check_status, help="pending, sending, sent, failed; repeatable."
+        ),
     ] = None,
     account: AccountName = None,
     due: Annotated[bool, typer.Option("--due", help="Only what a drain would take now.")] = False,
@@ -52,10 +54,12 @@ def list_messages(
     this = invocation(ctx)
     settings = this.settings()
     limit = min(limit, MOST_ROWS)
-    wanted = Filter(Status(status) if status else None, account, clock(now_ts)() if due else None, gave_up, held,
+    wanted = Filter(tuple(map(Status, status or ())), account, clock(now_ts)() if due else None, gave_up, held,
                     uncertain, limit + 1)  # fmt: skip
     with this.store(settings) as store:
         found = store.rows(wanted)
+    if account is not None and not found:
+        settings.account(account)  # a name that neither the config nor the outbox knows is a mistake
     rows = found[:limit]
     if this.json:
         put_json([row_object(row) for row in rows])

@@ -18,8 +18,8 @@ from prx_email_cli.cli import interrupts, output
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.decoding import refuse_undecodable
 from prx_email_cli.cli.outlet import take_over
-from prx_email_cli.cli.output import report_error, safe, safe_lines, say
-from prx_email_cli.errors import Exit, PrxEmailError
+from prx_email_cli.cli.output import error_object, put_json, report_error, safe, safe_lines, say
+from prx_email_cli.errors import Exit, PrxEmailError, ValidationError
 
 # Cron starts this program every minute: only the module of the command that runs is imported.
 COMMANDS = {
@@ -63,12 +63,12 @@ class _Boundary(TyperGroup):
         return command
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        with _usage_errors_fit_for_a_terminal():
+        with _usage_errors():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _usage_errors_fit_for_a_terminal():
+            with _usage_errors():
                 return super().invoke(ctx)
         except PrxEmailError as error:
             if _debugging():
@@ -85,15 +85,26 @@ class _Boundary(TyperGroup):
 
 
 @contextmanager
-def _usage_errors_fit_for_a_terminal() -> Iterator[None]:
-    """Escape what typer's errors repeat of the command line."""
+def _usage_errors() -> Iterator[None]:
+    """Answer typer's errors in JSON where that is asked for; else escape what they repeat of the command line."""
     try:
         yield
     except Exception as error:
         message = getattr(error, "format_message", None)
-        if message is not None:
-            error.format_message = partial(safe_lines, message())  # type: ignore[attr-defined]
+        if message is None:
+            raise
+        if _json_asked():
+            path = getattr(getattr(error, "ctx", None), "command_path", "prx-email")
+            put_json(None, error_object(ValidationError.code, message(), f"{path} --help says what it takes"))
+            raise typer.Exit(Exit.USAGE) from None
+        error.format_message = partial(safe_lines, message())  # type: ignore[attr-defined]
         raise
+
+
+def _json_asked() -> bool:
+    from prx_email_cli.cli.asked import json_asked
+
+    return json_asked(typer.main.get_command(app), sys.argv[1:])
 
 
 def _debugging() -> bool:
@@ -154,7 +165,7 @@ def _run() -> int:
     status: Any = INTERRUPTED
     try:
         with interrupts.unwinding():
-            app(prog_name="prx-email")
+            app(_arguments(), prog_name="prx-email")
     except KeyboardInterrupt:
         pass
     except SystemExit as ended:
@@ -167,11 +178,25 @@ def _run() -> int:
     return interrupts.status() or int(status)
 
 
+def _arguments() -> list[str]:
+    """The command line, where ``--json`` may stand anywhere."""
+    arguments = sys.argv[1:]
+    if "--json" not in arguments:
+        return arguments
+    from prx_email_cli.cli.asked import hoisted
+
+    return hoisted(typer.main.get_command(app), arguments)
+
+
 def _tell_bug(error: Exception) -> None:
     from prx_email_cli.cli.masking import masked
 
     if _debugging():
         _show_traceback(error)
-    else:
-        say(f"error: this is a bug in prx-email: {safe(masked(f'{type(error).__name__}: {error}'))}")
-        say("hint: run it again with PRX_EMAIL_DEBUG=1 and report what it prints")
+    message = f"this is a bug in prx-email: {masked(f'{type(error).__name__}: {error}')}"
+    hint = "run it again with PRX_EMAIL_DEBUG=1 and report what it prints"
+    if "--json" in sys.argv and _json_asked():
+        put_json(None, error_object(PrxEmailError.code, message, hint))
+    elif not _debugging():
+        say(f"error: {safe(message)}")
+        say(f"hint: {hint}")

@@ -7,7 +7,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation
 from prx_email_cli.cli.options import AccountName, Json, NowTs
-from prx_email_cli.cli.output import put, put_json, report_error, say, work_is_done
+from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _on_ids(this: Invocation, ids: list[int], word: str, change: "Callable[[Sqli
                 refused = refused or problem
                 error = {"code": problem.code, "message": problem.message, "hint": problem.hint}
                 if not this.json:
-                    report_error(problem, as_json=False)
+                    say_error(f"outbox message {outbox_id}: {problem.message}", problem.hint)
             results.append({"outbox_id": outbox_id, "error": error})
             if error is None:
                 work_is_done(f"{', '.join(str(one['outbox_id']) for one in results if not one['error'])} {word}")

@@ -37,6 +37,8 @@ def list_known(
     limit = min(limit, MOST_ROWS)
     with this.store(settings) as store:
         found = store.known_messages(account, limit + 1)
+    if account is not None and not found:
+        settings.account(account)
     if this.json:
         put_json([_object(known) for known in found[:limit]])
         return

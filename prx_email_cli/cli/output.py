@@ -94,7 +94,7 @@ def put_json(data: Any, error: dict[str, str] | None = None) -> None:
 
     put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))
     if error is not None and _is_lost():
-        _say_error(error["message"], error["hint"])
+        say_error(error["message"], error["hint"])
 
 
 def _is_lost() -> bool:
@@ -117,10 +117,11 @@ def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> No
     if as_json:
         put_json(data, error_object(error.code, message, hint))
         return
-    _say_error(message, hint)
+    say_error(message, hint)
 
 
-def _say_error(message: str, hint: str) -> None:
+def say_error(message: str, hint: str) -> None:
+    """Tell of an error, and what to do about it where there is something."""
     say(f"error: {safe(message)}")
     if hint:
         say(f"hint: {safe(hint)}")

@@ -15,6 +15,7 @@ from prx_email_cli.cli.output import (
     report_error,
     safe,
     say,
+    say_error,
     wait_for_no_reader,
     work_is_done,
 )
@@ -135,7 +136,7 @@ def _retry_several(this: Invocation, store: "SqliteStore", attempt: Callable[[in
             if error is None:
                 put(f"{outbox_id} sent")
             else:
-                say(f"error: outbox message {outbox_id}: {safe(error['message'])}")
+                say_error(f"outbox message {outbox_id}: {error['message']}", error["hint"])
         worst = worst if worst and worst != Exit.TRY_LATER else status or worst
     if this.json:
         failed = [result for result in results if result["error"]]

@@ -57,7 +57,7 @@ def prune_some(connection: sqlite3.Connection, after: int, before: int, now: int
 def _refusal(connection: sqlite3.Connection, outbox_id: int, what: str) -> PrxEmailError:
     found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
     if found is None:
-        return NotFound("outbox record not found", hint="prx-email list shows the ids")
+        return NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     return NotAllowedForStatus(
         f"outbox message {outbox_id} is {found[0]} and cannot be {what}",
         hint=f"prx-email show {outbox_id} tells what happened to it",

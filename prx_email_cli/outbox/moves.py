@@ -279,7 +279,7 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
     """Why a message could not be claimed for a retry, in the order in which the contract asks."""
     found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
     if found is None:
-        return NotFound("outbox record not found", hint="prx-email list shows the ids")
+        return NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     status, due, pruned_at, held_at = found
     if status not in (Status.PENDING, Status.FAILED):
         return NotAllowedForStatus(
@@ -295,7 +295,9 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
             f"outbox message {outbox_id} is held",
             hint=f"prx-email release {outbox_id} lets drains take it again; --force tries it now",
         )
-    return RetryNotDue("retry_not_due", hint=f"due in {due - now} s; --force tries it now")
+    return RetryNotDue(
+        "retry_not_due", hint=f"outbox message {outbox_id} is due in {due - now} s; --force tries it now"
+    )
 
 
 def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -> None:

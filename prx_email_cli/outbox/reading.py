@@ -1,9 +1,11 @@
 """What ``list``, ``show`` and ``stats`` read; nothing here changes a row."""
 
+import json
 import sqlite3
 from typing import Any
 
 from prx_email_cli.errors import NotFound
+from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.opening import DAMAGED_HINT
 from prx_email_cli.outbox.sql import DUE
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row
@@ -55,18 +57,24 @@ _LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
 def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
     """The rows that match, newest first."""
     conditions = {
-        f"{_COUNTED_AS} = :status": wanted.status,
-        "status = :status": wanted.status,  # serves the index
+        f"{_COUNTED_AS} IN (SELECT value FROM json_each(:statuses))": wanted.statuses or None,
         "account = :account": wanted.account,
         f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
         "status <> 'sent' AND gave_up IS NOT NULL": wanted.gave_up or None,
         "status <> 'sent' AND held_at IS NOT NULL": wanted.held or None,
         "status <> 'sent' AND uncertain": wanted.uncertain or None,
-        "status <> 'sent' ": None if wanted.status in (None, "sent") else True,  # lets outbox_unsent serve it
+        "status <> 'sent' ": None
+        if Status.SENT in (wanted.statuses or (Status.SENT,))
+        else True,  # lets outbox_unsent serve it
     }
     where = " AND ".join(["1", *(f"({text})" for text, value in conditions.items() if value is not None)])
     statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :limit"
-    values = {"status": wanted.status, "account": wanted.account, "due_at": wanted.due_at, "limit": wanted.limit}
+    values = {
+        "statuses": json.dumps(wanted.statuses),
+        "account": wanted.account,
+        "due_at": wanted.due_at,
+        "limit": wanted.limit,
+    }
     found = connection.execute(statement, values).fetchall()
     to = _addresses(connection, [values[0] for values in found])
     return [_row(values, to) for values in found]
@@ -76,7 +84,7 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
     """One message with recipients and attempts.  Raises NotFound."""
     found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
     if found is None:
-        raise NotFound("outbox record not found", hint="prx-email list shows the ids")
+        raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     recipients = [
         Recipient(address, kind, status, code, response, bool(uncertain))
         for address, kind, status, code, response, uncertain in connection.execute(_RECIPIENTS, (outbox_id,))

@@ -60,9 +60,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rows ``list`` shows, newest first; None and False do not restrict.  due_at: due at that time."""
+    """Which rows ``list`` shows, newest first; (), None and False do not restrict.  due_at: due at that time."""
 
-    status: Status | None = None
+    statuses: tuple[Status, ...] = ()
     account: str | None = None
     due_at: int | None = None
     gave_up: bool = False
