@@ -129,7 +129,10 @@ def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Ch
     if login.renews:
         return ok("login", detail)
     if login.expires_at - now < _DAY:
+        auth = account.smtp.auth
         fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
+        if auth.oauth is None:  # then there is no way to log in
+            fix = f"nothing renews it: get a new one where {auth.token_kinds[0]} takes it from, or add smtp.auth.oauth"
         return warning("login", detail, fix, Unwell)
     return ok("login", f"{detail}, and nothing renews it")
 

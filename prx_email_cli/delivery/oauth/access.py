@@ -131,10 +131,13 @@ class AccessTokens:
         )
 
     def _expiring(self, tokens: Tokens) -> bool:
-        """Whether it is time to renew: a minute before the end, but never before half of a life is over."""
+        """Whether it is time to renew: a minute before the end, but never before half of a life is over.
+
+        What nothing can follow is used to its end.
+        """
         if tokens.expires_at is None:
             return False
-        margin: float = RENEW_BEFORE_SECONDS
+        margin: float = RENEW_BEFORE_SECONDS if self._can_renew(tokens) else 0
         if tokens.obtained_at is not None:
             margin = min(margin, max(0, tokens.expires_at - tokens.obtained_at) / 2)
         return tokens.expires_at - self._clock() <= margin

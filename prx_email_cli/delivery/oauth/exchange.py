@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
+from prx_email_cli.config.auth import LATEST_EXPIRY, MICROSOFT, OAuth
 from prx_email_cli.config.deadline import within
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.redaction import remember, reported
@@ -15,6 +15,14 @@ TOTAL_SECONDS = 60  # for the whole exchange
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
 MAX_ANSWER_BYTES = 1 << 20
 INVALID_SCOPE = "invalid_scope"  # RFC 6749 section 5.2
+OFFLINE = "offline_access"  # Microsoft names it in no answer, and gives a new refresh token to those who ask for it
+_CODES = frozenset(  # RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5
+    (
+        *("access_denied", "authorization_pending", "expired_token", "invalid_client", "invalid_grant"),
+        *("invalid_request", INVALID_SCOPE, "server_error", "slow_down", "temporarily_unavailable"),
+        *("unauthorized_client", "unsupported_grant_type", "unsupported_response_type"),
+    )
+)
 _LIFETIME = "prx_email_lifetime"
 _MAX_TEXT = 500
 # A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
@@ -49,7 +57,8 @@ class ExchangeFailed(Exception):
     """
 
     def __init__(self, text: str, error: str | None = None, hint: str = "") -> None:
-        self.text, self.error, self.hint = reported(text, _MAX_TEXT), error, hint
+        code = error if error in _CODES and text.startswith(error) else ""  # a word of the standard is no secret's part
+        self.text, self.error, self.hint = code + reported(text[len(code) :], _MAX_TEXT), error, hint
         super().__init__(self.text)
 
 
@@ -69,6 +78,8 @@ class Exchange:
         means what was granted.
         """
         scope = granted_scope or self._oauth.scope
+        if granted_scope and self._oauth.preset == MICROSOFT and OFFLINE in (self._oauth.scope or "").split():
+            scope = " ".join(dict.fromkeys([*granted_scope.split(), OFFLINE]))
         try:
             return self._refreshed(refresh_token, scope)
         except ExchangeFailed as failed:
