@@ -67,6 +67,39 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def read_bounded(file: Path, most: int, seconds: float) -> tuple[bytes, os.stat_result]:
+    """The beginning of *file*, at most one byte more than *most*, and its status.  Raises OSError.
+
+    From a pipe what comes within *seconds*: TimeoutError when it has not ended by then.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            with open(descriptor, "rb", closefd=False) as stream:
+                return stream.read(most + 1), status
+        return _read_slowly(descriptor, most, seconds), status
+    finally:
+        os.close(descriptor)
+
+
+def _read_slowly(descriptor: int, most: int, seconds: float) -> bytes:
+    import select
+    import time
+
+    data, until = b"", time.monotonic() + seconds
+    watcher = select.poll()
+    watcher.register(descriptor, select.POLLIN)
+    while len(data) <= most:
+        if not watcher.poll(max(0, until - time.monotonic()) * 1000):
+            raise TimeoutError
+        piece = os.read(descriptor, most + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
 def user_name(uid: int) -> str:
     """What to call the user *uid* in a message."""
     import pwd

@@ -127,10 +127,13 @@ def _open_browser(url: str) -> None:
     """Open a browser beside the waiting: some stay until they are closed, and some write on stdout."""
     import subprocess
 
+    from prx_email_cli.children import environment
+
     command = [sys.executable, "-I", "-m", "webbrowser", url]  # -I: no module of the directory we are in
     nowhere = subprocess.DEVNULL
     with suppress(OSError):
-        subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, start_new_session=True)
+        subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, start_new_session=True,
+                       env=environment())  # fmt: skip
 
 
 def _show_device(device: "Device") -> None:

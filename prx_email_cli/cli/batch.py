@@ -20,6 +20,7 @@ from prx_email_cli.outbox.model import NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import SqliteStore
 
 LINES_PER_TRANSACTION = 1000
+_PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30
 BYTES_AT_ONCE = 8 * 1024 * 1024  # of lines; longer ones hold attachments
 FILES_PER_TRANSACTION = 100  # attachments stay open until their message is stored
 
@@ -102,18 +103,51 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     with open_input(name) as stream, this.store(settings) as store:
         compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts))
         try:
-            for chunk in _chunks(stream, compose, report):
+            for chunk in _chunks(_lines(stream, _longest_line(settings)), compose, report):
                 report.acknowledge(chunk.lines, store.submit(chunk.messages))
         except StorageError as error:
             broken = error
     report.finish(broken)
 
 
-def _chunks(stream: BinaryIO, compose: Callable[[list[bytes]], NewMessage], report: _Report) -> Iterator[_Chunk]:
+def _longest_line(settings: Settings) -> int:
+    """Bytes of the longest line that can hold a message: attachments in base64, each character escaped by JSON."""
+    return 2 * settings.attachments.policy.max_message_bytes + (1 << 20)
+
+
+def _lines(stream: BinaryIO, longest: int) -> Iterator[list[bytes]]:
+    """The lines of *stream*, each in a list to be taken out of; [] for one over *longest* bytes, which is passed over.
+
+    Where a line has no end at all, the lines end with it.
+    """
+    while line := stream.readline(longest + 1):
+        held = [line]
+        fits = len(line) <= longest
+        del line  # a long one is kept once, by whoever takes it
+        if fits:
+            yield held
+            continue
+        held.clear()
+        passed = 0
+        while (rest := stream.readline(_PASSED_AT_ONCE)) and not rest.endswith(b"\n") and passed < MOST_PASSED_BYTES:
+            passed += len(rest)
+        yield held
+        if passed >= MOST_PASSED_BYTES:
+            return
+
+
+def _chunks(
+    lines: Iterator[list[bytes]], compose: Callable[[list[bytes]], NewMessage], report: _Report
+) -> Iterator[_Chunk]:
     chunk = _Chunk([], [])
     number = open_files = size = 0
-    while line := stream.readline():
+    for held in lines:
         number += 1
+        if not held:
+            too_long = ValidationError("the line is longer than any message", hint="is a line break missing?")
+            report.refuse(number, too_long)
+            continue
+        line = held.pop()
         if line.isspace():
             continue
         size += len(line)

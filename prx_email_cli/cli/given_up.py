@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from prx_email_cli.children import environment
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.cli.results import row_object
 from prx_email_cli.config.settings import Settings
@@ -38,7 +39,7 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
         with _relayed() as stderr:
             done = subprocess.run(
                 command, input=document.encode(), stdout=subprocess.DEVNULL, stderr=stderr, check=False,
-                timeout=HOOK_TIMEOUT_SECONDS,
+                env=environment(), timeout=HOOK_TIMEOUT_SECONDS,
             )  # fmt: skip
         problem = f"ended with status {done.returncode}" if done.returncode else ""
     except subprocess.TimeoutExpired:

@@ -1,14 +1,18 @@
 """Text that comes in from files and pipes."""
 
 import errno
+import io
 import os
+import stat
 import sys
-from typing import BinaryIO
+from contextlib import suppress
+from typing import Any, BinaryIO
 
 from prx_email_cli.errors import InputNotFound, ValidationError
 
 MAX_TEXT_BYTES = 50 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
+PIPE_SECONDS = 60
 
 
 def open_input(name: str) -> BinaryIO:
@@ -17,10 +21,64 @@ def open_input(name: str) -> BinaryIO:
         if name == "-":
             if sys.stdin is None:  # closed by whoever started us
                 raise OSError(errno.EBADF, "it is closed")
-            return open(sys.stdin.fileno(), "rb", closefd=False)
-        return open(name, "rb")
+            return _checked(open(sys.stdin.fileno(), "rb", closefd=False), name)
+        return _checked(open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), "rb"), name)
     except OSError as error:
         raise _unreadable(name, error) from None
+
+
+def _checked(stream: BinaryIO, name: str) -> BinaryIO:
+    """*stream*, if it can have an end; a pipe with a name is read with patience.  Raises ValidationError."""
+    mode = os.fstat(stream.fileno()).st_mode
+    if (
+        stat.S_ISCHR(mode)
+        and not stream.isatty()
+        and not os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
+    ):
+        stream.close()
+        raise ValidationError(f"{name} is a device that has no end", hint="give a file or a pipe")
+    if name != "-" and stat.S_ISFIFO(mode):
+        return io.BufferedReader(_PatientPipe(stream))
+    if name != "-":
+        os.set_blocking(stream.fileno(), True)
+    return stream
+
+
+class _PatientPipe(io.RawIOBase):
+    """A named pipe: nobody may ever write into it, so what comes is waited for, but not for ever."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def readinto(self, buffer: Any) -> int:
+        """Bytes read, 0 at the end.  Raises ValidationError when nothing comes for PIPE_SECONDS."""
+        import select
+        import time
+
+        watcher = select.poll()
+        watcher.register(self.fileno(), select.POLLIN)
+        until = time.monotonic() + PIPE_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            if watcher.poll(min(left, 0.1) * 1000):
+                with suppress(BlockingIOError):
+                    data = os.read(self.fileno(), len(buffer))
+                    if data or self._begun:
+                        self._begun = True
+                        buffer[: len(data)] = data
+                        return len(data)
+            time.sleep(0.02)  # until somebody opens it to write, it is at its end all the time
+        raise ValidationError(f"nothing came through the pipe for {PIPE_SECONDS} s", hint="who should write into it?")
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def first_line_of_stdin() -> str:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prx_email_cli.children import answer_of
 from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.files import check_unchangeable, is_open
 from prx_email_cli.redaction import remember
 
 COMMAND_TIMEOUT_SECONDS = 60
@@ -69,25 +71,21 @@ def _from_environment(name: str, what: str, where: str) -> str:
 
 def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
     """First line of the command's output; its stderr is shown to the user as it comes, its output never."""
-    import subprocess
-
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT_SECONDS, check=False
-        )
+        done = answer_of(argv, _MAX_SECRET_BYTES, COMMAND_TIMEOUT_SECONDS)
     except FileNotFoundError:
         raise ConfigError(
             f"{where}: command not found: {argv[0]}", hint="give its full path: cron has a short PATH"
         ) from None
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         raise ConfigError(
             f"{where}: no answer from {argv[0]} within {COMMAND_TIMEOUT_SECONDS} s", hint="it must not ask questions"
         ) from None
     except OSError as error:
         raise ConfigError(f"{where}: cannot run {argv[0]}: {error.strerror}") from None
-    if done.returncode:
-        raise ConfigError(f"{where}: {argv[0]} ended with status {done.returncode}", hint="run it by hand and see")
-    return _first_line(done.stdout, what, where)
+    if done.status and len(done.output) <= _MAX_SECRET_BYTES:
+        raise ConfigError(f"{where}: {argv[0]} ended with status {done.status}", hint="run it by hand and see")
+    return _first_line(done.output, what, where)
 
 
 def _from_file(path: Path, what: str, where: str) -> str:
@@ -100,12 +98,15 @@ def _from_file(path: Path, what: str, where: str) -> str:
         os.close(descriptor)
         raise ConfigError(f"{where}: {path} is not a regular file")
     with open(descriptor, "rb") as stream:
-        if status.st_mode & 0o077:
+        if is_open(path, status):
             raise ReadableByOthers(f"{path} holds a {what} and is readable by others", hint=f"chmod 600 {path}")
-        return _first_line(stream.read(_MAX_SECRET_BYTES), what, where)
+        check_unchangeable(path)
+        return _first_line(stream.read(_MAX_SECRET_BYTES + 1), what, where)
 
 
 def _first_line(output: bytes, what: str, where: str) -> str:
+    if len(output) > _MAX_SECRET_BYTES:
+        raise ConfigError(f"{where}: there is no end to what should be the {what}", hint="it is one short line")
     try:
         return output.split(b"\n", 1)[0].rstrip(b"\r").decode()
     except UnicodeDecodeError:

@@ -2,18 +2,21 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.domains import is_address_literal, is_domain
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, provider_named
 from prx_email_cli.config.reader import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.files import check_unchangeable, read_bounded
 
 DEFAULT_CONNECTIONS = 4
+MAX_CONFIG_BYTES, CONFIG_SECONDS = 1 << 20, 10
 ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT"
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
@@ -168,10 +171,12 @@ def load_settings(file: Path) -> Settings:
     """
     table, mode = _read_toml(file)
     settings = check_settings(table, file)
+    hide((ENV_TOKEN, *_variables_with_secrets(settings)))
     if mode & 0o077 and any(_holds_secret(account) for account in settings.accounts.values()):
         raise ReadableByOthers(
             f"{file} holds a password and is readable by others (mode {mode:04o})", hint=f"chmod 600 {file}"
         )
+    check_unchangeable(file)
     return _with_token_from_environment(settings)
 
 
@@ -222,9 +227,10 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
     import tomllib
 
     try:
-        with open(file, "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode & 0o7777
-            return tomllib.load(stream), mode
+        data, status = read_bounded(file, MAX_CONFIG_BYTES, CONFIG_SECONDS)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="is it the right file?")
+        return tomllib.loads(data.decode()), status.st_mode & 0o7777
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: no such config file", hint="run prx-email init, or name one with --config FILE"
@@ -233,8 +239,24 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: not UTF-8 text", hint="TOML files are UTF-8: save it again as such") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in tables without end
+        raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct what is so large or deep in it") from None
+    except TimeoutError:
+        raise ConfigError(f"{file}: nothing came within {CONFIG_SECONDS} s", hint="who should write into it?") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="check its owner and permissions") from None
+
+
+def _variables_with_secrets(table: Table) -> Iterator[str]:
+    """The environment variables that hold a secret, as the keys of *table* and its tables say."""
+    for name, declared in table.keys.items():
+        value = table.__dict__.get(declared.name)
+        tables = value.values() if isinstance(value, dict) else [value]
+        for inner in tables:
+            if isinstance(inner, Table):
+                yield from _variables_with_secrets(inner)
+        if name.endswith("_env") and isinstance(value, str):
+            yield value
 
 
 def _holds_secret(table: Table) -> bool:

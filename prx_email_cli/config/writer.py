@@ -9,8 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prx_email_cli.config.settings import CONFIG_SECONDS, MAX_CONFIG_BYTES
 from prx_email_cli.errors import ConfigError
-from prx_email_cli.files import create, make_directories, put_in_place, sync_directory
+from prx_email_cli.files import create, make_directories, put_in_place, read_bounded, sync_directory
 
 
 def refuse_existing(file: Path) -> None:
@@ -131,7 +132,8 @@ def _locked(file: Path, real: Path) -> Iterator[str]:
         lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield real.read_bytes().decode()
+            data, _ = read_bounded(real, MAX_CONFIG_BYTES, CONFIG_SECONDS)
+            yield data.decode()
         finally:
             os.close(lock)
     except FileNotFoundError:
@@ -145,13 +147,13 @@ def _locked(file: Path, real: Path) -> Iterator[str]:
 def _parsed(text: str, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of tomllib, and of numbers and tables without end
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
 
 
 def _reads_as(text: str, wanted: dict[str, Any]) -> bool:
     """Whether *text* says just that: what is appended may clash with an inline table, say."""
-    with suppress(tomllib.TOMLDecodeError):
+    with suppress(ValueError, RecursionError):
         return tomllib.loads(text) == wanted
     return False
 

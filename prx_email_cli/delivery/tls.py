@@ -3,10 +3,12 @@
 import hashlib
 import os
 import ssl
+from pathlib import Path
 from typing import NoReturn
 
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.files import check_unchangeable, is_open
 
 CLIENT_CERTIFICATE_HINT = "does the server want a client certificate (smtp.tls_cert_file), or another one?"
 
@@ -55,6 +57,8 @@ def _pinned_to(fingerprint: str) -> type[ssl.SSLSocket]:
 def _trust(context: ssl.SSLContext, account: Account) -> None:
     ca_file = account.smtp.tls_ca_file
     try:
+        if ca_file is not None:
+            check_unchangeable(ca_file)
         context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
@@ -72,7 +76,9 @@ def _show_certificate(context: ssl.SSLContext, account: Account) -> None:
         raise ConfigError(f"{name}: {key_file} is encrypted", hint="store the key without a passphrase, mode 0600")
 
     try:
-        if key_file is not None and os.stat(key_file).st_mode & 0o077:
+        for file in {smtp.tls_cert_file, key_file} - {None}:
+            check_unchangeable(Path(str(file)))
+        if key_file is not None and is_open(Path(key_file), os.stat(key_file)):
             raise ReadableByOthers(
                 f"{key_file} holds a private key and is readable by others", hint=f"chmod 600 {key_file}"
             )

@@ -17,7 +17,7 @@ from prx_email_cli.errors import (
     StorageError,
     ValidationError,
 )
-from prx_email_cli.files import create, make_directories, sync_directory
+from prx_email_cli.files import check_unchangeable, create, make_directories, sync_directory
 from prx_email_cli.outbox.schema import check_ours, migrate
 
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
@@ -99,6 +99,7 @@ def _check_file(path: Path, *, create: bool) -> None:
         raise StorageError(
             f"cannot open the outbox {path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_CANTOPEN]
         ) from None
+    check_unchangeable(path)
     if not stat.S_ISREG(status.st_mode):
         raise StorageError(f"the outbox {path} is not a regular file", hint="name another file as [outbox] path")
     if status.st_mode & 0o077:

@@ -17,7 +17,7 @@ from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.settings import Account
 from prx_email_cli.delivery.oauth.exchange import TOTAL_SECONDS, usable_token
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers
-from prx_email_cli.files import create, make_directories, put_in_place
+from prx_email_cli.files import check_unchangeable, create, make_directories, put_in_place
 from prx_email_cli.redaction import remember
 
 WAIT_SECONDS = TOTAL_SECONDS + 10
@@ -73,6 +73,7 @@ class TokenCache:
             os.close(descriptor)
             raise ConfigError(f"{self.file} is not a regular file", hint="remove it and log in again")
         with open(descriptor, "rb") as stream:
+            check_unchangeable(self.file)
             if status.st_mode & 0o077:
                 raise ReadableByOthers(f"{self.file} holds tokens and is readable by others", hint="log in again")
             return _parse(stream.read(_MAX_FILE_BYTES))
