@@ -11,7 +11,7 @@ from prx_email_cli.cli.checks import check_object, put_check
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import error_object, put, put_json, safe, say
-from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.errors import ChangeableByOthers, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -56,7 +56,8 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
         settings = this.settings()
         outbox = settings.outbox.path
     except PrxEmailError as error:
-        yield "machine", failed("config", error)
+        name = "permissions" if isinstance(error, ChangeableByOthers) else "config"
+        yield "machine", failed(name, error)
         return
     now = time.time()
     for check in check_machine(settings, now):

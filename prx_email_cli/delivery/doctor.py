@@ -5,12 +5,12 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from prx_email_cli.config.settings import OutboxSettings, Settings
 from prx_email_cli.delivery.check import OK, Check, failed, ok, warning
 from prx_email_cli.errors import ConfigError, PrxEmailError, ReadableByOthers, StorageError, Unwell
+from prx_email_cli.files import faults
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.store import Store
 from prx_email_cli.outbox.views import Health
@@ -82,13 +82,9 @@ def _permissions(settings: Settings) -> Check:
             return failed(
                 "permissions", ReadableByOthers(f"{file} is open to others (mode {mode:04o})", hint=f"chmod go= {file}")
             )
-        if mode & 0o022:
-            return failed("permissions", ReadableByOthers(f"{file} is writable by others", hint=f"chmod go-w {file}"))
-    for directory in {settings.file.parent, path.parent}:
-        with suppress(OSError):
-            if stat.S_IMODE(directory.stat().st_mode) & 0o1002 == 0o0002:
-                error = ReadableByOthers(f"{directory} is writable by everybody", hint=f"chmod o-w {directory}")
-                return failed("permissions", error)
+    for file in (settings.file, path):
+        for fault in faults(file):
+            return failed("permissions", fault)
     return ok("permissions", "nobody else can read the outbox or change the config")
 
 

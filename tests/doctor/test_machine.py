@@ -69,7 +69,7 @@ class TestPermissions:
         check_only(healthy, "permissions", "failed", 77, "outbox.db.runs", "chmod go=")
 
     def test_of_a_config_that_others_can_write_are_77(self, healthy: Program) -> None:
-        healthy.config.chmod(0o620)
+        healthy.config.chmod(0o622)
         check_only(healthy, "permissions", "failed", 77, str(healthy.config), "chmod go-w")
 
     def test_of_a_config_without_secrets_may_let_others_read(self, healthy: Program) -> None:
