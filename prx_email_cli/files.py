@@ -124,6 +124,18 @@ def check_unchangeable(path: Path, *, owner: int | None = None) -> None:
         raise fault
 
 
+def check_program(name: str) -> None:
+    """Raise ChangeableByOthers when others can change the program that *name* starts, found by PATH as it is then."""
+    import shutil
+
+    found = shutil.which(name)
+    if found is not None:
+        real = Path(os.path.realpath(found))
+        fault = fault_of(real, os.stat(real))
+        if fault is not None:
+            raise fault
+
+
 def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iterator[ChangeableByOthers]:
     """Everything that lets somebody else than the user and root decide what *path* is, from / down.
 

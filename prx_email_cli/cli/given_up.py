@@ -11,6 +11,8 @@ from prx_email_cli.children import environment
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.cli.results import row_object
 from prx_email_cli.config.settings import Settings
+from prx_email_cli.errors import ChangeableByOthers
+from prx_email_cli.files import check_program
 from prx_email_cli.outbox.store import Store
 
 HOOK_TIMEOUT_SECONDS = 60
@@ -36,6 +38,7 @@ def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, o
 
 def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
     try:
+        check_program(command[0])
         with _relayed() as stderr:
             done = subprocess.run(
                 command, input=document.encode(), stdout=subprocess.DEVNULL, stderr=stderr, check=False,
@@ -44,6 +47,8 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
         problem = f"ended with status {done.returncode}" if done.returncode else ""
     except subprocess.TimeoutExpired:
         problem = f"did not end within {HOOK_TIMEOUT_SECONDS} s and was killed"
+    except ChangeableByOthers as error:
+        problem = f"is not run: {safe(error.message)}"
     except OSError as error:
         problem = f"cannot be run: {error.strerror}"
     if problem:

@@ -10,7 +10,7 @@ from prx_email_cli.children import answer_of
 from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
-from prx_email_cli.files import check_unchangeable, is_open
+from prx_email_cli.files import check_program, check_unchangeable, is_open
 from prx_email_cli.redaction import remember
 
 COMMAND_TIMEOUT_SECONDS = 60
@@ -71,6 +71,7 @@ def _from_environment(name: str, what: str, where: str) -> str:
 
 def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
     """First line of the command's output; its stderr is shown to the user as it comes, its output never."""
+    check_program(argv[0])
     try:
         done = answer_of(argv, _MAX_SECRET_BYTES, COMMAND_TIMEOUT_SECONDS)
     except FileNotFoundError:

@@ -157,6 +157,19 @@ class TestAFileThatOthersCanChange:
         answer = program.run("drain")
         assert (answer.status, "belongs to" in answer.err) == (77, True), answer
 
+    def test_is_not_run(self, program: Program) -> None:
+        script = program.home / "script"
+        script.write_text(f"#!/bin/sh\necho {PASSWORD}\ntouch {program.home / 'ran'}\n")
+        script.chmod(0o777)
+        with_command(program, 9, str(script))
+        program.config.write_text(program.config.read_text() + f'[notify]\ncommand = ["{script}"]\n')
+        program.send()
+        answer = program.run("drain")
+        assert (answer.status, "writable by others" in answer.err) == (77, True), answer
+        program.send("--expires-in", "1h", "--now-ts", "1000")
+        assert "is not run" in program.run("drain", "--now-ts", "9000").err
+        assert not (program.home / "ran").exists()
+
     def test_in_a_directory_of_ones_own_group_is_used(self, program: Program) -> None:
         program.config.chmod(0o620)  # root's own group has nobody else, or the machine's is another
         assert program.run("list").status in (0, 77)

@@ -145,8 +145,11 @@ class Row:
 
     @property
     def patience(self) -> int | None:
-        """Seconds that the client is to wait before it gives up, None where it must not come to that."""
-        return 1 if self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
+        """Seconds that the client is to wait before it gives up, None where it must not come to that.
+
+        Long enough for all the other replies on a busy machine.
+        """
+        return 6 if self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
 
     def __str__(self) -> str:
         return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one-by-one'}"

@@ -136,7 +136,7 @@ def _issue(ca: trustme.CA, kind: CertificateKind) -> bytes:
         case "expired":
             made = ca.issue_cert(*names, not_before=_PAST[0], not_after=_PAST[1])
         case "ends_tomorrow":
-            made = ca.issue_cert(*names, not_after=datetime.now(UTC) + timedelta(days=1, minutes=5))
+            made = ca.issue_cert(*names, not_after=datetime.now(UTC) + timedelta(days=1, hours=12))
         case "hostile":
             made = ca.issue_cert(*names, common_name=HOSTILE_SUBJECT)
         case "self_signed":
