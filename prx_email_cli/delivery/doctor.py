@@ -82,9 +82,9 @@ def _permissions(settings: Settings) -> Check:
             return failed(
                 "permissions", ReadableByOthers(f"{file} is open to others (mode {mode:04o})", hint=f"chmod go= {file}")
             )
-    for file in (settings.file, path):
-        for fault in faults(file):
-            return failed("permissions", fault)
+    owner = path.stat().st_uid if path.exists() else None
+    for fault in (*faults(settings.file), *faults(path, owner=owner)):
+        return failed("permissions", fault)
     return ok("permissions", "nobody else can read the outbox or change the config")
 
 

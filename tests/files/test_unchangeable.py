@@ -1,0 +1,115 @@
+"""What others can change is not obeyed, with the exceptions that people need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.files import faults
+
+from ..conftest import Program
+
+STRANGER = 12345
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+LOOK = "import sys; from pathlib import Path; from prx_email_cli.files import faults; print(*faults(Path(sys.argv[1])))"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "place" / "file"
+    file.parent.mkdir(mode=0o700)
+    file.touch(0o600)
+    return file
+
+
+def told(path: Path, owner: int | None = None) -> list[str]:
+    return [fault.message for fault in faults(path, owner=owner)]
+
+
+def test_ones_own_private_file_has_no_fault(file: Path) -> None:
+    assert told(file) == []
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o666, 0o622])
+def test_a_file_that_others_can_write_has_one(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    assert told(file) == [f"{file} is writable by others (mode {mode:04o})"]
+
+
+def test_every_directory_on_the_way_counts_but_a_sticky_one(file: Path) -> None:
+    file.parent.chmod(0o777)
+    assert len(told(file)) == 1
+    file.parent.chmod(0o1777)
+    assert told(file) == []
+
+
+@only_root
+def test_a_strangers_file_or_directory_has_one(file: Path) -> None:
+    os.chown(file, STRANGER, STRANGER)
+    assert "belongs to" in told(file)[0]
+    assert told(file, owner=STRANGER) == []
+    file.parent.chmod(0o1777)
+    assert told(file, owner=STRANGER) != [], "anybody can put an outbox into /tmp"
+    os.chown(file, 0, 0)
+    os.chown(file.parent, STRANGER, STRANGER)
+    assert "belongs to" in told(file)[0]
+
+
+@only_root
+def test_the_users_own_private_group_may_write_and_another_may_not(file: Path) -> None:
+    file.chmod(0o660)
+    os.chown(file, STRANGER, STRANGER)  # no passwd entry: the number tells
+    assert told(file, owner=STRANGER) == []
+    os.chown(file, STRANGER, STRANGER + 1)
+    assert "is writable by others" in told(file, owner=STRANGER)[0]
+
+
+def test_a_link_counts_with_what_it_leads_to(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    assert told(link) == []
+    file.chmod(0o666)
+    assert len(told(link)) == 1
+
+
+def in_namespace(*command: str) -> subprocess.CompletedProcess[str]:
+    """*command* in a namespace of its own; skips where this machine makes none."""
+    done = subprocess.run(["unshare", *command], capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0 and ("unshare:" in done.stderr or "mount:" in done.stderr):
+        pytest.skip(f"no namespaces here: {done.stderr.strip()[:80]}")
+    return done
+
+
+@only_root
+def test_what_lies_on_a_read_only_mount_is_nobodys_to_change(file: Path) -> None:
+    file.chmod(0o666)
+    place, look = file.parent, f"{sys.executable} -c '{LOOK}' {file}"
+    script = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} && {look}"
+    done = in_namespace("--mount", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "\n"), done
+
+
+@only_root
+def test_a_secret_on_a_read_only_mount_may_be_readable_by_others(program: Program) -> None:
+    """As a container's secrets are: root's, 0444, and mounted read-only."""
+    place = program.home / "secrets"
+    place.mkdir()
+    (place / "password").write_text("correct horse battery\n")
+    (place / "password").chmod(0o444)
+    program.configure(9, smtp='user = "ops@example.com"\n', auth=f'password_file = "{place}/password"')
+    assert program.run("account", "test").status == 77
+    command = f"{sys.executable} -m prx_email_cli --config {program.config} account test"
+    script = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} && {command}"
+    done = in_namespace("--mount", "sh", "-c", script)
+    assert done.returncode == 75, done  # nobody listens there; but the secret was read
+
+
+@only_root
+def test_roots_files_seen_in_a_user_namespace_are_still_roots(tmp_path: Path) -> None:
+    probe = subprocess.run(["unshare", "--user", "true"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"no user namespaces here: {probe.stderr.strip()[:80]}")
+    done = in_namespace("--user", sys.executable, "-c", LOOK, "/etc/passwd")
+    assert (done.returncode, done.stdout) == (0, "\n"), done
