@@ -99,13 +99,13 @@ def _check_file(path: Path, *, create: bool) -> None:
         raise StorageError(
             f"cannot open the outbox {path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_CANTOPEN]
         ) from None
-    check_unchangeable(path, owner=status.st_uid)  # root may look after other people's, but obeys nobody's in /tmp
     if not stat.S_ISREG(status.st_mode):
         raise StorageError(f"the outbox {path} is not a regular file", hint="name another file as [outbox] path")
     if status.st_mode & 0o077:
         raise ReadableByOthers(
             f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})", hint=f"chmod 600 {path}*"
         )
+    check_unchangeable(path, owner=status.st_uid)  # root may look after other people's, but obeys nobody's in /tmp
 
 
 def _create_privately(path: Path) -> None:
