@@ -34,8 +34,9 @@ def _accepted(text: str) -> bool:
 
 def _is_file_name(text: str) -> bool:
     try:
-        # Python's get_filename takes quotes around a name for the header's own and drops them, however they came.
-        return checked_filename(text) == text and not (text.startswith('"') and text.endswith('"'))
+        # Python's get_filename takes quotes and angle brackets around a name for the header's own and drops them,
+        # however they came.
+        return checked_filename(text) == text and (text[0], text[-1]) not in (('"', '"'), ("<", ">"))
     except ValidationError:
         assert re.search("=[?]|[/\\\\\u202a-\u202e\u2066-\u2069]|^[.]{1,2}$", text), text
         return False

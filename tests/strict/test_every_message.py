@@ -149,7 +149,7 @@ def test_what_a_request_asks_for_is_what_arrives(case: Case) -> None:
         body_text=draft.body_text,
         attachments=tuple(map(document, case.wanted.files)),
     )
-    once = {field: each_once(found) if field in ("To", "Cc") else found for field, found in people.items()}
+    once = {field: each_once(found) if field in ("To", "Cc", "Reply-To") else found for field, found in people.items()}
     assert read_strictly(content_of(submission(request, SETTINGS, DATE))) == case.wanted._replace(people=once)
 
 
