@@ -12,6 +12,7 @@ ENCODED_FOLD_AT = 76  # of a line with an encoded word, RFC 2047 section 2
 _SHORTEST_ENCODED = 24  # of an encoded word: less room makes the first one too long
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _SPACED = re.compile(r"^ |  | $")  # spaces that a reader of plain words would drop
+_BEFORE_WORDS = re.compile(r"(?<=[^ ]) ")
 _FOLDABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 
 
@@ -41,9 +42,9 @@ def further_header(name: str, value: str) -> str:
     """A header of a person's own.
 
     It may be a structured one such as List-Unsubscribe, where encoded words mean nothing: plain ASCII stays as it is,
-    folded at single spaces, so that no line has nothing but spaces (RFC 5322 section 3.2.2).
+    folded before the spaces in front of a word, so that no line has nothing but spaces (RFC 5322 section 3.2.2).
     """
-    words = _FOLDABLE.split(value)
+    words = _BEFORE_WORDS.split(value)
     if value.isascii() and "=?" not in value and max(map(len, words)) < LONGEST_LINE:
         return words_header(name, words)
     return text_header(name, value)

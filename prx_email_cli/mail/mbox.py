@@ -9,7 +9,7 @@ from typing import BinaryIO
 KEPT_BYTES = 1024 * 1024  # of each message: headers and text come first, attachments after them
 _BLOCK = 1024 * 1024
 _LOOKAHEAD = 2048
-_BEFORE = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:[ \t]*+\r*+\n)*+")  # a byte order mark, blank lines
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*+\r*+\n)*+")  # a byte order mark, blank lines
 _FROM_LINE = re.compile(rb"From [^\n]{0,1000}\n")
 _HAS_TIME = re.compile(rb"\d\d?:\d\d")
 _HAS_DATE = re.compile(rb" (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +[A-Z][a-z]{2} +\d\d? \d\d?:\d\d")
@@ -24,7 +24,9 @@ def messages_in(stream: BinaryIO) -> Iterator[bytes]:
     """
     window = bytearray()
     while len(window) < _LOOKAHEAD and (more := stream.read(_BLOCK)):
-        window = bytearray(_BEFORE.sub(b"", window + more))
+        window += more
+        if before := _BEFORE.match(window):
+            del window[: before.end()]
     if window.startswith(b"From "):
         yield from _split(window, stream)
     elif window:

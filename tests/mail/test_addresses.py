@@ -142,7 +142,17 @@ def test_a_control_character_anywhere_is_refused(pattern: str, control: str) -> 
         parse_mailboxes([pattern.format(control)], "to")
 
 
-@pytest.mark.parametrize("word", ["=?utf-8?q?a=0D=0ABcc:_x?=", "=?UTF-8?B?YQ0KQmNjOiB4?=", "=?latin-1?Q?=0A?="])
+@pytest.mark.parametrize("charset", ["hex", "zlib", "idna", "undefined", "punycode", "rot13", "unknown"])
+def test_a_charset_that_is_none_fails_nothing_and_hides_nothing(charset: str) -> None:
+    assert addresses(f'"=?{charset}?q?=FFa?=" <a@x.org>') == ["a@x.org"]
+    with pytest.raises(ValidationError, match="hides a control character"):
+        addresses(f'"=?{charset}?q?a=0Ab?=" <a@x.org>')
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["=?utf-8?b?a?= =?utf-8?q?=0A?=", "=?utf-8?q?a=0D=0ABcc:_x?=", "=?UTF-8?B?YQ0KQmNjOiB4?=", "=?latin-1?Q?=0A?="],
+)
 def test_a_control_character_hidden_in_an_encoded_word_is_refused(word: str) -> None:
     with pytest.raises(ValidationError, match="hides a control character"):
         parse_mailboxes([f'"{word}" <a@example.org>'], "to")

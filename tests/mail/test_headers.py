@@ -69,6 +69,13 @@ def test_a_header_of_ones_own_has_no_line_that_is_too_long_or_of_spaces_alone(na
     assert " ".join(read.split()) == " ".join(value.split())
 
 
+def test_a_structured_header_stays_plain_and_folded_whatever_its_spaces() -> None:
+    value = ",   ".join(f"<https://example.org/{number}>" for number in range(100))
+    header = further_header("List-Unsubscribe", value)
+    assert max(map(len, lines_of(header))) <= 78
+    assert header.replace("\r\n", "") == f"List-Unsubscribe: {value}"
+
+
 def check_form(header: str, name: str, limit: int = 998) -> None:
     """One header: its first line starts with its name, the others with a space, and none of them is blank."""
     first, *others = lines_of(header)

@@ -22,7 +22,7 @@ def letter(text: str = "hello\n", **headers: str | None) -> bytes:
         "Date": "Tue, 4 Mar 2025 10:15:00 +0100", **headers,
     }  # fmt: skip
     lines = [f"{name.replace('_', '-')}: {value}\n" for name, value in fields.items() if value is not None]
-    return ("".join(lines) + "\n" + text).encode("utf-8", "surrogateescape")
+    return ("".join(lines) + "\n" + text).encode("utf-8", "surrogatepass")
 
 
 def parent(text: str = "hello\n", **headers: str | None) -> KnownMessage:

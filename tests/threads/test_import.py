@@ -1,5 +1,9 @@
 """``prx-email import`` and ``messages``, from outside."""
 
+import random
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from prx_email_cli.mail.incoming import known_message
@@ -79,6 +83,37 @@ def test_a_label_means_what_programs_write_under_it(label: str, data: bytes, tex
 )  # fmt: skip
 def test_what_is_no_header_field_begins_the_body(data: bytes, text: str) -> None:
     assert known_message(data).text == text
+
+
+def test_no_message_however_odd_keeps_the_others_from_being_imported_or_listed(program: Program) -> None:
+    chance = random.Random(9)
+    values = [
+        "Mon, 1 Jan 0001 00:00:00 +9999", "1 Jan 99999 0:0:0 +0", f"1 Jan {'9' * 5000} 0:0", "31 Feb 2025 25:61:61",
+        "1 Jan 1 00:00:00 +2359", "31 Dec 9999 23:59:59 -2359", "1 Jan 2025 10:00:00 +99999999999", "x", "", "0", ", ,",
+        "=?hex?b?AA==?=", "=?utf-8?b?A?=", "=?utf-16?b?2AA=?=", "=?utf-7?q?+2AA-?=", "=??q??=", "=?x*en?q?a?=",
+        "a@b.c", '"', "(", "<", "\0", "\x1b]0;x\x07", "\ud800", "\udcff", "a" * 3000 + "@b.c", "<@:a@b.c>", "a:b;c:d;",
+        "[[[", "text/html; charset=", 'multipart/mixed; boundary=""', "text/plain; charset*=hex''", "quoted-printable",
+    ]  # fmt: skip
+    names = ["From", "To", "Cc", "Reply_To", "Subject", "Date", "References", "In_Reply_To", "Content_Type",
+             "Content_Transfer_Encoding"]  # fmt: skip
+    odd = [
+        letter(Message_ID=f"<{number}@x>", **{name: chance.choice(values) for name in chance.sample(names, 6)})
+        for number in range(600)
+    ]
+    assert imported(program, *odd)["imported"] == 600
+    assert len(program.run("messages", "list", "--limit", "1000", "--json").data) == 600
+    answer = program.run("messages", "list", "--limit", "1000")
+    assert (answer.status, len(answer.out.splitlines())) == (0, 601)
+
+
+def test_what_an_earlier_version_stored_can_be_listed(program: Program) -> None:
+    imported(program, letter())
+    odd = {"subject": "=?hex?q?x?=", "sender": "=?zlib?b?eA==?= <a@x.org>", "date": "Mon, 1 Jan 0001 00:00:00 +9999"}
+    with closing(sqlite3.connect(program.outbox)) as connection, connection:
+        connection.execute("UPDATE known SET subject = :subject, sender = :sender, date = :date", odd)
+    answer = program.run("messages", "list")
+    assert (answer.status, answer.out.splitlines()[1].split("\t")[-2:]) == (0, ["x <a@x.org>", "x"])
+    assert program.run("messages", "show", ID).status == 0
 
 
 def test_a_parent_that_begins_with_text_is_quoted(program: Program) -> None:

@@ -66,6 +66,34 @@ class TestTheHeaders:
         known = known_message(HEAD + b"garbage\nSubject: x")
         assert (known.message_id, known.subject, known.text) == ("<a@x>", "", "garbage\nSubject: x")
 
+    @pytest.mark.parametrize(
+        ("data", "subject", "text"),
+        [
+            (b"Hello,\nthe disk is full.\n\nSubject: no\n", "", "Hello,\nthe disk is full.\n\nSubject: no\n"),
+            (b"Subject: x\nthe disk: it is full.\nSubject: no\n", "x", "the disk: it is full.\nSubject: no\n"),
+            (b"Subject: x\r\n\tand y\r\nHello\r\n\r\nthere", "x and y", "Hello\n\nthere"),
+            (b"Subject: x\n:\nHello", "x", ":\nHello"),
+            (b"Subject: x\n \n y\n\nHello", "x  y", "Hello"),
+            (b" indented\nSubject: no", "", " indented\nSubject: no"),
+            (b"Subject: x", "x", ""),
+            (b"Note: the disk is full.\n", "", "Note: the disk is full.\n"),
+            (b"Note: x\nSubject: y\n\nHello", "y", "Hello"),
+            (b">From a Mon\nSubject: x\n>From b Tue\nFrom: a@x.org\n\n>From here", "x", ">From here"),
+            (b"Subject: x\n>From here on\nit is text", "x", ">From here on\nit is text"),
+            (b"\xef\xbb\xbfSubject: x\n\nHello", "x", "Hello"),
+            (b"Subject : x\nX-Empty:\n\n\nHello", "x", "\nHello"),
+            (b"Gr\xc3\xbc\xc3\x9fe: a\nb", "", "Gr\u00fc\u00dfe: a\nb"),
+            (b"Content-Type: multipart/mixed; boundary=b\n\n--b\nHello\nthere\n--b--", "", "Hello\nthere"),
+        ],
+    )
+    def test_end_where_the_text_begins(self, data: bytes, subject: str, text: str) -> None:
+        known = known_message(data)
+        assert (known.subject, known.text) == (subject, text)
+
+    @pytest.mark.parametrize("piece", [b"a:\n", b"a", b"a:\n ", b"From x\n", b">From x\na:\n", b"\r", b" ", b"a "])
+    def test_of_hostile_lengths_take_time_in_proportion(self, piece: bytes) -> None:
+        known_message(b"a:" + piece * 100_000)  # each would take minutes if time grew with the square
+
     @given(st.binary(max_size=300) | st.from_regex(_PIECES))
     def test_never_raise_anything_else(self, data: bytes) -> None:
         for known in (understood(data), understood(HEAD + data)):
