@@ -1,10 +1,14 @@
 """What the programs that this one starts for itself may know, and how long their answers may be."""
 
 import os
-import subprocess
+import signal
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import subprocess  # which takes a while to load, and most commands start nothing
 
 _hidden: set[str] = set()
 
@@ -19,6 +23,34 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _hidden}
 
 
+def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+    """Start *command* without the variables that hold secrets; options: of Popen.  Raises OSError.
+
+    Without a terminal, as under cron, it gets a session of its own, so that ``end`` ends what it has started as well;
+    at a terminal it may have to ask its user something there.
+    """
+    import subprocess
+
+    return subprocess.Popen(command, env=environment(), start_new_session=not _on_terminal(), **options)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End *process*, unless it has ended, and what it has started: that might keep our caller's streams open."""
+    if process.poll() is None:  # else its number may be another's by now
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+
+
+def _on_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 class Answer(NamedTuple):
     """What a command printed, and how it ended.  output: at most so many bytes as were asked for, and one more."""
 
@@ -29,17 +61,17 @@ class Answer(NamedTuple):
 def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
     """The answer of *command*, whose stdin is empty and whose stderr is ours.
 
-    most: bytes.  A command that prints more is ended.  What it leaves running with its stdout open is not waited for.
+    most: bytes.  A command that prints more is ended, with all that it has started.  What it leaves running with its
+    stdout open is not waited for.
     Raises OSError when it cannot be run, and TimeoutError when it has not ended within *seconds*.
     """
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment(), bufsize=0
-    ) as process:
+    import subprocess
+
+    with start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as process:
         try:
             output = _read(process, most, time.monotonic() + seconds)
         finally:
-            if process.poll() is None:
-                process.kill()
+            end(process)
     return Answer(process.returncode, output)
 
 
@@ -68,6 +100,8 @@ def _read(process: "subprocess.Popen[bytes]", most: int, until: float) -> bytes:
 
 
 def _wait(process: "subprocess.Popen[bytes]", until: float) -> None:
+    import subprocess
+
     try:
         process.wait(max(0, until - time.monotonic()))
     except subprocess.TimeoutExpired:

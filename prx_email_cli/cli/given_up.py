@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from prx_email_cli.children import environment
+from prx_email_cli.children import end, start
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.cli.results import row_object
 from prx_email_cli.config.settings import Settings
@@ -40,11 +40,8 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
     try:
         check_program(command[0])
         with _relayed() as stderr:
-            done = subprocess.run(
-                command, input=document.encode(), stdout=subprocess.DEVNULL, stderr=stderr, check=False,
-                env=environment(), timeout=HOOK_TIMEOUT_SECONDS,
-            )  # fmt: skip
-        problem = f"ended with status {done.returncode}" if done.returncode else ""
+            status = _tell(command, document.encode(), stderr)
+        problem = f"ended with status {status}" if status else ""
     except subprocess.TimeoutExpired:
         problem = f"did not end within {HOOK_TIMEOUT_SECONDS} s and was killed"
     except ChangeableByOthers as error:
@@ -53,6 +50,16 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
         problem = f"cannot be run: {error.strerror}"
     if problem:
         say(f"warning: notify command {safe(command[0])} for outbox message {outbox_id} {problem}")
+
+
+def _tell(command: list[str], document: bytes, stderr: int) -> int:
+    """Run *command* with *document* on its stdin; its status.  Raises OSError, TimeoutExpired."""
+    with start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr) as process:
+        try:
+            process.communicate(document, HOOK_TIMEOUT_SECONDS)
+        finally:
+            end(process)
+    return process.returncode
 
 
 @contextmanager

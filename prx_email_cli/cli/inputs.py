@@ -39,9 +39,9 @@ def _checked(stream: BinaryIO, name: str) -> BinaryIO:
         raise ValidationError(f"{name} is a device that has no end", hint="give a file or a pipe")
     if name != "-" and stat.S_ISFIFO(mode):
         return io.BufferedReader(_PatientPipe(stream))
-    if name != "-":
+    if name != "-" and not stat.S_ISREG(mode):
         os.set_blocking(stream.fileno(), True)
-    return stream
+    return stream  # a file of /proc without news is not waited for
 
 
 class _PatientPipe(io.RawIOBase):
@@ -104,7 +104,7 @@ def read_text(name: str) -> str:
     """The UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
     with open_input(name) as stream:
         try:
-            data = stream.read(MAX_TEXT_BYTES + 1)
+            data = stream.read(MAX_TEXT_BYTES + 1) or b""  # None: a file of /proc has no news
         except OSError as error:
             raise _unreadable(name, error) from None
     if len(data) > MAX_TEXT_BYTES:

@@ -16,7 +16,7 @@ from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_unchangeable, read_bounded
 
 DEFAULT_CONNECTIONS = 4
-MAX_CONFIG_BYTES, CONFIG_SECONDS = 1 << 20, 10
+MAX_CONFIG_BYTES, CONFIG_SECONDS, MAX_DOTS = 1 << 20, 10, 5000
 ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT"
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
@@ -230,6 +230,8 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
         data, status = read_bounded(file, MAX_CONFIG_BYTES, CONFIG_SECONDS)
         if len(data) > MAX_CONFIG_BYTES:
             raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="is it the right file?")
+        if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:  # tomllib takes the square of their number
+            raise ConfigError(f"{file}: a line with over {MAX_DOTS} dots", hint="is it the right file?")
         return tomllib.loads(data.decode()), status.st_mode & 0o7777
     except FileNotFoundError:
         raise ConfigError(
