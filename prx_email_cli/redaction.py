@@ -99,6 +99,8 @@ def _note_pieces(octets: bytes) -> None:
     forms = {raw, raw.replace(" ", "+"), raw.replace(" ", "_")}
     if not raw.isascii():  # as servers have it that know no UTF-8
         forms.add(octets.decode("utf-8", "replace").encode("latin-1", "ignore").decode("latin-1"))
+        text = octets.decode("utf-8", "surrogateescape")  # the other case of such a letter has other octets
+        forms.update(map(_octets, (text.upper(), text.lower(), text.swapcase())))
     for form in forms:
         _add(_pieces, _folded(form), length)
     for encoded in _base64(octets):

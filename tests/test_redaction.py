@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +49,12 @@ def test_no_piece_of_an_echo_is_left_wherever_it_is_cut(secret: str, kind: str, 
     end = data.draw(st.integers(start, len(echo)))
     said = from_outside(f"no such user: {echo[start:end]}")
     assert pieces_in(said, secret, PIECE) == [], said
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.swapcase])
+def test_letters_outside_ascii_are_known_in_the_other_case(change: Callable[[str], str]) -> None:
+    remember("Größe-Éclair-Пароль")
+    assert from_outside(f"535 <{change('öße-Éclair-Паро')}>") == "535 <***>"
 
 
 @settings(max_examples=300, deadline=None)

@@ -29,9 +29,15 @@ class Parrot:
         self._mechanisms = mechanisms
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
+        """End accepting before the descriptor is free: else a later server may get it, and this one answers there."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(timeout=60)
+        if self._accepting.is_alive():
+            raise RuntimeError("the parrot does not end")
         self._listener.close()
 
     def _accept(self) -> None:
