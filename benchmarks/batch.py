@@ -19,8 +19,8 @@ LIMIT = 0.8
 def compose_only(requests: Path, config: Path) -> None:
     """Compose every line of *requests* and drop it: the contestant, in a process of its own."""
     from prx_email_cli.config.settings import load_settings
-    from prx_email_cli.delivery.submission import submission
-    from prx_email_cli.mail.request import request_from_json
+    from prx_email_cli.submission.request import request_from_json
+    from prx_email_cli.submission.submit import submission
 
     settings = load_settings(config)
     with open(requests, "rb") as stream:

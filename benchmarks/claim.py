@@ -11,10 +11,10 @@ from statistics import median
 
 from benchmarks.common import Verdicts, in_turns, options, ratio, workspace
 from benchmarks.tables import ACCOUNT, DUE_AT, bare_connection, build_table, claim_plan, claim_values
-from prx_email_cli.outbox import sql
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Settled, Status
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, Finished
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 LIMIT = 2.0
 RUN = "1-1-bench"

@@ -3,9 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from prx_email_cli.outbox import sql
 from prx_email_cli.outbox.lifecycle import message_id_for_attempt
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 ACCOUNT = "bench"
 DUE_AT = 1_000_000  # Unix seconds: the due rows are due at that time or up to DUE_SPREAD seconds earlier

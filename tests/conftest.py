@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .support.certs import Certificates
 

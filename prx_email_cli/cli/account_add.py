@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.cli.setup import Tables, set_up
-from prx_email_cli.config.writer import add_account, refuse_known
+from prx_email_cli.config.edit import add_account, refuse_known
 
 
 @with_account_options

@@ -16,8 +16,8 @@ from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers,
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
-    from prx_email_cli.delivery.oauth.access import AccessTokens
-    from prx_email_cli.delivery.oauth.exchange import Device, Granted
+    from prx_email_cli.oauth.server import Device, Granted
+    from prx_email_cli.oauth.tokens import AccessTokens
 
 LOGIN_SECONDS = 300
 
@@ -60,8 +60,8 @@ def log_in_and_try(
     """Get tokens as the options of ``login`` say, keep them, and try the account.  Raises ConfigError, AccountUnusable;
     ends the command where the account does not work.
     """
-    from prx_email_cli.delivery.oauth.access import AccessTokens
-    from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
+    from prx_email_cli.oauth.server import ExchangeFailed
+    from prx_email_cli.oauth.tokens import AccessTokens
 
     if account.smtp.auth.oauth is None:
         raise ConfigError(
@@ -91,7 +91,7 @@ def _granted(
 ) -> "Granted":
     """What the login gives, by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
     from prx_email_cli.config.auth import CLIENT_CREDENTIALS
-    from prx_email_cli.delivery.oauth.flows import Redirect, log_in_by_browser, log_in_by_device
+    from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
 
     oauth = tokens.oauth
     if oauth.grant == CLIENT_CREDENTIALS:
@@ -182,9 +182,9 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
     """Whether the server was told, and whether there was something to remove; the latter happens in any case."""
-    from prx_email_cli.delivery.oauth.access import AccessTokens
-    from prx_email_cli.delivery.oauth.cache import TokenCache
-    from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
+    from prx_email_cli.oauth.cache import TokenCache
+    from prx_email_cli.oauth.server import ExchangeFailed
+    from prx_email_cli.oauth.tokens import AccessTokens
 
     revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back

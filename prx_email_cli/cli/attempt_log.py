@@ -8,7 +8,7 @@ from typing import Any
 
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.config.settings import LogSettings
-from prx_email_cli.outbox.model import Finished
+from prx_email_cli.outbox.messages import Finished
 
 
 class AttemptLog:

@@ -13,11 +13,11 @@ from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.submission import submission
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
-from prx_email_cli.mail.request import read_json, request_from_json
-from prx_email_cli.outbox.model import NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import NewMessage, Submitted
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.submission.request import read_json, request_from_json
+from prx_email_cli.submission.submit import submission
 
 LINES_PER_TRANSACTION = 1000
 _PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30
@@ -185,6 +185,6 @@ def _message(
         request = request._replace(account=account)
     if request.in_reply_to_message_id is None:
         return submission(request, settings, tick())
-    from prx_email_cli.delivery.answering import request_submission
+    from prx_email_cli.submission.reply import request_submission
 
     return request_submission(store, request, settings, tick())

@@ -9,9 +9,9 @@ from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.output import put, put_json, report_error, safe
 
 if TYPE_CHECKING:
+    from prx_email_cli.checks.account import Examination
+    from prx_email_cli.checks.check import Check
     from prx_email_cli.config.settings import Account
-    from prx_email_cli.delivery.check import Check
-    from prx_email_cli.delivery.examine import Examination
 
 _MARKS = {"ok": "ok", "warning": "WARN", "failed": "FAIL"}
 
@@ -20,7 +20,7 @@ def try_account(this: Invocation, account: "Account") -> None:
     """Try *account* and tell of each step.  Ends the command where it does not work."""
     import time
 
-    from prx_email_cli.delivery.examine import examine
+    from prx_email_cli.checks.account import examine
 
     found = examine(account, time.time())
     if not this.json:

@@ -12,7 +12,7 @@ from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 
 LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
@@ -41,7 +41,7 @@ class Invocation:
     @contextmanager
     def store(self, settings: "Settings") -> "Iterator[SqliteStore]":
         """The open outbox.  Raises StorageError, OutboxBusy, ReadableByOthers."""
-        from prx_email_cli.outbox.sqlite import SqliteStore
+        from prx_email_cli.outbox.sqlite.store import SqliteStore
 
         outbox = settings.outbox
         store = SqliteStore(

@@ -14,8 +14,8 @@ from prx_email_cli.cli.output import error_object, put, put_json, safe, say
 from prx_email_cli.errors import ChangeableByOthers, PrxEmailError
 
 if TYPE_CHECKING:
+    from prx_email_cli.checks.check import Check
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.check import Check
 
 app = typer.Typer(add_completion=False)
 
@@ -27,7 +27,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     Ends with 0 only when all is well, else with the status of the first thing that is not.
     Example: prx-email doctor
     """
-    from prx_email_cli.delivery.check import OK
+    from prx_email_cli.checks.check import OK
 
     this = invocation(ctx)
     groups: dict[str, list[Check]] = {}
@@ -48,9 +48,9 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     """Each check with the group it belongs to, as it is made; what cannot be read ends them."""
-    from prx_email_cli.delivery.check import failed
-    from prx_email_cli.delivery.doctor import check_machine
-    from prx_email_cli.delivery.examine import examine
+    from prx_email_cli.checks.account import examine
+    from prx_email_cli.checks.check import failed
+    from prx_email_cli.checks.machine import check_machine
 
     try:
         settings = this.settings()
@@ -70,9 +70,9 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
 
 
 def _outbox(this: Invocation, settings: "Settings", now: int) -> "Iterator[Check]":
-    from prx_email_cli.delivery.check import failed
-    from prx_email_cli.delivery.doctor import check_missing_outbox, check_outbox
-    from prx_email_cli.outbox.runs import Runs
+    from prx_email_cli.checks.check import failed
+    from prx_email_cli.checks.machine import check_missing_outbox, check_outbox
+    from prx_email_cli.outbox.sqlite.runs import Runs
 
     path = settings.outbox.path
     if not os.path.exists(path) or os.path.getsize(path) == 0:

@@ -30,9 +30,9 @@ from prx_email_cli.errors import Exit
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.drain import DrainOptions, DrainReport
-    from prx_email_cli.outbox.model import Finished
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.delivery.run import DrainOptions, DrainReport
+    from prx_email_cli.outbox.messages import Finished
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 _REPORT_KEYS = ("run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due")
 
@@ -60,8 +60,8 @@ def drain(
 
     Example (crontab): * * * * * prx-email drain
     """
-    from prx_email_cli.delivery.drain import DrainOptions
-    from prx_email_cli.outbox.runs import Runs
+    from prx_email_cli.delivery.run import DrainOptions
+    from prx_email_cli.outbox.sqlite.runs import Runs
 
     this = invocation(ctx)
     settings = this.settings()
@@ -92,8 +92,8 @@ def _drain_once(
     store: "SqliteStore", settings: "Settings", options: "DrainOptions", tick: Callable[[], int], stop: threading.Event,
     talk: "_Talk", *, rehearsed: bool,
 ) -> "DrainReport":  # fmt: skip
-    from prx_email_cli.delivery.drain import Drain
-    from prx_email_cli.outbox.runs import Runs
+    from prx_email_cli.delivery.run import Drain
+    from prx_email_cli.outbox.sqlite.runs import Runs
 
     runs = Runs(store.path)
     with runs.start(tick()) as run:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.errors import PrxEmailError, StorageError
-from prx_email_cli.outbox.place import is_whole, look_of
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.sqlite.place import is_whole, look_of
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
-    from prx_email_cli.delivery.drain import DrainReport
+    from prx_email_cli.delivery.run import DrainReport
 
 POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.2
@@ -29,7 +29,7 @@ def follow(
 
     Raises what a drain raises of an outbox that is still in its place, and what opening another one raises.
     """
-    from prx_email_cli.delivery.drain import DrainReport
+    from prx_email_cli.delivery.run import DrainReport
 
     report = DrainReport("")
     try:

@@ -12,8 +12,8 @@ from prx_email_cli.cli.output import error_object, put, put_json, report_error, 
 from prx_email_cli.errors import InputNotFound, PrxEmailError, ValidationError
 
 if TYPE_CHECKING:
-    from prx_email_cli.mail.incoming import KnownMessage
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 MESSAGES_PER_TRANSACTION = 1000
 
@@ -85,7 +85,7 @@ class Import:
     def _messages(self, files: list[str], advance: Callable[[int], None]) -> "Iterator[KnownMessage]":
         """Whatever can be learned; the rest is told of on stderr and stops nothing."""
         from prx_email_cli.cli.incoming_files import messages_of
-        from prx_email_cli.mail.incoming import known_message
+        from prx_email_cli.mail.received import known_message
 
         for name in files:
             try:

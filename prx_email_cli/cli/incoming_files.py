@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.errors import InputNotFound, ValidationError
-from prx_email_cli.mail.incoming import KnownMessage, known_message
 from prx_email_cli.mail.mbox import is_maildir, maildir_files, messages_in
+from prx_email_cli.mail.received import KnownMessage, known_message
 
 
 def messages_of(name: str) -> Iterator[tuple[str, bytes]]:

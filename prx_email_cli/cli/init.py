@@ -9,8 +9,8 @@ from prx_email_cli.cli.account_options import with_account_options
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.setup import Tables, set_up
+from prx_email_cli.config.edit import refuse_existing, write_new_config
 from prx_email_cli.config.paths import absolute, default_outbox_file
-from prx_email_cli.config.writer import refuse_existing, write_new_config
 
 app = typer.Typer(add_completion=False)
 

@@ -102,7 +102,7 @@ def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> No
 
     Example: prx-email stats --json
     """
-    from prx_email_cli.outbox.runs import Runs
+    from prx_email_cli.outbox.sqlite.runs import Runs
 
     this = invocation(ctx)
     settings = this.settings()

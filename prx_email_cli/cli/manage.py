@@ -11,7 +11,7 @@ from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 hold_app, release_app, cancel_app, resolve_app, prune_app = (typer.Typer(add_completion=False) for _ in range(5))
 

@@ -12,7 +12,7 @@ from prx_email_cli.cli.output import put, put_json, safe, safe_lines, say
 from prx_email_cli.errors import NotFound
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.known import Known
+    from prx_email_cli.outbox.sqlite.received import Known
 
 app = typer.Typer(
     add_completion=False,
@@ -59,7 +59,7 @@ def show(
 
     Example: prx-email messages show 20260801.4711@example.com
     """
-    from prx_email_cli.mail.incoming import KnownMessage, known_id
+    from prx_email_cli.mail.received import KnownMessage, known_id
 
     this = invocation(ctx)
     settings = this.settings()
@@ -82,9 +82,9 @@ def show(
 
 def _object(known: "Known") -> dict[str, Any]:
     """What is known of a message, but for its text; times are Unix seconds."""
-    from prx_email_cli.mail.incoming import KnownMessage
     from prx_email_cli.mail.lenient import decoded_words
-    from prx_email_cli.mail.thread import mailboxes_in, sent_at
+    from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
 
     message = KnownMessage(*known.fields)
     lists = {"reply_to": message.reply_to, "to": message.recipients, "cc": message.copies}

@@ -27,8 +27,8 @@ from prx_email_cli.cli.send import Times, enqueue_and_answer
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.answering import Manner, Parent
-    from prx_email_cli.mail.request import Request
+    from prx_email_cli.submission.reply import Manner, Parent
+    from prx_email_cli.submission.request import Request
 
 app = typer.Typer(add_completion=False)
 
@@ -71,8 +71,8 @@ def reply(
     """
     _check(message_id, parent, (at is not None, within is not None, now))
     bodies = Bodies(body, body_file, html, parent=parent)
-    from prx_email_cli.delivery.answering import Manner
-    from prx_email_cli.mail.request import Request
+    from prx_email_cli.submission.reply import Manner
+    from prx_email_cli.submission.request import Request
 
     this = invocation(ctx)
     settings = this.settings()
@@ -97,7 +97,7 @@ def _parent(
     tick: Callable[[], int],
 ) -> "Parent":  # fmt: skip
     """The message to answer: a known one, or the one in *file*, which is known from then on."""
-    from prx_email_cli.delivery.answering import Parent, find_parent
+    from prx_email_cli.submission.reply import Parent, find_parent
 
     name = settings.account(account).name
     if file is None:
@@ -115,7 +115,7 @@ def _answer(
     this: Invocation, settings: "Settings", request: "Request", parent: "Parent", manner: "Manner", times: Times,
     now: bool,
 ) -> None:  # fmt: skip
-    from prx_email_cli.delivery.answering import answer_submission
+    from prx_email_cli.submission.reply import answer_submission
 
     tick = clock(request.now_ts)
     due_at, expires_at = times.resolve(tick())

@@ -24,7 +24,7 @@ from prx_email_cli.errors import Exit, PrxEmailError, StorageError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
     from prx_email_cli.outbox.views import Row
 
 app = typer.Typer(add_completion=False)
@@ -83,7 +83,7 @@ def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]
     from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.cli.given_up import tell_given_up
     from prx_email_cli.delivery.retry import Retry
-    from prx_email_cli.outbox.runs import Runs
+    from prx_email_cli.outbox.sqlite.runs import Runs
 
     wait_for_no_reader()
     runs = Runs(store.path)

@@ -28,8 +28,8 @@ from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.mail.request import Request
-    from prx_email_cli.outbox.model import NewMessage
+    from prx_email_cli.outbox.messages import NewMessage
+    from prx_email_cli.submission.request import Request
 
 app = typer.Typer(add_completion=False)
 
@@ -91,7 +91,7 @@ def send(
         if account is not None:
             settings.account(account)
         return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now)
-    from prx_email_cli.mail.request import Request
+    from prx_email_cli.submission.request import Request
 
     bodies = Bodies(body, body_file, html)
     settings = this.settings()
@@ -110,7 +110,7 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
     """Refuse what no text would make fit to be sent: stdin is left alone.  Raises ConfigError, ValidationError."""
     settings.account(account)
     if not complete:
-        from prx_email_cli.mail.drafting import empty
+        from prx_email_cli.submission.draft import empty
 
         raise empty()
 
@@ -137,12 +137,12 @@ def send_request(this: Invocation, settings: "Settings", request: "Request", tim
     tick = clock(request.now_ts)
     due_at, expires_at = times.resolve(tick())
     if request.in_reply_to_message_id is not None:
-        from prx_email_cli.delivery.answering import request_submission
+        from prx_email_cli.submission.reply import request_submission
 
         with this.store(settings) as store:
             message = request_submission(store, request, settings, tick(), due_at, expires_at)
     else:
-        from prx_email_cli.delivery.submission import submission
+        from prx_email_cli.submission.submit import submission
 
         message = submission(request, settings, tick(), due_at, expires_at)
     enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
@@ -180,7 +180,7 @@ def enqueue_and_answer(
 def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
     """The request in a JSON file; the command line fills in what it leaves open."""
     from prx_email_cli.cli.inputs import read_text
-    from prx_email_cli.mail.request import read_json, request_from_json
+    from prx_email_cli.submission.request import read_json, request_from_json
 
     try:
         document = read_json(read_text(name))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from prx_email_cli.config.reader import Place, Table, key
+from prx_email_cli.config.table import Place, Table, key
 
 GOOGLE, MICROSOFT = "google", "microsoft"
 LATEST_EXPIRY = 253_370_764_800  # the year 9999: beyond it there are no calendars to show it in

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.children import answer_of
-from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Account
+from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_program, check_unchangeable, is_open
 from prx_email_cli.redaction import remember

@@ -11,7 +11,7 @@ from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_pre
 from prx_email_cli.config.domains import is_address_literal, is_domain
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, provider_named
-from prx_email_cli.config.reader import Place, Table, key, read_table
+from prx_email_cli.config.table import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_unchangeable, read_bounded
 

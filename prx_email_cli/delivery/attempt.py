@@ -1,7 +1,6 @@
 """From a claimed message to a finished attempt, by whatever way the attempt went."""
 
 from prx_email_cli.config.settings import Account, OutboxSettings
-from prx_email_cli.delivery.outcome import NETWORK, PROVIDER
 from prx_email_cli.outbox.lifecycle import (
     Outcome,
     RecipientResult,
@@ -10,7 +9,8 @@ from prx_email_cli.outbox.lifecycle import (
     Standing,
     after_attempt,
 )
-from prx_email_cli.outbox.model import Claimed, Finished, Limit, Target
+from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Target
+from prx_email_cli.smtp.replies import NETWORK, PROVIDER
 
 FAILURE_MODES = {
     "network": (NETWORK, "simulated network timeout"),

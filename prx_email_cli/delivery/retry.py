@@ -7,8 +7,8 @@ from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import finish, limits_of, retry_policy, simulated
 from prx_email_cli.errors import LockUnreadable, NotAllowedForStatus
 from prx_email_cli.outbox.lifecycle import Outcome, Status
-from prx_email_cli.outbox.model import Claimed, ClaimOne, Finished
-from prx_email_cli.outbox.runs import Run, Runs
+from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished
+from prx_email_cli.outbox.sqlite.runs import Run, Runs
 from prx_email_cli.outbox.store import Store
 
 
@@ -41,10 +41,10 @@ class Retry:
         if failure_mode is not None:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force))
             return self._settle(claimed, simulated(failure_mode, claimed))
-        from prx_email_cli.delivery.account_drain import deliver_one, deliver_or_leave
-        from prx_email_cli.delivery.failure import SessionFailed
-        from prx_email_cli.delivery.login import login_of
-        from prx_email_cli.delivery.session import SessionFactory
+        from prx_email_cli.delivery.account import deliver_one, deliver_or_leave
+        from prx_email_cli.smtp.credentials import login_of
+        from prx_email_cli.smtp.failure import SessionFailed
+        from prx_email_cli.smtp.session import SessionFactory
 
         account = self._settings.account(account_name)
         limits = limits_of(account)

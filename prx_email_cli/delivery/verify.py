@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from prx_email_cli.errors import OutboxDamaged
 from prx_email_cli.outbox.digest import content_digest, has_its_envelope
 from prx_email_cli.outbox.lifecycle import Outcome
-from prx_email_cli.outbox.model import Claimed
+from prx_email_cli.outbox.messages import Claimed
 
 STORAGE = OutboxDamaged.code
 CONTENT = "its content"

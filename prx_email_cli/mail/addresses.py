@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.address_list import Broken, Entry, entries
+from prx_email_cli.mail.address_grammar import Broken, Entry, entries
 from prx_email_cli.mail.text import check_header_text
 
 if TYPE_CHECKING:

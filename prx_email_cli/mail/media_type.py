@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.stored_file import shown
+from prx_email_cli.mail.attachment_files import shown
 
 NOT_ALLOWED = "attachment content type is not allowed"
 UNKNOWN = "application/octet-stream"  # RFC 2046 section 4.5.1

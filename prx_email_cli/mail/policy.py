@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.attachment_files import check_stored_path, open_file, open_stored, shown, too_large
 from prx_email_cli.mail.media_type import allowed_content_type
-from prx_email_cli.mail.stored_file import check_stored_path, open_file, open_stored, shown, too_large
 from prx_email_cli.mail.text import check_header_text, check_unicode
 
 NO_STORE = "attachment store not configured"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from prx_email_cli.outbox.model import Claimed
+from prx_email_cli.outbox.messages import Claimed
 
 
 def content_digest(content: bytes) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.known import Known
+    from prx_email_cli.outbox.sqlite.received import Known
     from prx_email_cli.outbox.views import Filter, Health, Row
 
 

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.stored_file import open_stored
+from prx_email_cli.mail.attachment_files import open_stored
 
 from .opening import INSIDE, SECRET, secret_beside_store
 

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.attachment_files import open_stored
 from prx_email_cli.mail.policy import attachment_from_store
-from prx_email_cli.mail.stored_file import open_stored
 
 from .opening import ESCAPES, INSIDE, content, descriptors_given_back, policy, secret_beside_store, told
 

@@ -51,7 +51,8 @@ def signalled(program: Program, number: signal.Signals, name: str, *arguments: s
     "module",
     ["prx_email_cli.cli", "prx_email_cli.cli.interrupts", "typing", "typer", "inspect", "rich",
      "prx_email_cli.cli.output", "prx_email_cli.cli.send",
-     "prx_email_cli.config.settings", "prx_email_cli.mail.request", "sqlite3", "prx_email_cli.outbox.sqlite"],
+     "prx_email_cli.config.settings", "prx_email_cli.submission.request", "sqlite3",
+     "prx_email_cli.outbox.sqlite.store"],
 )  # fmt: skip
 def test_while_the_program_starts(program: Program, number: signal.Signals, module: str) -> None:
     arguments = ["--help"] if module == "rich" else ["send", "--to", "a@example.org", "--subject", "s", "--body", "b"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from prx_email_cli.config.reader import Key, Table
 from prx_email_cli.config.settings import Settings
+from prx_email_cli.config.table import Key, Table
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 

@@ -2,8 +2,8 @@
 
 from typing import get_origin
 
-from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Settings
+from prx_email_cli.config.table import Table
 
 from .document import FILE, _tables, page
 

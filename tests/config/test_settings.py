@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.config.edit import write_new_config
 from prx_email_cli.config.paths import default_config_file, default_outbox_file
 from prx_email_cli.config.settings import Account, Settings, load_settings
-from prx_email_cli.config.writer import write_new_config
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.settings import Account, check_settings
-from prx_email_cli.delivery.handover import Handover
-from prx_email_cli.delivery.login import login_of
-from prx_email_cli.delivery.session import Session, SessionFactory
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
-from prx_email_cli.outbox.model import Claimed, Target
+from prx_email_cli.outbox.messages import Claimed, Target
+from prx_email_cli.smtp.credentials import login_of
+from prx_email_cli.smtp.session import Session, SessionFactory
+from prx_email_cli.smtp.transaction import Handover
 
 USER, PASSWORD = "ops@example.com", "Pa55-wörd/秘密 +%"
 CONTENT = b"Subject: hello\r\n\r\ntext\r\n"

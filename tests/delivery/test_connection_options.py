@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.errors import ConfigError
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Program
 from ..support.certs import Certificates

@@ -2,8 +2,8 @@
 
 import pytest
 
-from prx_email_cli.delivery import handover
-from prx_email_cli.delivery.handover import content_seconds
+from prx_email_cli.smtp import transaction
+from prx_email_cli.smtp.transaction import content_seconds
 
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
@@ -37,8 +37,8 @@ def test_a_server_that_answers_each_recipient_just_in_time_does_not_hold_the_con
 
 
 def test_it_never_shortens_the_wait_for_the_answer_to_the_dot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover, "ENVELOPE_SECONDS", 2.0)
-    monkeypatch.setattr(handover, "CONTENT_SECONDS", 0.2)
+    monkeypatch.setattr(transaction, "ENVELOPE_SECONDS", 2.0)
+    monkeypatch.setattr(transaction, "CONTENT_SECONDS", 0.2)
     with (
         ScriptedServer([Fault("after_dot", "slow", interval=0.02)]) as server,
         session_with(server.port, data_timeout_seconds=1) as session,

@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Program
 from ..support.scripted import ScriptedServer

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.delivery.outcome import Reply, Verdict, judge
 from prx_email_cli.outbox.lifecycle import Scope
+from prx_email_cli.smtp.replies import Reply, Verdict, judge
 
 OF_MESSAGE_OR_RECIPIENT = [Scope.MESSAGE, Scope.RECIPIENT]
 

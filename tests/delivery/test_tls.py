@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.outbox.lifecycle import Scope
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Program
 from ..support.certs import CertificateKind, Certificates

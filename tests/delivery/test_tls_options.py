@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.errors import ConfigError, PrxEmailError, ReadableByOthers
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import COMMAND, Program
 from ..support.certs import CertificateKind, Certificates, ClientKind

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.drain import Drain, DrainOptions, DrainReport
-from prx_email_cli.delivery.failure import SessionFailed
+from prx_email_cli.delivery.run import Drain, DrainOptions, DrainReport
 from prx_email_cli.outbox.lifecycle import Outcome
-from prx_email_cli.outbox.model import Finished
-from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.messages import Finished
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Program
 from ..faults.campaign import Outbox, outbox_for

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.delivery.connection_errors import BadReply, ConnectionLost
-from prx_email_cli.delivery.content import END_OF_DATA, WRITE_BYTES, data_writes
-from prx_email_cli.delivery.facts import Facts
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.transcript import Transcript
-from prx_email_cli.delivery.wire import Wire
+from prx_email_cli.smtp.connection import Wire
+from prx_email_cli.smtp.content import END_OF_DATA, WRITE_BYTES, data_writes
+from prx_email_cli.smtp.errors import BadReply, ConnectionLost
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.transcript import Transcript
 
 from ..support.faults import Fault, Place
 from ..support.scripted import ScriptedServer, refusing_port

@@ -16,11 +16,11 @@ import pytest
 import typer
 
 from prx_email_cli.cli.main import app
-from prx_email_cli.config.reader import Table
 from prx_email_cli.config.settings import Settings, Smtp
-from prx_email_cli.delivery.outcome import AUTH, NETWORK, PROVIDER, Reply, judge
+from prx_email_cli.config.table import Table
 from prx_email_cli.errors import Exit, PrxEmailError
 from prx_email_cli.outbox.lifecycle import Scope
+from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER, Reply, judge
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -227,7 +227,7 @@ def setting_names(table: type[Table]) -> set[str]:
 def checks_of_doctor() -> set[str]:
     """The names of the checks, as the sources give them."""
     names = {"connection", "tls", "greeting", "login"}  # the steps at which a session can fail
-    for file in ("delivery/doctor.py", "delivery/examine.py", "cli/doctor.py"):
+    for file in ("checks/machine.py", "checks/account.py", "cli/doctor.py"):
         for node in ast.walk(ast.parse((ROOT / "prx_email_cli" / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("ok", "warning", "failed"):
                 names |= {str(part.value) for part in node.args[:1] if isinstance(part, ast.Constant)}

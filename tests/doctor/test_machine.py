@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.checks.machine import check_machine
 from prx_email_cli.config.settings import load_settings
-from prx_email_cli.delivery.doctor import check_machine
 
 from ..conftest import COMMAND, HELD_TO_MODES, Program
 from ..support.scripted import ScriptedServer

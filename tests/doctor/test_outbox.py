@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.delivery.doctor import check_outbox
+from prx_email_cli.checks.machine import check_outbox
 from prx_email_cli.errors import StorageError
-from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.sqlite.runs import Runs
 
 from ..cli.outside import enqueue
 from ..conftest import Program

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, load_settings
-from prx_email_cli.delivery.drain import Drain, DrainOptions, DrainReport
-from prx_email_cli.outbox.model import NewMessage
-from prx_email_cli.outbox.runs import Runs
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.delivery.run import Drain, DrainOptions, DrainReport
+from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..support.certs import Certificates
 from ..support.faults import UNBUFFERABLE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox.model import ClaimOne
-from prx_email_cli.outbox.runs import Runs
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import ClaimOne
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..conftest import Program
 from .servers import DOMAIN, SIZE_LIMIT, MailServer

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.settings import check_settings
-from prx_email_cli.delivery.submission import submission
-from prx_email_cli.mail.request import Request
-from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.submit import submission
 
 NOW = 1_700_000_000
 SETTINGS = check_settings(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.compose import rfc5322_date
-from prx_email_cli.mail.request import Request, request_from_json
+from prx_email_cli.submission.request import Request, request_from_json
 
 from .letters import composed, content_of, read
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.delivery.handover import Handover
-from prx_email_cli.delivery.session import Session
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.outbox.model import ClaimNext
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import ClaimNext
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.smtp.session import Session
+from prx_email_cli.smtp.transaction import Handover
 
 from ..delivery.courier import account_for, open_session
 from ..support.record import Received

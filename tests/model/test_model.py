@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.model import Claimed, ClaimNext, ClaimOne, NewMessage
-from prx_email_cli.outbox.runs import Run, Runs
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, NewMessage
+from prx_email_cli.outbox.sqlite.runs import Run, Runs
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from prx_email_cli.config.settings import load_settings
-from prx_email_cli.delivery.oauth.cache import TokenCache, Tokens
+from prx_email_cli.oauth.cache import TokenCache, Tokens
 
 OLD, NEW = Tokens("old" * 5000, 1, "rt-old"), Tokens("new" * 5000, 2, "rt-new")
 

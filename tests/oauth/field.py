@@ -15,13 +15,13 @@ import tomli_w
 
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account, check_settings
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin, login_of
-from prx_email_cli.delivery.oauth.access import AccessTokens
-from prx_email_cli.delivery.oauth.cache import TokenCache, Tokens
-from prx_email_cli.delivery.session import SessionFactory
-from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.oauth.cache import TokenCache, Tokens
+from prx_email_cli.oauth.tokens import AccessTokens
+from prx_email_cli.outbox.messages import NewMessage
 from prx_email_cli.outbox.views import Filter, Row
+from prx_email_cli.smtp.credentials import TokenLogin, login_of
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.session import SessionFactory
 
 from ..conftest import Answer, Program
 from ..support.faults import Fault

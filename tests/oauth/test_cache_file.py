@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import Account
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin
-from prx_email_cli.delivery.oauth.cache import TokenCache
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.oauth.cache import TokenCache
+from prx_email_cli.smtp.credentials import TokenLogin
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..cli.outside import assert_error, shell
 from ..conftest import Program

@@ -11,8 +11,8 @@ import pytest
 
 from prx_email_cli.config.auth import PRESETS, OAuth
 from prx_email_cli.config.settings import Account, check_settings, load_settings
-from prx_email_cli.delivery.login import login_of
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.smtp.credentials import login_of
 
 from ..cli.outside import assert_error
 from ..conftest import Program

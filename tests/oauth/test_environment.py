@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from prx_email_cli.config.settings import ENV_TOKEN, ENV_TOKEN_EXPIRES_AT, Account, load_settings
-from prx_email_cli.delivery.login import login_of
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.smtp.credentials import login_of
 
 from ..cli.outside import assert_error
 from ..conftest import Program

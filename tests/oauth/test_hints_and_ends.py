@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin
-from prx_email_cli.delivery.oauth.cache import Tokens
+from prx_email_cli.oauth.cache import Tokens
+from prx_email_cli.smtp.credentials import TokenLogin
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Program
 from ..support.oauth_server import OAuthServer, Refusal

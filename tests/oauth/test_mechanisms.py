@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.handover import Handover
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.transaction import Handover
 
 from ..delivery.courier import message_to
 from ..support.certs import Certificates

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from prx_email_cli.config.settings import load_settings
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin, login_of
-from prx_email_cli.delivery.session import SessionFactory
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.smtp.credentials import TokenLogin, login_of
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.session import SessionFactory
 
 from ..cli.outside import assert_error
 from ..conftest import Program

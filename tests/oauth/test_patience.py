@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin
-from prx_email_cli.delivery.oauth import cache as cache_module
-from prx_email_cli.delivery.oauth import exchange
+from prx_email_cli.oauth import cache as cache_module
+from prx_email_cli.oauth import server
+from prx_email_cli.smtp.credentials import TokenLogin
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..support.faults import Fault
 from ..support.oauth_server import Failure, OAuthServer
@@ -119,7 +119,7 @@ def dripping() -> Iterator[bytes]:
 def test_an_answer_that_drips_ends_with_the_whole_exchanges_time(
     oauth: OAuthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(server, "TOTAL_SECONDS", 0.5)
     with listening(dripping()) as url:
         failed = failed_renewal(account_asking(oauth, token_url=url))
     assert (failed.category, "timeout" in failed.message) == ("network", True)

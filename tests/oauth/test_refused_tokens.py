@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
 from prx_email_cli.outbox.lifecycle import Scope
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..cli.outside import assert_error
 from ..conftest import Program

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin
-from prx_email_cli.delivery.oauth.cache import Tokens
-from prx_email_cli.delivery.oauth.exchange import ExchangeFailed
-from prx_email_cli.delivery.session import SessionFactory
 from prx_email_cli.errors import ConfigError
+from prx_email_cli.oauth.cache import Tokens
+from prx_email_cli.oauth.server import ExchangeFailed
+from prx_email_cli.smtp.credentials import TokenLogin
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.session import SessionFactory
 
 from ..conftest import Program
 from ..support.faults import Fault

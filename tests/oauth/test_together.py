@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from prx_email_cli.delivery.failure import SessionFailed
-from prx_email_cli.delivery.login import TokenLogin
+from prx_email_cli.smtp.credentials import TokenLogin
+from prx_email_cli.smtp.failure import SessionFailed
 
 from ..conftest import Answer, Program
 from ..support.oauth_server import OAuthServer, Refusal

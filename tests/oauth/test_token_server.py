@@ -9,8 +9,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from prx_email_cli.delivery.examine import examine
-from prx_email_cli.delivery.login import TokenLogin
+from prx_email_cli.checks.account import examine
+from prx_email_cli.smtp.credentials import TokenLogin
 
 from ..cli.outside import assert_error
 from ..conftest import Program

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.login import TokenLogin
-from prx_email_cli.delivery.oauth import exchange
+from prx_email_cli.oauth import server
+from prx_email_cli.smtp.credentials import TokenLogin
 
 from ..support.certs import Certificates
 from ..support.oauth_server import Failure, OAuthServer
@@ -86,8 +86,8 @@ def test_an_unknown_host_is_told(oauth: OAuthServer) -> None:
 
 
 def test_one_that_never_answers_is_left_in_time(oauth: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert max(exchange.TIMEOUT_SECONDS) <= 60
-    monkeypatch.setattr(exchange, "TIMEOUT_SECONDS", (0.3, 0.3))
+    assert max(server.TIMEOUT_SECONDS) <= 60
+    monkeypatch.setattr(server, "TIMEOUT_SECONDS", (0.3, 0.3))
     oauth.hang = True
     started = time.monotonic()
     failed = failed_renewal(account_asking(oauth))

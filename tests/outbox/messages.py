@@ -10,8 +10,8 @@ from typing import Any
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.model import Claimed, ClaimNext, Finished, NewMessage
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 DOMAIN = "prx-email.local"
 POLICY = RetryPolicy()
@@ -20,9 +20,9 @@ NOW = 1_700_000_000
 OPEN_STORE = """
 import sys
 from pathlib import Path
-from prx_email_cli.outbox.model import ClaimNext, NewMessage
-from prx_email_cli.outbox.runs import Runs
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import ClaimNext, NewMessage
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 def open_store(path):
     return SqliteStore(Path(path), message_id_domain="prx-email.local", busy_timeout_seconds=30)

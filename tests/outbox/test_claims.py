@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox import sql
 from prx_email_cli.outbox.lifecycle import message_id_for_attempt
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .messages import NOW, Start, new_message, open_store, sent, wish
 

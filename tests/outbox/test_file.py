@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxBusy, ReadableByOthers, StorageError
-from prx_email_cli.outbox.runs import Runs
-from prx_email_cli.outbox.schema import MIGRATIONS
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .messages import NOW, Start, claim, new_message, open_store, sent, wish
 
@@ -211,7 +211,7 @@ def test_a_migration_that_breaks_off_leaves_the_old_schema(path: Path, monkeypat
     open_store(path).close()
     broken = (*MIGRATIONS, ("CREATE TABLE half (x)", "THIS IS NOT SQL"))
     with monkeypatch.context() as patch:
-        patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", broken)
+        patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", broken)
         with pytest.raises(StorageError):
             open_store(path)
     store = open_store(path)
@@ -227,7 +227,7 @@ def test_every_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: p
     for version in range(1, len(MIGRATIONS)):
         path = tmp_path / f"{version}.db"
         with monkeypatch.context() as patch:
-            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:version])
+            patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:version])
             open_store(path).close()
         open_store(path).close()
         assert schema_of(path) == schema_of(tmp_path / "new.db")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox.group_commit import GroupCommit
+from prx_email_cli.outbox.sqlite.group_commit import GroupCommit
 
 
 class Database:

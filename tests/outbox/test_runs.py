@@ -10,9 +10,9 @@ import pytest
 
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.model import ClaimOne
-from prx_email_cli.outbox.runs import Runs
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import ClaimOne
+from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .messages import NOW, POLICY, Start, claim, ended, new_message, sent, wish
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from prx_email_cli.errors import ClaimLost, LimitUsedUp, NotAllowedForStatus, NotFound, RetryNotDue
 from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.model import ClaimOne, Limit
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import ClaimOne, Limit
+from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .messages import NOW, claim, ended, new_message, open_store, sent, wish
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.request import FIELDS, read_json, request_from_json
-from prx_email_cli.outbox.model import NewMessage
-from prx_email_cli.outbox.sqlite import SqliteStore
+from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.submission.request import FIELDS, read_json, request_from_json
 
 from ..cli.outside import assert_error, rows
 from ..conftest import Program

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from prx_email_cli.mail.request import FIELDS, Request, request_from_json
-from prx_email_cli.mail.schema import request_schema
+from prx_email_cli.submission.request import FIELDS, Request, request_from_json
+from prx_email_cli.submission.schema import request_schema
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "request.schema.json"
 

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from prx_email_cli.outbox.schema import MIGRATIONS
+from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
 from ..cli.outside import rows
 from ..conftest import Program
@@ -138,7 +138,7 @@ class TestReplaced:
         old = Program(follower.program.home / "old")
         old.home.mkdir()
         with monkeypatch.context() as patch:
-            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:1])
+            patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
             old.store().close()
         os.replace(old.outbox, follower.program.outbox)
         follower.deliver("after")

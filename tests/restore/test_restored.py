@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox.high_water import MOST_MARKS, HighWater, Mark
-from prx_email_cli.outbox.schema import MIGRATIONS
+from prx_email_cli.outbox.sqlite.high_water import MOST_MARKS, HighWater, Mark
+from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
 from ..cli.outside import enqueue, rows, stored
 from ..conftest import Program
@@ -279,7 +279,7 @@ class TestWhatIsToldApart:
         self, program: Program, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("prx_email_cli.outbox.schema.MIGRATIONS", MIGRATIONS[:1])
+            patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
             program.store().close()
         with closing(sqlite3.connect(program.outbox)) as old, old:
             old.execute(

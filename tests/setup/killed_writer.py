@@ -1,6 +1,6 @@
 """Runs a change of a config again and again, and kills it one step later each time.
 
-``python killed_writer.py DIRECTORY init|add|replace|anew``: a step is one line of prx_email_cli/config/writer.py that
+``python killed_writer.py DIRECTORY init|add|replace|anew``: a step is one line of prx_email_cli/config/edit.py that
 is about to run, and before it the process that makes the change gets its SIGKILL.  For each step, one line of JSON
 tells what was left: the file's text or null, its mode, and the names in its directory.  The last one is of the change
 that lived to its end.
@@ -17,7 +17,7 @@ from typing import Any
 
 import tomli_w  # noqa: F401 - so that the children need not
 
-from prx_email_cli.config import writer
+from prx_email_cli.config import edit
 
 APPENDED_TO = '# mine\n[accounts.old]\nfrom = "a@example.com"\n'
 REPLACED = '# mine\n[accounts.old]\nfrom = "a@example.com"\n[accounts.new]\nfrom = "b@example.com"\n'
@@ -26,15 +26,15 @@ ACCOUNT = {"from": "new@example.com", "smtp": {"host": "mail.example.com", "auth
 
 
 def _init(file: Path) -> None:
-    writer.write_new_config(file, {"accounts": {"new": ACCOUNT}})
+    edit.write_new_config(file, {"accounts": {"new": ACCOUNT}})
 
 
 def _add(file: Path) -> None:
-    writer.add_account(file, "new", ACCOUNT)
+    edit.add_account(file, "new", ACCOUNT)
 
 
 def _replace(file: Path) -> None:
-    writer.add_account(file, "new", ACCOUNT, replace=True)
+    edit.add_account(file, "new", ACCOUNT, replace=True)
 
 
 CHANGES: dict[str, tuple[str | None, Callable[[Path], None]]] = {
@@ -51,7 +51,7 @@ def _die_at(step: int) -> None:
 
     def trace(frame: Any, event: str, argument: object) -> Any:
         nonlocal left
-        if frame.f_code.co_filename != writer.__file__:
+        if frame.f_code.co_filename != edit.__file__:
             return None
         if event == "line":
             if left == 0:

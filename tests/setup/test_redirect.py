@@ -2,7 +2,7 @@
 
 import socket
 
-from prx_email_cli.delivery.oauth.flows import Redirect
+from prx_email_cli.oauth.login import Redirect
 
 
 def test_the_page_is_out_before_the_answer_counts() -> None:

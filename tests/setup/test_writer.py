@@ -16,7 +16,7 @@ import tomli_w
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.config.writer import add_account
+from prx_email_cli.config.edit import add_account
 
 from ..conftest import Program
 from . import killed_writer

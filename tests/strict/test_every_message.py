@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import check_settings
-from prx_email_cli.delivery.answering import Manner, Parent, answer_submission
-from prx_email_cli.delivery.submission import submission
 from prx_email_cli.mail.addresses import Mailbox
 from prx_email_cli.mail.compose import Draft, compose
-from prx_email_cli.mail.incoming import known_message
-from prx_email_cli.mail.request import Request
-from prx_email_cli.outbox.model import NewMessage
+from prx_email_cli.mail.received import known_message
+from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.submission.reply import Manner, Parent, answer_submission
+from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.submit import submission
 
 from .drafts import ADDRESSES, DATE, NAMES, Case, as_it_arrives, cases
 from .readers import File, Letter, long_encoded_lines, read_strictly, unfolded_lines

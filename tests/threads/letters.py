@@ -7,7 +7,7 @@ from email.parser import BytesParser
 from email.policy import default
 from typing import Any
 
-from prx_email_cli.mail.incoming import KnownMessage, known_message
+from prx_email_cli.mail.received import KnownMessage, known_message
 
 from ..conftest import Answer, Program
 

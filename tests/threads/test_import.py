@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from prx_email_cli.mail.incoming import known_message
+from prx_email_cli.mail.received import known_message
 
 from ..cli.outside import assert_error, shell
 from ..conftest import Program

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import check_settings
-from prx_email_cli.delivery.answering import Manner, Parent, answer
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox
 from prx_email_cli.mail.compose import compose
-from prx_email_cli.mail.drafting import draft
-from prx_email_cli.mail.incoming import KnownMessage, ids_in, known_message, normal_id
-from prx_email_cli.mail.request import Request
+from prx_email_cli.mail.received import KnownMessage, ids_in, known_message, normal_id
+from prx_email_cli.mail.reply_headers import mailboxes_in, quoted, reference_chain, reply_subject, reply_to
 from prx_email_cli.mail.text import check_header_text
-from prx_email_cli.mail.thread import mailboxes_in, quoted, reference_chain, reply_subject, reply_to
-from prx_email_cli.outbox.known import COLUMNS
+from prx_email_cli.outbox.sqlite.received import COLUMNS
+from prx_email_cli.submission.draft import draft
+from prx_email_cli.submission.reply import Manner, Parent, answer
+from prx_email_cli.submission.request import Request
 
 from .letters import ID, letter, parent
 

@@ -97,13 +97,13 @@ def wrap_database(fate: Fate) -> None:
 
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox import keeping, moves
+    from prx_email_cli.outbox.sqlite import operator, queue
 
     changes = {
-        "enqueue": (moves, "submit_all"), "claim": (moves, "claim_next"), "claim by hand": (moves, "claim_one"),
-        "finalize": (moves, "finalize"), "recover": (moves, "recover_run"), "hold": (keeping, "hold"),
-        "release": (keeping, "release"), "cancel": (keeping, "cancel"), "resolve": (keeping, "resolve"),
-        "prune": (keeping, "prune_some"),
+        "enqueue": (queue, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
+        "finalize": (queue, "finalize"), "recover": (queue, "recover_run"), "hold": (operator, "hold"),
+        "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
+        "prune": (operator, "prune_some"),
     }  # fmt: skip
     without_result = ("finalize", "hold", "release", "cancel", "resolve")
     for change, (owner, name) in changes.items():
@@ -125,10 +125,10 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
 
 def wrap_store(fate: Fate) -> None:
     """Points between the changes."""
-    from prx_email_cli.outbox import opening
-    from prx_email_cli.outbox.high_water import HighWater
-    from prx_email_cli.outbox.runs import Run, Runs
-    from prx_email_cli.outbox.sqlite import SqliteStore
+    from prx_email_cli.outbox.sqlite import connection
+    from prx_email_cli.outbox.sqlite.high_water import HighWater
+    from prx_email_cli.outbox.sqlite.runs import Run, Runs
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
 
     def passes(point: str) -> Callable[[], None]:
         return lambda: fate.passes(point)
@@ -145,7 +145,7 @@ def wrap_store(fate: Fate) -> None:
     around(Run, "__exit__", before=passes("before the run's end"))
     around(os, "fsync", before=passes("before an fsync"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
-        opening.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
+        connection.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
 
 
 class _Spoken(threading.local):
@@ -156,15 +156,15 @@ class _Spoken(threading.local):
 
 def wrap_dialogue(fate: Fate) -> None:
     """Points in the dialogue with the server."""
-    from prx_email_cli.delivery import handover
-    from prx_email_cli.delivery.session import SessionFactory
-    from prx_email_cli.delivery.wire import Wire
+    from prx_email_cli.smtp import transaction
+    from prx_email_cli.smtp.connection import Wire
+    from prx_email_cli.smtp.session import SessionFactory
 
     around(Wire, "connect", before=lambda: fate.passes("before connecting"), after=lambda: fate.passes("connected"))
     around(SessionFactory, "open", after=lambda: fate.passes("session open"))
     around(Wire, "quit", before=lambda: fate.passes("before QUIT"), after=lambda: fate.passes("QUIT answered"))
     spoken = _Spoken()
-    wrap(handover, "data_writes", lambda original: _noting_content(original, spoken))
+    wrap(transaction, "data_writes", lambda original: _noting_content(original, spoken))
     wrap(Wire, "write", lambda original: _dying_writer(original, spoken, fate))
     wrap(Wire, "write_content", lambda original: _dying_writer(original, spoken, fate))
     wrap(Wire, "read_reply", lambda original: _dying_reader(original, spoken, fate))

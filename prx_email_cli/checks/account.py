@@ -1,0 +1,161 @@
+"""An account tried step by step, as a drain would use it; no mail is sent."""
+
+import socket
+import time
+from typing import Any, NamedTuple
+
+from prx_email_cli.checks.check import Check, failed, ok, warning
+from prx_email_cli.config.auth import LOOPBACK_HOSTS
+from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.settings import Account
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, Unwell
+from prx_email_cli.smtp.credentials import Login, login_of
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import NETWORK
+from prx_email_cli.smtp.server import Certificate, Facts
+from prx_email_cli.smtp.session import SessionFactory
+
+CERTIFICATE_DAYS_LEFT = 3  # fewer than that, and whatever renews it has failed: even six-day certificates have more
+_DAY = 86_400
+
+
+class Examination(NamedTuple):
+    """What was tried, in order, up to the first failure; error is what ended it, None when the account works."""
+
+    account: Account
+    checks: list[Check]
+    addresses: list[str]
+    facts: Facts
+    error: PrxEmailError | None
+
+
+def examine(account: Account, now: float) -> Examination:
+    """Resolve, connect, agree on TLS, greet and log in; *now* is Unix seconds.  Raises nothing for what fails."""
+    checks: list[Check] = []
+    try:
+        login = login_of(account)
+        login.check_place()
+    except (ConfigError, ReadableByOthers, AccountUnusable) as error:
+        return Examination(account, [failed("secret", error)], [], Facts(), error)
+    checks.append(ok("secret", _secret(account)))
+    try:
+        factory = SessionFactory(account, login)
+    except (ConfigError, ReadableByOthers) as error:
+        return Examination(account, [*checks, failed("tls", error)], [], Facts(), error)
+    addresses, unknown = _resolve(account)
+    if unknown is not None:
+        return Examination(account, [*checks, failed("address", unknown)], [], Facts(), unknown)
+    checks.append(ok("address", ", ".join(addresses)))
+    try:
+        session = factory.open()
+    except SessionFailed as failure:
+        unusable = AccountUnusable(failure.category, failure.message, failure.hint)
+        steps = _until(_steps(account, login, failure.facts, now), failure.step)
+        return Examination(
+            account, [*checks, *steps, failed(failure.step, unusable)], addresses, failure.facts, unusable
+        )
+    session.close()
+    return Examination(account, checks + _steps(account, login, session.facts, now), addresses, session.facts, None)
+
+
+def _secret(account: Account) -> str:
+    kinds = account.smtp.auth.kinds
+    return f"from smtp.auth.{' and '.join(kinds)}" if kinds else "no login configured"
+
+
+def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
+    """The server's IP addresses, or why there are none."""
+    try:
+        found = socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or error
+        return [], AccountUnusable(
+            NETWORK, f"cannot find {account.host}: {cause}", "check smtp.host and this machine's DNS"
+        )
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found)), None
+
+
+def _until(steps: list[Check], failed_step: str) -> list[Check]:
+    """The steps before the one that failed."""
+    names = ("connection", "tls", "certificate", "greeting", "login", "limits")
+    return [step for step in steps if names.index(step.name) < names.index(failed_step)]
+
+
+def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Check]:
+    """What is known of the steps that succeeded."""
+    steps = []
+    if facts.peer is not None:
+        steps.append(ok("connection", facts.peer))
+    if facts.tls is not None:
+        steps.append(ok("tls", f"{facts.tls}, {facts.cipher}"))
+    elif account.smtp.tls == "none" and facts.peer is not None:
+        steps.append(_no_tls(account))
+    if facts.certificate is not None:
+        steps.append(_certificate(facts.certificate, now))
+    if facts.extensions:
+        steps.append(ok("greeting", ", ".join(facts.shown_extensions).upper()))
+    if facts.login is not None:
+        steps.append(_logged_in(account, login, facts.login, now))
+    elif not account.smtp.auth.kinds:
+        steps.append(_no_login(facts))
+    return [*steps, ok("limits", _limits(account, facts))]
+
+
+def _no_tls(account: Account) -> Check:
+    if account.host in LOOPBACK_HOSTS:
+        return ok("tls", "none, and none is needed on this machine")
+    return warning(
+        "tls", "none: mail and password travel in clear", 'set smtp.tls = "starttls" if you can', ConfigError
+    )
+
+
+def _certificate(shown: Certificate, now: float) -> Check:
+    if shown.expires_at is None:
+        return ok("certificate", f"the pinned one, SHA-256 {shown.sha256}")
+    days = int((shown.expires_at - now) // _DAY)
+    until = time.strftime("%Y-%m-%d", time.localtime(shown.expires_at))
+    name = shown.subject or ", ".join(shown.names)
+    detail = f"{name}, issued by {shown.issuer}, valid for {days} more days, until {until}"
+    if days < CERTIFICATE_DAYS_LEFT:
+        return warning("certificate", detail, "the server's operator must renew it", Unwell)
+    return ok("certificate", detail)
+
+
+def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Check:
+    detail = f"{mechanism} as {account.smtp.user}"
+    if login.expires_at is None:
+        return ok("login", detail)
+    detail += f", token valid until {time.strftime('%Y-%m-%d %H:%M:%S%z', time.localtime(login.expires_at))}"
+    if login.renews:
+        return ok("login", detail)
+    if login.expires_at - now < _DAY:
+        auth = account.smtp.auth
+        fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
+        if auth.oauth is None:  # then there is no way to log in
+            fix = f"nothing renews it: get a new one where {auth.token_kinds[0]} takes it from, or add smtp.auth.oauth"
+        return warning("login", detail, fix, Unwell)
+    return ok("login", f"{detail}, and nothing renews it")
+
+
+def _no_login(facts: Facts) -> Check:
+    if not facts.extensions.get("auth", "").strip():
+        return ok("login", "none")
+    detail = "none is configured, but the server offers one: it may refuse to send"
+    return warning("login", detail, "add smtp.auth, if it does", Unwell)
+
+
+def _limits(account: Account, facts: Facts) -> str:
+    """What the server announced, what holds for this account, and what its provider documents."""
+    smtp, provider = account.smtp, provider_named(account.provider)
+    parts: list[tuple[Any, str]] = [
+        (facts.size_limit, "bytes a message"),
+        (account.connections, "connections"),
+        (smtp.messages_per_connection, "messages a connection"),
+        (smtp.messages_per_minute, "messages a minute"),
+        (smtp.messages_per_day, "messages a day"),
+        (smtp.recipients_per_day, "recipients a day"),
+    ]
+    text = ", ".join(f"{number:,} {unit}" for number, unit in parts if number is not None)
+    if provider is not None and provider.messages_per_day is not None and smtp.messages_per_day is None:
+        text += f"; the provider documents {provider.messages_per_day:,} messages a day"
+    return text

@@ -1,0 +1,157 @@
+"""Opening the outbox's file: private from its first instant, durable, and with errors a user can act on."""
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from prx_email_cli.errors import (
+    NotFound,
+    OutboxBusy,
+    OutboxDamaged,
+    PrxEmailError,
+    ReadableByOthers,
+    StorageError,
+    ValidationError,
+)
+from prx_email_cli.files import check_unchangeable, create, make_directories, sync_directory
+from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
+
+CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
+
+_LITTLE_BYTES = 1 << 20
+DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
+_HINTS = {
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_IOERR: "check the disk and its mount",
+    sqlite3.SQLITE_CANTOPEN: "check that its directory exists, and that file and directory are yours and writable",
+    sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
+    sqlite3.SQLITE_CORRUPT: DAMAGED_HINT,
+    sqlite3.SQLITE_NOTADB: "name another file as [outbox] path, or restore a backup",
+}
+
+
+def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = True) -> sqlite3.Connection:
+    """A connection to the outbox at *path*, created with mode 0600 in a directory of mode 0700 where there was none.
+
+    create: whether one is made where there is none.  Raises StorageError, OutboxBusy or ReadableByOthers.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
+    _check_file(path, create=create)
+    name = path if create else f"{path.absolute().as_uri()}?mode=rw"
+    with storage_errors(path):
+        connection = sqlite3.connect(
+            name, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False, uri=not create
+        )
+        try:
+            _prepare(connection, path, busy_timeout_seconds)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float) -> None:
+    connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    if check_ours(connection, path) == 0:
+        _sync_directories(path)
+    _switch_to_wal(connection, busy_timeout_seconds)
+    migrate(connection, path)
+
+
+def _sync_directories(path: Path) -> None:
+    """Make a new outbox's name survive a power cut: SQLite syncs what is in its files, not where they hang.
+
+    Whoever is about to make the tables does it, for nobody acknowledges anything before there are tables.
+    """
+    for directory in path.resolve().parents:
+        with suppress(PermissionError):  # not ours, so not new either
+            sync_directory(directory)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Once in a database's life; SQLite's busy timeout does not cover several processes that open a new one at once."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    try:
+        if create:
+            _create_privately(path)
+        status = os.stat(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot open the outbox {path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_CANTOPEN]
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(f"the outbox {path} is not a regular file", hint="name another file as [outbox] path")
+    if status.st_mode & 0o077:
+        raise ReadableByOthers(
+            f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})", hint=f"chmod 600 {path}*"
+        )
+    check_unchangeable(path, owner=status.st_uid)  # root may look after other people's, but obeys nobody's in /tmp
+
+
+def _create_privately(path: Path) -> None:
+    make_directories(path.parent)
+    # SQLite gives -wal and -shm the mode of the database, so this one creation settles all three.  A file that is
+    # there is not even opened: closing it would drop the POSIX locks that SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.close(create(path))
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours; the program's own pass through."""
+    try:
+        yield
+    except PrxEmailError:
+        raise
+    except OverflowError:  # a number beyond SQLite's, which no id ever reaches
+        raise NotFound("outbox record not found", hint="prx-email list shows the ids") from None
+    except UnicodeEncodeError:
+        raise ValidationError(
+            "text that is not valid Unicode cannot be looked for", hint="convert it to UTF-8"
+        ) from None
+    except sqlite3.Error as error:
+        raise storage_error(error, path) from error
+    except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those
+        raise StorageError(f"the outbox {path} is damaged", hint=DAMAGED_HINT) from None
+
+
+def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
+    """Our error for one of SQLite's."""
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes carry the primary one in their low byte
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return OutboxBusy(
+            f"the outbox {path} is locked by another process",
+            hint="try again; if it lasts, look who has the file open (fuser, lsof)",
+        )
+    if primary == sqlite3.SQLITE_IOERR and _is_full(path):  # on a full disk SQLite's shared memory fails like this
+        primary = sqlite3.SQLITE_FULL
+    kind = OutboxDamaged if primary == sqlite3.SQLITE_CORRUPT else StorageError
+    return kind(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        system = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return system.f_bavail * system.f_frsize < _LITTLE_BYTES

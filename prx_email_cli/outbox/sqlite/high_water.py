@@ -1,0 +1,142 @@
+"""The high-water mark: how far each outbox of this name has come, kept beside its database and not in it.
+
+A backup that is restored in the place of its database knows of less than the mark, which is how it is recognised.
+"""
+
+import fcntl
+import os
+import threading
+from binascii import crc32
+from pathlib import Path
+from typing import NamedTuple
+
+from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.sqlite.runs import Runs
+
+MOST_MARKS = 32  # outboxes of one name: each time that one was deleted and begun anew makes another
+_NAME = "high-water"
+_RECORD_BYTES = 128
+_VERSION = b"prxe-1"
+_HIGHEST_ID = 1 << 46  # ids are multiplied by PIECES_PER_MESSAGE
+
+
+class Mark(NamedTuple):
+    """How far one outbox has come.  generation: its claims.  last_id: no higher id was known outside of it."""
+
+    identity: str
+    generation: int
+    last_id: int
+
+
+class HighWater:
+    """The file of marks in the directory of an outbox's runs, a record of fixed size for each identity.
+
+    Nothing in it is synced.  A kill loses no write.  A power cut may lose the last seconds of them, which makes no
+    outbox look restored: a mark is written after the commit that it tells of, and that one is synced.
+    """
+
+    def __init__(self, outbox: Path) -> None:
+        self._runs = Runs(outbox)
+        self.file = self._runs.directory / _NAME
+        self._descriptor: int | None = None  # kept open once something was raised: every claim raises it
+        self._lock = threading.Lock()  # one descriptor has one kernel lock, whichever thread asks
+
+    def marks(self) -> list[Mark]:
+        """Every readable mark; what is torn or of another version is none.  Raises StorageError, ChangeableByOthers."""
+        try:
+            with self._runs.opened_file(_NAME, make=False) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                return [mark for mark in _read(descriptor) if mark is not None]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._error(error.strerror) from None
+
+    def raise_to(self, mark: Mark) -> None:
+        """Let nothing of *mark* be higher than what is noted of its identity.
+
+        Raises StorageError, ChangeableByOthers.
+        """
+        try:
+            with self._lock:
+                descriptor = self._kept_open()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                try:
+                    _raise(descriptor, mark)
+                finally:
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            raise self._error(error.strerror) from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _kept_open(self) -> int:
+        """The descriptor, a new one when somebody has removed the file."""
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._descriptor is None:
+            with self._runs.opened_file(_NAME, make=True) as descriptor:
+                self._descriptor = os.dup(descriptor)
+        return self._descriptor
+
+    def _error(self, reason: str | None) -> StorageError:
+        return StorageError(
+            f"cannot use the high-water mark {self.file}: {reason}",
+            hint="see whose it is and make it yours (mode 0600); without it no restored backup is noticed",
+        )
+
+
+def _raise(descriptor: int, mark: Mark) -> None:
+    marks = _read(descriptor)
+    slot = _slot(marks, mark)
+    noted = marks[slot] if slot < len(marks) else None
+    highest = _highest(noted, mark)
+    if highest != noted:
+        os.pwrite(descriptor, _record(highest), slot * _RECORD_BYTES)
+
+
+def _read(descriptor: int) -> list[Mark | None]:
+    """The marks by slot, None where there is none that makes sense."""
+    content = os.pread(descriptor, MOST_MARKS * _RECORD_BYTES, 0)
+    return [_parsed(content[start : start + _RECORD_BYTES]) for start in range(0, len(content), _RECORD_BYTES)]
+
+
+def _parsed(record: bytes) -> Mark | None:
+    said, _, checksum = record.rstrip().rpartition(b" ")
+    fields = said.split()
+    if len(fields) != 4 or fields[0] != _VERSION or checksum != b"%08x" % crc32(said):
+        return None
+    try:
+        mark = Mark(fields[1].decode("ascii"), int(fields[2]), int(fields[3]))
+    except ValueError:
+        return None
+    return mark if mark.last_id < _HIGHEST_ID else None
+
+
+def _record(mark: Mark) -> bytes:
+    said = b"%s %s %020d %020d" % (_VERSION, mark.identity.encode("ascii"), mark.generation, mark.last_id)
+    return b"%-*s\n" % (_RECORD_BYTES - 1, b"%s %08x" % (said, crc32(said)))
+
+
+def _slot(marks: list[Mark | None], mark: Mark) -> int:
+    """Where *mark* belongs; when all slots are taken by others, the one with the lowest ids is given up."""
+    for slot, noted in enumerate(marks):
+        if noted is not None and noted.identity == mark.identity:
+            return slot
+    if None in marks:
+        return marks.index(None)
+    if len(marks) < MOST_MARKS:
+        return len(marks)
+    return min(range(len(marks)), key=lambda slot: marks[slot].last_id)  # type: ignore[union-attr]
+
+
+def _highest(noted: Mark | None, mark: Mark) -> Mark:
+    if noted is None or noted.identity != mark.identity:
+        return mark
+    return Mark(mark.identity, max(mark.generation, noted.generation), max(mark.last_id, noted.last_id))

@@ -1,0 +1,64 @@
+"""What a person decides about messages that no run has in hand: hold, release, cancel, resolve, prune."""
+
+import sqlite3
+
+from prx_email_cli.errors import NotAllowedForStatus, NotFound, PrxEmailError
+from prx_email_cli.outbox.lifecycle import RecipientStatus
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+
+PRUNED_AT_ONCE = 500  # rows to a transaction, so that nobody else waits long
+
+
+def hold(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
+    """Keep drains from this message.  Raises NotFound, NotAllowedForStatus."""
+    if not connection.execute(sql.HOLD, {"id": outbox_id, "now": now}).rowcount:
+        raise _refusal(connection, outbox_id, "held")
+
+
+def release(connection: sqlite3.Connection, outbox_id: int) -> None:
+    """Let drains take this message again.  Raises NotFound, NotAllowedForStatus when it is not held."""
+    if not connection.execute(sql.RELEASE, {"id": outbox_id}).rowcount:
+        raise _refusal(connection, outbox_id, "released: it is not held")
+
+
+def cancel(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
+    """Give this message up.  Raises NotFound, NotAllowedForStatus."""
+    if not connection.execute(sql.CANCEL, {"id": outbox_id, "now": now}).rowcount:
+        raise _refusal(connection, outbox_id, "cancelled")
+
+
+def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: bool) -> None:
+    """Settle the uncertain recipients, and no others, on a person's word.  Raises NotFound, NotAllowedForStatus."""
+    if not connection.execute(sql.RESOLVE, {"id": outbox_id}).rowcount:
+        raise _refusal(connection, outbox_id, "resolved: its outcome is not uncertain")
+    connection.execute(sql.RESOLVE_RECIPIENTS, {"id": outbox_id, "sent": sent})
+    if not sent or connection.execute(sql.RESOLVE_SENT, {"id": outbox_id, "now": now}).rowcount:
+        return
+    left = {status for (status,) in connection.execute(sql.STATUSES_OF_RECIPIENTS, {"id": outbox_id})}
+    refused = RecipientStatus.PENDING not in left
+    connection.execute(sql.RESOLVE_PARTLY_SENT, {"id": outbox_id, "now": now, "refused": refused})
+
+
+def prune_some(connection: sqlite3.Connection, after: int, before: int, now: int, *, records: bool) -> list[int]:
+    """Drop the content, and with *records* the whole record, of the next few messages that were over at *before*."""
+    values = {"after": after, "before": before, "records": records, "limit": PRUNED_AT_ONCE}
+    ids = [outbox_id for (outbox_id,) in connection.execute(sql.PRUNABLE, values)]
+    for outbox_id in ids:
+        first = outbox_id * PIECES_PER_MESSAGE
+        connection.execute(sql.DROP_CONTENT, {"first": first, "beyond": first + PIECES_PER_MESSAGE})
+        if records:
+            connection.execute(sql.DROP_RECORD, {"id": outbox_id})
+        else:
+            connection.execute(sql.MARK_PRUNED, {"id": outbox_id, "now": now})
+    return ids
+
+
+def _refusal(connection: sqlite3.Connection, outbox_id: int, what: str) -> PrxEmailError:
+    found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
+    if found is None:
+        return NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
+    return NotAllowedForStatus(
+        f"outbox message {outbox_id} is {found[0]} and cannot be {what}",
+        hint=f"prx-email show {outbox_id} tells what happened to it",
+    )

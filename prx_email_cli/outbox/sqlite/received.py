@@ -1,0 +1,70 @@
+"""Messages that can be answered, as statements on a connection: what was imported, and what this outbox has sent."""
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+
+# What is kept of a message, in the order in which it comes and goes.
+COLUMNS = ("message_id", "in_reply_to", "reference_ids", "sender", "reply_to", "recipients", "copies", "subject",
+           "date", "text")  # fmt: skip
+
+_LEARN = f"""
+-- (new) -> known; the first one with its id stays what it is
+INSERT INTO known (account, learned_at, {", ".join(COLUMNS)})
+VALUES (?, ?, {", ".join("?" * len(COLUMNS))}) ON CONFLICT (account, message_id) DO NOTHING
+"""
+_FIND = f"SELECT id, account, learned_at, {', '.join(COLUMNS)} FROM known WHERE account = ? AND message_id = ?"
+_LIST = f"""
+-- the newest first, without their texts
+SELECT id, account, learned_at, {", ".join(COLUMNS[:-1])}, '' FROM known
+ WHERE account = coalesce(:account, account) ORDER BY id DESC LIMIT :limit
+"""
+_OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d+@.*>")
+_HEAD_SENT_AS = """
+SELECT data FROM outbox o JOIN content c ON c.id = o.id * :pieces
+ WHERE o.id = :id AND o.account = :account
+   AND (o.message_id = :message_id
+        OR EXISTS (SELECT 1 FROM attempt a WHERE a.outbox_id = o.id AND a.message_id = :message_id))
+"""
+
+
+class Known(NamedTuple):
+    """A known message.  learned_at: Unix seconds.  fields: the values of COLUMNS."""
+
+    id: int
+    account: str
+    learned_at: int
+    fields: tuple[str, ...]
+
+
+def learn(connection: sqlite3.Connection, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
+    """Store the *messages* (values of COLUMNS) that *account* does not know; how many those were."""
+    return connection.executemany(_LEARN, ((account, now, *message) for message in messages)).rowcount
+
+
+def find(connection: sqlite3.Connection, account: str, message_id: str) -> Known | None:
+    """The message that *account* knows under this id (with angle brackets), None when there is none."""
+    found = connection.execute(_FIND, (account, message_id)).fetchone()
+    return None if found is None else _known(found)
+
+
+def newest(connection: sqlite3.Connection, account: str | None, limit: int) -> list[Known]:
+    """The messages learned last (of *account*), without their texts."""
+    return [_known(values) for values in connection.execute(_LIST, {"account": account, "limit": limit})]
+
+
+def head_sent_as(connection: sqlite3.Connection, account: str, message_id: str) -> bytes | None:
+    """The first piece of the outbox message of *account* that an attempt gave this Message-ID."""
+    ours = _OUR_ID.fullmatch(message_id)
+    if ours is None:
+        return None
+    values = {"id": int(ours[1]), "account": account, "message_id": message_id, "pieces": PIECES_PER_MESSAGE}
+    found = connection.execute(_HEAD_SENT_AS, values).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def _known(values: tuple[Any, ...]) -> Known:
+    return Known(values[0], values[1], values[2], values[3:])

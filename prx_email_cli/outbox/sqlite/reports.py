@@ -1,0 +1,168 @@
+"""What ``list``, ``show`` and ``stats`` read; nothing here changes a row."""
+
+import json
+import sqlite3
+from typing import Any
+
+from prx_email_cli.errors import NotFound
+from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
+from prx_email_cli.outbox.sqlite.sql import DUE
+from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row
+
+_COLUMNS = """
+    id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
+    sent_at, held_at, gave_up, uncertain, error_code
+"""
+_ADDRESSES = """
+SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
+ ORDER BY outbox_id, number
+"""
+_RECIPIENTS = (
+    "SELECT address, kind, status, code, response, uncertain FROM recipient WHERE outbox_id = ? ORDER BY number"
+)
+_ATTEMPTS = """
+SELECT started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue
+  FROM attempt WHERE outbox_id = ? ORDER BY retries
+"""
+_UNDER_WAY = """
+SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, NULL, 0, NULL
+  FROM outbox WHERE id = ? AND status = 'sending'
+"""
+# What was given up counts as that, whatever its status: cancelled, or expired before it was ever attempted.
+_COUNTED_AS = """
+    CASE WHEN status IN ('pending', 'failed') AND gave_up = 'cancelled' OR status = 'pending' AND gave_up IS NOT NULL
+         THEN gave_up ELSE status END
+"""
+_COUNTS = f"SELECT account, {_COUNTED_AS} AS counted, count(*) FROM outbox GROUP BY account, counted ORDER BY account"
+_UNSENT = f"""
+SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
+       min(next_attempt_at) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
+       count(*) FILTER (WHERE gave_up IS NOT NULL), count(*) FILTER (WHERE held_at IS NOT NULL),
+       count(*) FILTER (WHERE uncertain)
+  FROM outbox WHERE status <> 'sent'
+"""
+_HEALTH = f"""
+SELECT (SELECT user_version FROM pragma_user_version),
+       (SELECT max(created_at) FROM outbox), (SELECT max(finished_at) FROM attempt),
+       (SELECT min(first_due_at) FROM outbox WHERE {DUE} AND first_due_at <= :now),
+       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
+       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
+"""
+_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
+_FAULTS_SHOWN = 5
+_LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
+
+
+def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
+    """The rows that match, newest first."""
+    conditions = {
+        f"{_COUNTED_AS} IN (SELECT value FROM json_each(:statuses))": wanted.statuses or None,
+        "account = :account": wanted.account,
+        f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
+        "status <> 'sent' AND gave_up IS NOT NULL": wanted.gave_up or None,
+        "status <> 'sent' AND held_at IS NOT NULL": wanted.held or None,
+        "status <> 'sent' AND uncertain": wanted.uncertain or None,
+        "status <> 'sent' ": None
+        if Status.SENT in (wanted.statuses or (Status.SENT,))
+        else True,  # lets outbox_unsent serve it
+    }
+    where = " AND ".join(["1", *(f"({text})" for text, value in conditions.items() if value is not None)])
+    statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :limit"
+    values = {
+        "statuses": json.dumps(wanted.statuses),
+        "account": wanted.account,
+        "due_at": wanted.due_at,
+        "limit": wanted.limit,
+    }
+    found = connection.execute(statement, values).fetchall()
+    to = _addresses(connection, [values[0] for values in found])
+    return [_row(values, to) for values in found]
+
+
+def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
+    """One message with recipients and attempts.  Raises NotFound."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
+    if found is None:
+        raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
+    recipients = [
+        Recipient(address, kind, status, code, response, bool(uncertain))
+        for address, kind, status, code, response, uncertain in connection.execute(_RECIPIENTS, (outbox_id,))
+    ]
+    attempts = [
+        _attempt(values)
+        for statement in (_ATTEMPTS, _UNDER_WAY)
+        for values in connection.execute(statement, (outbox_id,))
+    ]
+    return _row(found, _addresses(connection, [outbox_id]), recipients, attempts)
+
+
+def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
+    """Counts by account and status, and what is due, given up, held or uncertain; ages in seconds."""
+    accounts: dict[str, dict[str, int]] = {}
+    totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
+    for account, status, count in connection.execute(_COUNTS):
+        accounts.setdefault(account, dict.fromkeys(totals, 0))[status] = count
+        totals[status] += count
+    due, oldest, gave_up, held, uncertain = connection.execute(_UNSENT, {"now": now}).fetchone()
+    latest = connection.execute(_LATEST_ATTEMPT).fetchone()
+    return {
+        **totals,
+        "total": sum(totals.values()),
+        "due": due,
+        "oldest_due_age_seconds": None if oldest is None else max(0, now - oldest),
+        "gave_up": gave_up,
+        "held": held,
+        "uncertain": uncertain,
+        "last_attempt_at": latest and latest[0],
+        "accounts": accounts,
+    }
+
+
+def health(connection: sqlite3.Connection, now: int) -> Health:
+    """Whether the database is intact, and what in it wants a person; reads the whole file."""
+    faults = [str(fault) for (fault,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_SHOWN})")]
+    faults += [f"a row of {table} without its message" for table, *_ in connection.execute("PRAGMA foreign_key_check")]
+    version, created, finished, first_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
+    return Health(
+        faults=[fault for fault in faults if fault != "ok"][:_FAULTS_SHOWN],
+        repair=DAMAGED_HINT,
+        schema_version=version,
+        newest_at=max((moment for moment in (created, finished) if moment is not None), default=None),
+        unsent_for_seconds=None if first_due is None else now - first_due,
+        sending_runs=[run_id for (run_id,) in connection.execute(_SENDING)],
+        waiting_for_a_person=waiting,
+        gave_up=gave_up,
+    )
+
+
+def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list[str]]:
+    to: dict[int, list[str]] = {}
+    for outbox_id, address in connection.execute(_ADDRESSES, (str(ids),)):
+        to.setdefault(outbox_id, []).append(address)
+    return to
+
+
+def _attempt(values: tuple[Any, ...]) -> Attempt:
+    started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue = values
+    return Attempt(
+        started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, bool(uncertain), dialogue
+    )  # fmt: skip
+
+
+def _row(
+    values: tuple[Any, ...],
+    to: dict[int, list[str]],
+    recipients: list[Recipient] | None = None,
+    attempts: list[Attempt] | None = None,
+) -> Row:
+    (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
+     held_at, gave_up, uncertain, error_code) = values  # fmt: skip
+    over = status == "sent" or (gave_up is not None and status != "sending")
+    return Row(
+        outbox_id=outbox_id, account=account, status=status, retries=retries,
+        next_attempt_at=None if over else due, message_id=message_id, provider_message_id=acceptance,
+        last_error=last_error, subject=subject, to=to.get(outbox_id, []), size_bytes=size, created_at=created,
+        sent_at=sent_at, held=held_at is not None, gave_up=gave_up, uncertain=bool(uncertain), error_code=error_code,
+        recipients=recipients or [], attempts=attempts or [],
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""How a restored backup is told from the outbox that it once was, and what is done about it.
+
+Each claim counts the ledger's generation up, in the claim's own transaction; once that is durable and before anything
+is said to a server, the high-water mark beside the database notes the number.  A database of the same identity with a
+lower number does not know of all that was claimed, so what was sent since looks due again: no run takes anything from
+it until a person has decided.  The order (database, then mark) is what keeps every other outbox from looking restored,
+wherever its process is killed.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
+
+
+class RestoreGuard:
+    """What one process knows of an outbox's mark.  Its methods take a connection inside their caller's transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._high_water = HighWater(path)
+        self._noted: Mark | None = None  # by this process
+
+    def close(self) -> None:
+        """Let go of the mark."""
+        self._high_water.close()
+
+    def last_id(self) -> int:
+        """No higher id was ever known outside of an outbox of this name; 0 when nothing can be learned of that.
+
+        A message must be stored even when its outbox cannot be drained.
+        """
+        try:
+            return max((mark.last_id for mark in self._high_water.marks()), default=0)
+        except PrxEmailError:
+            return 0
+
+    def refuse(self, connection: sqlite3.Connection) -> None:
+        """Raise RestoredBackup for a restored backup, StorageError when the mark cannot be read."""
+        if self._ahead(connection) is not None:
+            raise RestoredBackup(
+                f"the outbox {self._path} is a restored backup: what was sent since looks due again",
+                hint="prx-email hold --all, then release what is truly unsent; or send it all again: "
+                "prx-email outbox accept-restore",
+            )
+
+    def before_claim(self, connection: sqlite3.Connection) -> None:
+        """Like ``refuse``, and see to it that the mark can be written when the claim is made."""
+        identity, generation = _state(connection)
+        noted = self._noted
+        if noted is not None and noted.identity == identity and noted.generation <= generation:
+            return
+        self.refuse(connection)  # our transaction keeps others from counting, so here it is sure
+        last = connection.execute(sql.LAST_ID).fetchone()
+        # Generation 0: what this transaction or one that it shares has counted is not durable yet.
+        self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
+
+    def count(self, connection: sqlite3.Connection, outbox_id: int) -> Mark:
+        """Count the claim of this message; what is to be noted once that is durable."""
+        connection.execute(sql.COUNT_CLAIM)
+        return Mark(*_state(connection), outbox_id)
+
+    def note(self, mark: Mark) -> None:
+        """Raise the mark, outside of any transaction."""
+        self._high_water.raise_to(mark)
+        self._noted = mark
+
+    def accept(self, connection: sqlite3.Connection) -> Mark | None:
+        """Make a restored backup the outbox from now on; what is to be noted then, None when it is none."""
+        ahead = self._ahead(connection)
+        if ahead is None:
+            return None
+        mark = ahead._replace(generation=ahead.generation + 1)
+        connection.execute(sql.SET_GENERATION, (mark.generation,))
+        return mark
+
+    def _ahead(self, connection: sqlite3.Connection) -> Mark | None:
+        """The mark that this database does not know of."""
+        marks = self._high_water.marks()  # first: while we look, others count and then raise it
+        identity, generation = _state(connection)
+        for mark in marks:
+            if mark.identity == identity and mark.generation > generation:
+                return mark
+        return None
+
+
+def _state(connection: sqlite3.Connection) -> tuple[str, int]:
+    """Identity and generation."""
+    found = connection.execute(sql.LEDGER).fetchone()
+    if found is None or len(found[0]) != 32 or not (found[0].isascii() and found[0].isalnum()):
+        raise StorageError("the outbox is damaged: its ledger has no identity", hint="restore a backup")
+    return found[0], found[1]

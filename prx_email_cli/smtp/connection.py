@@ -1,0 +1,381 @@
+"""smtplib's connection, hardened against servers that are slow, endless or hostile.
+
+A reply is bounded in lines, bytes and time; what is said is noted without secrets; nothing that arrived before a
+command left is taken for its answer, and nothing that arrived in clear for an answer under TLS.
+"""
+
+import select
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from prx_email_cli.redaction import from_outside, remember_encoded
+from prx_email_cli.smtp.errors import BadReply, ConnectionLost, StartTlsRefused, Unasked
+from prx_email_cli.smtp.replies import Reply
+from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.transcript import Transcript
+
+MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
+MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
+_RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
+CHALLENGE = 334  # RFC 4954 section 4
+_UNREAD = "the server does not read what we send (timeout)"
+
+
+class Wire(smtplib.SMTP):
+    """An SMTP connection in clear, or under STARTTLS once that is done."""
+
+    reply_timeout: float
+    transcript: Transcript
+    facts: Facts
+    server: tuple[str, int]
+    until: float | None = None  # by the clock: no reading and no writing lasts longer
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+    _received = b""
+    _mask = False
+    _greeting = False
+    _watched: socket.socket | None = None
+    _watcher: select.poll
+
+    def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, facts: Facts, **kwargs: Any) -> None:
+        self.reply_timeout = reply_timeout
+        self.transcript = transcript
+        self.facts = facts
+        kwargs["timeout"] = reply_timeout
+        try:
+            super().__init__(*args, **kwargs)
+            if not self.local_hostname:
+                self.local_hostname = self._own_address()
+        except BaseException:
+            self.close()  # smtplib leaves the socket open when the greeting does not come
+            raise
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        """Connect and read the greeting, as smtplib does."""
+        self.server = (host, port)
+        self.transcript.event(f"connecting to {host}:{port}")
+        return super().connect(host, port, source_address)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
+        connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
+            self.facts.connected(connected.getpeername())
+        return connected
+
+    def _own_address(self) -> str:
+        """This end of the connection, to greet with where the machine has no full name (RFC 5321 section 4.1.4)."""
+        from prx_email_cli.config.domains import address_literal
+
+        try:
+            return address_literal(self.sock.getsockname()[0])  # type: ignore[union-attr]
+        except (OSError, ValueError, AttributeError):  # not connected, or not by IP
+            return "[127.0.0.1]"
+
+    def ehlo(self, name: str = "") -> tuple[int, bytes]:
+        """EHLO, or HELO where the server does not know it.  Raises smtplib.SMTPHeloError when it wants neither."""
+        self._greeting = True
+        try:
+            answer = super().ehlo(name)
+            if 500 <= answer[0] <= 599:
+                answer = self.helo(name)
+        finally:
+            self._greeting = False
+        if answer[0] != 250:
+            raise smtplib.SMTPHeloError(*answer)
+        self.facts.extensions = dict(self.esmtp_features)
+        return answer
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The next reply, as smtplib wants it.  Raises ConnectionLost."""
+        reply = self.read_reply(self.reply_timeout)
+        return reply.code, reply.text.encode("utf-8", "surrogateescape")
+
+    def read_reply(self, timeout: float) -> Reply:
+        """The next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
+        deadline = self.clock() + timeout
+        if self.until is not None:
+            deadline = min(deadline, self.until)
+        lines: list[str] = []
+        first_code = size = 0
+        while True:
+            line = self._read_line(deadline)
+            size += len(line)
+            code, more, text = _parse_reply_line(line, secret=self._mask)
+            first_code = first_code or code
+            if code != first_code:
+                raise BadReply(f"the codes of one reply differ: {first_code} and {code}")
+            lines.append(text)
+            if not more:
+                break
+            if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
+                raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
+        raw = Reply(code, "\n".join(lines))
+        reply = Reply(code, _clean(raw.text, strict=self._mask))
+        # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
+        challenged = self._mask and code == CHALLENGE
+        self.transcript.server(Reply(code, "***") if challenged and raw.text else reply)
+        return raw if challenged or self._greeting else reply  # these two are data, and not shown as they are
+
+    def _read_line(self, deadline: float) -> bytes:
+        while b"\n" not in self._received:
+            if len(self._received) > MAX_REPLY_BYTES:
+                raise BadReply(f"a line of over {MAX_REPLY_BYTES // 1024} KiB")
+            self._received += self._receive(deadline)
+        line, _, self._received = self._received.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    def _receive(self, deadline: float) -> bytes:
+        sock = self._open_socket()
+        left = deadline - self.clock()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            self._limit(left)
+            data = sock.recv(_RECEIVE_BYTES)
+        except OSError as error:
+            raise self._lost(error, "no complete answer in time (timeout)") from None
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        return data
+
+    def heard(self) -> bool:
+        """Whether something has arrived that nobody has read; never waits.
+
+        Raises ConnectionLost when the connection has ended.
+        """
+        if self._received:
+            return True
+        sock = self._open_socket()
+        if _decrypted(sock) or self._ready(sock, 0) & ~select.POLLOUT:
+            self._received = self._at_hand(sock)
+        return bool(self._received)
+
+    def _ready(self, sock: socket.socket, seconds: float) -> int:
+        """What *sock* is ready for within *seconds*: bits of poll(2), none when it is for nothing."""
+        if self._watched is not sock:
+            self._watched, self._watcher = sock, select.poll()
+            self._watcher.register(sock, select.POLLIN | select.POLLOUT)
+        events = self._watcher.poll(seconds * 1000)
+        return events[0][1] if events else 0
+
+    def _open_socket(self) -> socket.socket:
+        if self.sock is None:
+            raise ConnectionLost("not connected")
+        return self.sock
+
+    def _at_hand(self, sock: socket.socket) -> bytes:
+        """What can be read without waiting: under TLS that may be nothing, although the socket has session tickets."""
+        patience = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            data = sock.recv(_RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except OSError as error:
+            raise self._lost(error) from None
+        finally:
+            sock.settimeout(patience)
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        return data
+
+    def unasked(self, *, midway: bool = False) -> Unasked:
+        """What to raise about that which ``heard`` has found."""
+        return Unasked(self._received, midway=midway)
+
+    def _lost(self, error: OSError, patience_ended: str = "") -> ConnectionLost:
+        """What an error of the socket means."""
+        if isinstance(error, TimeoutError):
+            over = self.until is not None and self.clock() >= self.until
+            return ConnectionLost(
+                "the transaction lasts too long (timeout)" if over else patience_ended, timed_out=True
+            )
+        if isinstance(error, ssl.SSLError):
+            return _lost_over_tls(error)
+        return ConnectionLost(f"connection lost: {error.strerror or error}")
+
+    def _limit(self, seconds: float) -> None:
+        """Let the next call on the socket take *seconds*; asks the system only when that differs noticeably."""
+        if self.sock is not None and abs((self.sock.gettimeout() or 0) - seconds) > min(1, seconds / 10):
+            self.sock.settimeout(seconds)
+
+    def write(self, data: bytes) -> None:
+        """Send all of *data*, one command or a group of them.  Raises Unasked, ConnectionLost."""
+        if self.heard():
+            raise self.unasked()
+        try:
+            self._limit(self._patience())
+            self.sock.sendall(data)  # type: ignore[union-attr]
+        except OSError as error:
+            raise self._lost(error, _UNREAD) from None
+
+    def write_content(self, data: bytes) -> None:
+        """Send all of *data*, unless the server speaks meanwhile.  Raises Unasked, ConnectionLost.
+
+        Each wait for the server to read is as long as one for a reply.
+        """
+        sock, left = self._open_socket(), memoryview(data)
+        most = _TLS_RECORD_BYTES if isinstance(sock, ssl.SSLSocket) else len(data)
+        spoken = bool(self._received) or _decrypted(sock)
+        while left:
+            if spoken and self.heard():
+                raise self.unasked(midway=len(left) < len(data))
+            try:
+                patience = self._patience()
+                ready = self._ready(sock, patience)
+                if not ready:
+                    raise TimeoutError
+                spoken = ready != select.POLLOUT
+                if not spoken:
+                    self._limit(patience)
+                    left = left[sock.send(left[:most]) :]
+            except OSError as error:
+                raise self._lost(error, _UNREAD) from None
+
+    def _patience(self) -> float:
+        """Seconds that the next writing may take.  Raises TimeoutError when there are none left."""
+        if self.until is None:
+            return self.reply_timeout
+        left = self.until - self.clock()
+        if left <= 0:
+            raise TimeoutError
+        return min(self.reply_timeout, left)
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        """Send a command, as smtplib does; what follows AUTH is not noted."""
+        line = f"{cmd} {args}".rstrip()
+        if "\r" in line or "\n" in line:
+            raise ValueError("a command with a line break in it")
+        secret = self._mask or cmd.upper() == "AUTH"
+        self.transcript.client(
+            f"{' '.join(line.split()[:2])} ***" if cmd.upper() == "AUTH" else "***" if secret else line
+        )
+        try:
+            self.write(line.encode("utf-8") + b"\r\n")
+        except Unasked as unasked:
+            if unasked.closing is None:
+                raise
+            raise smtplib.SMTPResponseException(421, unasked.closing.text) from None
+
+    def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
+        """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind)."""
+        try:
+            answer = super().starttls(**kwargs)
+        except smtplib.SMTPResponseException as error:
+            raise StartTlsRefused(error.smtp_code, error.smtp_error) from None
+        if self._received:
+            raise BadReply("the server sent data in clear that would have been read under TLS")
+        self.note_tls()
+        return answer
+
+    def note_tls(self) -> None:
+        """Note which TLS was agreed."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.facts.secured(self.sock)
+            pinned = self.facts.certificate is not None and self.facts.certificate.expires_at is None
+            how = "the pinned certificate" if pinned else "certificate verified"
+            self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, {how}")
+
+    def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+        """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
+
+        Raises smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError.
+        """
+        self.ehlo_or_helo_if_needed()
+        offered = self.esmtp_features.get("auth", "").upper().split()
+        if not {"PLAIN", "LOGIN"}.intersection(offered):
+            raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
+        with self.masking():
+            reply = self._auth_plain(user, password) if "PLAIN" in offered else self._auth_login(user, password)
+        if reply[0] not in (235, 503):  # 503: already authenticated
+            raise smtplib.SMTPAuthenticationError(reply[0], b"***" if reply[0] == CHALLENGE else reply[1])
+        self.facts.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
+        return reply
+
+    @contextmanager
+    def masking(self) -> Iterator[None]:
+        """What we say meanwhile is not noted, nor what the server says that is no reply."""
+        self._mask = True
+        try:
+            yield
+        finally:
+            self._mask = False
+
+    def _auth_plain(self, user: str, password: str) -> tuple[int, bytes]:
+        response = _base64(f"{chr(0)}{user}{chr(0)}{password}")
+        if len(f"AUTH PLAIN {response}\r\n") <= MAX_COMMAND_OCTETS:
+            return self.docmd("AUTH", f"PLAIN {response}")
+        reply = self.docmd("AUTH", "PLAIN")
+        return self.docmd(response) if reply[0] == CHALLENGE else reply
+
+    def _auth_login(self, user: str, password: str) -> tuple[int, bytes]:
+        reply = self.docmd("AUTH", "LOGIN")
+        for answer in (user, password):
+            if reply[0] == CHALLENGE:
+                reply = self.docmd(_base64(answer))
+        return reply
+
+    def close(self) -> None:
+        """Close without a word; also after errors."""
+        self._received = b""
+        self._watched = None
+        super().close()
+
+
+class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
+    """An SMTP connection under TLS from its first byte (RFC 8314 section 3.3)."""
+
+    context: ssl.SSLContext
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        connected = super()._get_socket(host, port, timeout)
+        try:
+            self.sock = secured = self.context.wrap_socket(connected, server_hostname=host)
+        except BaseException:
+            connected.close()  # wrap_socket forgets one whose peer has reset it before the handshake
+            raise
+        self.note_tls()
+        return secured
+
+
+def _decrypted(sock: socket.socket) -> bool:
+    """Whether TLS has octets at hand of which the socket itself no longer knows."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+
+def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
+    if "ALERT" in (error.reason or ""):
+        return ConnectionLost(f"the server ended TLS: {error.reason}")
+    return ConnectionLost(f"connection lost: {error.reason or error.strerror or error}")
+
+
+def _base64(text: str) -> str:
+    import base64
+
+    return remember_encoded(base64.b64encode(text.encode()).decode())
+
+
+def _clean(text: str, *, strict: bool) -> str:
+    """What the server said, without secrets and half characters."""
+    text = from_outside(text, strict=strict)
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _parse_reply_line(line: bytes, *, secret: bool) -> tuple[int, bool, str]:
+    """Code, whether more lines follow, and the text of one reply line (RFC 5321 section 4.2).
+
+    secret: what is no reply is not told either, for it may be what we have just said, in whatever form.
+    """
+    code, separator = line[:3], line[3:4]
+    if not (code.isdigit() and len(code) == 3 and code[:1] in b"2345" and separator in (b"", b" ", b"-")):
+        if secret:
+            raise BadReply("what answered AUTH is not an SMTP reply (not shown: it may repeat the password or token)")
+        shown = from_outside(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        raise BadReply(f"not an SMTP reply: {shown[:60].decode('ascii', 'backslashreplace')!r}")
+    return int(code), separator == b"-", line[4:].decode("utf-8", "surrogateescape")

@@ -1,0 +1,200 @@
+"""What an account logs in with: nothing, a password, or an OAuth token that is renewed in time."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.secrets import password_of, secret_in
+from prx_email_cli.config.settings import Account
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers
+from prx_email_cli.oauth.server import ExchangeFailed, usable_token
+from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER
+
+# RFC 6749 section 5.2 and RFC 8628 section 3.5: the client's own fault, and what passes by itself.
+_CLIENT_FAULTS = ("invalid_client", "unauthorized_client")
+_PASSING = ("temporarily_unavailable", "server_error", "slow_down")
+
+
+class Login:
+    """What an account logs in with."""
+
+    is_token = False
+
+    @property
+    def chances(self) -> int:
+        """How often, in one opening of a session, a refused secret may be replaced."""
+        return 0
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the secret ends, in Unix seconds; None where it does not, or nobody knows."""
+        return None
+
+    @property
+    def renews(self) -> bool:
+        """Whether a new secret is got by then."""
+        return False
+
+    def secret(self) -> str | None:
+        """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
+        return None
+
+    def check_place(self) -> None:
+        """Raises ConfigError when what the login needs to keep cannot be kept."""
+
+    def accepted(self) -> None:
+        """The server took the secret."""
+
+    def replace(self, rejected: str) -> bool:
+        """Whether there is another secret to try, now that the server refused this one.  Raises SessionFailed."""
+        return False
+
+
+class PasswordLogin(Login):
+    """A password, read once."""
+
+    def __init__(self, password: str | None) -> None:
+        self._password = password
+
+    def secret(self) -> str | None:
+        """The password."""
+        return self._password
+
+
+class TokenLogin(Login):
+    """An OAuth access token: the one that the config names, as long as it lasts, then those got with ``oauth``."""
+
+    is_token = True
+
+    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+        self._account = account
+        self._auth = account.smtp.auth
+        self._clock = clock
+        self._named = self._read_named()
+        # What the command printed and nobody has used yet.
+        self._printed = [self._named] if self._named is not None and self._auth.oauth_token_command is not None else []
+        self._tokens = AccessTokens(account, clock) if self._auth.oauth is not None else None
+        if self._tokens is not None and (self._named is None or self._over()):
+            self._tokens.check()
+
+    def secret(self) -> str:
+        """A token good for another minute where one can be had.  Raises SessionFailed."""
+        if self._auth.oauth_token_command is not None:
+            with suppress(IndexError):
+                return self._printed.pop()
+            return self._printed_again()
+        if self._named is not None and not self._over():
+            return self._named
+        if self._tokens is None:
+            raise self._expired()
+        try:
+            return self._tokens.current()
+        except (ExchangeFailed, PrxEmailError) as error:
+            raise self._not_renewed(error) from None
+
+    def check_place(self) -> None:
+        """Raises ConfigError when a renewed token could not be kept."""
+        if self._tokens is not None:
+            self._tokens.check_place()
+
+    def accepted(self) -> None:
+        """The server took the token; should it refuse it later on, another one is worth asking for."""
+        if self._tokens is not None:
+            self._tokens.accepted()
+
+    def replace(self, rejected: str) -> bool:
+        """Get another token than *rejected*, where there is a way to."""
+        if self._auth.oauth_token_command is not None:
+            token = self._printed_again()
+            self._printed.append(token)
+            return token != rejected
+        if self._tokens is None:
+            return False
+        if rejected == self._named:
+            self._named = None
+            return True
+        try:
+            return self._tokens.replace(rejected)
+        except (ExchangeFailed, PrxEmailError) as error:
+            raise self._not_renewed(error) from None
+
+    @property
+    def chances(self) -> int:
+        """One for the token that is kept or printed, and one more where another was named in the config."""
+        return 1 + (self._named is not None and self._tokens is not None)
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the token that is used now expires."""
+        if self._tokens is None or (self._named is not None and not self._over()):
+            return self._auth.oauth_expires_at
+        return self._tokens.expires_at
+
+    @property
+    def renews(self) -> bool:
+        """Whether there is a way to another token."""
+        return self._auth.oauth_token_command is not None or (self._tokens is not None and self._tokens.renewable)
+
+    def _read_named(self) -> str | None:
+        place = f"accounts.{self._account.name}.smtp.auth"
+        token = secret_in(self._auth, "oauth_token", place)
+        if token is not None and not usable_token(token):
+            raise ConfigError(
+                f"{place}.{self._auth.token_kinds[0]}: this is no OAuth token (RFC 6750 section 2.1)",
+                hint="it is one word of letters, digits and - . _ ~ + / =",
+            )
+        return token
+
+    def _printed_again(self) -> str:
+        """What the command prints now: a run may outlast a token."""
+        try:
+            return self._read_named() or ""
+        except (ConfigError, ReadableByOthers) as error:
+            raise SessionFailed(AUTH, error.message, error.hint, step="login") from None
+
+    def _over(self) -> bool:
+        """Whether the named token is no use any more: expired, or about to while there is a way to a new one."""
+        expires_at = self._auth.oauth_expires_at
+        margin = RENEW_BEFORE_SECONDS if self._tokens is not None else 0
+        return expires_at is not None and expires_at - self._clock() <= margin
+
+    def _expired(self) -> SessionFailed:
+        at = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(self._auth.oauth_expires_at or 0))
+        kind = self._auth.token_kinds[0]
+        return SessionFailed(
+            AUTH,
+            f"the OAuth token expired at {at}",
+            f"get a new one where {kind} takes it from, or let smtp.auth.oauth renew it",
+            step="login",
+        )
+
+    def _not_renewed(self, error: ExchangeFailed | PrxEmailError) -> SessionFailed:
+        if not isinstance(error, ExchangeFailed):
+            category = error.code if isinstance(error, AccountUnusable) else AUTH
+            return SessionFailed(category, error.message, error.hint, step="login")
+        message = f"cannot get an OAuth token: {error.text}"
+        if error.error is None:
+            hint = "check the network and token_url; the next run tries again"
+            return SessionFailed(NETWORK, message, hint, step="login")
+        if error.error in _PASSING:
+            return SessionFailed(PROVIDER, message, "the next run tries again", step="login")
+        hint = f"log in again: prx-email account login {self._account.name}"
+        if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # nobody can log in for it
+            hint = "check scope, and what the provider lets the application do"
+        if error.error in _CLIENT_FAULTS:
+            hint = "check client_id and client_secret"
+        return SessionFailed(AUTH, message, hint, step="login")
+
+
+def login_of(account: Account) -> Login:
+    """What *account* logs in with.
+
+    Raises ConfigError when a secret is missing or there is no way to one, ReadableByOthers when its file is open to
+    others.
+    """
+    if account.smtp.auth.token_kinds:
+        return TokenLogin(account)
+    return PasswordLogin(password_of(account))

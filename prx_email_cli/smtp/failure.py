@@ -1,0 +1,161 @@
+"""Why no session could be had, and what a person can do about it."""
+
+import smtplib
+import socket
+import ssl
+
+from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.settings import Account
+from prx_email_cli.outbox.lifecycle import Outcome, Scope
+from prx_email_cli.redaction import from_outside
+from prx_email_cli.smtp.errors import BadReply, ConnectionLost, StartTlsRefused
+from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER, Reply, judge
+from prx_email_cli.smtp.sasl import LoginBroken, TokenRefused
+from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
+
+REFUSED_LOGIN = 535  # RFC 4954 section 6
+
+
+class SessionFailed(Exception):
+    """No session could be had: an account failure.
+
+    category: network, auth or provider.  step: what failed: connection, tls, greeting or login.  facts: what was known
+    of the server by then.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        message: str,
+        hint: str,
+        *,
+        step: str,
+        code: int | None = None,
+        dialogue: str = "",
+        facts: Facts | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.category, self.message, self.hint, self.step = category, message, hint, step
+        self.code, self.dialogue, self.facts = code, dialogue, facts or Facts()
+
+    def outcome(self) -> Outcome:
+        """The outcome of the one attempt that probed the account."""
+        return Outcome(
+            {},
+            error=self.category,
+            detail=f"{self.message} ({self.hint})" if self.hint else self.message,
+            code=self.code,
+            scope=Scope.ACCOUNT,
+            dialogue=self.dialogue,
+        )
+
+
+def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
+    """The account failure that *error* amounts to, with its cause and its fix."""
+    category, step, message, hint = _explained(error, account, facts)
+    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else None
+    return SessionFailed(category, message, hint, step=step, code=code, dialogue=dialogue, facts=facts)
+
+
+_Explained = tuple[str, str, str, str]  # category, step, message, hint
+
+
+def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
+    where = f"{account.host}:{account.port}"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return _not_offered(error, account)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _refused(error, account)
+    if isinstance(error, ssl.SSLError):
+        cause, hint = explain(error, account)
+        return NETWORK, "tls", f"{where}: {cause}", hint
+    if isinstance(error, LoginBroken):
+        return PROVIDER, "login", f"{where}: {error}", "ask the provider what it means; the next run tries again"
+    if isinstance(error, BadReply):
+        return PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
+        hint = "check smtp.host and this machine's DNS"
+        return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
+    if isinstance(error, ConnectionLost):
+        step, hint = _lost(error, account, facts)
+        return NETWORK, step, f"{where}: {error}", hint
+    cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
+    return NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
+
+
+def _text(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _connection_hint(account: Account) -> str:
+    hint = "check the network, smtp.host and smtp.port"
+    return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
+
+
+def _lost(error: ConnectionLost, account: Account, facts: Facts) -> tuple[str, str]:
+    """Which step a lost connection broke off, and what to do."""
+    if facts.extensions and facts.tls is None and account.smtp.tls == "starttls":
+        return "tls", "nothing was sent in clear; the next run tries again"
+    if facts.extensions:
+        return "login", "the server may have had enough logins for now: the next run tries again"
+    if facts.tls is not None and not error.timed_out:
+        return "greeting", f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
+    if account.smtp.tls == "implicit":
+        return "greeting", "check the network, smtp.host and smtp.port"
+    return "greeting", 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
+
+
+def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Explained:
+    where = f"{account.host}:{account.port}"
+    if "STARTTLS" in str(error):
+        message = f"{where} does not offer STARTTLS; nothing was sent in clear"
+        return NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
+    offered = f" ({from_outside(str(error))})" if str(error) else ""
+    if account.smtp.auth.token_kinds:
+        message = f"{where} offers no login that an OAuth token fits{offered}"
+        return AUTH, "login", message, "log in with a password, if the provider takes one"
+    message = f"{where} offers no login that a password fits{offered}"
+    hint = "check the port, or remove smtp.auth if this server needs no login"
+    if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
+        hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
+    return AUTH, "login", message, hint
+
+
+def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explained:
+    raw = error.smtp_error
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+    reply = Reply(error.smtp_code, from_outside(text))
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        category = AUTH if reply.code >= 500 or reply.code == 334 else PROVIDER
+        status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""
+        return category, "login", f"login refused: {reply}{status}", _login_hint(reply, account)
+    category = judge(reply, Scope.MESSAGE).category
+    if isinstance(error, StartTlsRefused):
+        hint = "nothing was sent in clear; the next run tries again"
+        return category, "tls", f"{account.host} refused STARTTLS: {reply}", hint
+    hint = "wait, or ask the provider what it means"
+    return category, "greeting", f"{account.host} refused the session: {reply}", hint
+
+
+def _login_hint(reply: Reply, account: Account) -> str:
+    auth = account.smtp.auth
+    if 400 <= reply.code <= 499:
+        return "the server has a passing trouble or throttles logins: the next run tries again"
+    if auth.token_kinds and reply.code in (500, 501):
+        return "the server does not understand this login: the token may be longer than it takes"
+    if auth.oauth is not None and auth.oauth.grant == CLIENT_CREDENTIALS:
+        return "the application's token is of no use there: check smtp.user, scope, and what the provider lets it do"
+    if auth.oauth is not None:
+        return f"the token is of no use there: check smtp.user and scope, then prx-email account login {account.name}"
+    if auth.token_kinds:
+        return f"the token is wrong, expired or revoked: get a new one where {auth.token_kinds[0]} takes it from"
+    if reply.enhanced in ("5.7.30", "5.7.139"):
+        return "the provider no longer takes passwords: use XOAUTH2 (docs/providers.md)"
+    provider = provider_named(account.provider)
+    if provider is not None and "app_password" in provider.logins:
+        return f"this provider wants an app password. {' '.join(provider.explanation)}"
+    if reply.enhanced == "5.7.9":
+        return "this provider wants an app password, made in your account's security settings"
+    return f"check smtp.user and where the password comes from ({', '.join(auth.kinds)})"

@@ -1,0 +1,97 @@
+"""Logging in with an OAuth token: XOAUTH2, or OAUTHBEARER where only that is offered, through smtplib's ``auth``."""
+
+import binascii
+import json
+import smtplib
+from base64 import b64encode
+
+from prx_email_cli.redaction import remember_encoded, reported
+from prx_email_cli.smtp.connection import MAX_COMMAND_OCTETS, Wire
+from prx_email_cli.smtp.errors import BadReply
+
+_MAX_SHOWN = 300
+
+
+class LoginBroken(BadReply):
+    """What came back during the login is no answer to it."""
+
+
+class TokenRefused(smtplib.SMTPAuthenticationError):
+    """The server wants no such token.  status: what it said of the reason before its final answer, "" for nothing."""
+
+    def __init__(self, refused: smtplib.SMTPAuthenticationError, status: str) -> None:
+        super().__init__(refused.smtp_code, refused.smtp_error)
+        self.status = status
+
+
+def log_in_with_token(wire: Wire, user: str, token: str) -> None:
+    """Log in over *wire*.  Raises TokenRefused, smtplib.SMTPNotSupportedError, ConnectionLost."""
+    wire.ehlo_or_helo_if_needed()
+    offered = wire.esmtp_features.get("auth", "").upper().split()
+    for mechanism, dialogue in (("XOAUTH2", _xoauth2), ("OAUTHBEARER", _oauthbearer)):
+        if mechanism in offered:
+            _speak(wire, mechanism, dialogue(wire, user, token))
+            return
+    raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
+
+
+def _xoauth2(wire: Wire, user: str, token: str) -> "_Dialogue":
+    """developers.google.com/workspace/gmail/imap/xoauth2-protocol; a refusal's challenge wants an empty answer."""
+    return _Dialogue(f"user={user}\1auth=Bearer {token}\1\1", "")
+
+
+def _oauthbearer(wire: Wire, user: str, token: str) -> "_Dialogue":
+    """RFC 7628 section 3.1; its section 3.2.3 has the answer to a refusal's challenge."""
+    host, port = wire.server
+    name = user.replace("=", "=3D").replace(",", "=2C")  # saslname, RFC 5801 section 4
+    return _Dialogue(f"n,a={name},\1host={host}\1port={port}\1auth=Bearer {token}\1\1", "\1")
+
+
+def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
+    encoded = remember_encoded(b64encode(dialogue.first.encode()).decode())
+    fits = len(f"AUTH {mechanism} {encoded}\r\n") <= MAX_COMMAND_OCTETS
+    try:
+        with wire.masking():
+            wire.auth(mechanism, dialogue, initial_response_ok=fits)
+    except smtplib.SMTPAuthenticationError as refused:
+        if dialogue.status:
+            wire.transcript.event(f"the server's reason: {dialogue.status}")
+        raise TokenRefused(refused, dialogue.status) from None
+    except smtplib.SMTPResponseException:
+        raise
+    except smtplib.SMTPException:  # smtplib counts the challenges, and shows the last one in its error
+        raise LoginBroken("the server's AUTH challenges do not end") from None
+    except binascii.Error:
+        raise LoginBroken("the server's AUTH challenge is not base64") from None
+    except BadReply as bad:
+        raise LoginBroken(*bad.args) from None
+    wire.facts.login = mechanism
+
+
+class _Dialogue:
+    """What to answer to each challenge: first the token, then, when the server refuses it, what it waits for."""
+
+    def __init__(self, first: str, to_refusal: str) -> None:
+        self.first = first
+        self.status = ""
+        self._to_refusal = to_refusal
+        self._said = False
+
+    def __call__(self, challenge: bytes | None = None) -> str:
+        if not self._said:
+            self._said = True
+            return self.first
+        self.status = _readable(challenge or b"")
+        return self._to_refusal
+
+
+def _readable(challenge: bytes) -> str:
+    """The reason in a refusal's challenge: ``status 400, scope https://...``; as it is when it is no JSON object."""
+    text = challenge.decode("utf-8", "replace")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict):
+        text = ", ".join(f"{key} {value}" for key, value in said.items() if isinstance(value, str | int) and value)
+    return reported(text, _MAX_SHOWN)

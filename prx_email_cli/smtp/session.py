@@ -1,0 +1,187 @@
+"""One open, logged-in connection: yagmail opens it and logs in, ``handover`` speaks over it."""
+
+import socket
+import ssl
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import yagmail
+
+from prx_email_cli.config.domains import is_full_domain
+from prx_email_cli.config.settings import Account
+from prx_email_cli.redaction import redact
+from prx_email_cli.smtp.connection import ImplicitTlsWire, Wire
+from prx_email_cli.smtp.credentials import Login
+from prx_email_cli.smtp.errors import ConnectionLost, Unasked
+from prx_email_cli.smtp.failure import REFUSED_LOGIN, SessionFailed, failure
+from prx_email_cli.smtp.sasl import log_in_with_token
+from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.tls import verifying_context
+from prx_email_cli.smtp.transcript import Transcript
+
+QUIT_TIMEOUT_SECONDS = 5
+
+
+class Session:
+    """An open, logged-in connection to an account's server."""
+
+    def __init__(self, wire: Wire, account: Account) -> None:
+        self.wire = wire
+        self.account = account
+        self.alive = True
+        self.interrupted = False  # by a signal, while it handed a message over
+        self.worn = False  # still polite, but to be renewed before the next message
+        self.served = self.last = 0  # messages attempted; the id of the latest
+        self.number = 1  # within the run
+        self.afterthought: str | None = None  # what the server said after an answer that had been taken for its last
+
+    def usable(self) -> bool:
+        """Whether another message may be claimed for it: nothing is claimed for a connection that has ended."""
+        most = self.account.smtp.messages_per_connection
+        return self.alive and not self.worn and (most is None or self.served < most) and self._quiet()
+
+    def _quiet(self) -> bool:
+        """Whether the server has neither closed the connection nor said something unasked, such as 421."""
+        try:
+            if not self.wire.heard():
+                return True
+        except ConnectionLost:
+            return False
+        self._note(self.wire.unasked())
+        return False
+
+    def _note(self, unasked: Unasked) -> None:
+        if unasked.closing is None:
+            self.afterthought = redact(str(unasked))
+
+    def offers(self, extension: str) -> bool:
+        """Whether the server's EHLO named this extension."""
+        return bool(self.wire.has_extn(extension))
+
+    @property
+    def data_timeout(self) -> float:
+        """Seconds to wait for the reply to the final dot."""
+        return self.account.smtp.data_timeout_seconds
+
+    @property
+    def size_limit(self) -> int | None:
+        """Largest message in octets that the server announced (RFC 1870), None when it named none."""
+        return self.facts.size_limit
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the server."""
+        return self.wire.facts
+
+    def abandon(self) -> None:
+        """Close without a word: the dialogue is in a state from which nothing good can come."""
+        self.alive = False
+        self.wire.close()
+
+    def close(self) -> None:
+        """Say QUIT and close.  What happens here changes nothing that was recorded, so no error gets out."""
+        if self.alive:
+            self.alive = False
+            self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
+            with suppress(OSError, ValueError):
+                try:
+                    self.wire.quit()
+                except Unasked as unasked:
+                    self._note(unasked)
+        self.wire.close()
+
+
+class SessionFactory:
+    """Opens sessions for one account; certificates are read once."""
+
+    def __init__(self, account: Account, login: Login) -> None:
+        self._account = account
+        self._login = login
+        self._context = None if account.smtp.tls == "none" else verifying_context(account)
+
+    def open(self) -> Session:
+        """A new open, logged-in session; a refused token is replaced, where there is another.  Raises SessionFailed."""
+        for _ in range(self._login.chances):
+            secret = self._login.secret() or ""
+            try:
+                return self._open(secret)
+            except SessionFailed as refused:
+                if refused.code != REFUSED_LOGIN or not self._replaced(secret, refused):
+                    raise
+        return self._open(self._login.secret())
+
+    def _replaced(self, rejected: str, refused: SessionFailed) -> bool:
+        try:
+            return self._login.replace(rejected)
+        except SessionFailed as failed:
+            failed.message = f"{refused.message}; {failed.message}"
+            failed.code, failed.dialogue, failed.facts = refused.code, refused.dialogue, refused.facts
+            raise
+
+    def _open(self, secret: str | None) -> Session:
+        transcript, facts = Transcript(), Facts()
+        password = None if self._login.is_token else secret
+        client = _client(self._account, password, self._context, transcript, facts)
+        try:
+            client.login()
+            client.smtp.ehlo_or_helo_if_needed()
+            if secret is not None and self._login.is_token:
+                log_in_with_token(client.smtp, self._account.smtp.user or "", secret)
+            if secret is not None and "size" in facts.extensions and facts.size_limit is None:
+                client.smtp.ehlo()  # Dovecot names the size only to those who have logged in
+        except (OSError, ValueError, UnicodeError) as error:
+            _drop(client)
+            raise failure(error, self._account, redact(transcript.take()), facts) from None
+        self._login.accepted()
+        wire, client.is_closed = client.smtp, True  # the session closes it, not yagmail's finaliser
+        transcript.take()
+        return Session(wire, self._account)
+
+
+class _Client(yagmail.SMTP):  # type: ignore[misc]
+    """yagmail's client on our hardened connection.  Only its opening and login are used; never its ``send``."""
+
+    wire_class: Any
+
+    @property
+    def connection(self) -> Any:
+        return self.wire_class
+
+
+def _client(
+    account: Account, password: str | None, context: ssl.SSLContext | None, transcript: Transcript, facts: Facts
+) -> _Client:
+    smtp = account.smtp
+    options: dict[str, Any] = {"local_hostname": smtp.helo_name or _machine_name()}
+    if smtp.tls == "implicit":
+        options["context"] = context
+    if smtp.source_address is not None:
+        options["source_address"] = (smtp.source_address, 0)
+    client = _Client(
+        user={smtp.user or "": smtp.user or ""},  # as a str without @ it would become somebody at gmail.com
+        password=password,
+        host=account.host,
+        port=account.port,
+        smtp_ssl=smtp.tls == "implicit",
+        smtp_starttls={"context": context} if smtp.tls == "starttls" else False,
+        smtp_skip_login=password is None,
+        soft_email_validation=False,
+        **options,
+    )
+    wire_class = ImplicitTlsWire if smtp.tls == "implicit" else Wire
+    client.wire_class = partial(wire_class, reply_timeout=smtp.timeout_seconds, transcript=transcript, facts=facts)
+    client.is_closed = True
+    return client
+
+
+def _machine_name() -> str:
+    """This machine's full name, "" where it has none; asks no name server, which may hang."""
+    name = socket.gethostname()
+    return name if is_full_domain(name) else ""
+
+
+def _drop(client: _Client) -> None:
+    client.is_closed = True
+    if client.smtp is not None:
+        client.smtp.close()

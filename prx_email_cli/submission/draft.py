@@ -1,0 +1,120 @@
+"""From a request to a checked draft: addresses parsed, header texts checked, attachments opened under the policy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
+from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.headers import LONGEST_NAME
+from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.submission.request import Request
+
+if TYPE_CHECKING:
+    from prx_email_cli.mail.attachment import Attachment
+    from prx_email_cli.mail.policy import Policy
+
+_OWN = "this program sets it"
+_FORBIDDEN_HEADERS = {
+    **dict.fromkeys(("from", "to", "cc", "subject", "reply-to"), "it has an option of its own"),
+    "bcc": "it would show the hidden recipients; use --bcc",
+    **dict.fromkeys(("date", "message-id", "mime-version", "in-reply-to", "references"), _OWN),
+    **dict.fromkeys(("received", "return-path", "delivered-to"), "mail servers write it, and loops are found by it"),
+    **dict.fromkeys(("sender", "dkim-signature", "arc-seal"), "providers refuse or rewrite it"),
+}
+
+
+def draft(request: Request, default_sender: str, date: int, policy: "Policy | None") -> Draft:
+    """The checked draft of *request*.
+
+    date: Unix seconds for its Date header.  policy: for attachments and images; may be None when there are neither.
+    Raises ValidationError.
+    """
+    to = without_repeats(parse_mailboxes(request.to, "to"))
+    subject = check_header_text(request.subject, "subject")
+    body_text, body_html, inline = _bodies(request, policy)
+    if not to or not subject or not body_text.strip():
+        raise empty()
+    return Draft(
+        sender=parse_mailbox(request.sender or default_sender, "from"),
+        to=to,
+        cc=without_repeats(parse_mailboxes(request.cc, "cc")),
+        bcc=without_repeats(parse_mailboxes(request.bcc, "bcc")),
+        reply_to=without_repeats(parse_mailboxes(request.reply_to, "reply-to")),
+        subject=subject,
+        body_text=body_text,
+        date=date,
+        body_html=body_html,
+        inline=inline,
+        attachments=attachments(request, policy),
+        headers=[further_header(text) for text in request.headers],
+    )
+
+
+def empty() -> ValidationError:
+    """The error for a message without recipient, subject or text."""
+    return ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
+
+
+def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]":
+    """The attachments of *request*, opened but not yet read.  Raises ValidationError."""
+    if policy is None or not (request.attachments or request.attach or request.attach_stored):
+        return []
+    from prx_email_cli.mail.policy import (
+        attachment_from_file,
+        attachment_from_request,
+        attachment_from_store,
+        split_attach_option,
+    )
+
+    return [
+        *(attachment_from_file(*split_attach_option(option), policy) for option in request.attach),
+        *(attachment_from_store(path, None, None, policy) for path in request.attach_stored),
+        *(attachment_from_request(dict(document), policy) for document in request.attachments),
+    ]
+
+
+def further_header(text: str) -> tuple[str, str]:
+    """Name and value of a ``Name: value`` option.  Raises ValidationError for one that may not be set."""
+    name, colon, value = text.partition(":")
+    name = name.strip()
+    if not colon or not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
+        raise ValidationError(f"--header: not a header: {text!r}", hint='write "X-Name: value"')
+    if len(name) > LONGEST_NAME:
+        raise ValidationError(f"--header: a name of {len(name)} characters is too long for a line", hint="shorten it")
+    lowered = name.lower()
+    reason = _FORBIDDEN_HEADERS.get(lowered) or (
+        "the MIME structure is this program's" if lowered.startswith("content-") else
+        "Resent headers belong to redistribution" if lowered.startswith("resent-") else None
+    )  # fmt: skip
+    if reason:
+        raise ValidationError(f"--header: {name} may not be set: {reason}")
+    value = check_header_text(value, name)
+    if not value:
+        raise ValidationError(f"--header: {name} is empty")
+    return name, value
+
+
+def _bodies(request: Request, policy: "Policy | None") -> "tuple[str, str | None, list[Attachment]]":
+    """The plain text, the HTML and the images that it shows."""
+    if request.body_html is None or policy is None:
+        return request.body_text, None, []
+    from prx_email_cli.mail.html import html_body, plain_text
+
+    directory = Path(request.html_file).parent if request.html_file not in (None, "-") else None
+    body = html_body(request.body_html, directory, policy)
+    text = request.body_text if request.body_text.strip() else plain_text(body.html)
+    return text, body.html, body.inline
+
+
+def limited(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """*chunks*, as long as they are not more than *most* bytes in all.  Raises ValidationError."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise ValidationError(
+                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
+            )
+        yield chunk

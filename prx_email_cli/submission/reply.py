@@ -1,0 +1,141 @@
+"""From a message one knows to the request that answers it."""
+
+from typing import NamedTuple
+
+from prx_email_cli.config.settings import Account, Settings
+from prx_email_cli.errors import NotFound, ValidationError
+from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
+from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.received import KnownMessage, known_id, known_message
+from prx_email_cli.mail.reply_headers import Reply, mailboxes_in, quoted, quoted_html, reply_to
+from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.outbox.store import Store
+from prx_email_cli.submission.draft import draft
+from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.submit import policy_for, submission, submission_from_draft
+
+UNKNOWN = "in_reply_to_message_id does not exist for this account"
+
+
+class Parent(NamedTuple):
+    """A message to answer.  ours: this outbox has sent it, whatever name stands in its From."""
+
+    message: KnownMessage
+    ours: bool = False
+
+
+class Manner(NamedTuple):
+    """How to answer: everybody or the sender alone, with or without a quote."""
+
+    everyone: bool = False
+    quote: bool = False
+
+
+class Answer(NamedTuple):
+    """A request whose gaps the parent has filled, and the headers that thread it."""
+
+    request: Request
+    reply: Reply
+
+    def threaded(self, drafted: Draft) -> Draft:
+        """*drafted* from the request, in its thread."""
+        return drafted._replace(in_reply_to=self.reply.in_reply_to, references=self.reply.references)
+
+
+def find_parent(store: Store, account: str, message_id: str) -> Parent:
+    """The message with this id that *account* has learned, or has sent itself.  Raises NotFound."""
+    wanted = known_id(message_id)
+    if wanted is not None:
+        known = store.known(account, wanted)
+        if known is not None:
+            return Parent(KnownMessage(*known.fields))
+        head = store.head_sent_as(account, wanted)
+        if head is not None:
+            return Parent(known_message(head, wanted), ours=True)
+    raise NotFound(UNKNOWN, hint="prx-email import FILE teaches it; prx-email messages list shows what is known")
+
+
+def answer(request: Request, account: Account, parent: Parent, manner: Manner) -> Answer:
+    """*request* as an answer to *parent*: recipients and subject are the parent's where it names none.
+
+    One's own text comes first, the quote below it.  Raises ValidationError.
+    """
+    reply = reply_to(parent.message, _own(account, request, parent), everyone=manner.everyone)
+    if not request.body_text.strip() and request.body_html is None:
+        raise ValidationError(EMPTY, hint="give --body (or --body-file, or text on stdin)")
+    if manner.quote:
+        request = _with_quote(request, parent.message)
+    to = request.to or _texts(reply.to)
+    cc = (*(() if request.to else _texts(reply.cc)), *request.cc)
+    return Answer(request._replace(to=to, cc=cc, subject=request.subject or reply.subject), reply)
+
+
+def request_submission(
+    store: Store,
+    request: Request,
+    settings: Settings,
+    now: int,
+    due_at: int | None = None,
+    expires_at: int | None = None,
+) -> NewMessage:
+    """The outbox message for *request*, which may answer a message that *store* knows.
+
+    now, due_at, expires_at: as ``submission`` has them.  Raises what that does, and NotFound for an unknown parent.
+    """
+    if request.in_reply_to_message_id is None:
+        return submission(request, settings, now, due_at, expires_at)
+    account = settings.account(request.account)
+    parent = find_parent(store, account.name, request.in_reply_to_message_id)
+    return answer_submission(request, settings, parent, Manner(), now, due_at, expires_at)
+
+
+def answer_submission(
+    request: Request,
+    settings: Settings,
+    parent: Parent,
+    manner: Manner,
+    now: int,
+    due_at: int | None = None,
+    expires_at: int | None = None,
+) -> NewMessage:
+    """The outbox message that answers *parent* with *request*."""
+    account = settings.account(request.account)
+    answered = answer(request, account, parent, manner)
+    created_at = now if request.now_ts is None else request.now_ts
+    due = created_at if due_at is None else due_at
+    drafted = draft(answered.request, account.sender or "", due, policy_for(request, settings))
+    return submission_from_draft(
+        answered.threaded(drafted), account.name, settings, created_at, due, expires_at, request.idempotency_key
+    )
+
+
+def _own(account: Account, request: Request, parent: Parent) -> list[str]:
+    """The addresses that are the answering person's own."""
+    own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
+    written = [mailbox.address for mailbox in mailboxes_in(parent.message.sender)] if parent.ours else []
+    logged_in = [mailbox.address for mailbox in mailboxes_in(account.smtp.user or "")]
+    return [*own, *written, *logged_in]
+
+
+def _with_quote(request: Request, parent: KnownMessage) -> Request:
+    text, markup = request.body_text, request.body_html
+    if not text.strip() and markup is not None:
+        from prx_email_cli.mail.html import plain_text
+
+        text = plain_text(markup)
+    if markup is not None:
+        before, end, after = markup.rpartition("</body>")
+        markup = f"{before}{quoted_html(parent)}{end}{after}" if end else markup + quoted_html(parent)
+    return request._replace(body_text=f"{text.rstrip()}\n\n{quoted(parent)}", body_html=markup)
+
+
+def _texts(mailboxes: list[Mailbox]) -> tuple[str, ...]:
+    """*mailboxes* as people type them, one to a text, so that a comma in a name separates nothing."""
+    return tuple(_typed(mailbox) for mailbox in mailboxes)
+
+
+def _typed(mailbox: Mailbox) -> str:
+    if not mailbox.name:
+        return mailbox.address
+    name = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" <{mailbox.address}>'
