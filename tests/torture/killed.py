@@ -97,10 +97,10 @@ def wrap_database(fate: Fate) -> None:
 
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox.sqlite import operator, queue
+    from prx_email_cli.outbox.sqlite import operator, queue, submit
 
     changes = {
-        "enqueue": (queue, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
+        "enqueue": (submit, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
         "finalize": (queue, "finalize"), "recover": (queue, "recover_run"), "hold": (operator, "hold"),
         "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
         "prune": (operator, "prune_some"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError, ResultNotRecorded, StorageError
 from prx_email_cli.outbox.lifecycle import RetryPolicy, Verdict, drained_since, message_id_for_attempt
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import operator, queue, sql
+from prx_email_cli.outbox.sqlite import operator, queue, sql, submit
 from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
 from prx_email_cli.outbox.sqlite.group_commit import GroupCommit
 from prx_email_cli.outbox.sqlite.high_water import Mark
@@ -72,7 +72,7 @@ class SqliteStore:
         """Store *messages* in one transaction; what became of each, in order."""
         try:
             return self._change(
-                lambda connection: queue.submit_all(connection, messages, self._guard.last_id()), repeatable=False
+                lambda connection: submit.submit_all(connection, messages, self._guard.last_id()), repeatable=False
             )
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
@@ -86,7 +86,7 @@ class SqliteStore:
         """
 
         def make(connection: sqlite3.Connection) -> list[int]:
-            submitted = queue.submit_all(connection, messages)
+            submitted = submit.submit_all(connection, messages)
             for error in (one.error for one in submitted if one.error is not None):
                 raise error.__cause__ or error
             return [one.outbox_id for one in submitted]
