@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -18,6 +19,9 @@ from .support.certs import Certificates
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
 HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"] if os.geteuid() == 0 else []
 _OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # whoever runs the tests
+# How long an example takes says something of the machine and nothing of the program.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
 
@@ -56,7 +60,7 @@ class Program:
         tls = "" if "tls" in smtp else 'tls = "none"\n'
         host = "" if "host" in smtp else 'host = "localhost"\n'
         text = f'[outbox]\npath = "outbox.db"\n{outbox}\n[accounts.work]\nfrom = "Ops <ops@example.com>"\n{account}\n'
-        text += f"[accounts.work.smtp]\n{host}port = {port}\ntimeout_seconds = 5\n{tls}{smtp}\n"
+        text += f"[accounts.work.smtp]\n{host}port = {port}\ntimeout_seconds = 60\n{tls}{smtp}\n"
         if auth:
             text += f"[accounts.work.smtp.auth]\n{auth}\n"
         self.config.write_text(text)

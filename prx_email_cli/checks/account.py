@@ -156,6 +156,11 @@ def _limits(account: Account, facts: Facts) -> str:
         (smtp.recipients_per_day, "recipients a day"),
     ]
     text = ", ".join(f"{number:,} {unit}" for number, unit in parts if number is not None)
-    if provider is not None and provider.messages_per_day is not None and smtp.messages_per_day is None:
-        text += f"; the provider documents {provider.messages_per_day:,} messages a day"
+    documented = [] if provider is None else [
+        (provider.messages_per_day, smtp.messages_per_day, "messages a day"),
+        (provider.recipients_per_day, smtp.recipients_per_day, "recipients a day"),
+    ]  # fmt: skip
+    for number, own, unit in documented:
+        if number is not None and own is None:
+            text += f"; the provider documents {number:,} {unit}"
     return text

@@ -169,7 +169,7 @@ class TestAFailure:
 
     def test_at_a_server_that_says_nothing(self, program: Program) -> None:
         with account_server(program, Fault("greeting", "timeout")):
-            program.config.write_text(program.config.read_text().replace("timeout_seconds = 5", "timeout_seconds = 1"))
+            program.config.write_text(program.config.read_text().replace("timeout_seconds = 60", "timeout_seconds = 1"))
             check_end(program, End(IN_CLEAR, "greeting", 75, "network", "timeout", "smtp.port"))
 
     def test_at_a_login_that_is_refused(self, program: Program, certificates: Certificates) -> None:
@@ -224,6 +224,25 @@ class TestASuccess:
         for fact in (*agreed, "PIPELINING", *limits):
             assert fact in person.out
         assert SECRET not in person.out
+
+    @pytest.mark.parametrize(
+        ("provider", "smtp", "shown", "documented"),
+        [
+            ("ses", "", None, "the provider documents 200 recipients a day"),
+            ("ses", "recipients_per_day = 50_000", "50,000 recipients a day", None),
+            ("outlook", "", "10,000 recipients a day", None),
+            ("icloud", "", "1,000 recipients a day", "the provider documents 1,000 messages a day"),
+        ],
+    )
+    def test_tells_limits_that_count_recipients_as_such(
+        self, provider: str, smtp: str, shown: str | None, documented: str | None, program: Program
+    ) -> None:
+        with account_server(program) as server:
+            program.configure(server.port, account=f'provider = "{provider}"', smtp=f'tls = "none"\n{smtp}')
+            holding, _, known = program.run("account", "test").out.partition("; ")
+        assert ("recipients a day" in holding) == (shown is not None)
+        assert shown is None or shown in holding
+        assert known.strip().startswith(documented) if documented else "documents" not in known
 
     def test_shows_whose_certificate_it_is_and_until_when(self, program: Program, certificates: Certificates) -> None:
         with account_server(program, tls="implicit", context=certificates.server_context()) as server:

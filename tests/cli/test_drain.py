@@ -178,7 +178,7 @@ class TestASignal:
             with pytest.raises(subprocess.TimeoutExpired):  # it waits for the three answers
                 drain.wait(0.3)
             server.release()
-            out, err = drain.communicate(timeout=5)
+            out, err = drain.communicate(timeout=60)
             assert len(server.messages) == 3
         assert (drain.returncode, out, "Traceback" in err) == (0, "", False)
         assert Counter(statuses(program)) == {"sent": 3, "pending": 9}
@@ -192,7 +192,7 @@ class TestASignal:
             server.wait_for(lambda: len(server.happened) == 2)
             drain.terminate()
             server.release()
-            drain.communicate(timeout=5)
+            drain.communicate(timeout=60)
             assert program.run("drain").status == 0
             assert Counter(server.received_message_ids()) == {
                 f"<outbox-{number}-0@prx-email.local>": 1 for number in range(1, 7)

@@ -264,7 +264,7 @@ class TestAnOutbox:
             with pytest.raises(subprocess.TimeoutExpired):
                 waiting.wait(0.3)
             other.execute("ROLLBACK")
-            assert waiting.communicate(timeout=30) == ("2\n", "")
+            assert waiting.communicate(timeout=60) == ("2\n", "")
 
 
 def test_a_traceback_is_only_for_those_who_ask(program: Program) -> None:

@@ -109,7 +109,7 @@ def test_while_it_waits_for_input(program: Program, number: signal.Signals, comm
 
 @each_signal
 def test_while_it_waits_for_the_outbox(program: Program, number: signal.Signals) -> None:
-    program.configure(outbox="busy_timeout_seconds = 3")
+    program.configure(outbox="busy_timeout_seconds = 60")
     program.send()
     with closing(sqlite3.connect(program.outbox, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -235,5 +235,5 @@ def on_terminal(program: Program, *arguments: str) -> str:
         pass
     finally:
         os.close(controller)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     return shown.decode()

@@ -119,7 +119,7 @@ def test_a_message_that_is_being_sent_is_left_to_its_run(program: Program) -> No
         answer = program.run("retry", "1", "--force", "--json")
         assert_error(answer, 65, "sending", code="retry_not_allowed_for_status")
         server.release()
-        assert (drain.communicate(timeout=30), drain.returncode) == (("", ""), 0)
+        assert (drain.communicate(timeout=60), drain.returncode) == (("", ""), 0)
         assert len(server.messages) == 1
     assert program.show(1)["status"] == "sent"
 

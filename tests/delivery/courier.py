@@ -24,8 +24,8 @@ def account_for(port: int, *, password: str | None = None, **smtp: Any) -> Accou
         "host": "localhost",
         "port": port,
         "tls": "none",
-        "timeout_seconds": 5,
-        "data_timeout_seconds": 5,
+        "timeout_seconds": 60,
+        "data_timeout_seconds": 60,
         **{name: str(value) if isinstance(value, Path) else value for name, value in smtp.items()},
     }
     if password is not None:

@@ -273,11 +273,11 @@ def test_the_secret_is_not_in_the_process_list(certificates: Certificates, progr
     with ScriptedServer([Fault("auth", "pause")], tls="implicit", context=context, auth=USERS) as server:
         configure(program, server.port, {"tls": "implicit", "tls_ca_file": certificates.ca_file}, PASSWORD)
         process = program.start("account", "test")
-        server.wait_for(lambda: server.happened, timeout=20)
+        server.wait_for(lambda: server.happened, timeout=60)
         proc = Path(f"/proc/{process.pid}")
         seen = b"\n".join((proc / name).read_bytes() for name in ("cmdline", "environ"))
         server.release()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert b"account\0test" in seen
     check_no_secret(seen.decode("utf-8", "surrogateescape"))
     assert process.returncode == 0

@@ -25,7 +25,7 @@ def account_table(name: str, port: int, smtp: str = "") -> str:
     """One more account for *more*."""
     tls = "" if "tls" in smtp else 'tls = "none"\n'
     head = f'[accounts.{name}]\nfrom = "{name}@example.com"\n[accounts.{name}.smtp]\nhost = "localhost"\n'
-    return f"{head}port = {port}\ntimeout_seconds = 5\n{tls}{smtp}\n"
+    return f"{head}port = {port}\ntimeout_seconds = 60\n{tls}{smtp}\n"
 
 
 def examined(program: Program) -> Any:

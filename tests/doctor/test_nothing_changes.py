@@ -66,9 +66,9 @@ def test_in_the_rows_that_a_killed_drain_left(program: Program) -> None:
         drained(program)
         program.send()
         drain = program.start("drain")
-        server.wait_for(lambda: server.happened, timeout=20)
+        server.wait_for(lambda: server.happened, timeout=60)
         drain.kill()
-        drain.communicate(timeout=20)
+        drain.communicate(timeout=60)
         locks = sorted((program.home / "outbox.db.runs").iterdir())
         before = stored(program)
         assert [row[2] for row in before["outbox"]] == ["sending"]

@@ -209,10 +209,10 @@ class TestMessages:
             drained(program)
             program.send()
             drain = program.start("drain")
-            server.wait_for(lambda: server.happened, timeout=20)
+            server.wait_for(lambda: server.happened, timeout=60)
             assert unwell(program) == []
             drain.kill()
-            drain.communicate(timeout=20)
+            drain.communicate(timeout=60)
             check_only(program, "messages", "warning", 75, "died while sending", "prx-email drain")
             server.release()
             assert program.run("drain").status == 0

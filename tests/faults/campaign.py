@@ -28,7 +28,7 @@ DOMAIN = "matrix.prx-email.local"
 USER, PASSWORD = "ops@example.com", "correct horse"
 FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
 ROWS_AT_ONCE, LARGE_AT_ONCE = 32, 4
-PATIENCE_SECONDS = 20  # the client's, where its patience is not what is tried
+PATIENCE_SECONDS = 60  # the client's, where its patience is not what is tried
 
 
 @dataclass(frozen=True)

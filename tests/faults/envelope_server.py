@@ -24,7 +24,7 @@ class EnvelopeServer:
         self.content: list[bytes] = []
         self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(10)
+        self._listener.settimeout(60)
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
@@ -38,12 +38,12 @@ class EnvelopeServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._listener.close()
 
     def _serve(self) -> None:
         with self._listener.accept()[0] as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             sock.sendall(b"220 batch.test ESMTP\r\n")
             while data := sock.recv(1 << 20):
                 replies = [self._reply(line) for line in data.decode().removesuffix("\r\n").split("\r\n")]

@@ -57,10 +57,10 @@ def two(tmp_path: Path) -> Two:
 def start_killed_drain(two: Two, server: ScriptedServer) -> str:
     """root's drain, killed while it delivers; its lock file's name."""
     drain = two.start("drain")
-    server.wait_for(lambda: server.happened, timeout=20)
+    server.wait_for(lambda: server.happened, timeout=60)
     (lock,) = (two.anns / "outbox.db.runs").glob("*-*-*")
     drain.kill()
-    drain.communicate(timeout=20)
+    drain.communicate(timeout=60)
     return lock.name
 
 
@@ -94,11 +94,11 @@ class TestWhatRootMakes:
             with two.ann():
                 two.send()
             drain = two.start("drain")
-            server.wait_for(lambda: server.happened, timeout=20)
+            server.wait_for(lambda: server.happened, timeout=60)
             (two.anns / "config.toml").unlink()
             files = {path.name: (path.stat().st_uid, bits(path)) for path in two.anns.rglob("*") if path.is_file()}
             drain.kill()
-            drain.communicate(timeout=20)
+            drain.communicate(timeout=60)
         assert {name: owner for name, (owner, _) in files.items()} == dict.fromkeys(files, ANN)
         assert {"outbox.db-wal", "outbox.db-shm"} < set(files)
         assert {mode for _, mode in files.values()} == {0o600}
@@ -109,13 +109,13 @@ class TestWhatRootMakes:
             with two.ann():
                 two.send()
             drain = two.start("drain")
-            server.wait_for(lambda: server.happened, timeout=20)
+            server.wait_for(lambda: server.happened, timeout=60)
             with two.ann():
                 two.send()
                 assert two.run("drain").status == 0
                 assert [two.show(number)["status"] for number in (1, 2)] == ["sending", "sent"]
                 drain.kill()
-                drain.communicate(timeout=20)
+                drain.communicate(timeout=60)
                 assert json.loads(two.run("drain", "--json").out)["data"]["recovered"] == 1
                 assert two.show(1)["status"] == "sent"
 

@@ -359,12 +359,12 @@ class TestKillMinusNine:
             before = file.read_bytes()
             oauth.hang = True
             process = program.start("account", "test")
-            oauth.wait_for(lambda: oauth.requests, timeout=20)
+            oauth.wait_for(lambda: oauth.requests, timeout=60)
             process.kill()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
             assert file.read_bytes() == before
             oauth.hang = False
             started = time.monotonic()
             assert program.run("account", "test").status == 0
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60
         assert leftovers(program.home) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -134,11 +133,9 @@ def test_a_drain_survives_every_challenge(name: str, program: Program) -> None:
 )
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 def test_challenges_without_end_are_left_after_a_few(mechanism: str, text: str) -> None:
-    started = time.monotonic()
     with refusing_every_token(*[text] * 500, mechanism=mechanism) as server:
         failed = refusal(server)
         assert len(server.commands) < 20
-    assert time.monotonic() - started < 3
     assert failed.category in ("auth", "provider")  # the network is not to blame
     assert failed.step == "login"
     check_kept_secret(failed.message + failed.hint + failed.dialogue, TOKEN)

@@ -217,11 +217,11 @@ def test_in_the_list_of_processes_while_a_token_is_got(oauth: OAuthServer, progr
         configure(program, server.port, login_of(oauth, given.refresh))
         oauth.hang = True
         process = program.start("account", "test")
-        oauth.wait_for(lambda: oauth.requests, timeout=20)
+        oauth.wait_for(lambda: oauth.requests, timeout=60)
         seen = process_seen(process.pid)
         tasks = [file.read_text() for file in Path(f"/proc/{process.pid}/task").glob("*/comm")]
         oauth.close()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert "account\0test" in seen["cmdline"]
     check_kept_secret("".join([*seen.values(), *tasks]), *secrets_of(oauth))
 
@@ -231,10 +231,10 @@ def test_in_the_list_of_processes_while_a_token_is_shown(oauth: OAuthServer, pro
     with mail_server_of(oauth, faults=[Fault("auth", "pause")]) as server:
         keep(configure(program, server.port, login_of(oauth, given.refresh)), given.access)
         process = program.start("account", "test")
-        server.wait_for(lambda: server.happened, timeout=20)
+        server.wait_for(lambda: server.happened, timeout=60)
         seen = process_seen(process.pid)
         server.release()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
     check_kept_secret("".join(seen.values()), *secrets_of(oauth))
 

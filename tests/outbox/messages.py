@@ -122,7 +122,7 @@ class Other:
     def end(self) -> int:
         """Close its stdin; its exit status."""
         self._stdin.close()
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=60)
         self._stdout.close()
         return status
 

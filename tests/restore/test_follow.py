@@ -24,7 +24,7 @@ from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .backups import SAYS, backup, restore, subjects
 
-PATIENCE = 30
+PATIENCE = 60
 
 
 class Follower:

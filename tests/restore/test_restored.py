@@ -76,10 +76,10 @@ class TestNobodyDelivers:
             program.configure(server.port)
             enqueue(program, 2)
             killed = program.start("drain", "--connections", "1")
-            server.wait_for(lambda: server.happened, timeout=20)
+            server.wait_for(lambda: server.happened, timeout=60)
             copy = backup(program)
             killed.kill()
-            killed.communicate(timeout=20)
+            killed.communicate(timeout=60)
             server.release()
             drain(program)
             arrived = len(server.messages)
@@ -98,10 +98,10 @@ class TestNobodyDelivers:
             program.configure(server.port)
             enqueue(program, 3)
             running = program.start("drain", "--connections", "1")
-            server.wait_for(lambda: server.happened, timeout=20)
+            server.wait_for(lambda: server.happened, timeout=60)
             copy = backup(program)
             server.release()
-            assert running.wait(timeout=20) == 0
+            assert running.wait(timeout=60) == 0
             running.communicate()
             assert len(server.messages) == 3
             restore(program, copy)

@@ -18,7 +18,7 @@ from ..support.oauth_server import OAuthServer
 from ..support.scripted import ScriptedServer
 
 USER = "ops@example.com"
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 K = TypeVar("K")
 T = TypeVar("T")
 

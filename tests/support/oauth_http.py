@@ -44,7 +44,7 @@ class HttpServer(ThreadedWSGIServer):
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which another thread is using
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
         if self._thread.is_alive():
             raise RuntimeError(f"{self._thread.name} does not end")
 

@@ -118,7 +118,7 @@ class OAuthState:
         """Requests of the token endpoint with *grant_type*, whatever became of them."""
         return sum(asked.path == "/token" and asked.form.get("grant_type") == grant_type for asked in self.requests)
 
-    def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
+    def wait_for(self, predicate: Callable[[], object], timeout: float = 60.0) -> None:
         """Return once *predicate* holds; it is asked again at every request.  AssertionError after *timeout*."""
         with self._changed:
             if not self._changed.wait_for(lambda: bool(predicate()), timeout):

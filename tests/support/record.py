@@ -108,7 +108,7 @@ class Record:
         """The Message-ID of every message recorded, acknowledged or not, in order of arrival."""
         return [message.message_id for message in self.messages]
 
-    def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
+    def wait_for(self, predicate: Callable[[], object], timeout: float = 60.0) -> None:
         """Return once *predicate* holds; it is asked again at every change of the record.
 
         Raises AssertionError after *timeout* seconds, so that a forgotten `assert` cannot hide a failure.

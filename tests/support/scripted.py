@@ -114,7 +114,7 @@ class ScriptedServer(Record):
             for wire in self._wires:
                 wire.interrupt()
         for thread in self._threads:  # the first one accepts: once it is joined, the list grows no more
-            thread.join(timeout=5)
+            thread.join(timeout=60)
             if thread.is_alive():
                 raise RuntimeError(f"{thread.name} does not end")
         self._wake_receiver.close()

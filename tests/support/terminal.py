@@ -21,7 +21,7 @@ from typing import Self
 CTRL_C, CTRL_D = "\x03", "\x04"
 ROWS, COLUMNS = 50, 200
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 # The child makes its stdin the controlling terminal of its new session: without that no key would be a signal.
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

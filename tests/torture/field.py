@@ -161,7 +161,7 @@ class Field:
     def settle(self) -> None:
         """Wait until the servers have read what the dead had still written."""
         for server in self.servers.values():
-            server.wait_for(lambda server=server: server.open_connections == 0, 20)  # type: ignore[misc]
+            server.wait_for(lambda server=server: server.open_connections == 0, 60)  # type: ignore[misc]
 
     def copies(self) -> dict[str, list[str]]:
         """The Message-IDs under which each token arrived, one for each copy."""

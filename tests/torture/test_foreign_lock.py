@@ -41,7 +41,7 @@ def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once
         field = Field(program, {"work": server}, outbox=BUSY)
         field.send(CONNECTIONS)
         drain = field.start("drain", "--connections", str(CONNECTIONS))
-        server.wait_for(lambda: len(server.messages) == CONNECTIONS, 30)
+        server.wait_for(lambda: len(server.messages) == CONNECTIONS, 60)
         with locked(field):
             server.release()
             for _ in range(size("ROUNDS", 1) + 1):  # each of them waits for the busy timeout
@@ -77,7 +77,7 @@ def test_a_lock_that_comes_and_goes_during_a_drain_loses_and_doubles_nothing(pro
             field.send(300)
             seen = len(server.messages)
             drain = field.start("drain", "--connections", str(CONNECTIONS))
-            server.wait_for(lambda seen=seen: len(server.messages) > seen + 20, 30)  # type: ignore[misc]
+            server.wait_for(lambda seen=seen: len(server.messages) > seen + 20, 60)  # type: ignore[misc]
             with locked(field):
                 threading.Event().wait(LOCKED_SECONDS)
             assert field.end(drain).status in (0, 75)

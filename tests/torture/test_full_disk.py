@@ -103,7 +103,7 @@ def test_a_drain_that_cannot_record_what_it_sent_exits_74_and_says_so_when_there
         field = _on(tmpfs, program, server)
         field.send(100)
         drain = field.start("drain", "--connections", str(on_the_wire))
-        server.wait_for(lambda: len(server.messages) == on_the_wire, 30)
+        server.wait_for(lambda: len(server.messages) == on_the_wire, 60)
         tmpfs.fill()
         server.release()
         ended = field.end(drain)
