@@ -95,6 +95,11 @@ def test_no_mail_is_sent_and_nothing_is_left_open(healthy: Program, server: Scri
     assert server.messages == []
 
 
+def ageless(detail: str) -> str:
+    """*detail* without how many seconds ago something was, which is not the same a moment later."""
+    return re.sub(r"\d+ s\b", "some s", detail)
+
+
 def test_a_person_and_a_script_are_told_the_same(program: Program, certificates: Certificates) -> None:
     tls: Any = {"tls": "implicit", "context": certificates.server_context("ends_tomorrow")}
     with ScriptedServer(auth=USERS, **tls) as server, refusing_port() as port:
@@ -103,7 +108,8 @@ def test_a_person_and_a_script_are_told_the_same(program: Program, certificates:
         drained(program)
         person, script = both_ways(program, "doctor")
     checks = script.data["checks"]
-    assert lines_of_checks(person.out) == [[MARKS[check["result"]], check["name"], check["detail"]] for check in checks]
+    told = [[MARKS[check["result"]], check["name"], ageless(check["detail"])] for check in checks]
+    assert [[mark, name, ageless(detail)] for mark, name, detail in lines_of_checks(person.out)] == told
     fixes = re.findall(r"^ +fix: (.*)$", person.out, re.MULTILINE)
     assert fixes == [check["fix"] for check in checks if check["result"] != "ok"]
     heads = [line for line in person.out.splitlines() if not line.startswith(" ")]
