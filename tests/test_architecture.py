@@ -19,7 +19,7 @@ BELOW = {
     "checks": {"checks", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "submission": {"submission", "outbox", "mail", "config", *_BOTTOM},
     "outbox": {"outbox", *_BOTTOM},
-    "smtp": {"smtp", "outbox", "oauth", "mail", "config", *_BOTTOM},
+    "smtp": {"smtp", "oauth", "mail", "config", *_BOTTOM},
     "oauth": {"oauth", "config", *_BOTTOM},
     "mail": {"mail", *_BOTTOM},
     "config": {"config", *_BOTTOM},

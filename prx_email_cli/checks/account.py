@@ -11,7 +11,7 @@ from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, Unwell
 from prx_email_cli.smtp.credentials import Login, login_of
 from prx_email_cli.smtp.failure import SessionFailed
-from prx_email_cli.smtp.replies import NETWORK
+from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.server import Certificate, Facts
 from prx_email_cli.smtp.session import SessionFactory
 
@@ -70,7 +70,7 @@ def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
     except (OSError, UnicodeError) as error:
         cause = getattr(error, "strerror", None) or error
         return [], AccountUnusable(
-            NETWORK, f"cannot find {account.host}: {cause}", "check smtp.host and this machine's DNS"
+            Category.NETWORK, f"cannot find {account.host}: {cause}", "check smtp.host and this machine's DNS"
         )
     return list(dict.fromkeys(str(entry[4][0]) for entry in found)), None
 

@@ -2,17 +2,27 @@
 
 import threading
 import time
+from itertools import chain
 
 from prx_email_cli.config.settings import Account
-from prx_email_cli.delivery.attempt import finish, limits_of, simulated
+from prx_email_cli.delivery.attempt import (
+    envelope_of,
+    finish,
+    limits_of,
+    outcome_of,
+    outcome_without_session,
+    simulated,
+)
 from prx_email_cli.delivery.run import Drain
 from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
-from prx_email_cli.errors import ClaimLost, OutboxDamaged
+from prx_email_cli.errors import ClaimLost, OutboxDamaged, PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, Limit
 from prx_email_cli.outbox.store import Store
+from prx_email_cli.redaction import redact
 from prx_email_cli.smtp.credentials import login_of
 from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.session import Session, SessionFactory
 from prx_email_cli.smtp.transaction import Handover
 
@@ -163,7 +173,7 @@ class AccountDrain:
         except SessionFailed as failure:
             with self._lock:
                 if kept is not None:
-                    self._claims.settle(kept, failure.outcome(), go_on=False)
+                    self._claims.settle(kept, outcome_without_session(failure), go_on=False)
                 elif not self._open_sessions:  # else the others go on with the connections they have
                     self._probe(failure)
             return None
@@ -177,7 +187,7 @@ class AccountDrain:
         """The message at the head of the queue bears the account's failure; every other one stays untouched."""
         claimed = self._claims.next()
         if claimed is not None:
-            self._claims.settle(claimed, failure.outcome(), go_on=False)
+            self._claims.settle(claimed, outcome_without_session(failure), go_on=False)
 
 
 def deliver_one(session: Session, claimed: Claimed, store: Store) -> Outcome:
@@ -199,17 +209,29 @@ def _handed_over(session: Session, claimed: Claimed, store: Store) -> tuple[Outc
     damage = damage_of(claimed)
     if damage is not None:
         return damage, False
-    whole = len(claimed.head or b"") == claimed.size_bytes
-    handover = Handover(session, claimed, () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id)))
+    head = claimed.head or b""
+    whole = len(head) == claimed.size_bytes
+    rest = () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id))
+    handover = Handover(session, envelope_of(claimed, chain((head,), rest)))
+    left_alone = False
     try:
-        outcome = handover.run()
+        result = handover.run()
+        outcome, left_alone = outcome_of(result), result.left_alone
     except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
         session.abandon()
-        outcome = damaged_outcome(error.message, handover.broken_off(error).dialogue)
+        outcome = damaged_outcome(error.message, handover.broken_off(error.message).transcript)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         session.abandon()
         session.interrupted = isinstance(error, KeyboardInterrupt)
-        outcome = handover.broken_off(error)
-    if not handover.left_alone:
+        outcome = _broken_off(handover, error)
+    if not left_alone:
         session.served, session.last = session.served + 1, claimed.outbox_id
-    return outcome, handover.left_alone
+    return outcome, left_alone
+
+
+def _broken_off(handover: Handover, error: BaseException) -> Outcome:
+    code = error.code if isinstance(error, PrxEmailError) else PrxEmailError.code
+    detail = redact(f"this program failed {handover.place}: {error}")
+    if isinstance(error, KeyboardInterrupt):
+        code, detail = Category.NETWORK.value, f"interrupted {handover.place}"
+    return outcome_of(handover.broken_off(detail))._replace(error=code, detail=detail)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.attempt import finish, limits_of, retry_policy, simulated
+from prx_email_cli.delivery.attempt import finish, limits_of, outcome_without_session, retry_policy, simulated
 from prx_email_cli.errors import LockUnreadable, NotAllowedForStatus
 from prx_email_cli.outbox.lifecycle import Outcome, Status
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished
@@ -54,7 +54,7 @@ class Retry:
             session = sessions.open()
         except SessionFailed as failure:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force, limits))
-            return self._settle(claimed, failure.outcome())
+            return self._settle(claimed, outcome_without_session(failure))
         try:
             claimed = self._store.claim(self._run_id, ClaimOne(outbox_id, self._clock(), force, limits))
             started = time.monotonic()
@@ -64,7 +64,7 @@ class Retry:
                 try:
                     session = sessions.open()
                 except SessionFailed as failure:
-                    return self._settle(claimed, failure.outcome())
+                    return self._settle(claimed, outcome_without_session(failure))
                 outcome = deliver_one(session, claimed, self._store)
             took = round((time.monotonic() - started) * 1000)
             finished = self._settle(claimed, outcome, milliseconds=took, connection=1)

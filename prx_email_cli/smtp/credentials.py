@@ -11,7 +11,7 @@ from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, Re
 from prx_email_cli.oauth.server import ExchangeFailed, usable_token
 from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens
 from prx_email_cli.smtp.failure import SessionFailed
-from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER
+from prx_email_cli.smtp.replies import Category
 
 # RFC 6749 section 5.2 and RFC 8628 section 3.5: the client's own fault, and what passes by itself.
 _CLIENT_FAULTS = ("invalid_client", "unauthorized_client")
@@ -153,7 +153,7 @@ class TokenLogin(Login):
         try:
             return self._read_named() or ""
         except (ConfigError, ReadableByOthers) as error:
-            raise SessionFailed(AUTH, error.message, error.hint, step="login") from None
+            raise SessionFailed(Category.AUTH, error.message, error.hint, step="login") from None
 
     def _over(self) -> bool:
         """Whether the named token is no use any more: expired, or about to while there is a way to a new one."""
@@ -165,7 +165,7 @@ class TokenLogin(Login):
         at = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(self._auth.oauth_expires_at or 0))
         kind = self._auth.token_kinds[0]
         return SessionFailed(
-            AUTH,
+            Category.AUTH,
             f"the OAuth token expired at {at}",
             f"get a new one where {kind} takes it from, or let smtp.auth.oauth renew it",
             step="login",
@@ -173,20 +173,20 @@ class TokenLogin(Login):
 
     def _not_renewed(self, error: ExchangeFailed | PrxEmailError) -> SessionFailed:
         if not isinstance(error, ExchangeFailed):
-            category = error.code if isinstance(error, AccountUnusable) else AUTH
+            category = Category(error.code) if isinstance(error, AccountUnusable) else Category.AUTH
             return SessionFailed(category, error.message, error.hint, step="login")
         message = f"cannot get an OAuth token: {error.text}"
         if error.error is None:
             hint = "check the network and token_url; the next run tries again"
-            return SessionFailed(NETWORK, message, hint, step="login")
+            return SessionFailed(Category.NETWORK, message, hint, step="login")
         if error.error in _PASSING:
-            return SessionFailed(PROVIDER, message, "the next run tries again", step="login")
+            return SessionFailed(Category.PROVIDER, message, "the next run tries again", step="login")
         hint = f"log in again: prx-email account login {self._account.name}"
         if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # nobody can log in for it
             hint = "check scope, and what the provider lets the application do"
         if error.error in _CLIENT_FAULTS:
             hint = "check client_id and client_secret"
-        return SessionFailed(AUTH, message, hint, step="login")
+        return SessionFailed(Category.AUTH, message, hint, step="login")
 
 
 def login_of(account: Account) -> Login:

@@ -7,10 +7,9 @@ import ssl
 from prx_email_cli.config.auth import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account
-from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.redaction import from_outside
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, StartTlsRefused
-from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER, Reply, judge
+from prx_email_cli.smtp.replies import Category, Reply, Scope, judge
 from prx_email_cli.smtp.sasl import LoginBroken, TokenRefused
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
@@ -27,7 +26,7 @@ class SessionFailed(Exception):
 
     def __init__(
         self,
-        category: str,
+        category: Category,
         message: str,
         hint: str,
         *,
@@ -40,17 +39,6 @@ class SessionFailed(Exception):
         self.category, self.message, self.hint, self.step = category, message, hint, step
         self.code, self.dialogue, self.facts = code, dialogue, facts or Facts()
 
-    def outcome(self) -> Outcome:
-        """The outcome of the one attempt that probed the account."""
-        return Outcome(
-            {},
-            error=self.category,
-            detail=f"{self.message} ({self.hint})" if self.hint else self.message,
-            code=self.code,
-            scope=Scope.ACCOUNT,
-            dialogue=self.dialogue,
-        )
-
 
 def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
     """The account failure that *error* amounts to, with its cause and its fix."""
@@ -59,7 +47,7 @@ def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> 
     return SessionFailed(category, message, hint, step=step, code=code, dialogue=dialogue, facts=facts)
 
 
-_Explained = tuple[str, str, str, str]  # category, step, message, hint
+_Explained = tuple[Category, str, str, str]  # category, step, message, hint
 
 
 def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
@@ -70,19 +58,24 @@ def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
         return _refused(error, account)
     if isinstance(error, ssl.SSLError):
         cause, hint = explain(error, account)
-        return NETWORK, "tls", f"{where}: {cause}", hint
+        return Category.NETWORK, "tls", f"{where}: {cause}", hint
     if isinstance(error, LoginBroken):
-        return PROVIDER, "login", f"{where}: {error}", "ask the provider what it means; the next run tries again"
+        return (
+            Category.PROVIDER,
+            "login",
+            f"{where}: {error}",
+            "ask the provider what it means; the next run tries again",
+        )
     if isinstance(error, BadReply):
-        return PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
+        return Category.PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
         hint = "check smtp.host and this machine's DNS"
-        return NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
+        return Category.NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
     if isinstance(error, ConnectionLost):
         step, hint = _lost(error, account, facts)
-        return NETWORK, step, f"{where}: {error}", hint
+        return Category.NETWORK, step, f"{where}: {error}", hint
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
-    return NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
+    return Category.NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
 
 
 def _text(error: Exception) -> str:
@@ -111,16 +104,16 @@ def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Exp
     where = f"{account.host}:{account.port}"
     if "STARTTLS" in str(error):
         message = f"{where} does not offer STARTTLS; nothing was sent in clear"
-        return NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
+        return Category.NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
     offered = f" ({from_outside(str(error))})" if str(error) else ""
     if account.smtp.auth.token_kinds:
         message = f"{where} offers no login that an OAuth token fits{offered}"
-        return AUTH, "login", message, "log in with a password, if the provider takes one"
+        return Category.AUTH, "login", message, "log in with a password, if the provider takes one"
     message = f"{where} offers no login that a password fits{offered}"
     hint = "check the port, or remove smtp.auth if this server needs no login"
     if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
         hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
-    return AUTH, "login", message, hint
+    return Category.AUTH, "login", message, hint
 
 
 def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explained:
@@ -128,7 +121,7 @@ def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explain
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
     reply = Reply(error.smtp_code, from_outside(text))
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        category = AUTH if reply.code >= 500 or reply.code == 334 else PROVIDER
+        category = Category.AUTH if reply.code >= 500 or reply.code == 334 else Category.PROVIDER
         status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""
         return category, "login", f"login refused: {reply}{status}", _login_hint(reply, account)
     category = judge(reply, Scope.MESSAGE).category

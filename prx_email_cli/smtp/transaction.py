@@ -1,17 +1,14 @@
-"""Handing one claimed message to the provider: MAIL, RCPT, DATA, the content, and what each reply means."""
+"""Hand one message to a server: MAIL, RCPT, DATA, the content, and what each reply means."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import chain
 
-from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
-from prx_email_cli.outbox.messages import Claimed, Target
 from prx_email_cli.redaction import redact
 from prx_email_cli.smtp.content import END_OF_DATA, data_writes
+from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
-from prx_email_cli.smtp.replies import NETWORK, PROVIDER, Reply, Verdict, judge
+from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
 from prx_email_cli.smtp.session import Session
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
@@ -27,37 +24,26 @@ class _Closing(Exception):
     """The server answered 421: it is about to close the connection, and nothing more will be said."""
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    """A refusal, with what it means and how it is told."""
-
-    verdict: Verdict
-    text: str
-    reply: Reply | None = None
-
-
 class Handover:
     """One attempt over one session.  ``run`` never raises for what the provider does."""
 
-    def __init__(self, session: Session, claimed: Claimed, rest: Iterable[bytes]) -> None:
+    def __init__(self, session: Session, envelope: Envelope) -> None:
         self._session = session
         self._wire = session.wire
-        self._claimed = claimed
-        self._rest = rest
-        self._header = f"Message-ID: {claimed.message_id}\r\n".encode()
-        self._size = len(self._header) + claimed.size_bytes
+        self._envelope = envelope
+        self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
+        self._size = len(self._header) + envelope.size
         self._results: dict[int, RecipientResult] = {}
-        self._welcome: list[Target] = []  # RCPT accepted; the reply to the final dot decides
-        self._refusal: _Trouble | None = None  # of the message or the account
-        self._refused_recipients: list[_Trouble] = []
+        self._welcome: list[Recipient] = []  # RCPT accepted; the reply to the final dot decides
+        self._refusal: Trouble | None = None  # of the message or the account
+        self._refused_recipients: list[Trouble] = []
         self._account_rests = False  # on a word that was not about this message
         self._acceptance: str | None = None
-        self._place = "before MAIL"
-        self._final_dot_sent = False
-        self.left_alone = False  # the connection had ended before anything was said of the message
+        self.place = "before MAIL"
+        self._final_dot_sent = self._left_alone = False
 
-    def run(self) -> Outcome:
-        """What came of it.  The session is no longer ``alive`` afterwards when its dialogue is beyond repair."""
+    def run(self) -> Result:
+        """Carry the transaction out.  The session is not ``alive`` afterwards when its dialogue is beyond repair."""
         lost = None
         try:
             if not self._unfit():
@@ -65,10 +51,10 @@ class Handover:
         except _Closing:
             self._session.abandon()
         except ConnectionLost as error:
-            self._wire.transcript.event(f"{error} ({self._place})")
+            self._wire.transcript.event(f"{error} ({self.place})")
             self._session.abandon()
             lost = None if self._closing(error) else error
-        return self._outcome(lost)
+        return self._result(lost)
 
     def _closing(self, lost: ConnectionLost) -> bool:
         """Whether it was lost because the server wants to close, which it may say unasked: then that is the reason."""
@@ -76,37 +62,33 @@ class Handover:
             return False
         with suppress(_Closing):
             self._refuse_message(
-                lost.closing, [one for one in self._claimed.targets if one.number not in self._results]
+                lost.closing, [one for one in self._envelope.recipients if one.number not in self._results]
             )
         return True
 
-    def broken_off(self, error: BaseException) -> Outcome:
-        """What stands when something of our own failed midway, such as reading the content."""
-        code = error.code if isinstance(error, PrxEmailError) else "internal"
-        detail = redact(f"this program failed {self._place}: {error}")
-        if isinstance(error, KeyboardInterrupt):
-            code, detail = NETWORK, f"interrupted {self._place}"
+    def broken_off(self, why: str) -> Result:
+        """Return what stands when this program fails midway, for instance in reading the content."""
         if self._final_dot_sent:
-            self._doubt(detail)
-        return Outcome(self._results, error=code, detail=detail, dialogue=redact(self._wire.transcript.take()))
+            self._doubt(why)
+        return self._result(None)._replace(trouble=None)
 
     def _unfit(self) -> bool:
         """Whether this server can never take this message; it is then refused without being sent."""
         limit = self._session.size_limit
         if limit is not None and self._size > limit:
             why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
-        elif self._claimed.needs_smtputf8 and not self._session.offers("smtputf8"):
+        elif self._envelope.needs_smtputf8 and not self._session.offers("smtputf8"):
             why = "an address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
         else:
             return False
         self._wire.transcript.event(why)
-        self._refusal = _Trouble(Verdict(PROVIDER, Scope.MESSAGE, permanent=True), why)
-        self._settle(self._claimed.targets, RecipientStatus.REFUSED, None, why)
+        self._refusal = Trouble(Category.PROVIDER, Scope.MESSAGE, permanent=True, text=why)
+        self._settle(self._envelope.recipients, Fate.REFUSED, None, why)
         return True
 
     def _speak(self) -> None:
         with self._at_most(ENVELOPE_SECONDS):
-            answer = self._envelope()
+            answer = self._say_envelope()
         if answer is None or answer.code != START_MAIL_INPUT:
             if answer is not None and self._welcome and self._refusal is None:
                 self._refuse_message(answer, self._welcome)
@@ -119,11 +101,11 @@ class Handover:
         else:
             self._judge_final(self._content())
 
-    def _envelope(self) -> Reply | None:
+    def _say_envelope(self) -> Reply | None:
         """Say MAIL, every RCPT and DATA; the reply to DATA, None when there was no longer a point in saying it."""
         per_write = COMMANDS_PER_WRITE if self._session.offers("pipelining") else 1
-        commands: list[tuple[str, Target | None]] = [(self._mail_command(), None)]
-        commands += [(f"RCPT TO:<{target.address}>", target) for target in self._claimed.targets]
+        commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
+        commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
         commands.append(("DATA", None))
         answer = None
         for start in range(0, len(commands), per_write):
@@ -133,52 +115,51 @@ class Handover:
             for line, _ in batch:
                 self._wire.transcript.client(line)
             self._say("".join(f"{line}\r\n" for line, _ in batch).encode(), first=not start)
-            for line, target in batch:
-                self._place = f"after {line}"
+            for line, recipient in batch:
+                self.place = f"after {line}"
                 answer = self._wire.read_reply(self._wire.reply_timeout)
                 if line != "DATA":
-                    self._take_in(answer, target)
+                    self._take_in(answer, recipient)
         return answer
 
     def _say(self, commands: bytes, *, first: bool) -> None:
         try:
             self._wire.write(commands)
         except ConnectionLost as lost:
-            self.left_alone = first and not lost.timed_out
+            self._left_alone = first and not lost.timed_out
             raise
 
     def _mail_command(self) -> str:
-        command = f"MAIL FROM:<{self._claimed.sender}>"
+        command = f"MAIL FROM:<{self._envelope.sender}>"
         if self._session.offers("size"):
             command += f" SIZE={self._size}"
-        if self._claimed.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
+        if self._envelope.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
             command += " SMTPUTF8" + (" BODY=8BITMIME" if self._session.offers("8bitmime") else "")
         return command
 
-    def _take_in(self, reply: Reply, target: Target | None) -> None:
-        """Take in the reply to MAIL (no target) or to a RCPT."""
-        if target is None:
+    def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:
+        """Take in the reply to MAIL (no recipient) or to a RCPT."""
+        if recipient is None:
             if not reply.positive:
                 self._session.worn = True  # some servers take so many messages per connection and then say 4yz here
-                self._refuse_message(reply, self._claimed.targets)
+                self._refuse_message(reply, self._envelope.recipients)
         elif reply.positive:
-            self._welcome.append(target)
+            self._welcome.append(recipient)
         elif self._refusal is None:  # after a refused MAIL, the replies to RCPT only echo it
-            self._refuse_recipient(reply, target)
+            self._refuse_recipient(reply, recipient)
 
-    def _refuse_recipient(self, reply: Reply, target: Target) -> None:
-        verdict = _expected(reply, Scope.RECIPIENT)
-        trouble = _Trouble(verdict, f"{target.address}: {reply}", reply)
-        if verdict.scope is Scope.ACCOUNT:
+    def _refuse_recipient(self, reply: Reply, recipient: Recipient) -> None:
+        trouble = _expected(reply, Scope.RECIPIENT)
+        trouble = trouble._replace(text=f"{recipient.address}: {reply}")
+        if trouble.scope is Scope.ACCOUNT:
             self._refusal = trouble
         self._refused_recipients.append(trouble)
-        self._settle([target], _status(verdict), reply.code, str(reply))
+        self._settle([recipient], _fate(trouble), reply.code, str(reply))
         self._end_on_421(reply)
 
-    def _refuse_message(self, reply: Reply, targets: list[Target]) -> None:
-        verdict = _expected(reply, Scope.MESSAGE)
-        self._refusal = _Trouble(verdict, str(reply), reply)
-        self._settle(targets, _status(verdict), reply.code, str(reply))
+    def _refuse_message(self, reply: Reply, recipients: Sequence[Recipient]) -> None:
+        self._refusal = _expected(reply, Scope.MESSAGE)
+        self._settle(recipients, _fate(self._refusal), reply.code, str(reply))
         self._end_on_421(reply)
 
     def _end_on_421(self, reply: Reply) -> None:
@@ -187,11 +168,11 @@ class Handover:
 
     def _content(self) -> Reply:
         """Send the content; the reply to the final dot, or an earlier one with which the server cut us short."""
-        self._place = "while the content was sent"
+        self.place = "while the content was sent"
         started = False
         try:
             with self._at_most(content_seconds(self._size)):
-                for data, last in data_writes(chain((self._header, self._claimed.head or b""), self._rest)):
+                for data, last in data_writes(chain((self._header,), self._envelope.content)):
                     self._wire.write_content(data)
                     self._final_dot_sent, started = last, True
         except Unasked as unasked:
@@ -199,7 +180,7 @@ class Handover:
         except ConnectionLost as lost:
             return self._early_reply(lost)
         self._wire.transcript.event(f"content sent, {self._size} bytes")
-        self._place = "after the final dot"
+        self.place = "after the final dot"
         final = self._wire.read_reply(self._session.data_timeout)
         self._refuse_second_answer()
         return final
@@ -248,7 +229,7 @@ class Handover:
     def _judge_final(self, final: Reply) -> None:
         if final.positive:
             self._acceptance = redact(final.text) or str(final.code)
-            self._settle(self._welcome, RecipientStatus.ACCEPTED, final.code, str(final))
+            self._settle(self._welcome, Fate.ACCEPTED, final.code, str(final))
         else:
             self._refuse_message(final, self._welcome)
 
@@ -267,45 +248,38 @@ class Handover:
             return
         if not reply.positive:
             self._session.abandon()
-            verdict = judge(reply, Scope.MESSAGE)
-            self._account_rests = reply.code >= 400 and verdict.scope is Scope.ACCOUNT
+            self._account_rests = reply.code >= 400 and judge(reply, Scope.MESSAGE).scope is Scope.ACCOUNT
 
     def _doubt(self, why: str) -> None:
         """Those whom the server accepted in this transaction may have the message, and nobody else."""
-        doubtful = RecipientResult(RecipientStatus.PENDING, None, why, uncertain=True)
-        for target in self._welcome:
-            self._results.setdefault(target.number, doubtful)
+        doubtful = RecipientResult(Fate.UNCERTAIN, None, why)
+        for recipient in self._welcome:
+            self._results.setdefault(recipient.number, doubtful)
 
-    def _settle(self, targets: list[Target], status: RecipientStatus, code: int | None, response: str) -> None:
-        for target in targets:
-            self._results[target.number] = RecipientResult(status, code, redact(response))
+    def _settle(self, recipients: Sequence[Recipient], fate: Fate, code: int | None, text: str) -> None:
+        for recipient in recipients:
+            self._results[recipient.number] = RecipientResult(fate, code, redact(text))
 
-    def _outcome(self, lost: ConnectionLost | None) -> Outcome:
+    def _result(self, lost: ConnectionLost | None) -> Result:
         trouble = self._worst(lost)
-        if lost is not None and trouble is not None and self._final_dot_sent:
-            self._doubt(redact(trouble.text))
-        reply = trouble.reply if trouble else None
-        return Outcome(
-            recipients=self._results,
-            error=trouble.verdict.category if trouble else None,
-            detail=redact(trouble.text) if trouble else None,
-            code=reply.code if reply else None,
-            enhanced=(reply.enhanced or None) if reply else None,
-            scope=Scope.ACCOUNT if self._account_rests else trouble.verdict.scope if trouble else Scope.MESSAGE,
-            acceptance=self._acceptance,
-            dialogue=redact(self._wire.transcript.take()),
-        )
+        if trouble is not None:
+            scope = Scope.ACCOUNT if self._account_rests else trouble.scope
+            trouble = trouble._replace(scope=scope, text=redact(trouble.text))
+            if lost is not None and self._final_dot_sent:
+                self._doubt(trouble.text)
+        dialogue = redact(self._wire.transcript.take())
+        return Result(self._results, trouble, self._acceptance, dialogue, self._left_alone)
 
-    def _worst(self, lost: ConnectionLost | None) -> _Trouble | None:
+    def _worst(self, lost: ConnectionLost | None) -> Trouble | None:
         """What is told as the reason: a lost connection, else the message's refusal, else the first recipient's."""
         if lost is not None:
-            category = PROVIDER if isinstance(lost, BadReply) else NETWORK
-            return _Trouble(Verdict(category, Scope.MESSAGE, permanent=False), f"{lost} ({self._place})")
+            category = Category.PROVIDER if isinstance(lost, BadReply) else Category.NETWORK
+            return Trouble(category, Scope.MESSAGE, permanent=False, text=f"{lost} ({self.place})")
         if self._refusal is not None or not self._refused_recipients:
             return self._refusal
         first, *others = self._refused_recipients
         more = f" (and {len(others)} more recipients)" if others else ""
-        return _Trouble(first.verdict, first.text + more, first.reply)
+        return first._replace(text=first.text + more)
 
 
 def content_seconds(size: int) -> float:
@@ -313,12 +287,12 @@ def content_seconds(size: int) -> float:
     return CONTENT_SECONDS + size / CONTENT_BYTES_PER_SECOND
 
 
-def _expected(reply: Reply, scope: Scope) -> Verdict:
-    """The verdict on a 4yz or 5yz reply.  Raises BadReply for one that has no place here, such as 354 to RCPT."""
+def _expected(reply: Reply, scope: Scope) -> Trouble:
+    """Judge a 4yz or 5yz reply.  Raises BadReply for one that has no place here, such as 354 to RCPT."""
     if reply.code < 400:
         raise BadReply(f"an answer that has no place here: {reply}")
     return judge(reply, scope)
 
 
-def _status(verdict: Verdict) -> RecipientStatus:
-    return RecipientStatus.REFUSED if verdict.permanent else RecipientStatus.PENDING
+def _fate(trouble: Trouble) -> Fate:
+    return Fate.REFUSED if trouble.permanent else Fate.DEFERRED

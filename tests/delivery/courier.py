@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.settings import Account, check_settings
+from prx_email_cli.delivery.attempt import envelope_of, outcome_of
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.messages import Claimed, Target
 from prx_email_cli.smtp.credentials import login_of
@@ -73,4 +75,5 @@ def message_to(*recipients: str, content: bytes = CONTENT, size: int | None = No
 
 def hand_over(session: Session, claimed: Claimed | None = None, rest: Iterable[bytes] = ()) -> Outcome:
     """What came of handing *claimed* (by default one to a@example.org) over."""
-    return Handover(session, claimed or message_to("a@example.org"), rest).run()
+    claimed = claimed or message_to("a@example.org")
+    return outcome_of(Handover(session, envelope_of(claimed, chain((claimed.head or b"",), rest))).run())

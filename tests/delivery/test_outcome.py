@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.outbox.lifecycle import Scope
-from prx_email_cli.smtp.replies import Reply, Verdict, judge
+from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
 
 OF_MESSAGE_OR_RECIPIENT = [Scope.MESSAGE, Scope.RECIPIENT]
+
+
+def trouble(category: str, scope: Scope, permanent: bool, reply: Reply) -> Trouble:
+    """What *reply* means, told in its own words."""
+    return Trouble(Category(category), scope, permanent, str(reply), reply)
 
 
 @pytest.mark.parametrize("scope", OF_MESSAGE_OR_RECIPIENT)
@@ -33,7 +37,7 @@ OF_MESSAGE_OR_RECIPIENT = [Scope.MESSAGE, Scope.RECIPIENT]
     ],
 )
 def test_these_speak_of_the_account_and_give_nothing_up(scope: Scope, code: int, text: str, category: str) -> None:
-    assert judge(Reply(code, text), scope) == Verdict(category, Scope.ACCOUNT, permanent=False)
+    assert judge(Reply(code, text), scope) == trouble(category, Scope.ACCOUNT, False, Reply(code, text))
 
 
 @pytest.mark.parametrize("scope", OF_MESSAGE_OR_RECIPIENT)
@@ -52,7 +56,7 @@ def test_these_speak_of_the_account_and_give_nothing_up(scope: Scope, code: int,
     ],
 )
 def test_a_4xx_is_for_now(scope: Scope, code: int, text: str) -> None:
-    assert judge(Reply(code, text), scope) == Verdict("provider", scope, permanent=False)
+    assert judge(Reply(code, text), scope) == trouble("provider", scope, False, Reply(code, text))
 
 
 @pytest.mark.parametrize("scope", OF_MESSAGE_OR_RECIPIENT)
@@ -73,12 +77,13 @@ def test_a_4xx_is_for_now(scope: Scope, code: int, text: str) -> None:
     ],
 )
 def test_a_5xx_is_for_good(scope: Scope, code: int, text: str) -> None:
-    assert judge(Reply(code, text), scope) == Verdict("provider", scope, permanent=True)
+    assert judge(Reply(code, text), scope) == trouble("provider", scope, True, Reply(code, text))
 
 
 @pytest.mark.parametrize("text", ["too many recipients", "5.5.3 too many recipients"])
 def test_the_552_with_which_old_servers_say_too_many_recipients_is_for_now(text: str) -> None:
-    assert judge(Reply(552, text), Scope.RECIPIENT) == Verdict("provider", Scope.RECIPIENT, permanent=False)
+    reply = Reply(552, text)
+    assert judge(reply, Scope.RECIPIENT) == trouble("provider", Scope.RECIPIENT, False, reply)
 
 
 def test_an_account_failure_is_told_from_any_line_of_the_reply() -> None:

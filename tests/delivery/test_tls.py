@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from prx_email_cli.delivery.attempt import outcome_without_session
 from prx_email_cli.outbox.lifecycle import Scope
 from prx_email_cli.smtp.failure import SessionFailed
 
@@ -165,7 +166,7 @@ def test_a_session_is_not_had_and_the_error_names_cause_and_fix(trouble: Trouble
         assert server.connections == 1
     assert failed.value.category == trouble.code
     assert trouble.fix in failed.value.hint
-    assert failed.value.outcome().scope is Scope.ACCOUNT
+    assert outcome_without_session(failed.value).scope is Scope.ACCOUNT
     check_no_secret(f"{failed.value.message}{failed.value.hint}{failed.value.dialogue}", trouble.password)
 
 

@@ -19,8 +19,7 @@ from prx_email_cli.cli.main import app
 from prx_email_cli.config.settings import Settings, Smtp
 from prx_email_cli.config.table import Table
 from prx_email_cli.errors import Exit, PrxEmailError
-from prx_email_cli.outbox.lifecycle import Scope
-from prx_email_cli.smtp.replies import AUTH, NETWORK, PROVIDER, Reply, judge
+from prx_email_cli.smtp.replies import Category, Reply, Scope, judge
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -184,7 +183,7 @@ def error_classes() -> Iterator[type[PrxEmailError]]:
 
 
 def codes() -> set[str]:
-    return {kind.code for kind in error_classes()} | {NETWORK, AUTH, PROVIDER}
+    return {kind.code for kind in error_classes()} | set(Category)
 
 
 def commands_on_the_page() -> Iterator[str]:
@@ -283,7 +282,7 @@ def test_each_codes_section_and_row_name_its_exit_statuses() -> None:
         if kind.code in codes() and kind.__name__ != "AccountUnusable":
             assert str(int(kind.exit_code)) in sections(PAGE)[kind.code], kind.__name__
             assert f"`{kind.code}`" in by_status[str(int(kind.exit_code))], kind.__name__
-    for code in (NETWORK, AUTH, PROVIDER):
+    for code in Category:
         assert f"`{code}`" in by_status[str(int(Exit.TRY_LATER))]
 
 

@@ -15,9 +15,8 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.messages import ClaimNext
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.smtp.session import Session
-from prx_email_cli.smtp.transaction import Handover
 
-from ..delivery.courier import account_for, open_session
+from ..delivery.courier import account_for, hand_over, open_session
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
 from .letters import NOW, composed, payload, read
@@ -46,7 +45,7 @@ class Courier:
         assert claimed is not None
         before = len(self.server.messages)
         rest = self.store.rest_of_content(claimed.outbox_id)
-        outcome = Handover(self.session, claimed, rest).run()
+        outcome = hand_over(self.session, claimed, rest)
         assert (outcome.error, self.session.alive) == (None, True)
         (received,) = self.server.messages[before:]
         assert received.message_id == claimed.message_id

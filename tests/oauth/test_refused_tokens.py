@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from prx_email_cli.delivery.attempt import outcome_without_session
 from prx_email_cli.outbox.lifecycle import Scope
 from prx_email_cli.smtp.failure import SessionFailed
 
@@ -68,7 +69,7 @@ def test_the_challenge_is_answered_and_the_verdict_awaited(mechanism: str, answe
         assert server.violations == []
     assert (failed.code, failed.category, failed.step) == (535, "auth", "login")
     assert "535 5.7.8" in failed.message
-    assert failed.outcome().scope is Scope.ACCOUNT
+    assert outcome_without_session(failed).scope is Scope.ACCOUNT
 
 
 def test_the_servers_reason_is_told() -> None:
@@ -161,7 +162,7 @@ ECHOES = {
 def test_a_challenge_that_repeats_the_token_is_masked(text: str) -> None:
     with refusing_every_token(text) as server:
         failed = refusal(server)
-    outcome = failed.outcome()
+    outcome = outcome_without_session(failed)
     check_kept_secret(failed.message + failed.hint, TOKEN)
     check_kept_secret(f"{outcome.detail}{outcome.dialogue}", TOKEN)
 
