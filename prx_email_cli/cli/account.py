@@ -6,10 +6,11 @@ import typer
 
 from prx_email_cli.cli.account_add import add
 from prx_email_cli.cli.account_login import login, logout, set_password
-from prx_email_cli.cli.checks import try_account
+from prx_email_cli.cli.account_test import test
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json, Name
-from prx_email_cli.cli.output import put, put_json, safe
+from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.render import safe
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
@@ -52,16 +53,7 @@ def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
         put(f"{key:<24}{'-' if value is None else safe(shown)}")
 
 
-@app.command()
-def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Connect, agree on TLS and log in, as a drain would, and tell of each step; no mail is sent.
-
-    Example: prx-email account test work
-    """
-    this = invocation(ctx)
-    try_account(this, this.settings().account(name))
-
-
+app.command()(test)
 app.command()(add)
 app.command()(login)
 app.command()(logout)

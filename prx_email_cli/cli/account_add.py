@@ -1,13 +1,14 @@
 """``prx-email account add``: one more account in a config that is there."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from prx_email_cli.cli.account_options import with_account_options
+from prx_email_cli.cli.account_options import AccountOptions, with_account_options
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.setup import Tables, set_up
 from prx_email_cli.config.edit import add_account, refuse_known
 
@@ -20,8 +21,8 @@ def add(
         bool, typer.Option("--replace", help="In the place of one of that name; the old file is kept as a backup.")
     ] = False,
     test: Annotated[bool, typer.Option("--test", help="Try the account at the end, as a dialogue does.")] = False,
+    options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
-    **options: Any,
 ) -> None:
     """Add an account to the config; whatever else is in it stays.  Asks on a terminal for what no option says.
 

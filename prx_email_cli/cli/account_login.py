@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prx_email_cli.cli.checks import try_account
-from prx_email_cli.cli.context import Invocation, invocation, on_terminal
-from prx_email_cli.cli.masking import masked
+from prx_email_cli.cli.account_test import try_account
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, Name
-from prx_email_cli.cli.output import put_json, safe, say, work_is_done
+from prx_email_cli.cli.output import on_terminal, put_json, say, work_is_done
+from prx_email_cli.cli.render import masked, safe
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 
 if TYPE_CHECKING:

@@ -1,43 +1,113 @@
-"""The options that describe an account, for ``init`` and ``account add``, and the table they make."""
+"""The options that describe an account, for ``init`` and ``account add``, and the config table they make."""
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
 from prx_email_cli.config.paths import absolute
 
-
-def _option(name: str, help: str, metavar: str | None = None, **more: Any) -> Any:
-    return Annotated[str | None, typer.Option(name, help=help, metavar=metavar, **more)]
+_NO_SHELL = "Repeat it for each word; no shell."
 
 
-def _words(name: str, help: str) -> Any:
-    return Annotated[list[str] | None, typer.Option(name, help=help, metavar="WORD")]
+class AccountOptions(NamedTuple):
+    """The options of an account as typed; None where one is not given.
+
+    The password and the client secret come from the dialogue alone: an option would show them in ``ps``.
+    """
+
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="NAME", help="Fill in server and limits: prx-email providers.")
+    ] = None
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Connect to this server; by default the provider's.")
+    ] = None
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="N", min=1, max=65535, help="TCP port; by default the provider's, or by --tls."),
+    ] = None
+    tls: Annotated[
+        str | None,
+        typer.Option("--tls", metavar="MODE", help="One of implicit, starttls and none; by default from the port."),
+    ] = None
+    tls_ca_file: Annotated[
+        str | None, typer.Option("--tls-ca-file", metavar="FILE", help="Trust this private CA as well.")
+    ] = None
+    user: Annotated[str | None, typer.Option("--user", metavar="LOGIN", help="Login name, usually your address.")] = (
+        None
+    )
+    sender: Annotated[
+        str | None, typer.Option("--from", metavar="ADDRESS", help="From of its messages; by default --user.")
+    ] = None
+    password_env: Annotated[
+        str | None,
+        typer.Option("--password-env", metavar="VARIABLE", help="Environment variable with the password."),
+    ] = None
+    password_file: Annotated[
+        str | None,
+        typer.Option("--password-file", metavar="FILE", help="File whose first line is the password."),
+    ] = None
+    password_command: Annotated[
+        list[str] | None,
+        typer.Option("--password-command", metavar="WORD", help=f"Command that prints the password. {_NO_SHELL}"),
+    ] = None
+    keyring: Annotated[bool, typer.Option("--keyring", help="Take the password from the system's keyring.")] = False
+    oauth_token_env: Annotated[
+        str | None,
+        typer.Option("--oauth-token-env", metavar="VARIABLE", help="Environment variable with an access token."),
+    ] = None
+    oauth_token_command: Annotated[
+        list[str] | None,
+        typer.Option("--oauth-token-command", metavar="WORD", help=f"Command that prints an access token. {_NO_SHELL}"),
+    ] = None
+    oauth_client_id: Annotated[
+        str | None,
+        typer.Option("--oauth-client-id", metavar="ID", help="Log in with OAuth, as this registered application."),
+    ] = None
+    oauth_client_secret_env: Annotated[
+        str | None,
+        typer.Option("--oauth-client-secret-env", metavar="VARIABLE", help="Environment variable with its secret."),
+    ] = None
+    oauth_client_secret_file: Annotated[
+        str | None,
+        typer.Option("--oauth-client-secret-file", metavar="FILE", help="File whose first line is its secret."),
+    ] = None
+    oauth_tenant: Annotated[
+        str | None, typer.Option("--oauth-tenant", metavar="TENANT", help="Directory at Microsoft; by default common.")
+    ] = None
+    password: str | None = None
+    client_secret: str | None = None
+
+    @property
+    def has_login(self) -> bool:
+        """Tell whether a source of a password or token is named."""
+        return any(getattr(self, name) for name in (*_AUTH, "oauth_client_id"))
+
+    def table(self) -> dict[str, Any]:
+        """Make ``[accounts.NAME]``; an option that is not given is not in it.  Raises ConfigError for a path."""
+        smtp: dict[str, Any] = self._given({name: name for name in _SMTP})
+        auth: dict[str, Any] = self._given({name: name for name in _AUTH})
+        oauth = self._given(_OAUTH)
+        if oauth:
+            auth["oauth"] = oauth
+        if auth:
+            smtp["auth"] = auth
+        return {**self._given({"provider": "provider", "sender": "from"}), "smtp": smtp}
+
+    def _given(self, keys: dict[str, str]) -> dict[str, Any]:
+        """Map those of the options that are given to their keys in the config."""
+        values = ((name, key, getattr(self, name)) for name, key in keys.items())
+        return {
+            key: str(absolute(value)) if name in _FILES else list(value) if name in _LISTS else value
+            for name, key, value in values
+            if value not in (None, False, (), [])
+        }
 
 
-_ONCE_FOR_EACH = "Repeat for each word; no shell."
-OPTIONS: dict[str, Any] = {
-    "provider": _option("--provider", "Fills server and limits: prx-email providers.", "NAME"),
-    "host": _option("--host", "The server, when no provider fits."),
-    "port": Annotated[int | None, typer.Option("--port", min=1, max=65535)],
-    "tls": _option("--tls", "By default from the port.", "implicit|starttls|none"),
-    "tls_ca_file": _option("--tls-ca-file", "A private CA to trust.", "FILE"),
-    "user": _option("--user", "Login name, usually your address."),
-    "sender": _option("--from", "From, when it is not --user.", "ADDRESS"),
-    "password_env": _option("--password-env", "The variable that holds the password.", "VARIABLE"),
-    "password_file": _option("--password-file", "The file whose first line it is.", "FILE"),
-    "password_command": _words("--password-command", f"The command that prints it. {_ONCE_FOR_EACH}"),
-    "keyring": Annotated[bool, typer.Option("--keyring", help="It lies in the system's keyring.")],
-    "oauth_token_env": _option("--oauth-token-env", "The variable that holds an access token.", "VARIABLE"),
-    "oauth_token_command": _words("--oauth-token-command", f"The command that prints one. {_ONCE_FOR_EACH}"),
-    "oauth_client_id": _option("--oauth-client-id", "Log in with OAuth, as this registered application.", "ID"),
-    "oauth_client_secret_env": _option("--oauth-client-secret-env", "The variable with its secret.", "VARIABLE"),
-    "oauth_client_secret_file": _option("--oauth-client-secret-file", "The file with its secret.", "FILE"),
-    "oauth_tenant": _option("--oauth-tenant", "Microsoft's directory, when not common.", "TENANT"),
-}
 _SMTP = ("host", "port", "tls", "tls_ca_file", "user")
+_AUTH = ("password", "password_env", "password_file", "password_command", "keyring", "oauth_token_env",
+         "oauth_token_command")  # fmt: skip
 _OAUTH = {
     "oauth_client_id": "client_id",
     "oauth_client_secret_env": "client_secret_env",
@@ -46,41 +116,37 @@ _OAUTH = {
     "client_secret": "client_secret",
 }
 _FILES = ("tls_ca_file", "password_file", "oauth_client_secret_file")
-_SECRETS = ("password", "client_secret")  # of the dialogue only: an option would show them to everybody's ps
+_LISTS = ("password_command", "oauth_token_command")
+_TYPED_IN_THE_DIALOGUE = ("password", "client_secret")
+
+
+def option_types() -> dict[str, Any]:
+    """Give the annotated type of each option, by its name."""
+    hints = get_type_hints(AccountOptions, include_extras=True)
+    return {name: kind for name, kind in hints.items() if name not in _TYPED_IN_THE_DIALOGUE}
 
 
 def with_account_options(command: Callable[..., None]) -> Callable[..., None]:
-    """*command* with the options of an account before its own last one, ``--json``.
-
-    It has their values in ``ctx.params`` and takes them as keywords that it need not name twice.
-    """
+    """Replace the parameter ``options`` of *command* by the options of an account."""
     signature = inspect.signature(command)
-    own = [part for part in signature.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=False if name == "keyring" else None, annotation=kind
-        )
-        for name, kind in OPTIONS.items()
-    ]
-    parameters = [part.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in own]
-    whole: Any = command
-    whole.__signature__ = signature.replace(parameters=[*parameters[:-1], *options, parameters[-1]])
-    whole.__annotations__ = {**command.__annotations__, **OPTIONS}
-    return command
+    types = option_types()
 
+    def collected(**values: Any) -> None:
+        options = AccountOptions(**{name: values.pop(name) for name in types})
+        command(**values, options=options)
 
-def account_table(values: dict[str, Any]) -> dict[str, Any]:
-    """``[accounts.NAME]`` as the options and the dialogue say; what neither says is not in it."""
-    values = {**values, **{name: str(absolute(values[name])) for name in _FILES if values.get(name)}}
-    given = {name: values[name] for name in (*OPTIONS, *_SECRETS) if values.get(name) not in (None, False, ())}
-    auth = {name: given[name] for name in given if name not in (*_SMTP, *_OAUTH, "provider", "sender")}
-    oauth = {_OAUTH[name]: value for name, value in given.items() if name in _OAUTH}
-    if oauth:
-        auth["oauth"] = oauth
-    smtp: dict[str, Any] = {name: given[name] for name in _SMTP if name in given}
-    if auth:
-        smtp["auth"] = {key: list(value) if isinstance(value, tuple) else value for key, value in auth.items()}
-    table: dict[str, Any] = {"provider": given["provider"]} if "provider" in given else {}
-    if "sender" in given:
-        table["from"] = given["sender"]
-    return {**table, "smtp": smtp}
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "options":
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        defaults = AccountOptions._field_defaults
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+            for name, kind in types.items()
+        ]
+    whole: Any = collected
+    whole.__name__, whole.__doc__ = command.__name__, command.__doc__
+    whole.__signature__ = signature.replace(parameters=parameters)
+    whole.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return collected

@@ -1,21 +1,18 @@
-"""What one invocation knows: where its config is, how it answers, what time it is."""
+"""What one invocation of the command line knows: where its config is, whether it answers in JSON."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from prx_email_cli.errors import ValidationError
+from prx_email_cli.cli.output import on_terminal as on_terminal
+from prx_email_cli.cli.times import clock as clock
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.sqlite.store import SqliteStore
-
-
-LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
 
 
 class Invocation:
@@ -57,17 +54,3 @@ def invocation(ctx: typer.Context) -> Invocation:
     """The Invocation that the root command made."""
     found: Any = ctx.find_object(Invocation)
     return found if found is not None else Invocation()
-
-
-def clock(now_ts: int | None) -> Callable[[], int]:
-    """Unix seconds: the real time, or for a rehearsal always *now_ts*.  Raises ValidationError beyond LATEST_TIME."""
-    if now_ts is None:
-        return lambda: int(time.time())
-    if now_ts > LATEST_TIME:
-        raise ValidationError(f"--now-ts: {now_ts} is after the year 9998", hint="Unix time is in seconds")
-    return lambda: now_ts
-
-
-def on_terminal(stream: Any) -> bool:
-    """Whether a person is at *stream*; nobody is at one that was closed, which is None."""
-    return stream is not None and bool(stream.isatty())

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import NamedTuple
 
 import typer
 
-from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.account_options import AccountOptions
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.render import safe
 from prx_email_cli.config.providers import NAMES, PROVIDERS, Provider, provider_named
 from prx_email_cli.config.settings import is_sender
 
@@ -20,12 +22,17 @@ _WAYS = {
     "oauth": "OAuth: you log in once in a browser, tokens are renewed by themselves",
     "none": "no login",
 }
-_KINDS = {"password_env", "password_file", "password_command", "keyring", "oauth_token_env", "oauth_token_command",
-          "oauth_client_id"}  # fmt: skip
+
+
+class Answers(NamedTuple):
+    """An account's options once a person has answered.  keyring_password: to be put into the keyring, None for none."""
+
+    options: AccountOptions
+    keyring_password: str | None = None
 
 
 def ask(question: str, default: str | None = None, check: Callable[[str], str | None] = lambda answer: None) -> str:
-    """The answer to *question*, asked on stderr until *check* finds nothing wrong with it; blank is the *default*."""
+    """Ask *question* on stderr until *check* finds no fault in the answer; a blank answer is the *default*."""
     shown = f"{question} [{safe(default)}]" if default is not None else question
     while True:
         answer = typer.prompt(shown, default="", show_default=False, err=True).strip() or default or ""
@@ -36,41 +43,36 @@ def ask(question: str, default: str | None = None, check: Callable[[str], str | 
 
 
 def ask_secret(question: str) -> str:
-    """A password as it is typed, blanks included; empty for none."""
+    """Ask for a password, which is not shown; "" for none."""
     return str(typer.prompt(question, hide_input=True, default="", show_default=False, err=True))
 
 
-def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """*values* of the account options, with a person's answers for what they leave open.
-
-    Besides them it may have ``password`` and ``client_secret``, which the config is to hold, or ``keyring_password``.
-    """
-    answers = dict(values)
-    if answers.get("provider") is None and answers.get("host") is None:
-        _ask_provider(answers)
-    provider = provider_named(answers.get("provider"))
-    _ask_address(answers, provider)
-    if not any(answers.get(kind) for kind in _KINDS) and not (provider and provider.logins == ("none",)):
-        _ask_login(answers, provider)
-    return answers
+def complete(options: AccountOptions) -> Answers:
+    """Ask for what *options* leave open."""
+    if options.provider is None and options.host is None:
+        options = _ask_provider(options)
+    provider = provider_named(options.provider)
+    options = _ask_address(options, provider)
+    if options.has_login or (provider and provider.logins == ("none",)):
+        return Answers(options)
+    return _ask_login(options, provider)
 
 
-def _ask_provider(answers: dict[str, Any]) -> None:
+def _ask_provider(options: AccountOptions) -> AccountOptions:
     for name, provider in PROVIDERS.items():
         say(f"  {name:<10} {provider.title}")
     answer = ask("Provider, or the host name of your own server", check=_wrong_provider)
-    answers["provider" if answer in NAMES else "host"] = answer
+    return options._replace(provider=answer) if answer in NAMES else options._replace(host=answer)
 
 
-def _ask_address(answers: dict[str, Any], provider: Provider | None) -> None:
-    """The address, and the login name where it is another."""
-    if answers.get("sender") is None and (answers.get("user") is None or "@" not in answers["user"]):
-        answers["sender"] = ask("Your address (From)", check=_wrong_address)
-    if answers.get("user") is not None or (provider and (provider.user or provider.logins == ("none",))):
-        return
-    answers["user"] = ask("Login name", default=_bare(answers["sender"]), check=_wrong_name)
-    if answers["user"] == answers["sender"]:
-        del answers["sender"]
+def _ask_address(options: AccountOptions, provider: Provider | None) -> AccountOptions:
+    """Ask for the address, and for the login name where it is another."""
+    if options.sender is None and (options.user is None or "@" not in options.user):
+        options = options._replace(sender=ask("Your address (From)", check=_wrong_address))
+    if options.user is not None or (provider and (provider.user or provider.logins == ("none",))):
+        return options
+    user = ask("Login name", default=_bare(options.sender or ""), check=_wrong_name)
+    return options._replace(user=user, sender=None if user == options.sender else options.sender)
 
 
 def _bare(address: str) -> str:
@@ -78,7 +80,7 @@ def _bare(address: str) -> str:
 
 
 def _wrong_provider(answer: str) -> str | None:
-    """What is neither a provider's name nor a host's, or a misspelt one of the former."""
+    """Find the fault in a provider's or host's name; None when there is none."""
     from difflib import get_close_matches
 
     if answer in NAMES:
@@ -97,18 +99,18 @@ def _wrong_name(answer: str) -> str | None:
     return None if answer.isprintable() else "it has an invisible character in it"
 
 
-def _ask_login(answers: dict[str, Any], provider: Provider | None) -> None:
+def _ask_login(options: AccountOptions, provider: Provider | None) -> Answers:
     ways = _ways(provider)
     for line in provider.explanation if provider else ():
         say(f"  {line}")
     for way in ways:
         say(f"  {way:<10} {_WAYS[way]}")
     way = ask("Way of login", ways[0], lambda answer: None if answer in ways else f"one of {', '.join(ways)}")
-    _ASK[way](answers)
+    return _ASK[way](options)
 
 
 def _ways(provider: Provider | None) -> list[str]:
-    """What fits the provider, its favourite first."""
+    """Name the ways of login that fit the provider, its favourite first."""
     passwords = [way for way in _WAYS if way not in ("oauth", "none")]
     if find_spec("keyring") is None:
         passwords.remove("keyring")
@@ -118,23 +120,28 @@ def _ways(provider: Provider | None) -> list[str]:
     return [way for group in ways for way in group]
 
 
-def _ask_password(answers: dict[str, Any], key: str = "password") -> None:
-    answers[key] = ""
-    while not answers[key]:
-        answers[key] = ask_secret(f"Password of {safe(answers.get('user') or 'the account')}")
+def _ask_password(options: AccountOptions) -> Answers:
+    return Answers(options._replace(password=_password(options)))
 
 
-def _ask_keyring(answers: dict[str, Any]) -> None:
-    answers["keyring"] = True
-    _ask_password(answers, "keyring_password")
+def _ask_keyring(options: AccountOptions) -> Answers:
+    return Answers(options._replace(keyring=True), _password(options))
 
 
-def _ask_env(answers: dict[str, Any]) -> None:
-    answers["password_env"] = ask("Name of the variable", default="PRX_EMAIL_PASSWORD")
+def _password(options: AccountOptions) -> str:
+    while True:
+        password = ask_secret(f"Password of {safe(options.user or 'the account')}")
+        if password:
+            return password
+
+
+def _ask_env(options: AccountOptions) -> Answers:
+    variable = ask("Name of the variable", default="PRX_EMAIL_PASSWORD")
     say("  cron does not read your shell's profile: set it in the crontab")
+    return Answers(options._replace(password_env=variable))
 
 
-def _ask_command(answers: dict[str, Any]) -> None:
+def _ask_command(options: AccountOptions) -> Answers:
     import shlex
 
     while True:
@@ -144,23 +151,21 @@ def _ask_command(answers: dict[str, Any]) -> None:
             say(f"  {error}")
             continue
         if words:
-            answers["password_command"] = words
-            return
+            return Answers(options._replace(password_command=words))
 
 
-def _ask_oauth(answers: dict[str, Any]) -> None:
+def _ask_oauth(options: AccountOptions) -> Answers:
     say("  OAuth needs an application registered with the provider: docs/providers.md says how, in a few minutes.")
-    answers["oauth_client_id"] = ask("Its client id")
+    client_id = ask("Its client id")
     secret = ask_secret("Its client secret (empty: it has none)")
-    if secret:
-        answers["client_secret"] = secret
+    return Answers(options._replace(oauth_client_id=client_id, client_secret=secret or None))
 
 
-_ASK: dict[str, Callable[[dict[str, Any]], None]] = {
+_ASK: dict[str, Callable[[AccountOptions], Answers]] = {
     "password": _ask_password,
     "keyring": _ask_keyring,
     "env": _ask_env,
     "command": _ask_command,
     "oauth": _ask_oauth,
-    "none": lambda answers: None,
+    "none": Answers,
 }

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from threading import Thread
 
 from prx_email_cli.children import end, start
-from prx_email_cli.cli.output import safe, say
-from prx_email_cli.cli.results import row_object
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.render import row_object, safe
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import ChangeableByOthers
 from prx_email_cli.files import check_program

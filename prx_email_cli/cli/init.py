@@ -1,11 +1,11 @@
 """``prx-email init``: write a first config."""
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from prx_email_cli.cli.account_options import with_account_options
+from prx_email_cli.cli.account_options import AccountOptions, with_account_options
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.setup import Tables, set_up
@@ -22,8 +22,8 @@ def init(
     account: Annotated[str, typer.Option("--account", metavar="NAME", help="Name of the account.")] = "default",
     outbox: Annotated[str | None, typer.Option("--outbox", metavar="FILE", help="Where the outbox shall lie.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Try the account at the end, as a dialogue does.")] = False,
+    options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
-    **options: Any,
 ) -> None:
     """Write a first config, mode 0600, never over an existing one.  Asks on a terminal for what no option says.
 

@@ -1,4 +1,4 @@
-"""Text that comes in from files and pipes."""
+"""Text that comes in: from files and pipes, and a message's text and HTML from the options that name them."""
 
 import errno
 import io
@@ -8,6 +8,9 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+import typer
+
+from prx_email_cli.cli.output import on_terminal
 from prx_email_cli.errors import InputNotFound, ValidationError
 
 MAX_TEXT_BYTES = 50 * 1024 * 1024
@@ -124,3 +127,31 @@ def _decoded(data: bytes) -> str:
 
 def _unreadable(name: str, error: OSError) -> InputNotFound:
     return InputNotFound(f"cannot read {name}: {error.strerror}", hint="check the path and its permissions")
+
+
+class Bodies:
+    """Where a message's text and HTML are to come from, as typed.
+
+    stdin is the text only when nothing else can be: no ``--body``, no ``--body-file`` and no HTML to derive it from.
+    Else a loop such as ``while read address; do prx-email send ...; done`` would lose its other lines to the first
+    message.
+    """
+
+    def __init__(self, body: str | None, body_file: str | None, html: str | None, *, parent: str | None = None) -> None:
+        if body is not None and body_file is not None:
+            raise typer.BadParameter("use only one of --body and --body-file")
+        self._body, self._html = body, html
+        self.awaits_stdin = body is None and body_file is None and html is None and not on_terminal(sys.stdin)
+        if parent == "-" and (body_file == "-" or (body is None and body_file is None and html is None)):
+            raise typer.BadParameter("stdin is the parent: give the text with --body or --body-file FILE")
+        if [body_file, html, parent].count("-") > 1:
+            raise typer.BadParameter("only one of them can come from stdin: --body-file, --html, --parent")
+        self._file = "-" if self.awaits_stdin else body_file
+
+    def text(self) -> str:
+        """The plain text, "" when there is none.  Raises InputNotFound, ValidationError."""
+        return self._body or "" if self._file is None else read_text(self._file)
+
+    def html(self) -> str | None:
+        """The HTML, None when there is none.  Raises as ``text`` does."""
+        return None if self._html is None else read_text(self._html)

@@ -15,10 +15,11 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
+from prx_email_cli.cli.arguments import refuse_undecodable
 from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.decoding import refuse_undecodable
 from prx_email_cli.cli.outlet import take_over
-from prx_email_cli.cli.output import error_object, put_json, report_error, safe, safe_lines, say
+from prx_email_cli.cli.output import put_json, report_error, say
+from prx_email_cli.cli.render import error_object, masked, safe, safe_lines
 from prx_email_cli.errors import Exit, PrxEmailError, ValidationError
 
 # Cron starts this program every minute: only the module of the command that runs is imported.
@@ -32,9 +33,9 @@ COMMANDS = {
     "messages": "messages",
     "drain": "drain",
     "retry": "retry",
-    "list": "look",
-    "show": "look",
-    "stats": "look",
+    "list": "list",
+    "show": "show",
+    "stats": "stats",
     "hold": "manage",
     "release": "manage",
     "cancel": "manage",
@@ -102,7 +103,7 @@ def _usage_errors() -> Iterator[None]:
 
 
 def _json_asked() -> bool:
-    from prx_email_cli.cli.asked import json_asked
+    from prx_email_cli.cli.arguments import json_asked
 
     return json_asked(typer.main.get_command(app), sys.argv[1:])
 
@@ -113,8 +114,6 @@ def _debugging() -> bool:
 
 def _show_traceback(error: BaseException) -> None:
     import traceback
-
-    from prx_email_cli.cli.masking import masked
 
     say(masked("".join(traceback.format_exception(error))).rstrip("\n"))
 
@@ -183,14 +182,12 @@ def _arguments() -> list[str]:
     arguments = sys.argv[1:]
     if "--json" not in arguments:
         return arguments
-    from prx_email_cli.cli.asked import hoisted
+    from prx_email_cli.cli.arguments import hoisted
 
     return hoisted(typer.main.get_command(app), arguments)
 
 
 def _tell_bug(error: Exception) -> None:
-    from prx_email_cli.cli.masking import masked
-
     if _debugging():
         _show_traceback(error)
     message = f"this is a bug in prx-email: {masked(f'{type(error).__name__}: {error}')}"

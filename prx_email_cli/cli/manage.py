@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock, invocation
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import AccountName, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
+from prx_email_cli.cli.times import clock, duration_seconds
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
@@ -97,8 +98,6 @@ def prune(
 
     Example: prx-email prune --older-than 30d
     """
-    from prx_email_cli.cli.when import duration_seconds
-
     this = invocation(ctx)
     age = duration_seconds(older_than, "--older-than")
     settings = this.settings()

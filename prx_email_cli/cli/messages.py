@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.look import MOST_ROWS, moment
-from prx_email_cli.cli.look import put_table as put_table
-from prx_email_cli.cli.options import AccountName, Json
-from prx_email_cli.cli.output import put, put_json, safe, safe_lines, say
+from prx_email_cli.cli.options import AccountName, Json, Limit
+from prx_email_cli.cli.output import put, put_json, put_table, say
+from prx_email_cli.cli.render import moment, safe, safe_lines
 from prx_email_cli.errors import NotFound
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ app = typer.Typer(
 def list_known(
     ctx: typer.Context,
     account: AccountName = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most N, the newest.")] = 50,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List known messages, those learned last first.
@@ -34,7 +33,6 @@ def list_known(
     """
     this = invocation(ctx)
     settings = this.settings()
-    limit = min(limit, MOST_ROWS)
     with this.store(settings) as store:
         found = store.known_messages(account, limit + 1)
     if account is not None and not found:

@@ -4,17 +4,29 @@ import errno
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from prx_email_cli.cli.outlet import PATIENCE_SECONDS, DataOutlet, TalkOutlet
-from prx_email_cli.cli.visible import safe as safe
-from prx_email_cli.cli.visible import safe_lines as safe_lines
+from prx_email_cli.cli.render import error_object as error_object
+from prx_email_cli.cli.render import masked
+from prx_email_cli.cli.render import safe as safe
 from prx_email_cli.errors import Exit, PrxEmailError
+
+if TYPE_CHECKING:
+    from prx_email_cli.checks.check import Check
+
+_MARKS = {"ok": "ok", "warning": "WARN", "failed": "FAIL"}
+_NUMBERS = ("id", "retries")  # columns that are aligned to the right
 
 
 class _State:
     done: str | None = None
     places: list[Callable[[str], bool]] = []  # noqa: RUF012 - there is one state
+
+
+def on_terminal(stream: Any) -> bool:
+    """Tell whether *stream* is a terminal; one that was closed, which is None, is not."""
+    return stream is not None and bool(stream.isatty())
 
 
 def say(text: str) -> None:
@@ -104,15 +116,8 @@ def _is_lost() -> bool:
     return isinstance(sys.stdout, DataOutlet) and bool(sys.stdout.lost_lines)
 
 
-def error_object(code: str, message: str, hint: str = "") -> dict[str, str]:
-    """The ``error`` member of the JSON object."""
-    return {"code": code, "message": message, "hint": hint}
-
-
 def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> None:
     """Tell of an error that ends the command."""
-    from prx_email_cli.cli.masking import masked
-
     message, hint = masked(error.message), masked(error.hint)
     if as_json:
         put_json(data, error_object(error.code, message, hint))
@@ -125,3 +130,32 @@ def say_error(message: str, hint: str) -> None:
     say(f"error: {safe(message)}")
     if hint:
         say(f"hint: {safe(hint)}")
+
+
+def put_table(lines: list[dict[str, str]]) -> None:
+    """Print a table on a terminal; elsewhere tab-separated columns under one header line."""
+    if not on_terminal(sys.stdout):
+        put("\t".join(lines[0]))
+        for line in lines:
+            put("\t".join(safe(value) for value in line.values()))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in lines[0]:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(safe(value)) for value in line.values()))
+    Console().print(table)
+
+
+def put_check(check: "Check", *, brief: bool = False) -> None:
+    """Print a check's result, detail and fix; with *brief* its result alone."""
+    if brief:
+        put(f"  {_MARKS[check.result]:<5} {check.name}")
+        return
+    put(f"  {_MARKS[check.result]:<5} {check.name:<18} {safe(masked(check.detail))}")
+    if check.fix:
+        put(f"  {'':<5} {'':<18} fix: {safe(masked(check.fix))}")

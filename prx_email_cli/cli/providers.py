@@ -5,9 +5,8 @@ from typing import Any
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.look import put_table
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import put_json
+from prx_email_cli.cli.output import put_json, put_table
 from prx_email_cli.config.providers import ALIASES, PROVIDERS, Provider
 
 app = typer.Typer(add_completion=False)

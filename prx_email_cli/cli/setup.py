@@ -6,9 +6,10 @@ from typing import Any
 
 import typer
 
-from prx_email_cli.cli.account_options import account_table
-from prx_email_cli.cli.context import Invocation, on_terminal
-from prx_email_cli.cli.output import put_json, safe, say, work_is_done
+from prx_email_cli.cli.account_options import AccountOptions
+from prx_email_cli.cli.context import Invocation
+from prx_email_cli.cli.output import on_terminal, put_json, say, work_is_done
+from prx_email_cli.cli.render import safe
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.errors import PrxEmailError
@@ -16,24 +17,27 @@ from prx_email_cli.errors import PrxEmailError
 Tables = dict[str, Any]
 
 
-def set_up(this: Invocation, name: str, values: dict[str, Any], write: Callable[[Tables], None], *, test: bool) -> None:
-    """Ask for what *values* leave open, when somebody is at the terminal; *write* the account; try it.
+def set_up(
+    this: Invocation, name: str, options: AccountOptions, write: Callable[[Tables], None], *, test: bool
+) -> None:
+    """Complete *options* by a dialogue if a person is at the terminal, *write* the account, and try it.
 
-    values: of the options of ``account_options``.  test: try it also when nobody was asked.  Raises ConfigError before
-    anything is written when the account could not work.
+    test: try it also when nobody was asked.  Raises ConfigError, before anything is written, for an account that could
+    not work.
     """
     asked = on_terminal(sys.stdin) and on_terminal(sys.stderr) and not this.json
+    keyring_password = None
     if asked:
         from prx_email_cli.cli.dialogue import complete
 
-        values = complete(values)
-    elif values.get("provider") is None and values.get("host") is None:
+        options, keyring_password = complete(options)
+    elif options.provider is None and options.host is None:
         raise typer.BadParameter("give --provider or --host (nobody is at the terminal to be asked)")
-    table = account_table(values)
+    table = options.table()
     _warn_of_no_login(table)
     account = check_settings({"accounts": {name: table}}, this.config_file).accounts[name]
-    if "keyring_password" in values:
-        _store(account, values["keyring_password"])
+    if keyring_password is not None:
+        _store(account, keyring_password)
     write(table)
     work_is_done(f"wrote {safe(this.config_file)}")
     if not this.json:
@@ -58,7 +62,7 @@ def _next_command(table: Tables) -> str:
 
 
 def _store(account: Account, password: str) -> None:
-    """Into the keyring before anything is written: here it may turn out that there is none."""
+    """Put the password into the keyring before anything is written: there may be no keyring."""
     from prx_email_cli.config.keyring_store import store_password
     from prx_email_cli.redaction import remember
 
@@ -66,9 +70,9 @@ def _store(account: Account, password: str) -> None:
 
 
 def _try(this: Invocation, name: str, *, log_in: bool) -> None:
-    """Try the new account; what is written stays, whatever comes of it."""
+    """Try the new account; it stays written when it does not work."""
     from prx_email_cli.cli.account_login import log_in_and_try
-    from prx_email_cli.cli.checks import try_account
+    from prx_email_cli.cli.account_test import try_account
 
     try:
         account = this.settings().account(name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from prx_email_cli.cli.visible import safe, safe_lines
+from prx_email_cli.cli.render import safe, safe_lines
 
 from ..conftest import COMMAND, Program
 from ..support.faults import Fault

@@ -1,0 +1,77 @@
+"""The command line as it was typed: ``--json`` anywhere on it, and arguments that are no text."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+JSON = "--json"
+# What these name is read, and on the disk a name may be any bytes.  All else is stored, sent or written into a config.
+_NAMES_OF_FILES = ("attach", "attach_stored", "batch", "body_file", "files", "html", "parent", "request")
+
+
+def hoisted(command: Any, arguments: Sequence[str]) -> list[str]:
+    """Move a ``--json`` that stands before the name of a command or group behind it."""
+    early = [at for at, _, options in _words(command, arguments) if options and arguments[at] == JSON]
+    if not early:
+        return list(arguments)
+    last = max((at for at, _, options in _words(command, arguments) if not options), default=None)
+    if last is None or last < early[0]:
+        return list(arguments)
+    kept = [word for at, word in enumerate(arguments) if at not in early or at > last]
+    return [*kept[: last + 1 - len(early)], JSON, *kept[last + 1 - len(early) :]]
+
+
+def json_asked(command: Any, arguments: Sequence[str]) -> bool:
+    """Tell whether ``--json`` is among *arguments* as an option: not as the value of one, nor after ``--``."""
+    return any(options and arguments[at] == JSON for at, _, options in _words(command, arguments))
+
+
+def _words(command: Any, arguments: Sequence[str]) -> Iterator[tuple[int, Any, bool]]:
+    """Give the position of each option and command name, the command it belongs to, and whether it is an option."""
+    at = 0
+    while at < len(arguments) and arguments[at] != "--":
+        word = arguments[at]
+        if word.startswith("-") and word != "-":
+            yield at, command, True
+            at += 1 + (word in _with_values(command))
+            continue
+        inner = command.get_command(None, word) if hasattr(command, "get_command") else None
+        if inner is not None:
+            yield at, command, False
+            command = inner
+        at += 1
+
+
+def _with_values(command: Any) -> set[str]:
+    """Name the options of *command* whose value is the next word."""
+    options = [one for one in command.params if one.param_type_name == "option" and not one.is_flag]
+    return {name for option in options for name in option.opts}
+
+
+def refuse_undecodable(command: Any) -> None:
+    """Let *command*, or each command of a group, refuse arguments that are not in the locale's encoding.
+
+    The refusal is a ValidationError.
+    """
+    for leaf in getattr(command, "commands", {"": command}).values():
+        leaf.callback = _checked(leaf)
+
+
+def _checked(leaf: Any) -> Any:
+    run = leaf.callback
+
+    def checked(**values: Any) -> Any:
+        for parameter in leaf.params:
+            value = values.get(parameter.name)
+            for text in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(text, str) and not text.isascii() and parameter.name not in _NAMES_OF_FILES:
+                    from prx_email_cli.mail.text import check_unicode
+
+                    check_unicode(text, _shown(parameter))
+        return run(**values)
+
+    return checked
+
+
+def _shown(parameter: Any) -> str:
+    name = str(parameter.opts[0])
+    return name if name.startswith("-") else (parameter.metavar or name.upper()).strip("[].")

@@ -1,0 +1,112 @@
+"""Values as people and scripts read them: text that a terminal may show, moments, and the objects of ``--json``."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from prx_email_cli.errors import Exit
+
+if TYPE_CHECKING:
+    from prx_email_cli.checks.check import Check
+    from prx_email_cli.outbox.views import Row
+
+# Letters, marks and signs that show nothing; what else is invisible is known by its category.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+_SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+_PICTOGRAPHS = range(0x1F000, 0x1FC00)  # newer ones than this Python knows, but none of them is invisible
+_RESULT_KEYS = ("outbox_id", "status", "retries", "provider_message_id", "next_attempt_at", "message_id")
+
+
+def safe(text: object) -> str:
+    """Escape in *text* what could move a terminal's cursor or mislead its reader; the result is one line."""
+    shown = str(text)
+    if shown.isprintable() and (shown.isascii() or (_BLANK.isdisjoint(shown) and _SELECTORS.isdisjoint(shown))):
+        return shown
+    return "".join(map(_visible, shown, " " + shown))
+
+
+def safe_lines(text: str) -> str:
+    """Escape each line of *text* as ``safe`` does, and keep the line breaks."""
+    return "\n".join(safe(line) for line in text.split("\n"))
+
+
+def _visible(character: str, before: str) -> str:
+    """Escape *character* if a reader would not see it as itself after the one *before*."""
+    if character in "\n\t":
+        return "\\n" if character == "\n" else "\\t"
+    if character in _SELECTORS:  # one after a character says how that looks
+        return character if before.isprintable() and before != " " and not _hides(before) else _escaped(character)
+    return _escaped(character) if _hides(character) else character
+
+
+def _hides(character: str) -> bool:
+    if character.isprintable():
+        return character in _BLANK or character in _SELECTORS
+    from unicodedata import category
+
+    kind = category(character)
+    return kind != "Zs" and not (kind == "Cn" and ord(character) in _PICTOGRAPHS)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def masked(text: str) -> str:
+    """Replace every secret that this process has read by ``***``; nothing is loaded when none was read."""
+    redaction = sys.modules.get("prx_email_cli.redaction")
+    if redaction is None:
+        return text
+    redacted: str = redaction.redact(text)
+    return redacted
+
+
+def moment(unix: int | None) -> str:
+    """Write a Unix time as this machine's local time with its offset; a dash for None."""
+    return "-" if unix is None else time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(unix))
+
+
+def error_object(code: str, message: str, hint: str = "") -> dict[str, str]:
+    """Make the ``error`` member of the JSON object."""
+    return {"code": code, "message": message, "hint": hint}
+
+
+def send_result(row: "Row") -> dict[str, Any]:
+    """Make the ``data`` with which ``send``, ``reply`` and ``retry`` answer."""
+    return {name: getattr(row, name) for name in _RESULT_KEYS}
+
+
+def row_object(row: "Row", *, whole: bool = False) -> dict[str, Any]:
+    """Make the object of a message for ``list``, and with *whole* for ``show``."""
+    from dataclasses import asdict
+
+    values = asdict(row)
+    if not whole:
+        del values["recipients"], values["attempts"]
+    return values
+
+
+def shown_status(row: "Row") -> str:
+    """Name a message's status for a person, with what is known beside it.
+
+    A message that a person gave up, or that was never attempted, shows the reason instead of its status.
+    """
+    facts = ["held"] * row.held + ["uncertain"] * row.uncertain
+    if row.gave_up is None:
+        return " ".join([row.status, *facts])
+    if row.status != "sending" and (row.gave_up == "cancelled" or row.status == "pending"):
+        return " ".join([row.gave_up, *facts])
+    return " ".join([row.status, f"gave up: {row.gave_up}", *facts])
+
+
+def check_object(check: "Check") -> dict[str, str]:
+    """Make the object of one check of ``doctor`` or ``account test``."""
+    return {"name": check.name, "result": check.result, "detail": masked(check.detail), "fix": masked(check.fix)}
+
+
+def exit_status(row: "Row") -> int:
+    """Choose the exit status for a message: 0 when it is sent or waiting, 75 failed for now, 69 given up."""
+    if row.status != "failed":
+        return Exit.OK
+    return Exit.GAVE_UP if row.gave_up else Exit.TRY_LATER

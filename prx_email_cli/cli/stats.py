@@ -1,0 +1,37 @@
+"""``prx-email stats``: the counts that monitoring asks for."""
+
+import typer
+
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json, NowTs
+from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.render import moment
+from prx_email_cli.cli.times import clock
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> None:
+    """Count what is there, and tell how old the oldest due message is: for monitoring.
+
+    Example: prx-email stats --json
+    """
+    from prx_email_cli.outbox.sqlite.runs import Runs
+
+    this = invocation(ctx)
+    settings = this.settings()
+    with this.store(settings) as store:
+        figures = store.stats(clock(now_ts)())
+        figures["last_drain_at"] = Runs(store.path).last_drain()
+    if this.json:
+        put_json(figures)
+        return
+    for name, value in figures.items():
+        if name == "accounts":
+            continue
+        shown = "-" if value is None else moment(value) if name.endswith("_at") and isinstance(value, int) else value
+        put(f"{name:<24}{shown}")
+
+
+apps = {"stats": app}

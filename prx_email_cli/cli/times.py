@@ -1,0 +1,75 @@
+"""Times and durations: the clock of a command, and what people write."""
+
+import re
+import time
+from collections.abc import Callable
+
+from prx_email_cli.errors import ValidationError
+
+LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(?:\d+[smhdw])+")
+_EXAMPLES = "write 90s, 15m, 2h, 1d or 1d12h"
+
+
+def clock(now_ts: int | None) -> Callable[[], int]:
+    """Make the clock of a command: Unix seconds, or always *now_ts* in a rehearsal.
+
+    Raises ValidationError when *now_ts* is beyond LATEST_TIME.
+    """
+    if now_ts is None:
+        return lambda: int(time.time())
+    if now_ts > LATEST_TIME:
+        raise ValidationError(f"--now-ts: {now_ts} is after the year 9998", hint="Unix time is in seconds")
+    return lambda: now_ts
+
+
+def duration_seconds(text: str, option: str) -> int:
+    """Read a duration such as ``90s``, ``2h`` or ``1d12h``, given to *option*.  Raises ValidationError."""
+    if not _DURATION.fullmatch(text):
+        raise ValidationError(f"{option}: not a duration: {text!r}", hint=_EXAMPLES)
+    parts = re.findall(r"0*(\d+)([smhdw])", text)
+    if any(len(number) > len(str(LATEST_TIME)) for number, _ in parts):
+        raise ValidationError(f"{option}: longer than all time", hint=_EXAMPLES)
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+def unix_time(text: str, option: str) -> int:
+    """Read an ISO 8601 time, given to *option*; without an offset it is local time.  Raises ValidationError."""
+    from datetime import datetime
+
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise ValidationError(
+            f"{option}: not an ISO 8601 time: {text!r}",
+            hint="write 2026-12-24T18:00:00+01:00, or 2026-12-24 18:00 for local time",
+        ) from None
+
+
+def due_time(at: str | None, within: str | None, now: int) -> int | None:
+    """Find the due time in ``--at`` or ``--in``; None without them.  Raises ValidationError for the past."""
+    if within is not None:
+        due = now + duration_seconds(within, "--in")
+    elif at is not None:
+        due = unix_time(at, "--at")
+    else:
+        return None
+    if due < now:
+        raise ValidationError(f"--at: {at} is in the past", hint="leave --at out to send as soon as possible")
+    if due > LATEST_TIME:
+        raise ValidationError("the due time is after the year 9998")
+    return due
+
+
+def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
+    """Find the time at which a message expires, by ``--expires-in`` from now; None without it.
+
+    Raises ValidationError when the message would expire before it is due.
+    """
+    if expires_in is None:
+        return None
+    expires_at = now + duration_seconds(expires_in, "--expires-in")
+    if expires_at <= (now if due_at is None else due_at):
+        raise ValidationError("--expires-in: it would expire before it is due", hint="give it a longer time to live")
+    return expires_at
