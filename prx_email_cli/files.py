@@ -11,6 +11,7 @@ from prx_email_cli.errors import ChangeableByOthers
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _MOST_LINKS = 40  # as many as Linux follows in one path
 _ACCESS_LIST = "system.posix_acl_access"
+_PLACES_OF_PROGRAMS = ("/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")  # cron's PATH is shorter
 _ROOT = 0
 
 
@@ -125,7 +126,20 @@ def check_unchangeable(path: Path, *, owner: int | None = None) -> None:
 
 
 def check_program(name: str) -> None:
-    """Raise ChangeableByOthers when others can change the program that *name* starts, found by PATH as it is then."""
+    """Raise ChangeableByOthers when ``program_faults`` finds something."""
+    for fault in program_faults(name):
+        raise fault
+
+
+def program_faults(name: str) -> Iterator[ChangeableByOthers]:
+    """Find everything that lets others decide what program *name* starts.
+
+    A path is looked at like any file's.  In the directories where a machine keeps its programs the file alone is:
+    they may be a group's, as Homebrew's and older Debian's are, and it has a say in every command of this user.
+    """
+    if "/" in name and os.path.dirname(name) not in (*os.get_exec_path(), *_PLACES_OF_PROGRAMS):
+        yield from faults(Path(name))
+        return
     import shutil
 
     found = shutil.which(name)
@@ -133,7 +147,7 @@ def check_program(name: str) -> None:
         real = Path(os.path.realpath(found))
         fault = fault_of(real, os.stat(real))
         if fault is not None:
-            raise fault
+            yield fault
 
 
 def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iterator[ChangeableByOthers]:

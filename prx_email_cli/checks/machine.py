@@ -4,13 +4,16 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prx_email_cli.checks.check import OK, Check, failed, ok, warning
 from prx_email_cli.config.settings import OutboxSettings, Settings
-from prx_email_cli.errors import ConfigError, PrxEmailError, ReadableByOthers, StorageError, Unwell
-from prx_email_cli.files import faults
+from prx_email_cli.config.table import Table
+from prx_email_cli.errors import ChangeableByOthers, ConfigError, PrxEmailError, ReadableByOthers, StorageError, Unwell
+from prx_email_cli.files import faults, program_faults, quoted
+from prx_email_cli.outbox.sqlite.guarding import logs, reasons_to_refuse
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.store import Store
 from prx_email_cli.outbox.views import Health
@@ -25,7 +28,7 @@ _MIB = 1 << 20
 def check_machine(settings: Settings, now: float) -> Iterator[Check]:
     """The checks that need no outbox; *now* is Unix seconds."""
     yield ok("config", f"{settings.file}, accounts: {', '.join(settings.accounts)}")
-    yield _permissions(settings)
+    yield from _permissions(settings)
     yield _clock(now)
     yield _domain(settings.outbox)
     if settings.notify.command is not None:
@@ -70,22 +73,52 @@ def _nearest(directory: Path) -> Path:
     return directory
 
 
-def _permissions(settings: Settings) -> Check:
-    path = settings.outbox.path
-    private = [settings.file, *(path.with_name(path.name + end) for end in ("", "-wal", "-shm")), Runs(path).directory]
-    for file in private:
+def _permissions(settings: Settings) -> Iterator[Check]:
+    """Find every fault; each is told once, however many files it concerns: what one command mends is one fault."""
+    mended = set()
+    for fault in (*_open_to_others(settings.outbox.path), *_changeable(settings)):
+        if fault.hint not in mended:
+            mended |= {fault.hint, fault.hint.replace("chmod go= ", "chmod go-w ")}
+            yield failed("permissions", fault)
+    if not mended:
+        yield ok("permissions", "nobody else can read the outbox or change what is obeyed")
+
+
+def _open_to_others(outbox: Path) -> Iterator[ReadableByOthers]:
+    for file in (outbox.resolve(), *(file for file, _ in logs(outbox)), Runs(outbox).directory):
         try:
-            mode = stat.S_IMODE(file.stat().st_mode)
+            status = file.lstat()
         except OSError:
             continue
-        if mode & 0o077 and file != settings.file:
-            return failed(
-                "permissions", ReadableByOthers(f"{file} is open to others (mode {mode:04o})", hint=f"chmod go= {file}")
-            )
-    owner = path.stat().st_uid if path.exists() else None
-    for fault in (*faults(settings.file), *faults(path, owner=owner)):
-        return failed("permissions", fault)
-    return ok("permissions", "nobody else can read the outbox or change the config")
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o077 and not stat.S_ISLNK(status.st_mode):  # which have a fault of their own
+            yield ReadableByOthers(f"{file} is open to others (mode {mode:04o})", hint=f"chmod go= {quoted(file)}")
+
+
+def _changeable(settings: Settings) -> Iterator[ReadableByOthers]:
+    """Find what lets others change what this config names, in the words with which the commands refuse it."""
+    store, outbox = settings.attachments.store, settings.outbox.path
+    yield from faults(settings.file)
+    yield from (reason for reason in reasons_to_refuse(outbox) if isinstance(reason, ChangeableByOthers))
+    yield from Runs(outbox).faults()
+    if store.enabled and store.dir is not None:
+        yield from faults(store.dir, itself=False)
+    for command in (settings.notify.command, *_values(settings.accounts.values(), "_command")):
+        if command is not None:
+            yield from program_faults(command[0])
+    for file in _values(settings.accounts.values(), "_file"):
+        yield from faults(file)
+
+
+def _values(tables: Iterable[Table], ending: str) -> Iterator[Any]:
+    """Collect the values of all keys with this *ending* in *tables*, and in the tables in them."""
+    for table in tables:
+        for declared in table.keys.values():
+            value = getattr(table, declared.name)
+            if isinstance(value, Table):
+                yield from _values([value], ending)
+            elif value is not None and declared.name.endswith(ending):
+                yield value
 
 
 def _clock(now: float) -> Check:

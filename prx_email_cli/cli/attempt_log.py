@@ -4,10 +4,12 @@ import errno
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import Any
 
 from prx_email_cli.cli.output import safe, say
 from prx_email_cli.config.settings import LogSettings
+from prx_email_cli.files import create
 from prx_email_cli.outbox.messages import Finished
 
 
@@ -52,8 +54,7 @@ class AttemptLog:
 
 def _append_to(file: str, line: bytes) -> None:
     """Append, and wait for nobody: a FIFO without a reader, or a terminal that is stopped, is an OSError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    descriptor = os.open(file, flags, 0o600)
+    descriptor = _opened(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if stat.S_ISBLK(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is a disk")
@@ -62,6 +63,15 @@ def _append_to(file: str, line: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
+
+
+def _opened(file: str, flags: int) -> int:
+    """Open the log.  root makes it for the owner of its directory, whose own drains must be able to write it, too."""
+    with suppress(FileNotFoundError):
+        return os.open(file, flags)
+    with suppress(FileExistsError):
+        os.close(create(file, beside=os.stat(os.path.dirname(file))))
+    return os.open(file, flags | os.O_CREAT, 0o600)  # just made, or to be made where a symbolic link leads
 
 
 def _reason(error: OSError | ValueError) -> str:

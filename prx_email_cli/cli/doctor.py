@@ -51,13 +51,17 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     from prx_email_cli.checks.account import examine
     from prx_email_cli.checks.check import failed
     from prx_email_cli.checks.machine import check_machine
+    from prx_email_cli.files import faults
 
     try:
         settings = this.settings()
         outbox = settings.outbox.path
+    except ChangeableByOthers as error:  # nothing that it says is tried
+        for fault in [*faults(this.config_file)] or [error]:
+            yield "machine", failed("permissions", fault)
+        return
     except PrxEmailError as error:
-        name = "permissions" if isinstance(error, ChangeableByOthers) else "config"
-        yield "machine", failed(name, error)
+        yield "machine", failed("config", error)
         return
     now = time.time()
     for check in check_machine(settings, now):

@@ -11,25 +11,38 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import CONFIG_SECONDS, MAX_CONFIG_BYTES
 from prx_email_cli.errors import ConfigError
-from prx_email_cli.files import create, make_directories, put_in_place, read_bounded, sync_directory
+from prx_email_cli.files import check_unchangeable, create, make_directories, put_in_place, read_bounded, sync_directory
+
+_ROOT = 0
 
 
 def refuse_existing(file: Path) -> None:
-    """Raises ConfigError when there is such a file, before a person is asked anything in vain."""
+    """Refuse a place for a new config before a person is asked anything in vain.
+
+    Raises ConfigError when there is such a file, ChangeableByOthers when others could replace it there.
+    """
     if os.path.lexists(file):
         raise _exists(file)
+    check_unchangeable(file)
 
 
 def refuse_known(file: Path, name: str) -> None:
-    """Raises ConfigError when the config *file* has an account *name*, or cannot be added to at all."""
+    """Raises ConfigError when the config *file* has an account *name*, or cannot be added to at all.
+
+    Raises ChangeableByOthers, as ``add_account`` does.
+    """
     with _locked(file, file.resolve()) as text:
         _refuse_known(_parsed(text, file), name, file)
 
 
 def write_new_config(file: Path, document: dict[str, Any]) -> None:
-    """Write *document* as TOML to *file*, mode 0600.  Raises ConfigError when it exists or cannot be written."""
+    """Write *document* as TOML to *file*, mode 0600.
+
+    Raises ConfigError when it exists or cannot be written, ChangeableByOthers when others could replace it there.
+    """
     import tomli_w
 
+    refuse_existing(file)
     try:
         make_directories(file.parent)
         with _written_aside(file, tomli_w.dumps(document)) as new:
@@ -53,7 +66,8 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
     """Add ``[accounts.NAME]`` to the config *file*; every other line of it stays, comments included.
 
     replace: put it in the place of one that is there; comments are lost then, and the old file is kept as a backup.
-    Raises ConfigError, having changed nothing, when the account exists or the file cannot be read or written.
+    Raises ConfigError, having changed nothing, when the account exists or the file cannot be read or written, and
+    ChangeableByOthers when others could have written it.
     """
     import tomli_w
 
@@ -132,7 +146,9 @@ def _locked(file: Path, real: Path) -> Iterator[str]:
         lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            data, _ = read_bounded(real, MAX_CONFIG_BYTES, CONFIG_SECONDS)
+            data, status = read_bounded(real, MAX_CONFIG_BYTES, CONFIG_SECONDS)
+            # What others have written would be the user's own afterwards.  What root writes stays its owner's.
+            check_unchangeable(file, owner=status.st_uid if os.geteuid() == _ROOT else None)
             yield data.decode()
         finally:
             os.close(lock)

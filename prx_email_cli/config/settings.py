@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, provider_named
 from prx_email_cli.config.table import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
-from prx_email_cli.files import check_unchangeable, read_bounded
+from prx_email_cli.files import check_unchangeable, is_open, read_bounded
 
 DEFAULT_CONNECTIONS = 4
 MAX_CONFIG_BYTES, CONFIG_SECONDS, MAX_DOTS = 1 << 20, 10, 5000
@@ -169,12 +170,13 @@ def load_settings(file: Path) -> Settings:
     Raises ConfigError (exit 78) for whatever is wrong in it and ReadableByOthers (exit 77) when it holds a secret that
     group or others can read.
     """
-    table, mode = _read_toml(file)
+    table, status = _read_toml(file)
     settings = check_settings(table, file)
     hide((ENV_TOKEN, *_variables_with_secrets(settings)))
-    if mode & 0o077 and any(_holds_secret(account) for account in settings.accounts.values()):
+    if is_open(file, status) and any(_holds_secret(account) for account in settings.accounts.values()):
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise ReadableByOthers(
-            f"{file} holds a password and is readable by others (mode {mode:04o})", hint=f"chmod 600 {file}"
+            f"{file} holds a password and is readable by others (mode {mode})", hint=f"chmod 600 {file}"
         )
     check_unchangeable(file)
     return _with_token_from_environment(settings)
@@ -222,8 +224,8 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
     return settings
 
 
-def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
-    """The parsed file and its mode, both of the same open file."""
+def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
+    """The parsed file and its status, both of the same open file."""
     import tomllib
 
     try:
@@ -232,7 +234,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], int]:
             raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="is it the right file?")
         if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:  # tomllib takes the square of their number
             raise ConfigError(f"{file}: a line with over {MAX_DOTS} dots", hint="is it the right file?")
-        return tomllib.loads(data.decode()), status.st_mode & 0o7777
+        return tomllib.loads(data.decode()), status
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: no such config file", hint="run prx-email init, or name one with --config FILE"

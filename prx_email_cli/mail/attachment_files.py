@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.files import faults
 
 ESCAPES = "attachment path escapes storage root"
 TOO_LARGE = "attachment exceeds size limit"
@@ -104,9 +105,12 @@ def open_stored(root: Path, path: str, limit: int) -> FileChunks:
     The root itself is the operator's word, and may be a symbolic link.  Below it every component is opened relative to
     the directory before it, and no symbolic link is followed, not even one that stays inside.  So nothing is ever
     checked by one name and used by another.  A hard link cannot be told from a file, so one that has a second name,
-    which may be outside, is refused.  Raises ValidationError.
+    which may be outside, is refused.  Raises ValidationError, and ChangeableByOthers when others could put another
+    directory in the root's place; who writes into the root is the operator's affair.
     """
     *directories, name = check_stored_path(path)
+    for fault in faults(root, itself=False):
+        raise fault
     try:
         at = os.open(root, _DIRECTORY)
     except OSError as error:

@@ -125,7 +125,11 @@ class Renewal:
         self._new = cache.file.with_suffix(".new")
 
     def make_room(self) -> None:
-        """Take the disk space that ``write`` will need.  Raises ConfigError."""
+        """Take the disk space that ``write`` will need.
+
+        Raises ConfigError, and ChangeableByOthers when others could replace what is written.
+        """
+        check_unchangeable(self._cache.file)
         try:
             self._new.unlink(missing_ok=True)
             with open(create(self._new), "wb") as stream:

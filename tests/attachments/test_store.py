@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.errors import ValidationError
+from prx_email_cli.errors import ChangeableByOthers, ValidationError
 from prx_email_cli.mail.attachment_files import open_stored
 from prx_email_cli.mail.policy import attachment_from_store
 
@@ -182,3 +182,25 @@ def test_no_path_reads_anything_but_what_the_store_holds(riddled: Path, path: st
         assert read(riddled, path) == INSIDE
     except ValidationError as refused:
         told(refused)
+
+
+class TestTheWayToTheRoot:
+    """Whoever can put another directory in its place could have every file read, and mailed."""
+
+    def test_is_nobody_elses_to_change(self, store: Path) -> None:
+        store.parent.chmod(0o777)
+        with pytest.raises(ChangeableByOthers) as refused:
+            read(store, "report.txt")
+        assert (refused.value.exit_code, str(store.parent) in refused.value.message) == (77, True)
+        store.parent.chmod(0o1777)
+        assert read(store, "report.txt") == INSIDE
+
+    def test_is_all_that_counts(self, store: Path) -> None:
+        """Others may well put files into the root: that is what it is for."""
+        store.chmod(0o777)
+        (store / "report.txt").chmod(0o666)
+        assert read(store, "report.txt") == INSIDE
+        if os.geteuid() == 0:
+            os.chown(store, 12345, 12345)
+            os.chown(store / "report.txt", 12345, 12345)
+            assert read(store, "report.txt") == INSIDE

@@ -206,3 +206,51 @@ def test_what_somebody_else_planted_is_not_taken_for_a_directory_of_runs(two: Tw
     os.chown(two.anns / "outbox.db.runs", BEN, BEN)
     with two.ann():
         assert_error(two.run("drain"), 77, "outbox.db.runs belongs to", "chown")
+
+
+class TestTheLog:
+    """``[log] file``, which every drain appends to."""
+
+    def test_that_root_makes_is_its_directorys_owners(self, two: Two) -> None:
+        with MailHost() as host:
+            two.use(host.port)
+            for config in (two.config, two.anns / "config.toml"):
+                config.write_text(f'{config.read_text()}\n[log]\nfile = "{two.anns}/attempts.log"\n')
+            with two.ann():
+                two.send()
+            assert (two.run("drain").status, len(host.messages)) == (0, 1)
+            log = two.anns / "attempts.log"
+            assert (log.stat().st_uid, bits(log), log.read_text().count("\n")) == (ANN, 0o600, 1)
+            with two.ann():
+                two.send()
+                answer = two.run("drain")
+            assert (answer.status, answer.err, log.read_text().count("\n")) == (0, "", 2)
+
+    def test_stays_as_it_is_once_it_is_there(self, two: Two) -> None:
+        with MailHost() as host:
+            two.use(host.port)
+            with two.ann():
+                two.send()
+            log = two.home / "attempts.log"
+            log.touch(0o640)
+            os.chown(log, BEN, BEN)
+            two.config.write_text(f'{two.config.read_text()}\n[log]\nfile = "{log}"\n')
+            assert two.run("drain").status == 0
+        assert (log.stat().st_uid, bits(log), log.read_text().count("\n")) == (BEN, 0o640, 1)
+
+    def test_is_made_where_a_link_leads(self, two: Two) -> None:
+        with MailHost() as host:
+            two.use(host.port)
+            with two.ann():
+                two.send()
+            (two.home / "logs").mkdir()
+            (two.home / "attempts.log").symlink_to("logs/real.log")
+            two.config.write_text(f'{two.config.read_text()}\n[log]\nfile = "attempts.log"\n')
+            assert two.run("drain").status == 0
+        assert (two.home / "logs" / "real.log").read_text().count("\n") == 1
+
+
+def test_root_leaves_nothing_in_somebodys_directory_where_it_may_not_make_an_outbox(two: Two) -> None:
+    two.use(9)
+    assert_error(two.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b"), 77, "belongs to")
+    assert [file.name for file in two.anns.iterdir()] == ["config.toml"]

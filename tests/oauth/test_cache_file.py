@@ -201,6 +201,22 @@ TRAPS: dict[str, tuple[Spoil, int]] = {
 }
 
 
+def test_in_a_directory_that_others_can_change_nobody_is_asked_for_a_first_token(
+    account: Account, oauth: OAuthServer
+) -> None:
+    """What comes would be theirs, and a provider that rotates gives it once."""
+    place = cache_of(account).file.parent
+    place.mkdir(parents=True)
+    place.chmod(0o777)
+    login = TokenLogin(account)
+    with pytest.raises(ReadableByOthers) as refused:
+        login.check_place()
+    assert (refused.value.exit_code, str(place) in refused.value.message) == (77, True)
+    with pytest.raises(SessionFailed, match="writable by others"):
+        login.secret()
+    assert ([file for file in place.iterdir() if file.suffix != ".lock"], oauth.requests) == ([], [])
+
+
 @pytest.mark.parametrize("ends_in", [3600, 0], ids=["good", "expired"])
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_file_that_cannot_be_trusted_is_refused_before_anybody_is_asked(

@@ -72,6 +72,13 @@ def test_removes_them_also_when_others_could_read_them(account: Program) -> None
     assert token_files(account) == []
 
 
+def test_removes_them_also_where_others_could_replace_them(account: Program) -> None:
+    (file,) = token_files(account)
+    file.parent.chmod(0o777)
+    assert account.run("account", "logout").status == 0
+    assert token_files(account) == []
+
+
 def test_removes_them_also_when_the_client_secret_is_missing(
     owner: Program, oauth: OAuthServer, mail: ScriptedServer
 ) -> None:

@@ -13,11 +13,11 @@ from prx_email_cli.errors import (
     OutboxBusy,
     OutboxDamaged,
     PrxEmailError,
-    ReadableByOthers,
     StorageError,
     ValidationError,
 )
-from prx_email_cli.files import check_unchangeable, create, make_directories, sync_directory
+from prx_email_cli.files import create, make_directories, sync_directory
+from prx_email_cli.outbox.sqlite.guarding import reasons_to_refuse
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
@@ -91,6 +91,8 @@ def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> N
 
 
 def _check_file(path: Path, *, create: bool) -> None:
+    for reason in reasons_to_refuse(path):
+        raise reason
     try:
         if create:
             _create_privately(path)
@@ -101,11 +103,6 @@ def _check_file(path: Path, *, create: bool) -> None:
         ) from None
     if not stat.S_ISREG(status.st_mode):
         raise StorageError(f"the outbox {path} is not a regular file", hint="name another file as [outbox] path")
-    if status.st_mode & 0o077:
-        raise ReadableByOthers(
-            f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})", hint=f"chmod 600 {path}*"
-        )
-    check_unchangeable(path, owner=status.st_uid)  # root may look after other people's, but obeys nobody's in /tmp
 
 
 def _create_privately(path: Path) -> None:

@@ -123,6 +123,24 @@ class Runs:
             return None
         return int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
+    def faults(self) -> Iterator[ChangeableByOthers]:
+        """Find everything that lets others change the directory or a file in it; nothing where it cannot be opened."""
+        try:
+            with self._opened() as at:
+                files = sorted(self.directory / name for name in os.listdir(at))
+        except ChangeableByOthers as error:
+            yield error
+            return
+        except OSError:
+            return
+        for file in files:
+            with suppress(FileNotFoundError):  # a run has ended
+                status = file.lstat()
+                if stat.S_ISLNK(status.st_mode):
+                    yield ChangeableByOthers(f"{file} is a symbolic link", hint=f"rm {quoted(file)}")
+                elif fault := fault_of(file, status, owner=self._owner()):
+                    yield fault
+
     @contextmanager
     def opened_file(self, name: str, *, make: bool) -> Iterator[int]:
         """A descriptor of a file of this directory that nobody else can change; *make* it where there is none.
@@ -131,7 +149,6 @@ class Runs:
         """
         if make:
             self._make_directory()
-        beside = self._beside()
         with self._opened() as at:
             try:
                 descriptor = os.open(name, _OPEN, dir_fd=at)
@@ -139,13 +156,13 @@ class Runs:
                 if not make:
                     raise
                 with suppress(FileExistsError):  # when somebody is faster
-                    os.close(create(name, at=at, beside=beside))
+                    os.close(create(name, at=at, beside=self._beside()))
                 descriptor = os.open(name, _OPEN, dir_fd=at)
         try:
             status, file = os.fstat(descriptor), self.directory / name
             if not stat.S_ISREG(status.st_mode):
                 raise StorageError(f"{file} is not a regular file", hint=f"rm {quoted(file)}")
-            if fault := fault_of(file, status, owner=beside.st_uid if beside is not None else None):
+            if fault := fault_of(file, status, owner=self._owner()):
                 raise fault
             yield descriptor
         finally:
@@ -166,13 +183,15 @@ class Runs:
                 ) from None
             raise
         try:
-            beside = self._beside()
-            fault = fault_of(self.directory, os.fstat(at), owner=beside.st_uid if beside is not None else None)
-            if fault is not None:
+            if fault := fault_of(self.directory, os.fstat(at), owner=self._owner()):
                 raise fault
             yield at
         finally:
             os.close(at)
+
+    def _owner(self) -> int | None:
+        beside = self._beside()
+        return beside.st_uid if beside is not None else None
 
     def _beside(self) -> os.stat_result | None:
         """What there is of the outbox, whose owner the files here belong to."""
