@@ -97,6 +97,12 @@ def test_a_module_compiles_without_a_warning(module: Path) -> None:
     compile(module.read_text(), str(module), "exec")  # warnings are errors here
 
 
+def test_a_transaction_opens_no_socket_reads_no_clock_and_starts_no_thread() -> None:
+    names = imports_of(PACKAGE / "smtp" / "transaction.py")
+    theirs = {name.split(".")[0] for name in names} - {"prx_email_cli"}
+    assert theirs <= {"collections", "contextlib", "enum", "itertools", "typing"}
+
+
 def test_the_rules_of_a_messages_life_do_no_io() -> None:
     assert {name.split(".")[0] for name in imports_of(PACKAGE / "outbox" / "lifecycle.py")} <= NO_IO
 

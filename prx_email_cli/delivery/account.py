@@ -24,7 +24,7 @@ from prx_email_cli.smtp.credentials import login_of
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.session import Session, SessionFactory
-from prx_email_cli.smtp.transaction import Handover
+from prx_email_cli.smtp.transaction import Transaction
 
 
 class _Claims:
@@ -212,26 +212,26 @@ def _handed_over(session: Session, claimed: Claimed, store: Store) -> tuple[Outc
     head = claimed.head or b""
     whole = len(head) == claimed.size_bytes
     rest = () if whole else verified(claimed, store.rest_of_content(claimed.outbox_id))
-    handover = Handover(session, envelope_of(claimed, chain((head,), rest)))
+    transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.facts, session.patience)
     left_alone = False
     try:
-        result = handover.run()
+        result = session.carry_out(transaction)
         outcome, left_alone = outcome_of(result), result.left_alone
     except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
         session.abandon()
-        outcome = damaged_outcome(error.message, handover.broken_off(error.message).transcript)
+        outcome = damaged_outcome(error.message, transaction.broken_off(error.message).transcript)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         session.abandon()
         session.interrupted = isinstance(error, KeyboardInterrupt)
-        outcome = _broken_off(handover, error)
+        outcome = _broken_off(transaction, error)
     if not left_alone:
         session.served, session.last = session.served + 1, claimed.outbox_id
     return outcome, left_alone
 
 
-def _broken_off(handover: Handover, error: BaseException) -> Outcome:
+def _broken_off(transaction: Transaction, error: BaseException) -> Outcome:
     code = error.code if isinstance(error, PrxEmailError) else PrxEmailError.code
-    detail = redact(f"this program failed {handover.place}: {error}")
+    detail = redact(f"this program failed {transaction.place}: {error}")
     if isinstance(error, KeyboardInterrupt):
-        code, detail = Category.NETWORK.value, f"interrupted {handover.place}"
-    return outcome_of(handover.broken_off(detail))._replace(error=code, detail=detail)
+        code, detail = Category.NETWORK.value, f"interrupted {transaction.place}"
+    return outcome_of(transaction.broken_off(detail))._replace(error=code, detail=detail)

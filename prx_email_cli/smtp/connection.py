@@ -92,12 +92,22 @@ class Wire(smtplib.SMTP):
         return answer
 
     def getreply(self) -> tuple[int, bytes]:
-        """The next reply, as smtplib wants it.  Raises ConnectionLost."""
-        reply = self.read_reply(self.reply_timeout)
+        """Read the next reply for smtplib, and note it.  Raises ConnectionLost, BadReply."""
+        raw = self._read_raw(self.reply_timeout)
+        reply = Reply(raw.code, _clean(raw.text, strict=self._mask))
+        # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
+        challenged = self._mask and raw.code == CHALLENGE
+        self.transcript.server(Reply(raw.code, "***") if challenged and raw.text else reply)
+        if challenged or self._greeting:  # these two are data, and not shown as they are
+            reply = raw
         return reply.code, reply.text.encode("utf-8", "surrogateescape")
 
     def read_reply(self, timeout: float) -> Reply:
-        """The next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
+        """Read the next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
+        raw = self._read_raw(timeout)
+        return Reply(raw.code, _clean(raw.text, strict=False))
+
+    def _read_raw(self, timeout: float) -> Reply:
         deadline = self.clock() + timeout
         if self.until is not None:
             deadline = min(deadline, self.until)
@@ -115,12 +125,7 @@ class Wire(smtplib.SMTP):
                 break
             if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
                 raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
-        raw = Reply(code, "\n".join(lines))
-        reply = Reply(code, _clean(raw.text, strict=self._mask))
-        # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
-        challenged = self._mask and code == CHALLENGE
-        self.transcript.server(Reply(code, "***") if challenged and raw.text else reply)
-        return raw if challenged or self._greeting else reply  # these two are data, and not shown as they are
+        return Reply(code, "\n".join(lines))
 
     def _read_line(self, deadline: float) -> bytes:
         while b"\n" not in self._received:

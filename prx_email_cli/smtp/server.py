@@ -54,6 +54,10 @@ class Facts:
             hashlib.sha256(der).hexdigest(),
         )
 
+    def offers(self, extension: str) -> bool:
+        """Whether the server's EHLO named this extension, which is given in lower case."""
+        return extension in self.extensions
+
     @property
     def shown_extensions(self) -> list[str]:
         """The names of the extensions, fit to be shown: the server may have called one as it likes."""

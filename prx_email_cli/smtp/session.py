@@ -1,4 +1,4 @@
-"""One open, logged-in connection: yagmail opens it and logs in, ``handover`` speaks over it."""
+"""Open and log in a connection through yagmail, and carry transactions out over it."""
 
 import socket
 import ssl
@@ -13,11 +13,23 @@ from prx_email_cli.config.settings import Account
 from prx_email_cli.redaction import redact
 from prx_email_cli.smtp.connection import ImplicitTlsWire, Wire
 from prx_email_cli.smtp.credentials import Login
+from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.failure import REFUSED_LOGIN, SessionFailed, failure
 from prx_email_cli.smtp.sasl import log_in_with_token
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.tls import verifying_context
+from prx_email_cli.smtp.transaction import (
+    After,
+    Done,
+    Heard,
+    Look,
+    Patience,
+    Read,
+    Transaction,
+    Write,
+    WriteContent,
+)
 from prx_email_cli.smtp.transcript import Transcript
 
 QUIT_TIMEOUT_SECONDS = 5
@@ -55,24 +67,33 @@ class Session:
         if unasked.closing is None:
             self.afterthought = redact(str(unasked))
 
-    def offers(self, extension: str) -> bool:
-        """Whether the server's EHLO named this extension."""
-        return bool(self.wire.has_extn(extension))
-
     @property
-    def data_timeout(self) -> float:
-        """Seconds to wait for the reply to the final dot."""
-        return self.account.smtp.data_timeout_seconds
-
-    @property
-    def size_limit(self) -> int | None:
-        """Largest message in octets that the server announced (RFC 1870), None when it named none."""
-        return self.facts.size_limit
+    def patience(self) -> Patience:
+        """How long replies are waited for."""
+        smtp = self.account.smtp
+        return Patience(smtp.timeout_seconds, smtp.data_timeout_seconds)
 
     @property
     def facts(self) -> Facts:
         """What is known of the server."""
         return self.wire.facts
+
+    def carry_out(self, transaction: Transaction) -> Result:
+        """Speak *transaction* over this connection, which is not ``alive`` afterwards when its dialogue is broken.
+
+        Raises only what the transaction's content raises; ``abandon`` the session then.
+        """
+        wire, heard = self.wire, None
+        try:
+            while not isinstance(step := transaction.step(heard, wire.clock()), Done):
+                wire.until = step.until
+                heard = _done(step, wire)
+        finally:
+            wire.until = None
+        if step.after is After.ENDED:
+            self.abandon()
+        self.worn = self.worn or step.after is After.WORN
+        return step.result
 
     def abandon(self) -> None:
         """Close without a word: the dialogue is in a state from which nothing good can come."""
@@ -90,6 +111,22 @@ class Session:
                 except Unasked as unasked:
                     self._note(unasked)
         self.wire.close()
+
+
+def _done(step: Write | WriteContent | Read | Look, wire: Wire) -> Heard:
+    """Do what a transaction wants done; what that brought."""
+    try:
+        if isinstance(step, Read):
+            return wire.read_reply(step.seconds)
+        if isinstance(step, WriteContent):
+            wire.write_content(step.data)
+        elif isinstance(step, Write):
+            wire.write(step.data)
+        elif wire.heard():
+            return wire.unasked()
+    except ConnectionLost as lost:
+        return lost
+    return None
 
 
 class SessionFactory:

@@ -1,15 +1,21 @@
-"""Hand one message to a server: MAIL, RCPT, DATA, the content, and what each reply means."""
+"""Hand one message to a server: MAIL, RCPT, DATA, the content, and what each reply means.
 
-from collections.abc import Iterator, Sequence
+No socket, clock or thread is here: a transaction is stepped.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from itertools import chain
+from typing import NamedTuple
 
 from prx_email_cli.redaction import redact
 from prx_email_cli.smtp.content import END_OF_DATA, data_writes
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
-from prx_email_cli.smtp.session import Session
+from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.transcript import Transcript
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
 LATE_REPLY_SECONDS = 5
@@ -20,19 +26,78 @@ CONTENT_SECONDS, CONTENT_BYTES_PER_SECOND = 1800, 4096
 START_MAIL_INPUT = 354
 
 
+class Patience(NamedTuple):
+    """Seconds to wait for a reply, and for the one to the final dot."""
+
+    reply: float
+    final_reply: float
+
+
+class Write(NamedTuple):
+    """Write these commands whole, unless the server has spoken already.  until: by the clock, at the latest."""
+
+    data: bytes
+    until: float | None
+
+
+class WriteContent(NamedTuple):
+    """Write this piece of the content whole, unless the server speaks meanwhile."""
+
+    data: bytes
+    until: float | None
+
+
+class Read(NamedTuple):
+    """Read one reply, complete within so many seconds, and by *until*."""
+
+    seconds: float
+    until: float | None
+
+
+class Look(NamedTuple):
+    """Look, without waiting, whether the server has spoken unasked."""
+
+    until: None = None
+
+
+class After(StrEnum):
+    """What the connection is good for after a transaction."""
+
+    KEPT = "kept"
+    WORN = "worn"  # polite to the end, but to be renewed before the next message
+    ENDED = "ended"  # to be closed without a word
+
+
+class Done(NamedTuple):
+    """Nothing is left to do."""
+
+    result: Result
+    after: After
+
+
+Step = Write | WriteContent | Read | Look | Done
+Heard = Reply | ConnectionLost | None
+"""What a step brought: the reply to Read; a lost connection, or words out of turn as Unasked; None when all went well
+and nothing was to be read."""
+
+
 class _Closing(Exception):
     """The server answered 421: it is about to close the connection, and nothing more will be said."""
 
 
-class Handover:
-    """One attempt over one session.  ``run`` never raises for what the provider does."""
+class Transaction:
+    """One message on one connection, stepped: what came in and the time go in, what to do next comes out.
 
-    def __init__(self, session: Session, envelope: Envelope) -> None:
-        self._session = session
-        self._wire = session.wire
+    place: how far it has come, in words that go on after "the connection was lost".
+    """
+
+    def __init__(self, envelope: Envelope, facts: Facts, patience: Patience) -> None:
         self._envelope = envelope
+        self._facts = facts
+        self._patience = patience
         self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
         self._size = len(self._header) + envelope.size
+        self._transcript = Transcript()
         self._results: dict[int, RecipientResult] = {}
         self._welcome: list[Recipient] = []  # RCPT accepted; the reply to the final dot decides
         self._refusal: Trouble | None = None  # of the message or the account
@@ -40,25 +105,43 @@ class Handover:
         self._account_rests = False  # on a word that was not about this message
         self._acceptance: str | None = None
         self.place = "before MAIL"
-        self._final_dot_sent = self._left_alone = False
+        self._left_alone = False
+        self._dot_written = False  # or being written: from then on only the server knows
+        self._after = After.KEPT
+        self._now = 0.0
+        self._until: float | None = None
+        self._steps = self._play()
 
-    def run(self) -> Result:
-        """Carry the transaction out.  The session is not ``alive`` afterwards when its dialogue is beyond repair."""
+    def step(self, heard: Heard, now: float) -> Step:
+        """Take in what the last step brought (None at first) and return the next one, the last of which is Done.
+
+        now: by the clock that the steps' ``until`` is read with.  Raises only what the envelope's content raises.
+        """
+        self._now = now
+        return self._steps.send(heard)
+
+    def broken_off(self, why: str) -> Result:
+        """Return what stands when this program fails midway, for instance in reading the content."""
+        if self._dot_written:
+            self._doubt(why)
+        return self._result(None)._replace(trouble=None)
+
+    def _play(self) -> Generator[Step, Heard, None]:
         lost = None
         try:
             if not self._unfit():
-                self._speak()
+                yield from self._speak()
         except _Closing:
-            self._session.abandon()
+            self._after = After.ENDED
         except ConnectionLost as error:
-            self._wire.transcript.event(f"{error} ({self.place})")
-            self._session.abandon()
+            self._transcript.event(f"{error} ({self.place})")
+            self._after = After.ENDED
             lost = None if self._closing(error) else error
-        return self._result(lost)
+        yield Done(self._result(lost), self._after)
 
     def _closing(self, lost: ConnectionLost) -> bool:
         """Whether it was lost because the server wants to close, which it may say unasked: then that is the reason."""
-        if not isinstance(lost, Unasked) or lost.closing is None or self._final_dot_sent:
+        if not isinstance(lost, Unasked) or lost.closing is None or self._dot_written:
             return False
         with suppress(_Closing):
             self._refuse_message(
@@ -66,44 +149,38 @@ class Handover:
             )
         return True
 
-    def broken_off(self, why: str) -> Result:
-        """Return what stands when this program fails midway, for instance in reading the content."""
-        if self._final_dot_sent:
-            self._doubt(why)
-        return self._result(None)._replace(trouble=None)
-
     def _unfit(self) -> bool:
         """Whether this server can never take this message; it is then refused without being sent."""
-        limit = self._session.size_limit
+        limit = self._facts.size_limit
         if limit is not None and self._size > limit:
             why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
-        elif self._envelope.needs_smtputf8 and not self._session.offers("smtputf8"):
+        elif self._envelope.needs_smtputf8 and not self._facts.offers("smtputf8"):
             why = "an address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
         else:
             return False
-        self._wire.transcript.event(why)
+        self._transcript.event(why)
         self._refusal = Trouble(Category.PROVIDER, Scope.MESSAGE, permanent=True, text=why)
         self._settle(self._envelope.recipients, Fate.REFUSED, None, why)
         return True
 
-    def _speak(self) -> None:
+    def _speak(self) -> Generator[Step, Heard, None]:
         with self._at_most(ENVELOPE_SECONDS):
-            answer = self._say_envelope()
+            answer = yield from self._say_envelope()
         if answer is None or answer.code != START_MAIL_INPUT:
             if answer is not None and self._welcome and self._refusal is None:
                 self._refuse_message(answer, self._welcome)
-            self._reset()
+            yield from self._reset()
         elif self._refusal is not None:
-            self._session.abandon()  # the server waits for content that must not be sent, and only this ends that
+            self._after = After.ENDED  # the server waits for content that must not be sent, and only this ends that
         elif not self._welcome:
-            self._wire.write(END_OF_DATA)  # an empty message, which nobody gets: RFC 2920 section 3.1
-            self._wire.read_reply(self._wire.reply_timeout)
+            yield from self._write(END_OF_DATA)  # an empty message, which nobody gets: RFC 2920 section 3.1
+            yield from self._read(self._patience.reply)
         else:
-            self._judge_final(self._content())
+            self._judge_final((yield from self._say_content()))
 
-    def _say_envelope(self) -> Reply | None:
+    def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
         """Say MAIL, every RCPT and DATA; the reply to DATA, None when there was no longer a point in saying it."""
-        per_write = COMMANDS_PER_WRITE if self._session.offers("pipelining") else 1
+        per_write = COMMANDS_PER_WRITE if self._facts.offers("pipelining") else 1
         commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
         commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
         commands.append(("DATA", None))
@@ -113,35 +190,35 @@ class Handover:
             if self._refusal is not None or (batch[0][0] == "DATA" and not self._welcome):
                 return None
             for line, _ in batch:
-                self._wire.transcript.client(line)
-            self._say("".join(f"{line}\r\n" for line, _ in batch).encode(), first=not start)
+                self._transcript.client(line)
+            yield from self._write_batch("".join(f"{line}\r\n" for line, _ in batch).encode(), first=not start)
             for line, recipient in batch:
                 self.place = f"after {line}"
-                answer = self._wire.read_reply(self._wire.reply_timeout)
+                answer = yield from self._read(self._patience.reply)
                 if line != "DATA":
                     self._take_in(answer, recipient)
         return answer
 
-    def _say(self, commands: bytes, *, first: bool) -> None:
+    def _write_batch(self, commands: bytes, *, first: bool) -> Generator[Step, Heard, None]:
         try:
-            self._wire.write(commands)
+            yield from self._write(commands)
         except ConnectionLost as lost:
             self._left_alone = first and not lost.timed_out
             raise
 
     def _mail_command(self) -> str:
         command = f"MAIL FROM:<{self._envelope.sender}>"
-        if self._session.offers("size"):
+        if self._facts.offers("size"):
             command += f" SIZE={self._size}"
         if self._envelope.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
-            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._session.offers("8bitmime") else "")
+            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._facts.offers("8bitmime") else "")
         return command
 
     def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:
         """Take in the reply to MAIL (no recipient) or to a RCPT."""
         if recipient is None:
             if not reply.positive:
-                self._session.worn = True  # some servers take so many messages per connection and then say 4yz here
+                self._after = After.WORN  # some servers take so many messages a connection and then say 4yz here
                 self._refuse_message(reply, self._envelope.recipients)
         elif reply.positive:
             self._welcome.append(recipient)
@@ -166,62 +243,52 @@ class Handover:
         if reply.code == 421:
             raise _Closing
 
-    def _content(self) -> Reply:
+    def _say_content(self) -> Generator[Step, Heard, Reply]:
         """Send the content; the reply to the final dot, or an earlier one with which the server cut us short."""
         self.place = "while the content was sent"
         started = False
         try:
             with self._at_most(content_seconds(self._size)):
                 for data, last in data_writes(chain((self._header,), self._envelope.content)):
-                    self._wire.write_content(data)
-                    self._final_dot_sent, started = last, True
-        except Unasked as unasked:
-            return self._early_refusal(unasked, started or unasked.midway)
+                    self._dot_written = last
+                    yield from self._take(WriteContent(data, self._until))
+                    started = True
         except ConnectionLost as lost:
-            return self._early_reply(lost)
-        self._wire.transcript.event(f"content sent, {self._size} bytes")
+            self._dot_written = False  # it ends what was to be written whole
+            if isinstance(lost, Unasked):
+                return (yield from self._early_refusal(lost, started or lost.midway))
+            return (yield from self._early_reply(lost))
+        self._transcript.event(f"content sent, {self._size} bytes")
         self.place = "after the final dot"
-        final = self._wire.read_reply(self._session.data_timeout)
-        self._refuse_second_answer()
+        final = yield from self._read(self._patience.final_reply)
+        yield from self._refuse_second_answer()
         return final
 
-    @contextmanager
-    def _at_most(self, seconds: float) -> Iterator[None]:
-        """Let what is read and written meanwhile take *seconds* in all."""
-        self._wire.until = self._wire.clock() + seconds
-        try:
-            yield
-        finally:
-            self._wire.until = None
-
-    def _refuse_second_answer(self) -> None:
+    def _refuse_second_answer(self) -> Generator[Step, Heard, None]:
         """Two answers to one dot: nobody knows which one counts, unless the second only says that it closes."""
-        try:
-            heard = self._wire.heard()
-        except ConnectionLost:  # it has answered, and closed
-            return
-        if heard and self._wire.unasked().closing is None:
-            raise BadReply(f"two answers to one message; {self._wire.unasked()}")
+        said = yield Look()
+        if isinstance(said, Unasked) and said.closing is None:
+            raise BadReply(f"two answers to one message; {said}")
 
-    def _early_refusal(self, unasked: Unasked, started: bool) -> Reply:
+    def _early_refusal(self, unasked: Unasked, started: bool) -> Generator[Step, Heard, Reply]:
         """A server may refuse what it has read of the content; it cannot accept it, nor refuse what it has not seen."""
         if not started or unasked.closing is not None:
             raise unasked
-        reply = self._wire.read_reply(min(LATE_REPLY_SECONDS, self._wire.reply_timeout))
+        reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
         if reply.code < 400:
             raise unasked
-        self._session.abandon()
+        self._after = After.ENDED
         return reply
 
-    def _early_reply(self, lost: ConnectionLost) -> Reply:
+    def _early_reply(self, lost: ConnectionLost) -> Generator[Step, Heard, Reply]:
         """A server that refuses halfway says why and closes; what it said may still be there to be read."""
         if lost.timed_out:
             raise lost
         try:
-            reply = self._wire.read_reply(min(LATE_REPLY_SECONDS, self._wire.reply_timeout))
+            reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
         except ConnectionLost:
             raise lost from None
-        self._session.abandon()
+        self._after = After.ENDED
         if reply.positive:
             raise lost
         return reply
@@ -233,22 +300,48 @@ class Handover:
         else:
             self._refuse_message(final, self._welcome)
 
-    def _reset(self) -> None:
+    def _reset(self) -> Generator[Step, Heard, None]:
         """RSET, so that the next message finds a clean dialogue.
 
-        A failure here is the session's, not the message's; but a 421 closes the account's day here as anywhere.
+        A failure here is the connection's, not the message's; but a 421 closes the account's day here as anywhere.
         """
         try:
-            self._wire.transcript.client("RSET")
-            self._wire.write(b"RSET\r\n")
-            reply = self._wire.read_reply(self._wire.reply_timeout)
+            self._transcript.client("RSET")
+            yield from self._write(b"RSET\r\n")
+            reply = yield from self._read(self._patience.reply)
         except ConnectionLost as lost:
-            self._wire.transcript.event(str(lost))
-            self._session.abandon()
+            self._transcript.event(str(lost))
+            self._after = After.ENDED
             return
         if not reply.positive:
-            self._session.abandon()
+            self._after = After.ENDED
             self._account_rests = reply.code >= 400 and judge(reply, Scope.MESSAGE).scope is Scope.ACCOUNT
+
+    @contextmanager
+    def _at_most(self, seconds: float) -> Iterator[None]:
+        """Let the steps meanwhile take *seconds* in all."""
+        self._until = self._now + seconds
+        try:
+            yield
+        finally:
+            self._until = None
+
+    def _write(self, data: bytes) -> Generator[Step, Heard, None]:
+        yield from self._take(Write(data, self._until))
+
+    def _read(self, seconds: float) -> Generator[Step, Heard, Reply]:
+        reply = yield from self._take(Read(seconds, self._until))
+        if reply is None:
+            raise BadReply("nothing was read where a reply was due")
+        self._transcript.server(reply)
+        return reply
+
+    def _take(self, step: Step) -> Generator[Step, Heard, Reply | None]:
+        """Have *step* done.  Raises the loss that it brought."""
+        heard = yield step
+        if isinstance(heard, ConnectionLost):
+            raise heard
+        return heard
 
     def _doubt(self, why: str) -> None:
         """Those whom the server accepted in this transaction may have the message, and nobody else."""
@@ -265,10 +358,9 @@ class Handover:
         if trouble is not None:
             scope = Scope.ACCOUNT if self._account_rests else trouble.scope
             trouble = trouble._replace(scope=scope, text=redact(trouble.text))
-            if lost is not None and self._final_dot_sent:
+            if lost is not None and self._dot_written:
                 self._doubt(trouble.text)
-        dialogue = redact(self._wire.transcript.take())
-        return Result(self._results, trouble, self._acceptance, dialogue, self._left_alone)
+        return Result(self._results, trouble, self._acceptance, redact(self._transcript.take()), self._left_alone)
 
     def _worst(self, lost: ConnectionLost | None) -> Trouble | None:
         """What is told as the reason: a lost connection, else the message's refusal, else the first recipient's."""

@@ -14,7 +14,7 @@ from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.messages import Claimed, Target
 from prx_email_cli.smtp.credentials import login_of
 from prx_email_cli.smtp.session import Session, SessionFactory
-from prx_email_cli.smtp.transaction import Handover
+from prx_email_cli.smtp.transaction import Transaction
 
 USER, PASSWORD = "ops@example.com", "Pa55-wörd/秘密 +%"
 CONTENT = b"Subject: hello\r\n\r\ntext\r\n"
@@ -76,4 +76,5 @@ def message_to(*recipients: str, content: bytes = CONTENT, size: int | None = No
 def hand_over(session: Session, claimed: Claimed | None = None, rest: Iterable[bytes] = ()) -> Outcome:
     """What came of handing *claimed* (by default one to a@example.org) over."""
     claimed = claimed or message_to("a@example.org")
-    return outcome_of(Handover(session, envelope_of(claimed, chain((claimed.head or b"",), rest))).run())
+    envelope = envelope_of(claimed, chain((claimed.head or b"",), rest))
+    return outcome_of(session.carry_out(Transaction(envelope, session.facts, session.patience)))

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,6 +19,7 @@ from prx_email_cli.smtp.connection import Wire
 from prx_email_cli.smtp.content import END_OF_DATA, WRITE_BYTES, data_writes
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
 from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import Reply
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.transcript import Transcript
 
@@ -54,7 +56,11 @@ def impatient_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         def write(wire: Wire, data: bytes) -> None:
             if data.upper().startswith(command.upper().encode()):
                 wire.reply_timeout = TIMEOUT
+                monkeypatch.setattr(wire, "read_reply", partial(read_reply, wire, TIMEOUT))
             say(wire, data)
+
+        def read_reply(wire: Wire, most: float, timeout: float) -> Reply:
+            return Wire.read_reply(wire, min(most, timeout))
 
         monkeypatch.setattr(Wire, "write", write)
 
