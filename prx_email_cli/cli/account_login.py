@@ -90,7 +90,7 @@ def _granted(
     account: "Account", tokens: "AccessTokens", *, device: bool, browser: bool, port: int, timeout: int
 ) -> "Granted":
     """What the login gives, by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
-    from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+    from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
     from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
 
     oauth = tokens.oauth
@@ -165,7 +165,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     if auth.oauth is not None:
         revoked, removed = _forget_tokens(account)
     elif auth.keyring:
-        from prx_email_cli.config.keyring_store import forget_password
+        from prx_email_cli.config.secrets import forget_password
 
         removed = forget_password(account)
     else:
@@ -200,7 +200,7 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
 
     Example: pass show mail/work | prx-email account set-password work
     """
-    from prx_email_cli.config.keyring_store import store_password
+    from prx_email_cli.config.secrets import store_password
     from prx_email_cli.redaction import remember
 
     this = invocation(ctx)

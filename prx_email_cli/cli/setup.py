@@ -63,7 +63,7 @@ def _next_command(table: Tables) -> str:
 
 def _store(account: Account, password: str) -> None:
     """Put the password into the keyring before anything is written: there may be no keyring."""
-    from prx_email_cli.config.keyring_store import store_password
+    from prx_email_cli.config.secrets import store_password
     from prx_email_cli.redaction import remember
 
     store_password(account, remember(password))

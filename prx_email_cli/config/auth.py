@@ -1,53 +1,17 @@
 """``[accounts.X.smtp.auth]``: how an account logs in, and where each secret comes from."""
 
 from pathlib import Path
-from typing import NamedTuple
 
+from prx_email_cli.config.oauth_servers import (
+    CLIENT_CREDENTIALS,
+    MICROSOFT,
+    MICROSOFT_APPLICATION_SCOPE,
+    PRESETS,
+)
 from prx_email_cli.config.table import Place, Table, key
 
-GOOGLE, MICROSOFT = "google", "microsoft"
 LATEST_EXPIRY = 253_370_764_800  # the year 9999: beyond it there are no calendars to show it in
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-class Preset(NamedTuple):
-    """An authorization server's documented addresses.  extra: what its authorization request needs besides."""
-
-    token_url: str
-    authorize_url: str
-    device_url: str
-    scope: str
-    revoke_url: str | None = None
-    redirect_host: str = "127.0.0.1"
-    extra: tuple[tuple[str, str], ...] = ()
-
-
-PRESETS = {
-    # developers.google.com/identity/protocols/oauth2/native-app, .../limited-input-device and
-    # developers.google.com/workspace/gmail/imap/xoauth2-protocol (the scope), read 2026-11.  Without offline access and
-    # a fresh consent it gives no refresh token.
-    GOOGLE: Preset(
-        "https://oauth2.googleapis.com/token",
-        "https://accounts.google.com/o/oauth2/v2/auth",
-        "https://oauth2.googleapis.com/device/code",
-        "https://mail.google.com/",
-        revoke_url="https://oauth2.googleapis.com/revoke",
-        extra=(("access_type", "offline"), ("prompt", "consent")),
-    ),
-    # learn.microsoft.com/entra/identity-platform v2-oauth2-auth-code-flow and v2-oauth2-device-code;
-    # learn.microsoft.com/exchange "Authenticate an IMAP, POP or SMTP connection using OAuth" (the scope), read 2026-11.
-    # The portal registers http://localhost with any port; 127.0.0.1 only by editing the manifest.
-    MICROSOFT: Preset(
-        "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
-        "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
-        "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode",
-        "https://outlook.office.com/SMTP.Send offline_access",
-        redirect_host="localhost",
-    ),
-}
-# The same page of Exchange's: an application that logs in as itself asks for all it was granted.
-MICROSOFT_APPLICATION_SCOPE = "https://outlook.office365.com/.default"
-CLIENT_CREDENTIALS = "client_credentials"
 
 
 class OAuth(Table):
@@ -80,7 +44,7 @@ class OAuth(Table):
 
     @property
     def authorize_extra(self) -> dict[str, str]:
-        """Parameters of the authorization request that the preset's provider needs."""
+        """Give the further parameters of an authorization request, as the preset says."""
         return dict(PRESETS[self.preset].extra) if self.preset else {}
 
 
@@ -101,17 +65,17 @@ class Auth(Table):
 
     @property
     def kinds(self) -> list[str]:
-        """Names of the keys that say where a password or token comes from."""
+        """Name the keys that are a source of a password or token."""
         return [name for name in self.keys if name != "oauth_expires_at" and getattr(self, name) not in (None, False)]
 
     @property
     def token_kinds(self) -> list[str]:
-        """Those of ``kinds`` that are OAuth's."""
+        """Name those of ``kinds`` that are a source of a token."""
         return [name for name in self.kinds if name.startswith("oauth")]
 
 
 def check_auth(auth: Auth, user: str | None, place: Place) -> None:
-    """Raises ConfigError when the keys of *auth* (in *place*) contradict each other or lack something."""
+    """Check that the keys of *auth*, which is at *place*, are complete and agree.  Raises ConfigError."""
     kinds = auth.kinds
     fixed_tokens = {"oauth_token", "oauth_token_env", "oauth_token_file"} & {*kinds}  # [..oauth] may follow one of them
     if len(kinds) > 1 and not (len(kinds) == 2 and "oauth" in kinds and fixed_tokens):
@@ -142,7 +106,7 @@ def _check_oauth(oauth: OAuth, place: Place) -> None:
 
 
 def _check_url(url: str | None, name: str, place: Place) -> None:
-    """Tokens travel over TLS only (RFC 6749 section 3.2), except to this machine itself."""
+    """Check that tokens travel over TLS (RFC 6749 section 3.2), or to this machine itself.  Raises ConfigError."""
     from urllib.parse import urlsplit
 
     if url is None:
@@ -158,7 +122,7 @@ def _check_url(url: str | None, name: str, place: Place) -> None:
 
 
 def with_preset(oauth: OAuth | None, provider_preset: str | None) -> OAuth | None:
-    """*oauth* with what its preset, else the provider's, says; what the config says itself stays."""
+    """Fill in *oauth* from its preset, else from the provider's; a key in the config stays."""
     if oauth is None:
         return None
     name = oauth.preset or (provider_preset if oauth.token_url is None else None)

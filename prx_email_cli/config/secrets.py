@@ -1,10 +1,13 @@
-"""Get at secrets, wherever the config says that they come from."""
+"""Where secrets come from: the config, the environment, a command, a file, the system's keyring."""
 
 import os
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from prx_email_cli.children import answer_of
 from prx_email_cli.config.settings import Account
@@ -14,28 +17,28 @@ from prx_email_cli.files import check_program, check_unchangeable, is_open
 from prx_email_cli.redaction import remember
 
 COMMAND_TIMEOUT_SECONDS = 60
+KEYRING_TIMEOUT_SECONDS = 60  # it may be asking somebody who is not there to unlock it
+_UNLOCK = "unlock it, or use password_file or password_command: servers and cron often have no keyring"
 _MAX_SECRET_BYTES = 64 * 1024
+T = TypeVar("T")
 
 
 def password_of(account: Account) -> str | None:
-    """The account's password, None for one that has no password.
+    """Read the account's password, None when the config names none; from then on ``redact`` masks it.
 
     Raises ConfigError when it is missing or its command fails, ReadableByOthers when its file is open to others.
-    Whatever is returned is from then on masked by ``redact``.
     """
     auth, place = account.smtp.auth, f"accounts.{account.name}.smtp.auth"
     if auth.keyring:
-        from prx_email_cli.config.keyring_store import stored_password
-
         where = f"{place}.keyring"
         return remember(_checked(stored_password(account, where), "password", where))
     return secret_in(auth, "password", place)
 
 
 def secret_in(table: Table, name: str, place: str) -> str | None:
-    """The secret *name* of *table* (at *place*) from wherever the config says it comes; None when it says nothing.
+    """Read the secret *name* of *table*, which is at *place*; None when the table names no source of it.
 
-    Raises and remembers as ``password_of``.
+    Masked from then on, and raises, as ``password_of``.
     """
     what = name.replace("_", " ").replace("oauth token", "OAuth token")
     for suffix, read in _SOURCES.items():
@@ -70,7 +73,7 @@ def _from_environment(name: str, what: str, where: str) -> str:
 
 
 def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
-    """First line of the command's output; its stderr is shown to the user as it comes, its output never."""
+    """Read the first line that the command prints; its stderr is the user's, its output is shown to nobody."""
     check_program(argv[0])
     try:
         done = answer_of(argv, _MAX_SECRET_BYTES, COMMAND_TIMEOUT_SECONDS)
@@ -120,3 +123,84 @@ _SOURCES: dict[str, Callable[[Any, str, str], str]] = {
     "_command": _from_command,
     "_file": _from_file,
 }
+
+
+def stored_password(account: Account, where: str) -> str:
+    """Read the account's password from the keyring.  where: the config's key.  Raises ConfigError if it has none."""
+    with _keyring(where) as keyring:
+        password = within(KEYRING_TIMEOUT_SECONDS, lambda: keyring.get_password(*_entry(account)))
+    if password is None:
+        raise ConfigError(
+            f"{where}: the keyring has no password for {account.smtp.user}",
+            hint=f"prx-email account set-password {account.name}; cron may not see your session's keyring",
+        )
+    return str(password)
+
+
+def store_password(account: Account, password: str) -> str:
+    """Put the account's password into the keyring, and give the keyring's name.  Raises ConfigError."""
+    with _keyring("keyring") as keyring:
+        keyring.set_password(*_entry(account), password)
+        kept, name = keyring.get_password(*_entry(account)), str(keyring.get_keyring().name)
+    if kept != password:
+        raise ConfigError(f"the keyring did not keep the password ({name})", hint=_UNLOCK)
+    return name
+
+
+def forget_password(account: Account) -> bool:
+    """Delete the account's password from the keyring; False when there was none.  Raises ConfigError."""
+    with _keyring("keyring") as keyring:
+        if keyring.get_password(*_entry(account)) is None:
+            return False
+        keyring.delete_password(*_entry(account))
+        return True
+
+
+def _entry(account: Account) -> tuple[str, str]:
+    """Name the keyring's entry by service and user: two accounts may share a login, but not a password."""
+    return f"prx-email/{account.name}", account.smtp.user or ""
+
+
+@contextmanager
+def _keyring(where: str) -> Iterator[Any]:
+    try:
+        import keyring
+    except ImportError:
+        raise ConfigError(
+            f"{where}: this installation cannot use a keyring", hint="pip install 'prx-email-cli[keyring]'"
+        ) from None
+    from keyring.errors import KeyringError
+
+    try:
+        yield keyring
+    except TimeoutError:
+        raise ConfigError(
+            f"{where}: no answer from the keyring within {KEYRING_TIMEOUT_SECONDS} s", hint=_UNLOCK
+        ) from None
+    except KeyringError as error:
+        raise ConfigError(f"{where}: the keyring does not work here: {error}", hint=_UNLOCK) from None
+    except Exception as error:  # noqa: BLE001 - backends let through whatever meets them, with their files' content in it
+        raise ConfigError(f"{where}: the keyring failed ({type(error).__name__})", hint=_UNLOCK) from None
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return or raise what *work* does, within so many *seconds*.
+
+    Raises TimeoutError after them; the work then goes on in its thread, and its result is dropped.
+    """
+    ended: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put(([work()], None))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            ended.put(([], error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        given, error = ended.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return given[0]

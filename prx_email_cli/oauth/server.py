@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.auth import LATEST_EXPIRY, MICROSOFT, OAuth
-from prx_email_cli.config.deadline import within
+from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
+from prx_email_cli.config.oauth_servers import MICROSOFT
+from prx_email_cli.config.secrets import within
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.redaction import remember, reported
 

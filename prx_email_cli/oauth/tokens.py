@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import password_of, secret_in
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers

@@ -4,7 +4,7 @@ import smtplib
 import socket
 import ssl
 
-from prx_email_cli.config.auth import CLIENT_CREDENTIALS
+from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account
 from prx_email_cli.redaction import from_outside

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.config.auth import PRESETS, OAuth
+from prx_email_cli.config.auth import OAuth
+from prx_email_cli.config.oauth_servers import PRESETS
 from prx_email_cli.config.settings import Account, check_settings, load_settings
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.smtp.credentials import login_of
