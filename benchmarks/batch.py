@@ -19,14 +19,16 @@ LIMIT = 0.8
 def compose_only(requests: Path, config: Path) -> None:
     """Compose every line of *requests* and drop it: the contestant, in a process of its own."""
     from prx_email_cli.config.settings import load_settings
+    from prx_email_cli.outbox.messages import Schedule
     from prx_email_cli.submission.request import request_from_json
-    from prx_email_cli.submission.submit import submission
+    from prx_email_cli.submission.spool import Spool
+    from prx_email_cli.submission.submit import prepare
 
     settings = load_settings(config)
     with open(requests, "rb") as stream:
         for line in stream:
-            message = submission(request_from_json(json.loads(line)), settings, int(time.time()))
-            list(message.content)
+            with Spool() as spool:
+                prepare(request_from_json(json.loads(line)), settings, Schedule.at_once(int(time.time())), spool)
 
 
 def main() -> None:

@@ -14,15 +14,15 @@ from prx_email_cli.cli.masking import masked
 from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
-from prx_email_cli.outbox.messages import NewMessage, Submitted
+from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.submission.request import read_json, request_from_json
-from prx_email_cli.submission.submit import submission
+from prx_email_cli.submission.spool import Spool
+from prx_email_cli.submission.submit import prepare
 
 LINES_PER_TRANSACTION = 1000
 _PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30
-BYTES_AT_ONCE = 8 * 1024 * 1024  # of lines; longer ones hold attachments
-FILES_PER_TRANSACTION = 100  # attachments stay open until their message is stored
+BYTES_AT_ONCE = 8 * 1024 * 1024  # of contents; longer ones hold attachments
 
 
 @dataclass
@@ -100,11 +100,12 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
     if failure_mode is not None:
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
     broken = None
-    with open_input(name) as stream, this.store(settings) as store:
-        compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts))
+    with open_input(name) as stream, this.store(settings) as store, Spool() as spool:
+        compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts), spool=spool)
         try:
             for chunk in _chunks(_lines(stream, _longest_line(settings)), compose, report):
                 report.acknowledge(chunk.lines, store.submit(chunk.messages))
+                spool.clear()
         except StorageError as error:
             broken = error
     report.finish(broken)
@@ -140,7 +141,7 @@ def _chunks(
     lines: Iterator[list[bytes]], compose: Callable[[list[bytes]], NewMessage], report: _Report
 ) -> Iterator[_Chunk]:
     chunk = _Chunk([], [])
-    number = open_files = size = 0
+    number = size = 0
     for held in lines:
         number += 1
         if not held:
@@ -150,7 +151,6 @@ def _chunks(
         line = held.pop()
         if line.isspace():
             continue
-        size += len(line)
         if number == 1:
             line = line.removeprefix(BOM_UTF8)
         only_copy = [line]  # an attachment in base64 makes a long line: whoever parses it lets go of it on the way
@@ -158,21 +158,28 @@ def _chunks(
         try:
             message = compose(only_copy)
         except StorageError:
+            yield chunk  # the lines before it are not to pay for it
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one line, the others are not to pay for it
             report.refuse(number, as_ours(error))
             continue
         chunk.lines.append(number)
         chunk.messages.append(message)
-        open_files += message.may_fail
-        if len(chunk.lines) == LINES_PER_TRANSACTION or open_files == FILES_PER_TRANSACTION or size > BYTES_AT_ONCE:
+        size += message.content.size_bytes
+        if len(chunk.lines) == LINES_PER_TRANSACTION or size > BYTES_AT_ONCE:
             yield chunk
-            chunk, open_files, size = _Chunk([], []), 0, 0
+            chunk, size = _Chunk([], []), 0
     yield chunk
 
 
 def _message(
-    only_copy: list[bytes], store: SqliteStore, settings: Settings, account: str | None, tick: Callable[[], int]
+    only_copy: list[bytes],
+    *,
+    store: SqliteStore,
+    settings: Settings,
+    account: str | None,
+    tick: Callable[[], int],
+    spool: Spool,
 ) -> NewMessage:
     try:
         line = only_copy.pop().decode()
@@ -183,8 +190,10 @@ def _message(
     request = request_from_json(document)
     if request.account is None and account is not None:
         request = request._replace(account=account)
+    schedule = Schedule.at_once(tick() if request.now_ts is None else request.now_ts)
     if request.in_reply_to_message_id is None:
-        return submission(request, settings, tick())
-    from prx_email_cli.submission.reply import request_submission
+        return prepare(request, settings, schedule, spool)
+    from prx_email_cli.submission.reply import answer_known
 
-    return request_submission(store, request, settings, tick())
+    request, reply = answer_known(store, request, settings)
+    return prepare(request, settings, schedule, spool, reply)

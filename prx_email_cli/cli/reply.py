@@ -27,8 +27,7 @@ from prx_email_cli.cli.send import Times, enqueue_and_answer
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.submission.reply import Manner, Parent
-    from prx_email_cli.submission.request import Request
+    from prx_email_cli.submission.reply import Parent
 
 app = typer.Typer(add_completion=False)
 
@@ -71,7 +70,7 @@ def reply(
     """
     _check(message_id, parent, (at is not None, within is not None, now))
     bodies = Bodies(body, body_file, html, parent=parent)
-    from prx_email_cli.submission.reply import Manner
+    from prx_email_cli.submission.reply import Manner, answer
     from prx_email_cli.submission.request import Request
 
     this = invocation(ctx)
@@ -82,7 +81,8 @@ def reply(
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    _answer(this, settings, request, known, Manner(everyone, quote), Times(at, within, expires_in), now)
+    answered = answer(request, settings.account(account), known, Manner(everyone, quote))
+    enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now)
 
 
 def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, bool]) -> None:
@@ -109,18 +109,6 @@ def _parent(
     with this.store(settings) as store:
         store.learn(name, [known], tick())
     return Parent(known)
-
-
-def _answer(
-    this: Invocation, settings: "Settings", request: "Request", parent: "Parent", manner: "Manner", times: Times,
-    now: bool,
-) -> None:  # fmt: skip
-    from prx_email_cli.submission.reply import answer_submission
-
-    tick = clock(request.now_ts)
-    due_at, expires_at = times.resolve(tick())
-    message = answer_submission(request, settings, parent, manner, tick(), due_at, expires_at)
-    enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
 
 
 apps = {"reply": app}

@@ -1,6 +1,5 @@
 """``prx-email send``: compose and enqueue."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -28,7 +27,8 @@ from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.messages import NewMessage
+    from prx_email_cli.outbox.messages import Schedule
+    from prx_email_cli.submission.reply import Answer
     from prx_email_cli.submission.request import Request
 
 app = typer.Typer(add_completion=False)
@@ -122,59 +122,58 @@ class Times(NamedTuple):
     within: str | None
     expires_in: str | None
 
-    def resolve(self, now: int) -> tuple[int | None, int | None]:
+    def resolve(self, now: int) -> "Schedule":
         """Unix seconds of both.  Raises ValidationError."""
+        from prx_email_cli.outbox.messages import Schedule
+
         if all(text is None for text in self):
-            return None, None
+            return Schedule.at_once(now)
         from prx_email_cli.cli.when import due_time, expiry
 
         due_at = due_time(self.at, self.within, now)
-        return due_at, expiry(self.expires_in, due_at, now)
+        return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))
 
 
 def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, now: bool) -> None:
     """Enqueue *request* and answer; with *now*, attempt it at once."""
-    tick = clock(request.now_ts)
-    due_at, expires_at = times.resolve(tick())
-    if request.in_reply_to_message_id is not None:
-        from prx_email_cli.submission.reply import request_submission
+    if request.in_reply_to_message_id is None:
+        return enqueue_and_answer(this, settings, request, times, now)
+    from prx_email_cli.submission.reply import answer_known
 
-        with this.store(settings) as store:
-            message = request_submission(store, request, settings, tick(), due_at, expires_at)
-    else:
-        from prx_email_cli.submission.submit import submission
-
-        message = submission(request, settings, tick(), due_at, expires_at)
-    enqueue_and_answer(this, settings, message, tick, now, request.failure_mode)
+    with this.store(settings) as store:
+        answer = answer_known(store, request, settings)
+    return enqueue_and_answer(this, settings, answer, times, now)
 
 
 def enqueue_and_answer(
-    this: Invocation,
-    settings: "Settings",
-    message: "NewMessage",
-    tick: Callable[[], int],
-    now: bool,
-    failure_mode: str | None,
+    this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, now: bool
 ) -> None:
-    """Store *message*, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
-    with this.store(settings) as store:
-        (submitted,) = store.submit([message])
-        if submitted.error is not None:
-            raise submitted.error
-        work_is_done(f"stored as {submitted.outbox_id}")
-        if now and not submitted.duplicate:
-            from prx_email_cli.cli.retry import attempt_now
+    """Store a message, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
+    from prx_email_cli.submission.request import Request
+    from prx_email_cli.submission.spool import Spool
+    from prx_email_cli.submission.submit import prepare, submit
 
-            attempt_now(this, store, settings, submitted.outbox_id, tick, failure_mode)
-            return
-        if failure_mode is not None and not now:
-            say("note: without --now nothing is attempted, so --failure-mode has no effect here")
-        if this.json:
-            from prx_email_cli.cli.results import send_result
+    request, reply = (asked, None) if isinstance(asked, Request) else asked
+    tick = clock(request.now_ts)
+    with Spool() as spool:
+        message = prepare(request, settings, times.resolve(tick()), spool, reply)
+        with this.store(settings) as store:
+            submitted = submit(store, message)
+            spool.clear()
+            work_is_done(f"stored as {submitted.outbox_id}")
+            if now and not submitted.duplicate:
+                from prx_email_cli.cli.retry import attempt_now
 
-            put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
-        else:
-            put(str(submitted.outbox_id))
+                attempt_now(this, store, settings, submitted.outbox_id, tick, request.failure_mode)
+                return
+            if request.failure_mode is not None and not now:
+                say("note: without --now nothing is attempted, so --failure-mode has no effect here")
+            if this.json:
+                from prx_email_cli.cli.results import send_result
+
+                put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
+            else:
+                put(str(submitted.outbox_id))
 
 
 def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":

@@ -3,34 +3,59 @@
 Named tuples, for they cost little to define and to make: cron starts this program every minute.
 """
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled, Verdict
 
 
+class Schedule(NamedTuple):
+    """When a message was made, before when it is not attempted, and after when no more; None for never."""
+
+    created_at: int
+    due_at: int
+    expires_at: int | None = None
+
+    @classmethod
+    def at_once(cls, now: int) -> "Schedule":
+        """Due as soon as it is made, and for ever."""
+        return cls(now, now)
+
+
+class Content(NamedTuple):
+    """A message's content as it is stored, at hand: with CRLF line ends and without a Message-ID.
+
+    pieces: in order, readable again and again.  digest: SHA-256 of all of it, in hexadecimal digits.
+    """
+
+    pieces: Iterable[bytes]
+    size_bytes: int
+    digest: str
+
+    @classmethod
+    def of(cls, data: bytes) -> "Content":
+        """All of it in memory."""
+        return cls((data,), len(data), hashlib.sha256(data).hexdigest())
+
+
 class NewMessage(NamedTuple):
     """A composed message on its way into the outbox.
 
-    content may raise PrxEmailError while it is read, when may_fail is set.  fingerprint: gives a digest of what the
-    message says, once the content has been read; needed with an idempotency_key.
-    sender: envelope sender, "" for the null one.  recipients: (address, "to" | "cc" | "bcc").  content: pieces of the
-    message with CRLF line ends and without a Message-ID.  due_at: not attempted before.
+    sender: envelope sender, "" for the null one.  recipients: (address, "to" | "cc" | "bcc").  fingerprint: a digest of
+    what the message says, whenever that is; needed with an idempotency_key.
     """
 
     account: str
     sender: str
     recipients: list[tuple[str, str]]
     subject: str
-    content: Iterable[bytes]
-    created_at: int
-    due_at: int
-    expires_at: int | None = None
+    content: Content
+    schedule: Schedule
     needs_smtputf8: bool = False
-    may_fail: bool = False
     idempotency_key: str | None = None
-    fingerprint: Callable[[], str] = str
+    fingerprint: str = ""
 
 
 class Submitted(NamedTuple):

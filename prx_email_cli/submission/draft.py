@@ -1,6 +1,5 @@
 """From a request to a checked draft: addresses parsed, header texts checked, attachments opened under the policy."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,15 +105,3 @@ def _bodies(request: Request, policy: "Policy | None") -> "tuple[str, str | None
     body = html_body(request.body_html, directory, policy)
     text = request.body_text if request.body_text.strip() else plain_text(body.html)
     return text, body.html, body.inline
-
-
-def limited(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """*chunks*, as long as they are not more than *most* bytes in all.  Raises ValidationError."""
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > most:
-            raise ValidationError(
-                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
-            )
-        yield chunk

@@ -5,14 +5,11 @@ from typing import NamedTuple
 from prx_email_cli.config.settings import Account, Settings
 from prx_email_cli.errors import NotFound, ValidationError
 from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
-from prx_email_cli.mail.compose import EMPTY, Draft
+from prx_email_cli.mail.compose import EMPTY
 from prx_email_cli.mail.received import KnownMessage, known_id, known_message
 from prx_email_cli.mail.reply_headers import Reply, mailboxes_in, quoted, quoted_html, reply_to
-from prx_email_cli.outbox.messages import NewMessage
 from prx_email_cli.outbox.store import Store
-from prx_email_cli.submission.draft import draft
 from prx_email_cli.submission.request import Request
-from prx_email_cli.submission.submit import policy_for, submission, submission_from_draft
 
 UNKNOWN = "in_reply_to_message_id does not exist for this account"
 
@@ -36,10 +33,6 @@ class Answer(NamedTuple):
 
     request: Request
     reply: Reply
-
-    def threaded(self, drafted: Draft) -> Draft:
-        """*drafted* from the request, in its thread."""
-        return drafted._replace(in_reply_to=self.reply.in_reply_to, references=self.reply.references)
 
 
 def find_parent(store: Store, account: str, message_id: str) -> Parent:
@@ -70,43 +63,11 @@ def answer(request: Request, account: Account, parent: Parent, manner: Manner) -
     return Answer(request._replace(to=to, cc=cc, subject=request.subject or reply.subject), reply)
 
 
-def request_submission(
-    store: Store,
-    request: Request,
-    settings: Settings,
-    now: int,
-    due_at: int | None = None,
-    expires_at: int | None = None,
-) -> NewMessage:
-    """The outbox message for *request*, which may answer a message that *store* knows.
-
-    now, due_at, expires_at: as ``submission`` has them.  Raises what that does, and NotFound for an unknown parent.
-    """
-    if request.in_reply_to_message_id is None:
-        return submission(request, settings, now, due_at, expires_at)
+def answer_known(store: Store, request: Request, settings: Settings) -> Answer:
+    """*request* as an answer to the message that its in_reply_to_message_id names.  Raises NotFound."""
     account = settings.account(request.account)
-    parent = find_parent(store, account.name, request.in_reply_to_message_id)
-    return answer_submission(request, settings, parent, Manner(), now, due_at, expires_at)
-
-
-def answer_submission(
-    request: Request,
-    settings: Settings,
-    parent: Parent,
-    manner: Manner,
-    now: int,
-    due_at: int | None = None,
-    expires_at: int | None = None,
-) -> NewMessage:
-    """The outbox message that answers *parent* with *request*."""
-    account = settings.account(request.account)
-    answered = answer(request, account, parent, manner)
-    created_at = now if request.now_ts is None else request.now_ts
-    due = created_at if due_at is None else due_at
-    drafted = draft(answered.request, account.sender or "", due, policy_for(request, settings))
-    return submission_from_draft(
-        answered.threaded(drafted), account.name, settings, created_at, due, expires_at, request.idempotency_key
-    )
+    parent = find_parent(store, account.name, request.in_reply_to_message_id or "")
+    return answer(request, account, parent, Manner())
 
 
 def _own(account: Account, request: Request, parent: Parent) -> list[str]:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import delivered_to
-from prx_email_cli.mail.compose import Draft
 from prx_email_cli.mail.text import check_unicode
 
 FAILURE_MODES = ("network", "provider")
@@ -134,21 +132,3 @@ def _checked(name: str, value: Any) -> Any:
     if name == "idempotency_key" and not value:
         raise ValidationError("idempotency_key is empty", hint="leave it out, or give one")
     return check_unicode(value, name)
-
-
-def recipients(draft: Draft, most: int) -> list[tuple[str, str]]:
-    """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it.
-
-    Raises ValidationError for more than *most*.
-    """
-    kinds: Mapping[str, list[Any]] = {"to": draft.to, "cc": draft.cc, "bcc": draft.bcc}
-    seen: dict[str, tuple[str, str]] = {}
-    for kind, mailboxes in kinds.items():
-        for mailbox in mailboxes:
-            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
-    if len(seen) > most:
-        raise ValidationError(
-            f"the message has {len(seen)} recipients, over {most}",
-            hint="send it in parts, or raise max_recipients in [outbox]",
-        )
-    return list(seen.values())

@@ -1,59 +1,75 @@
-"""From a request to an outbox message: checked, composed, ready to be stored."""
+"""Make a request an outbox message, composed and fingerprinted, and store it."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.settings import Settings
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.addresses import delivered_to
 from prx_email_cli.mail.compose import Draft, compose
-from prx_email_cli.outbox.messages import NewMessage
-from prx_email_cli.submission.draft import draft, limited
-from prx_email_cli.submission.request import Request, recipients
+from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
+from prx_email_cli.submission.draft import draft
+from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.spool import Spool
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.policy import Policy
+    from prx_email_cli.mail.reply_headers import Reply
+    from prx_email_cli.outbox.store import Store
 
 
-def submission(
-    request: Request, settings: Settings, now: int, due_at: int | None = None, expires_at: int | None = None
+def prepare(
+    request: Request, settings: Settings, schedule: Schedule, spool: Spool, reply: "Reply | None" = None
 ) -> NewMessage:
-    """The outbox message for *request*.
+    """Compose *request*; its content is in *spool* and needs it open.
 
-    now, due_at, expires_at: Unix seconds; without a due time it is due at once.  The Date header says when it becomes
-    due.  Raises ValidationError for what cannot be sent, ConfigError for an unknown account.
+    reply: the headers that thread an answer.  The Date header says when the message is due.  Raises ValidationError for
+    what cannot be sent, ConfigError for an unknown account, StorageError when the content cannot be held.
     """
     account = settings.account(request.account)
-    created_at = now if request.now_ts is None else request.now_ts
-    due = created_at if due_at is None else due_at
-    drafted = draft(request, account.sender or "", due, policy_for(request, settings))
-    return submission_from_draft(drafted, account.name, settings, created_at, due, expires_at, request.idempotency_key)
-
-
-def submission_from_draft(
-    drafted: Draft,
-    account: str,
-    settings: Settings,
-    created_at: int,
-    due_at: int,
-    expires_at: int | None = None,
-    idempotency_key: str | None = None,
-) -> NewMessage:
-    """The outbox message for a checked draft.  Its content is composed, and its attachments read, when it is stored."""
-    print_of = _Fingerprint(drafted, account) if idempotency_key is not None else None
-    composed = compose(print_of.watched() if print_of is not None else drafted)
+    drafted = draft(request, account.sender or "", schedule.due_at, policy_for(request, settings))
+    if reply is not None:
+        drafted = drafted._replace(in_reply_to=reply.in_reply_to, references=reply.references)
+    key = request.idempotency_key
+    fingerprint = _Fingerprint(drafted, account.name) if key is not None else None
+    composed = compose(fingerprint.watched() if fingerprint is not None else drafted)
+    addressed = recipients(drafted, settings.outbox.max_recipients)
     return NewMessage(
-        account=account,
+        account=account.name,
         sender=drafted.sender.address,
-        recipients=recipients(drafted, settings.outbox.max_recipients),
+        recipients=addressed,
         subject=drafted.subject,
-        content=limited(composed.chunks, settings.attachments.policy.max_message_bytes),
-        created_at=created_at,
-        due_at=due_at,
-        expires_at=expires_at,
+        content=spool.hold(_limited(composed.chunks, settings.attachments.policy.max_message_bytes)),
+        schedule=schedule,
         needs_smtputf8=composed.needs_smtputf8,
-        may_fail=bool(drafted.attachments or drafted.inline) or len(drafted.body_text) > 1_000_000,
-        idempotency_key=idempotency_key,
-        fingerprint=print_of.hexdigest if print_of is not None else str,
+        idempotency_key=key,
+        fingerprint=fingerprint.hexdigest() if fingerprint is not None else "",
     )
+
+
+def submit(store: "Store", message: NewMessage) -> Submitted:
+    """Store one message, or find the earlier one with its idempotency key.  Raises ValidationError, StorageError."""
+    (submitted,) = store.submit([message])
+    if submitted.error is not None:
+        raise submitted.error
+    return submitted
+
+
+def recipients(draft: Draft, most: int) -> list[tuple[str, str]]:
+    """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it.
+
+    Raises ValidationError for more than *most*.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for kind, mailboxes in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
+        for mailbox in mailboxes:
+            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
+    if len(seen) > most:
+        raise ValidationError(
+            f"the message has {len(seen)} recipients, over {most}",
+            hint="send it in parts, or raise max_recipients in [outbox]",
+        )
+    return list(seen.values())
 
 
 def policy_for(request: Request, settings: Settings) -> "Policy | None":
@@ -74,6 +90,18 @@ def attachment_policy(settings: Settings) -> "Policy":
         max_message_bytes=policy.max_message_bytes,
         store_root=store.dir if store.enabled else None,
     )
+
+
+def _limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """*chunks*, as long as they are not more than *most* bytes in all.  Raises ValidationError."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise ValidationError(
+                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
+            )
+        yield chunk
 
 
 class _Fingerprint:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, load_settings
 from prx_email_cli.delivery.run import Drain, DrainOptions, DrainReport
-from prx_email_cli.outbox.messages import NewMessage
+from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -73,9 +73,8 @@ class Outbox:
             sender="ops@example.com",
             recipients=[(address, "to") for address in recipients],
             subject=name,
-            content=_content(name, large),
-            created_at=self.now,
-            due_at=self.now,
+            content=Content.of(b"".join(_content(name, large))),
+            schedule=Schedule.at_once(self.now),
         )
         return self.store.enqueue([message])[0]
 

@@ -46,7 +46,7 @@ def test_a_body_that_names_a_file_stays_a_text() -> None:
 
 def test_bcc_is_nowhere_in_the_message_but_among_its_recipients() -> None:
     message = composed(bcc=("Hidden <secret@example.org>",))
-    content = b"".join(message.content)
+    content = b"".join(message.content.pieces)
     assert b"secret@" not in content
     assert b"Hidden" not in content
     assert b"bcc" not in content.lower()

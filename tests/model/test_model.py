@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, NewMessage
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Content, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Run, Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -167,7 +167,8 @@ class OutboxMachine(RuleBasedStateMachine):
         due, expires = self.now + later, None if life is None else self.now + life
         addresses = [(f"r{number}@example.org", "to") for number in range(recipients)]
         content = f"Subject: m\r\n\r\n{self.last_id}\r\n".encode()
-        new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", [content], self.now, due, expires)
+        schedule = Schedule(self.now, due, expires)
+        new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", Content.of(content), schedule)
         (outbox_id,) = self.store(which).enqueue([new])
         assert outbox_id > self.last_id, "an id was used again"
         self.last_id = outbox_id

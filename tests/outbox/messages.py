@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, Finished, NewMessage
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, Content, Finished, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 DOMAIN = "prx-email.local"
@@ -20,7 +20,7 @@ NOW = 1_700_000_000
 OPEN_STORE = """
 import sys
 from pathlib import Path
-from prx_email_cli.outbox.messages import ClaimNext, NewMessage
+from prx_email_cli.outbox.messages import ClaimNext, Content, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -36,7 +36,7 @@ def new_message(
     *recipients: str,
     account: str = "work",
     due_at: int = NOW,
-    content: Iterable[bytes] = (b"Subject: s\r\n\r\nb\r\n",),
+    content: bytes | Content = b"Subject: s\r\n\r\nb\r\n",
     expires_at: int | None = None,
 ) -> NewMessage:
     return NewMessage(
@@ -44,10 +44,8 @@ def new_message(
         sender="ops@example.com",
         recipients=[(address, "to") for address in recipients or ("a@example.org",)],
         subject="s",
-        content=content,
-        created_at=NOW,
-        due_at=due_at,
-        expires_at=expires_at,
+        content=content if isinstance(content, Content) else Content.of(content),
+        schedule=Schedule(NOW, due_at, expires_at),
     )
 
 

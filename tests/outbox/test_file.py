@@ -23,7 +23,7 @@ tell("ready")
 for line in sys.stdin:
     store = open_store(line.strip())
     ids = store.enqueue([NewMessage(account="work", sender="", recipients=[("a@x.org", "to")], subject="s",
-                                    content=[b"x"], created_at=1, due_at=1)])
+                                    content=Content.of(b"x"), schedule=Schedule.at_once(1))])
     store.close()
     tell(*ids)
 """
@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StorageError, match="full") as refused:
-        store.enqueue([new_message(), new_message(content=[b"x" * 1_000_000])])
+        store.enqueue([new_message(), new_message(content=b"x" * 1_000_000)])
     assert refused.value.exit_code == 74
     assert "space" in refused.value.hint
     assert store.stats(NOW)["total"] == 1

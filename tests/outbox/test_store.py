@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.errors import ClaimLost, LimitUsedUp, NotAllowedForStatus, NotFound, RetryNotDue
 from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import ClaimOne, Limit
+from prx_email_cli.outbox.messages import ClaimOne, Content, Limit
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .messages import NOW, claim, ended, new_message, open_store, sent, wish
@@ -38,6 +38,10 @@ def content_of(store: SqliteStore, run_id: str = "run") -> bytes:
     return content
 
 
+def spooled(pieces: list[bytes]) -> Content:
+    return Content.of(b"".join(pieces))._replace(pieces=pieces)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     store = open_store(tmp_path_factory.mktemp("shared") / "outbox.db")
@@ -54,12 +58,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 @example([PIECE_BYTES, PIECE_BYTES, 1])
 def test_content_of_any_size_comes_back_as_it_was_however_it_came(shared: SqliteStore, sizes: list[int]) -> None:
     pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
-    shared.enqueue([new_message(content=iter(pieces))])
+    shared.enqueue([new_message(content=spooled(pieces))])
     assert content_of(shared) == b"".join(pieces)
 
 
 def test_the_head_is_bounded_and_the_rest_comes_in_pieces(outbox: SqliteStore) -> None:
-    outbox.enqueue([new_message(content=[b"x" * (5 * PIECE_BYTES + 1)])])
+    outbox.enqueue([new_message(content=b"x" * (5 * PIECE_BYTES + 1))])
     claimed = claim(outbox)
     pieces = [claimed.head or b"", *outbox.rest_of_content(claimed.outbox_id)]
     assert sum(map(len, pieces)) == 5 * PIECE_BYTES + 1
@@ -78,7 +82,7 @@ def test_one_message_that_cannot_be_stored_takes_its_transaction_with_it(outbox:
         raise OSError("the file went away")
 
     with pytest.raises(OSError, match="went away"):
-        outbox.enqueue([new_message(), new_message(content=breaks_off())])
+        outbox.enqueue([new_message(), new_message(content=Content(breaks_off(), 3 * PIECE_BYTES, ""))])
     assert outbox.stats(NOW)["total"] == 0
     assert outbox.enqueue([new_message()]) == [1]
 
@@ -280,7 +284,7 @@ def test_the_database_itself_keeps_the_rules(outbox: SqliteStore, statement: str
 
 def test_an_outbox_opened_again_has_everything(tmp_path: Path) -> None:
     store = open_store(tmp_path / "outbox.db")
-    store.enqueue([new_message("a@x.org", "b@x.org", content=[b"x" * (PIECE_BYTES + 1)])])
+    store.enqueue([new_message("a@x.org", "b@x.org", content=b"x" * (PIECE_BYTES + 1))])
     before = store.row(1)
     store.close()
     store = open_store(tmp_path / "outbox.db")

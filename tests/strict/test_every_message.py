@@ -13,10 +13,10 @@ from prx_email_cli.mail.addresses import Mailbox
 from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.mail.received import known_message
 from prx_email_cli.outbox.messages import NewMessage
-from prx_email_cli.submission.reply import Manner, Parent, answer_submission
+from prx_email_cli.submission.reply import Manner, Parent, answer
 from prx_email_cli.submission.request import Request
-from prx_email_cli.submission.submit import submission
 
+from ..mail.letters import prepared
 from .drafts import ADDRESSES, DATE, NAMES, Case, as_it_arrives, cases
 from .readers import File, Letter, long_encoded_lines, read_strictly, unfolded_lines
 
@@ -86,7 +86,7 @@ def request_of(kind: str, page: Path) -> Request:
 
 
 def content_of(message: NewMessage) -> bytes:
-    return b"".join(message.content)
+    return b"".join(message.content.pieces)
 
 
 def made(draft: Draft) -> bytes:
@@ -107,7 +107,7 @@ def check_kind(letter: Letter, request: Request) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_message_is_accepted_and_folded(kind: str, page: Path) -> None:
     request = request_of(kind, page)
-    content = content_of(submission(request, SETTINGS, DATE))
+    content = content_of(prepared(request, SETTINGS, DATE))
     letter = read_strictly(content)
     check_kind(letter, request)
     assert len(letter.people["To"]) == len(request.to)
@@ -118,7 +118,8 @@ def test_each_kind_of_message_is_accepted_and_folded(kind: str, page: Path) -> N
 def test_so_is_each_kind_of_reply(kind: str, page: Path) -> None:
     request = request_of(kind, page)._replace(to=(), subject="")
     parent = Parent(known_message(PARENT))
-    content = content_of(answer_submission(request, SETTINGS, parent, Manner(everyone=True, quote=True), DATE))
+    answered = answer(request, SETTINGS.account(None), parent, Manner(everyone=True, quote=True))
+    content = content_of(prepared(answered.request, SETTINGS, DATE, answered.reply))
     letter = read_strictly(content)
     assert letter.subject == "Re: 日本語 and more"
     assert letter.people["To"] == [("Jürgen", "j@example.net")]
@@ -150,14 +151,14 @@ def test_what_a_request_asks_for_is_what_arrives(case: Case) -> None:
         attachments=tuple(map(document, case.wanted.files)),
     )
     once = {field: each_once(found) if field in ("To", "Cc", "Reply-To") else found for field, found in people.items()}
-    assert read_strictly(content_of(submission(request, SETTINGS, DATE))) == case.wanted._replace(people=once)
+    assert read_strictly(content_of(prepared(request, SETTINGS, DATE))) == case.wanted._replace(people=once)
 
 
 @settings(max_examples=50, deadline=None)
 @given(NAMES, st.text(st.characters(categories=["L"]), min_size=1, max_size=16).filter(lambda text: not text.isascii()))
 def test_only_an_address_outside_ascii_takes_the_headers_out_of_it(name: str, local: str) -> None:
     mailbox = Mailbox(name, f"{local}@example.org")
-    message = submission(
+    message = prepared(
         Request(to=(typed(mailbox),), subject="日本語", body_text="Grüße", attachments=ATTACHED[:2]), SETTINGS, DATE
     )
     assert message.needs_smtputf8

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import Mailbox
-from prx_email_cli.mail.compose import compose
 from prx_email_cli.mail.received import KnownMessage, ids_in, known_message, normal_id
 from prx_email_cli.mail.reply_headers import mailboxes_in, quoted, reference_chain, reply_subject, reply_to
 from prx_email_cli.mail.text import check_header_text
 from prx_email_cli.outbox.sqlite.received import COLUMNS
-from prx_email_cli.submission.draft import draft
 from prx_email_cli.submission.reply import Manner, Parent, answer
 from prx_email_cli.submission.request import Request
 
+from ..mail.letters import prepared
 from .letters import ID, letter, parent
 
 OWN = ["ops@example.com"]
@@ -193,8 +192,8 @@ def _composed(known: KnownMessage) -> EmailMessage | None:
     except ValidationError as error:
         assert error.message == "cannot infer reply recipient from parent sender"  # noqa: PT017
         return None
-    drafted = answered.threaded(draft(answered.request, account.sender or "", 1, None))
-    message = BytesParser(policy=default).parsebytes(b"".join(compose(drafted).chunks))
+    content = prepared(answered.request, SETTINGS, 1, answered.reply).content
+    message = BytesParser(policy=default).parsebytes(b"".join(content.pieces))
     assert isinstance(message, EmailMessage)
     return message
 

@@ -140,3 +140,14 @@ def test_a_database_at_its_limit_behaves_like_a_full_disk(program: Program) -> N
         tally = field.tally()
         print(f"\ndatabase at its limit: {tally}")
         tally.check()
+
+
+def test_a_large_message_that_finds_no_temporary_space_is_74_and_stores_nothing(tmpfs: Tmpfs, program: Program) -> None:
+    (program.home / "large.txt").write_bytes(b"x" * 2 * TMPFS_BYTES)
+    command = ("send", "--to", "a@example.org", "--subject", "m", "--body", "text", "--attach", "large.txt")
+    refused = program.run(*command, TMPDIR=str(tmpfs.directory))
+    assert (refused.status, refused.out) == (74, "")
+    assert "No space left on device" in refused.err
+    assert list(tmpfs.directory.iterdir()) == []
+    tmpfs.free()
+    assert program.run(*command, TMPDIR=str(tmpfs.directory)).out == "1\n"

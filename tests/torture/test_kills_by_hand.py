@@ -4,7 +4,7 @@ import pytest
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy
-from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, NewMessage
+from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, Content, NewMessage, Schedule
 
 from ..cli.outside import stored
 from .field import Field
@@ -23,7 +23,8 @@ COMMANDS = {
 def used(field: Field) -> Field:
     """A field whose outbox has a message of every kind."""
     store = field.program.store()
-    message = NewMessage("work", "ops@example.com", [("a@example.org", "to")], "m", [b"\r\ntext\r\n"], 0, 0)
+    content, to = Content.of(b"\r\ntext\r\n"), [("a@example.org", "to")]
+    message = NewMessage("work", "ops@example.com", to, "m", content, Schedule.at_once(0))
     store.enqueue([message] * 4)
     sent = store.claim("0-0-dead", ClaimOne(int(SENT), 10))
     accepted = Outcome({0: RecipientResult(RecipientStatus.ACCEPTED, 250, "ok")}, acceptance="ok")

@@ -31,19 +31,15 @@ class GroupCommit:
         self._waiting: deque[_Change] = deque()
         self.lock = threading.Lock()
 
-    def run(self, make: Callable[[sqlite3.Connection], T], *, repeatable: bool = True) -> T:
+    def run(self, make: Callable[[sqlite3.Connection], T]) -> T:
         """Result of *make*, once it is durable.  An error of its own undoes only its own change.
 
-        A change that shares a transaction with one that fails is made a second time, by itself; one that is not
-        *repeatable* (it reads something that can be read once) shares none.
+        A change that shares a transaction with one that fails is made a second time, by itself.
         """
         change = _Change(make)
-        if repeatable:
-            self._waiting.append(change)
+        self._waiting.append(change)
         with self.lock:
-            if not repeatable:
-                self._commit([change])
-            elif not change.done:
+            if not change.done:
                 self._commit_waiting()
         if change.error is not None:
             raise change.error

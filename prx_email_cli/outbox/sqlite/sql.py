@@ -23,8 +23,6 @@ INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VAL
 
 INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
-SET_SIZE = "UPDATE outbox SET size_bytes = ?, content_digest = ?, envelope_digest = ? WHERE id = ?"
-
 FIND_KEY = """
 -- a key is forgotten with its message's record
 SELECT outbox_id, fingerprint FROM idempotency JOIN outbox ON outbox.id = outbox_id

@@ -71,9 +71,7 @@ class SqliteStore:
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
         try:
-            return self._change(
-                lambda connection: submit.submit_all(connection, messages, self._guard.last_id()), repeatable=False
-            )
+            return self._change(lambda connection: submit.submit_all(connection, messages, self._guard.last_id()))
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"
@@ -88,10 +86,10 @@ class SqliteStore:
         def make(connection: sqlite3.Connection) -> list[int]:
             submitted = submit.submit_all(connection, messages)
             for error in (one.error for one in submitted if one.error is not None):
-                raise error.__cause__ or error
+                raise error
             return [one.outbox_id for one in submitted]
 
-        return self._change(make, repeatable=False)
+        return self._change(make)
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""
@@ -315,9 +313,9 @@ class SqliteStore:
                     return names
                 names.append(found[0])
 
-    def _change(self, make: Callable[[sqlite3.Connection], T], *, repeatable: bool = True) -> T:
+    def _change(self, make: Callable[[sqlite3.Connection], T]) -> T:
         with storage_errors(self.path):
-            return self._commits.run(make, repeatable=repeatable)
+            return self._commits.run(make)
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:

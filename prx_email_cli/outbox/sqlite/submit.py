@@ -1,138 +1,104 @@
 """Store new messages, or find the earlier ones with their idempotency keys, inside the caller's transaction."""
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from prx_email_cli.errors import PrxEmailError, ValidationError, as_ours
-from prx_email_cli.outbox.digest import content_digest, envelope_digest
-from prx_email_cli.outbox.messages import NewMessage, Submitted
+from prx_email_cli.outbox.digest import envelope_digest
+from prx_email_cli.outbox.messages import Content, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 PIECE_BYTES = 256 * 1024
+_BEYOND = 2**63  # no integer of SQLite's is larger
+
+_Numbered = list[tuple[int, NewMessage]]
+_Keys = dict[tuple[str, str], tuple[int, str]]
 
 
 def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int = 0) -> list[Submitted]:
     """Store new messages, or find the earlier ones with their idempotency keys; what became of each, in order.
 
-    above: new ids are higher than this.
+    above: new ids are higher than this.  A message that cannot be stored is refused alone.
     """
-    if any(message.may_fail or message.idempotency_key is not None for message in messages):
-        return [_submit(connection, message, above) for message in messages]
-    read = [_read(message) for message in messages]
-    sound = [message for message in read if isinstance(message, NewMessage)]
-    stored = iter(_submit_many(connection, sound, above))
-    return [next(stored) if isinstance(message, NewMessage) else Submitted(0, error=message) for message in read]
-
-
-def _read(message: NewMessage) -> NewMessage | PrxEmailError:
-    """*message* with its content at hand, which can be read again; or what its content raises."""
-    try:
-        return message._replace(content=(b"".join(message.content),))
-    except Exception as error:  # noqa: BLE001 - it is this message's alone
-        return as_ours(error)
-
-
-def _submit_many(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int) -> list[Submitted]:
-    """Store messages together, or one by one when one of them is at fault."""
-    connection.execute("SAVEPOINT submission")
-    try:
-        stored = [Submitted(outbox_id) for outbox_id in _insert_many(connection, messages, above)]
-    except sqlite3.Error:
-        raise  # the database's: the transaction is over
-    except Exception:  # noqa: BLE001 - whatever it is, _submit finds out whose
-        connection.execute("ROLLBACK TO submission")
-        stored = []
-    connection.execute("RELEASE submission")
-    return stored if len(stored) == len(messages) else [_submit(connection, message, above) for message in messages]
-
-
-def _submit(connection: sqlite3.Connection, message: NewMessage, above: int) -> Submitted:
-    """Store one message.
-
-    An error of its own (an attachment that grew, a key used for something else) undoes only this message.
-    """
-    connection.execute("SAVEPOINT submission")
-    try:
-        submitted = _submit_once(connection, message, above)
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001 - it is this message's alone
-        submitted = Submitted(0, error=as_ours(error))
-    if submitted.duplicate or submitted.error is not None:
-        connection.execute("ROLLBACK TO submission")
-    connection.execute("RELEASE submission")
+    next_id = _next_id(connection, above)
+    new: _Numbered = []
+    keys: _Keys = {}  # account and key -> id and fingerprint, of those that this call stores
+    submitted: list[Submitted] = []
+    for message in messages:
+        try:
+            _check_storable(message)
+            earlier = _find_earlier(connection, message, keys)
+        except PrxEmailError as error:
+            submitted.append(Submitted(0, error=error))
+            continue
+        if earlier is not None:
+            submitted.append(Submitted(earlier, duplicate=True))
+            continue
+        outbox_id = next_id + len(new)
+        new.append((outbox_id, message))
+        if message.idempotency_key is not None:
+            keys[message.account, message.idempotency_key] = outbox_id, message.fingerprint
+        submitted.append(Submitted(outbox_id))
+    _insert(connection, new, keys)
     return submitted
 
 
-def _submit_once(connection: sqlite3.Connection, message: NewMessage, above: int) -> Submitted:
-    """Store the message to know its fingerprint; the caller undoes that when an earlier one has the key."""
+def _check_storable(message: NewMessage) -> None:
+    """Raise ValidationError for text that is no Unicode, or a time that SQLite cannot hold."""
+    texts = message.account, message.sender, message.subject, message.idempotency_key or ""
+    try:
+        "".join([*texts, *(address for address, _ in message.recipients)]).encode()
+    except UnicodeEncodeError as error:
+        raise as_ours(error) from None
+    if not all(-_BEYOND <= (time or 0) < _BEYOND for time in message.schedule):
+        raise as_ours(OverflowError())
+
+
+def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Keys) -> int | None:
+    """The id of the message that has *message*'s idempotency key already, None when there is none.
+
+    Raises ValidationError when that message says something else.
+    """
     key = message.idempotency_key
-    outbox_id = insert(connection, message, above)
     if key is None:
-        return Submitted(outbox_id)
-    fingerprint = message.fingerprint()
-    earlier = connection.execute(sql.FIND_KEY, (message.account, key)).fetchone()
+        return None
+    earlier = keys.get((message.account, key)) or connection.execute(sql.FIND_KEY, (message.account, key)).fetchone()
     if earlier is None:
-        connection.execute(sql.INSERT_KEY, (message.account, key, outbox_id, fingerprint))
-        return Submitted(outbox_id)
-    if earlier[1] != fingerprint:
+        return None
+    outbox_id, fingerprint = earlier
+    if fingerprint != message.fingerprint:
         raise ValidationError(
-            f"idempotency key {key!r} was used for other content: outbox message {earlier[0]}",
+            f"idempotency key {key!r} was used for other content: outbox message {outbox_id}",
             hint="take a new key for a new message",
         )
-    return Submitted(earlier[0], duplicate=True)
+    return int(outbox_id)
 
 
-def insert(connection: sqlite3.Connection, message: NewMessage, above: int) -> int:
-    """Store a new message, its content piece by piece; its id."""
-    pieces = _pieces(message.content)
-    head = next(pieces, b"")
-    digest = hashlib.sha256(head)
-    outbox_id = _next_id(connection, above)
-    connection.execute(sql.INSERT_MESSAGE, _row(outbox_id, message, len(head), digest.hexdigest()))
-    connection.executemany(sql.INSERT_RECIPIENT, _recipient_rows(outbox_id, message))
-    first = outbox_id * PIECES_PER_MESSAGE
-    connection.execute(sql.INSERT_PIECE, (first, head))
-    size = len(head)
-    for number, piece in enumerate(pieces, 1):
-        connection.execute(sql.INSERT_PIECE, (first + number, piece))
-        digest.update(piece)
-        size += len(piece)
-    if size > len(head):
-        content = digest.hexdigest()
-        connection.execute(sql.SET_SIZE, (size, content, _envelope_digest(outbox_id, message, content), outbox_id))
-    return outbox_id
-
-
-def _insert_many(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int) -> list[int]:
-    """Store messages whose contents are small and at hand, one statement to a table: a batch is worth it."""
-    first = _next_id(connection, above)
-    contents = [b"".join(message.content) for message in messages]
-    numbered = list(enumerate(messages, first))
-    rows = (
-        _row(outbox_id, message, len(content), content_digest(content))
-        for (outbox_id, message), content in zip(numbered, contents, strict=True)
+def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None:
+    """Insert messages with their recipients, contents and keys, one statement to a table: a batch is worth it."""
+    connection.executemany(sql.INSERT_MESSAGE, (_row(outbox_id, message) for outbox_id, message in new))
+    connection.executemany(
+        sql.INSERT_RECIPIENT,
+        (
+            (outbox_id, number, address, kind)
+            for outbox_id, message in new
+            for number, (address, kind) in enumerate(message.recipients)
+        ),
     )
-    connection.executemany(sql.INSERT_MESSAGE, rows)
-    recipients = (row for outbox_id, message in numbered for row in _recipient_rows(outbox_id, message))
-    connection.executemany(sql.INSERT_RECIPIENT, recipients)
-    pieces = (
-        (outbox_id * PIECES_PER_MESSAGE + number, piece)
-        for outbox_id, content in enumerate(contents, first)
-        for number, piece in enumerate(_cut(content))
+    connection.executemany(
+        sql.INSERT_PIECE,
+        (
+            (outbox_id * PIECES_PER_MESSAGE + number, piece)
+            for outbox_id, message in new
+            for number, piece in enumerate(_pieces(message.content))
+        ),
     )
-    connection.executemany(sql.INSERT_PIECE, pieces)
-    return [outbox_id for outbox_id, _ in numbered]
-
-
-def _cut(content: bytes) -> list[bytes]:
-    """*content* in pieces; an empty one has an empty piece."""
-    if len(content) <= PIECE_BYTES:
-        return [content]
-    return [content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES)]
+    connection.executemany(
+        sql.INSERT_KEY,
+        ((account, key, outbox_id, fingerprint) for (account, key), (outbox_id, fingerprint) in keys.items()),
+    )
 
 
 def _next_id(connection: sqlite3.Connection, above: int) -> int:
@@ -140,27 +106,26 @@ def _next_id(connection: sqlite3.Connection, above: int) -> int:
     return max(int(last[0]) if last else 0, above) + 1
 
 
-def _row(outbox_id: int, message: NewMessage, size_bytes: int, content: str) -> tuple[Any, ...]:
-    return (outbox_id, message.account, message.sender, message.subject, message.created_at, message.due_at,
-            message.expires_at, message.needs_smtputf8, size_bytes, content,
-            _envelope_digest(outbox_id, message, content))  # fmt: skip
-
-
-def _envelope_digest(outbox_id: int, message: NewMessage, content: str) -> str:
+def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
+    content, schedule = message.content, message.schedule
     addresses = enumerate(address for address, _ in message.recipients)
-    return envelope_digest(outbox_id, message.sender, addresses, content)
+    envelope = envelope_digest(outbox_id, message.sender, addresses, content.digest)
+    return (outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,
+            schedule.expires_at, message.needs_smtputf8, content.size_bytes, content.digest, envelope)  # fmt: skip
 
 
-def _recipient_rows(outbox_id: int, message: NewMessage) -> list[tuple[int, int, str, str]]:
-    return [(outbox_id, number, address, kind) for number, (address, kind) in enumerate(message.recipients)]
+def _pieces(content: Content) -> Iterable[bytes]:
+    """*content* cut into pieces of PIECE_BYTES, the last one shorter; an empty one has an empty piece."""
+    if content.size_bytes <= PIECE_BYTES:
+        return (b"".join(content.pieces),)
+    return _cut(content.pieces)
 
 
-def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
-    """*content* cut into pieces of PIECE_BYTES, the last one shorter."""
+def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
     buffer = bytearray()
-    for chunk in content:
-        buffer += chunk
-        while len(buffer) > PIECE_BYTES:
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= PIECE_BYTES:
             yield bytes(buffer[:PIECE_BYTES])
             del buffer[:PIECE_BYTES]
     if buffer:

@@ -1,0 +1,96 @@
+"""Hold a message's content between composing and storing, so that no transaction waits for where it comes from."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
+from types import TracebackType
+from typing import TypeVar
+
+from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.messages import Content
+
+MEMORY_BYTES = 1 << 20  # of one content; a larger one goes into a file
+_READ_BYTES = 256 * 1024
+
+T = TypeVar("T")
+
+
+class Spool:
+    """A context manager that keeps contents until its end: small ones in memory, each large one in a temporary file.
+
+    The files are private and have no name, so that nothing of them outlives the process, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[FileIO] = []
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of all contents: none of them may be read any more."""
+        while self._files:
+            self._files.pop().close()
+
+    def hold(self, chunks: Iterable[bytes]) -> Content:
+        """The content that *chunks* are, which are read once, now.
+
+        Raises what reading them raises, and StorageError when there is no room for them.
+        """
+        digest = hashlib.sha256()
+        held: list[bytes] = []
+        size = 0
+        file: FileIO | None = None
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            held.append(chunk)
+            if size > MEMORY_BYTES:
+                file = file or self._new_file()
+                _on_disk(_append, file, b"".join(held))
+                held.clear()
+        if file is None:
+            return Content((b"".join(held),), size, digest.hexdigest())
+        return Content(_Pieces(file.fileno(), size), size, digest.hexdigest())
+
+    def _new_file(self) -> FileIO:
+        from tempfile import TemporaryFile
+
+        file = _on_disk(lambda: TemporaryFile(buffering=0))  # noqa: SIM115 - clear closes it
+        self._files.append(file)
+        return file
+
+
+class _Pieces:
+    """A file's content, piece by piece, from its beginning each time."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        for offset in range(0, self._size, _READ_BYTES):
+            yield _on_disk(os.pread, self._descriptor, _READ_BYTES, offset)
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _on_disk(work: Callable[..., T], *arguments: object) -> T:
+    """What *work* gives.  Raises StorageError when the temporary directory fails."""
+    try:
+        return work(*arguments)
+    except OSError as error:
+        raise StorageError(
+            f"a large message cannot be held in the temporary directory: {error.strerror}; nothing was stored",
+            hint="free some space there, or set TMPDIR to a directory with more",
+        ) from None
