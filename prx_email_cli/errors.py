@@ -105,7 +105,11 @@ class StorageError(PrxEmailError):
 
 
 class OutboxDamaged(StorageError):
-    """Pages of the outbox's file are not what was written."""
+    """What the outbox's file holds is not what was written: pages, or values in them."""
+
+
+class MessageUnreadable(StorageError):
+    """So little of a message can be read, or written, that it can be neither sent nor given up."""
 
 
 class OutboxBusy(StorageError):

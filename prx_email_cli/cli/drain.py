@@ -25,7 +25,7 @@ from prx_email_cli.cli.output import (
     wait_for_no_reader,
     work_is_done,
 )
-from prx_email_cli.errors import Exit
+from prx_email_cli.errors import Exit, MessageUnreadable
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
@@ -141,6 +141,7 @@ class _Talk:
         self._advance: Callable[[], None] = lambda: None
         self._log: AttemptLog | None = None
         self._failed = False
+        self._told: set[str] = set()
         wait_for_no_reader()
         if not this.json:
             tell_losses(_on_free_stdout)
@@ -197,7 +198,10 @@ class _Talk:
     def afterwards(self, report: "DrainReport") -> None:
         """What a person must hear of: configs that do not work, results that could not be recorded."""
         for error in report.config_errors:
-            report_error(error, as_json=False)
+            if error.message not in self._told:
+                report_error(error, as_json=False)
+            if isinstance(error, MessageUnreadable):  # --follow passes it by for as long as it runs: told once
+                self._told.add(error.message)
         for warning in report.warnings:
             say(f"warning: {safe(warning)}")
 

@@ -6,7 +6,13 @@ from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import retry_policy
-from prx_email_cli.errors import ConfigError, LockUnreadable, ReadableByOthers, ResultNotRecorded
+from prx_email_cli.errors import (
+    ConfigError,
+    LockUnreadable,
+    MessageUnreadable,
+    ReadableByOthers,
+    ResultNotRecorded,
+)
 from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS, Verdict
 from prx_email_cli.outbox.messages import Finished
 from prx_email_cli.outbox.sqlite.runs import Run, Runs
@@ -26,7 +32,8 @@ class DrainReport:
     """What one drain did.
 
     gave_up counts also what expired unsent.  warnings: what went wrong beside the messages themselves.
-    config_errors: one for each account that could not be used, and for each run whose lock could not be opened.
+    config_errors: one for each account that could not be used, for each run whose lock could not be opened, and for
+    each message that is too damaged even to be given up.
     error_code: what the last failed attempt ended with.
     notes: where the clock alone would have given something up, for a rehearsal.
     """
@@ -36,7 +43,7 @@ class DrainReport:
         self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
         self.warnings: list[str] = []
         self.notes: list[str] = []
-        self.config_errors: list[ConfigError | ReadableByOthers | LockUnreadable] = []
+        self.config_errors: list[ConfigError | ReadableByOthers | LockUnreadable | MessageUnreadable] = []
         self.error_code: str | None = None
 
 
@@ -94,6 +101,7 @@ class Drain:
             thread.join()
         if self._broken:
             raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
+        self.report.config_errors += self.store.unreadable()
         self.report.still_due = sum(self.store.count_due(name, self.due_before) for name in names)
         return self.report
 

@@ -15,10 +15,10 @@ _NOT_SENT = "what is stored is not what was submitted, and was not sent"
 
 def damage_of(claimed: Claimed) -> Outcome | None:
     """The outcome of a message whose damage shows before anything is said to the server, None for a sound one."""
+    if claimed.head is None:
+        return damaged_outcome("its content or recipients, which cannot be read")
     if not has_its_envelope(claimed):
         return damaged_outcome("its sender or recipients")
-    if claimed.head is None:
-        return damaged_outcome("its content, which cannot be read")
     whole = len(claimed.head) == claimed.size_bytes
     if whole and claimed.content_digest not in (None, content_digest(claimed.head)):
         return damaged_outcome(CONTENT)

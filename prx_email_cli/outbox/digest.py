@@ -28,7 +28,7 @@ def envelope_digest(outbox_id: int, sender: str, recipients: Iterable[tuple[int,
 def has_its_envelope(claimed: Claimed) -> bool:
     """Whether sender and recipients are those that were submitted; True for a message older than this check."""
     if claimed.envelope_digest is None:
-        return True
+        return claimed.content_digest is None  # the two are stored together
     recipients = sorted((target.number, target.address) for target in (*claimed.targets, *claimed.others))
     content = claimed.content_digest or ""
     return claimed.envelope_digest == envelope_digest(claimed.outbox_id, claimed.sender, recipients, content)

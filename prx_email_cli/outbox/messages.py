@@ -83,9 +83,9 @@ class Claimed(NamedTuple):
     """A message that this run, and nobody else, may now attempt.
 
     targets: whom this attempt addresses.  others: the recipients that it does not.  head: the first piece of the
-    content, None where it cannot be read; the rest comes from ``Store.rest_of_content``.  drained_seconds: how long
-    drains have been at work since it was first attempted.  envelope_digest, content_digest: of what was submitted, None
-    for a message that is older than them.
+    content, None where that or the recipients cannot be read; the rest comes from ``Store.rest_of_content``.
+    drained_seconds: how long drains have been at work since it was first attempted.  envelope_digest, content_digest:
+    of what was submitted, None for a message that is older than them.
     """
 
     outbox_id: int

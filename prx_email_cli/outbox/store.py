@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from prx_email_cli.errors import MessageUnreadable
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 
@@ -54,6 +55,9 @@ class Store(Protocol):
 
     def tell(self, now: int, only: int | None = None) -> list[int]:
         """Messages given up of which nobody was told yet, now noted as told: each id comes back once, to one caller."""
+
+    def unreadable(self) -> list[MessageUnreadable]:
+        """Why each message that damage lets this process neither send nor give up is passed by."""
 
     def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
         """The pieces of a message's content after its head."""

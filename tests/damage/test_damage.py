@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.outbox.digest import envelope_digest
+
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
 
@@ -107,6 +109,11 @@ ROWS: dict[str, tuple[Callable[[int], str], str]] = {
     "an undecodable subject": (lambda it: f"UPDATE outbox SET sender = 'x', subject = 's' WHERE id = {it}", "sender"),
     "another content": (lambda it: f"UPDATE content SET data = x'41' WHERE id = {it * PIECES}", "content"),
     "no content": (lambda it: f"DELETE FROM content WHERE id / {PIECES} = {it}", "content"),
+    "half of the digests": (lambda it: f"UPDATE outbox SET envelope_digest = NULL WHERE id = {it}", "sender"),
+    "an undecodable envelope's digest": (
+        lambda it: f"UPDATE outbox SET envelope_digest = CAST(x'ff' AS TEXT) WHERE id = {it}", "sender"),
+    "an undecodable content's digest": (
+        lambda it: f"UPDATE outbox SET content_digest = CAST(x'ff' AS TEXT) WHERE id = {it}", "sender"),
     "the digest of something else": (lambda it: f"UPDATE outbox SET content_digest = 'x' WHERE id = {it}", "sender"),
 }  # fmt: skip
 
@@ -118,6 +125,76 @@ def test_a_damaged_row_sends_no_mail_to_a_stranger(name: str, program: Program, 
     change(program, statement(damaged))
     assert_given_up_as_damaged(program, server, damaged, what=what)
     assert [message.recipients for message in server.messages] == [["b@example.org"]]
+    assert program.show(healthy)["status"] == "sent"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_damage_of_the_next_message_does_not_undo_what_was_sent_before(
+    name: str, program: Program, server: ScriptedServer
+) -> None:
+    before, damaged, after = (send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after"))
+    change(program, ROWS[name][0](damaged))
+    assert [program.run("drain").status for _ in range(2)] == [69, 0]
+    assert sorted(message.recipients for message in server.messages) == [["after@example.org"], ["before@example.org"]]
+    assert [program.show(it)["uncertain"] for it in (before, after)] == [False, False]
+
+
+def test_recipients_that_cannot_be_read_end_in_a_reason_for_each_message(
+    program: Program, server: ScriptedServer
+) -> None:
+    ids = [program.send(subject="s") for _ in range(3)]
+    change(program)
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'recipient'").fetchone()
+    overwrite(program.outbox, (root - 1) * 4096, b"\xee" * 4096)
+    assert_given_up_as_damaged(program, server, *ids, what="its content or recipients, which cannot be read")
+    assert server.messages == []
+
+
+@pytest.mark.parametrize("values", ["sent_at = 1", "message_id = CAST(x'ff' AS TEXT), uncertain = 1"])
+def test_a_row_that_cannot_be_written_is_passed_by_told_and_can_be_cancelled(
+    values: str, program: Program, server: ScriptedServer
+) -> None:
+    before, damaged, after = (send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after"))
+    change(program, f"UPDATE outbox SET {values} WHERE id = {damaged}")
+    for _ in range(2):
+        answer = program.run("drain")
+        assert answer.status == 74
+        assert f"outbox message {damaged} can be neither sent nor given up" in answer.err
+    assert sorted(message.recipients for message in server.messages) == [["after@example.org"], ["before@example.org"]]
+    assert [program.show(it)["uncertain"] for it in (before, after)] == [False, False]
+    assert program.run("cancel", str(damaged)).status == 0
+    assert program.run("drain").status == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("held_at = 1", ""),
+        ("gave_up = 'cancelled', told_at = 1", ""),
+        ("status = 'sent', sent_at = 1", ""),
+        ("status = CAST(x'ff' AS TEXT)", "can be neither sent nor given up"),
+    ],
+)
+def test_an_index_that_calls_a_message_due_which_is_not_makes_nobody_send_it(
+    damage: str, told: str, program: Program, server: ScriptedServer
+) -> None:
+    damaged, healthy = send(program, to="damaged@example.org"), send(program, to="healthy@example.org")
+    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        (entry,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'outbox_due'").fetchall()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'outbox_due'")
+    change(program, f"UPDATE outbox SET {damage} WHERE id = {damaged}")
+    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
+    change(program)
+
+    answers = [program.run("drain") for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [74 if told else 0] * 2
+    assert told in answers[0].err
+    assert [message.recipients for message in server.messages] == [["healthy@example.org"]]
     assert program.show(healthy)["status"] == "sent"
 
 
@@ -191,3 +268,8 @@ def test_what_was_stored_by_batch_request_and_attachment_is_verified_and_sent(
     with closing(sqlite3.connect(program.outbox)) as connection:
         (unverified,) = connection.execute("SELECT count(*) FROM outbox WHERE envelope_digest IS NULL").fetchone()
     assert unverified == 0
+
+
+def test_the_digest_of_an_envelope_is_for_ever_what_outboxes_already_hold() -> None:
+    digest = envelope_digest(7, "ops@example.com", [(0, "a@example.org"), (1, "b@example.org")], "c" * 64)
+    assert digest == "acdaa01df3fb2eef9fadf35902e2ff11423de91f58a85fee47563d53ef927658"

@@ -25,12 +25,13 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
 _LITTLE_BYTES = 1 << 20
 DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
+# Damaged pages, and damaged values: such that break a rule of the tables, or that a function cannot take.
+_OF_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR)
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space",
     sqlite3.SQLITE_IOERR: "check the disk and its mount",
     sqlite3.SQLITE_CANTOPEN: "check that its directory exists, and that file and directory are yours and writable",
     sqlite3.SQLITE_READONLY: "check that file and directory are writable by you",
-    sqlite3.SQLITE_CORRUPT: DAMAGED_HINT,
     sqlite3.SQLITE_NOTADB: "name another file as [outbox] path, or restore a backup",
 }
 
@@ -129,7 +130,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those
-        raise StorageError(f"the outbox {path} is damaged", hint=DAMAGED_HINT) from None
+        raise OutboxDamaged(f"the outbox {path} is damaged", hint=DAMAGED_HINT) from None
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
@@ -142,8 +143,10 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
         )
     if primary == sqlite3.SQLITE_IOERR and _is_full(path):  # on a full disk SQLite's shared memory fails like this
         primary = sqlite3.SQLITE_FULL
-    kind = OutboxDamaged if primary == sqlite3.SQLITE_CORRUPT else StorageError
-    return kind(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
+    # Python's own complaint of a text that it cannot decode has no code.
+    if primary in _OF_DAMAGE or (primary == 0 and isinstance(error, sqlite3.OperationalError)):
+        return OutboxDamaged(f"the outbox {path}: {error}", hint=DAMAGED_HINT)
+    return StorageError(f"the outbox {path}: {error}", hint=_HINTS.get(primary, "check the file and its directory"))
 
 
 def _is_full(path: Path) -> bool:

@@ -8,6 +8,7 @@ from prx_email_cli.errors import (
     LimitUsedUp,
     NotAllowedForStatus,
     NotFound,
+    OutboxDamaged,
     PrxEmailError,
     RetryNotDue,
 )
@@ -27,26 +28,44 @@ from prx_email_cli.outbox.messages import (
     Finished,
     Limit,
     Moment,
-    Target,
 )
 from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.claimed import claimed
 
-_STATUS = {status.value: status for status in RecipientStatus}
 RECORD_EVERY_SECONDS = 60  # a moment that a drain has recorded is good for so long: a follower looks every second
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
-def claim_next(
-    connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str, *, unread: bool = False
-) -> Claimed | None:
-    """Claim the longest-due message that *wish* admits, None when there is none; *unread*: without its content."""
+def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str) -> Claimed | None:
+    """Claim the longest-due message that *wish* admits, None when there is none.
+
+    Raises OutboxDamaged when the index and the rows do not agree on which that is, or it cannot be read.
+    """
     if not within_limits(connection, wish):
         return None
-    values = {
-        "run": run_id, "domain": domain, "account": wish.account, "due_before": wish.due_before, "now": wish.now,
-    }  # fmt: skip
-    found = connection.execute(sql.CLAIM_NEXT_UNREAD if unread else sql.CLAIM_NEXT, values).fetchall()
+    values = _values_of_next(run_id, wish, domain)
+    found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
+    if not found and connection.execute(sql.NEXT, values).fetchone():
+        raise OutboxDamaged("an index of the outbox is damaged")
     return claimed(found[0], wish.now) if found else None
+
+
+def claim_this(
+    connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str, outbox_id: int, *, unread: bool
+) -> Claimed | None:
+    """Claim this message, None when *wish* does not admit it; *unread*: without content and recipients, to be given up.
+
+    Raises OutboxDamaged when it cannot be read, or the index knows it and there is no such row.
+    """
+    values = {**_values_of_next(run_id, wish, domain), "id": outbox_id}
+    found = connection.execute(sql.CLAIM_THIS_UNREAD if unread else sql.CLAIM_THIS, values).fetchall()
+    if not found and connection.execute(sql.ROW, (outbox_id,)).fetchone() is None:
+        raise OutboxDamaged("its record is gone")
+    return claimed(found[0], wish.now) if found else None
+
+
+def _values_of_next(run_id: str, wish: ClaimNext, domain: str) -> dict[str, Any]:
+    return {"run": run_id, "domain": domain, "account": wish.account, "due_before": wish.due_before, "now": wish.now}
 
 
 def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
@@ -68,7 +87,7 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
 def claim_one(
     connection: sqlite3.Connection, run_id: str, wish: ClaimOne, domain: str, *, unread: bool = False
 ) -> Claimed:
-    """Claim this message for a person's retry; *unread*: without its content.  Raises as ``Store.claim`` says."""
+    """Claim this message for a person's retry; *unread* as ``claim_this`` has it.  Raises as ``Store.claim`` says."""
     check_one(connection, wish)
     values = {"run": run_id, "domain": domain, **_values(wish)}
     found = connection.execute(sql.CLAIM_ONE_UNREAD if unread else sql.CLAIM_ONE, values).fetchall()
@@ -77,40 +96,6 @@ def claim_one(
 
 def _values(wish: ClaimOne) -> dict[str, Any]:
     return {"id": wish.outbox_id, "now": wish.now, "force": wish.force}
-
-
-def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
-    """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused."""
-    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes, drained_seconds, envelope, content, recipients, head) = row  # fmt: skip
-    try:
-        everyone = _everyone(recipients)
-    except (ValueError, KeyError, TypeError):  # not what this program wrote: nothing has such a digest
-        everyone, envelope = [], ""
-    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
-    return Claimed(
-        outbox_id=outbox_id, account=account, retries=retries,
-        next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
-        message_id=message_id, sender=_text(sender), subject=_text(subject), needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head,
-        targets=[target for target in everyone if target.status in wanted],
-        others=[target for target in everyone if target.status not in wanted], drained_seconds=drained_seconds,
-        envelope_digest=envelope, content_digest=content,
-    )  # fmt: skip
-
-
-def _everyone(recipients: bytes) -> list[Target]:
-    """All recipients of a claimed message, by number.  Raises ValueError, KeyError, TypeError for a damaged row."""
-    import json
-
-    return sorted(
-        Target(number, address, _STATUS[status], bool(uncertain), response)
-        for number, address, status, uncertain, response in json.loads(_text(recipients))
-    )
-
-
-def _text(stored: bytes) -> str:
-    return stored.decode("utf-8", "surrogateescape")
 
 
 def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmailError:
@@ -138,8 +123,11 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
     )
 
 
-def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) -> None:
-    """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise."""
+def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *, history: bool = True) -> None:
+    """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise.
+
+    history: whether among the attempts too, which damage may prevent.
+    """
     claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
     sent = finished.verdict is Verdict.SENT
     values = {
@@ -160,6 +148,8 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) ->
             {"id": claimed.outbox_id, "number": number, "status": result.status, "code": result.code,
              "response": result.response, "uncertain": result.uncertain},
         )  # fmt: skip
+    if not history:
+        return
     connection.execute(sql.RECORD_ATTEMPT, {
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
         "message_id": claimed.message_id, "started_at": claimed.started_at, "finished_at": finished.finished_at,
@@ -171,10 +161,10 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished) ->
     })  # fmt: skip
 
 
-def within_limits(connection: sqlite3.Connection, wish: ClaimNext) -> bool:
-    """Whether the provider's limits leave room for one more message; asked inside the claim's transaction."""
+def within_limits(connection: sqlite3.Connection, wish: ClaimNext, this: int | None = None) -> bool:
+    """Whether the provider's limits leave room for the next message, or *this*; asked in the claim's transaction."""
     values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now}
-    recipients = (sql.RECIPIENTS_OF_NEXT, values)
+    recipients = (sql.RECIPIENTS_OF_NEXT, values) if this is None else (sql.RECIPIENTS_OF_ONE, {"id": this})
     return all(_has_room(connection, wish.account, limit, wish.now, recipients) for limit in wish.limits)
 
 
@@ -197,6 +187,11 @@ def ids(cursor: sqlite3.Cursor) -> list[int]:
     return [outbox_id for (outbox_id,) in cursor.fetchall()]
 
 
+def expire(connection: sqlite3.Connection, now: int, *, only: int | None = None) -> list[int]:
+    """Give up what has expired unsent, *only* this message if one is named; the ids."""
+    return ids(connection.execute(sql.EXPIRE, {"now": now, "only": only}))
+
+
 def tell(connection: sqlite3.Connection, outbox_id: int, now: int) -> bool:
     """Whether it is this caller who tells that the message was given up."""
     return connection.execute(sql.TELL, {"id": outbox_id, "now": now}).rowcount == 1
@@ -209,11 +204,17 @@ def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
     return Moment(now, clock_in_doubt(recorded_at, now))
 
 
-def recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int) -> list[int]:
-    """Settle what a dead run left in ``sending``; the ids."""
+def recover_run(
+    connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int, *, only: int | None = None,
+    history: bool = True, recipients: bool = True,
+) -> list[int]:  # fmt: skip
+    """Settle what a dead run left in ``sending``; the ids.
+
+    only: nothing but this message.  history, recipients: whether to record the attempt, and make recipients uncertain.
+    """
     recovered = []
     for outbox_id, account, retries, due, expires, uncertain, message_id, claimed_at in connection.execute(
-        sql.ROWS_OF_RUN, (run,)
+        sql.ROWS_OF_RUN, {"run": run, "only": only}
     ).fetchall():
         settled = after_crash(Standing(retries, due, expires, bool(uncertain), ()), policy, now)
         values = {
@@ -221,12 +222,14 @@ def recover_run(connection: sqlite3.Connection, run: str, policy: RetryPolicy, n
             "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
         }  # fmt: skip
         if connection.execute(sql.RECOVER, values).rowcount == 1:
-            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount
+            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount if recipients else 0
+            recovered.append(outbox_id)
+            if not history:
+                continue
             connection.execute(sql.RECORD_ATTEMPT, {
                 "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
                 "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": "died",
                 "code": None, "enhanced": None, "response": DIED, "uncertain": True, "counts": True, "dialogue": None,
                 "recipients": doubtful,
             })  # fmt: skip
-            recovered.append(outbox_id)
     return recovered

@@ -87,14 +87,26 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
         raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     recipients = [
         Recipient(address, kind, status, code, response, bool(uncertain))
-        for address, kind, status, code, response, uncertain in connection.execute(_RECIPIENTS, (outbox_id,))
+        for address, kind, status, code, response, uncertain in _readable(connection, _RECIPIENTS, outbox_id)
     ]
     attempts = [
         _attempt(values)
         for statement in (_ATTEMPTS, _UNDER_WAY)
-        for values in connection.execute(statement, (outbox_id,))
+        for values in _readable(connection, statement, outbox_id)
     ]
-    return _row(found, _addresses(connection, [outbox_id]), recipients, attempts)
+    to = [recipient.address for recipient in recipients if recipient.kind == "to"]
+    return _row(found, {outbox_id: to}, recipients, attempts)
+
+
+def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:
+    """The rows that a statement gives, or those before a damaged page: the rest of a message is shown all the same."""
+    found: list[tuple[Any, ...]] = []
+    try:
+        found.extend(connection.execute(statement, (outbox_id,)))
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+    return found
 
 
 def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:

@@ -38,17 +38,20 @@ _BY_HAND = """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
-# Texts that a damaged page may have made undecodable come as bytes: they must not keep a run from all other messages.
-_HEAD = f"(SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
+# What damage may have made undecodable, or turned into another type, comes as bytes, or as the type that it is meant to
+# have: it must not keep a run from all other messages.
+_HEAD = f"(SELECT CAST(data AS BLOB) FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
+_RECIPIENTS = """
+          CAST((SELECT json_group_array(json_array(CAST(number AS INTEGER), CAST(address AS TEXT),
+                                                   CAST(status AS TEXT), uncertain IS NOT 0,
+                                                   CASE status WHEN 'refused' THEN CAST(response AS TEXT) END))
+                  FROM recipient WHERE outbox_id = outbox.id) AS BLOB)
+"""
 _CLAIMED = """
 RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id,
           CAST(sender AS BLOB), CAST(subject AS BLOB),
           needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger WHERE id = 1) - drained_from, 0),
-          envelope_digest, content_digest,
-          CAST((SELECT json_group_array(json_array(number, address, status, uncertain,
-                                                   CASE status WHEN 'refused' THEN response END))
-                  FROM recipient WHERE outbox_id = outbox.id) AS BLOB),
-          {head}
+          CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), {recipients}, {head}
 """
 
 # A message ages from its first attempt at its time on; one that is forced earlier does not count.
@@ -57,14 +60,16 @@ _DRAINED_FROM = """
                            THEN (SELECT drained_seconds FROM ledger WHERE id = 1) ELSE drained_from END
 """
 
+_TAKEN_NEXT = f"{DUE} AND next_attempt_at <= :due_before AND (expires_at IS NULL OR expires_at > :now)"
+
+NEXT = f"SELECT id FROM outbox WHERE account = :account AND {_TAKEN_NEXT} ORDER BY next_attempt_at, id LIMIT 1"
+
 _CLAIM_NEXT = f"""
 -- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
+-- The row is asked as well as the index, which may be damaged: what was sent or held is not taken on its word.
 UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 0,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
- WHERE id = (SELECT id FROM outbox
-              WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
-                AND (expires_at IS NULL OR expires_at > :now)
-              ORDER BY next_attempt_at, id LIMIT 1)
+ WHERE id = {{which}} AND {_TAKEN_NEXT}
 {_CLAIMED}
 """
 
@@ -76,11 +81,28 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_
 {_CLAIMED}
 """
 
-# The second of each pair is for a message whose content cannot be read: it is claimed without, to be given up.
-CLAIM_NEXT, CLAIM_NEXT_UNREAD = (_CLAIM_NEXT.replace("{head}", head) for head in (_HEAD, "NULL"))
-CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.replace("{head}", head) for head in (_HEAD, "NULL"))
+_READ = {"recipients": _RECIPIENTS, "head": _HEAD}
+_UNREAD = {"recipients": "NULL", "head": "NULL"}  # of a message of which only the row can be read: it is given up
 
-PIECE = "SELECT data FROM content WHERE id = ?"
+CLAIM_NEXT = _CLAIM_NEXT.format(which=f"({NEXT})", **_READ)
+CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which=":id", **read) for read in (_READ, _UNREAD))
+CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.format(**read) for read in (_READ, _UNREAD))
+
+_DUE_BY_INDEX = f"""
+       outbox INDEXED BY outbox_due
+ WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before AND id NOT IN (SELECT value FROM json_each(:but))
+"""
+
+NEXT_BY_INDEX = f"""
+-- the longest due, by the index alone: no row is read, so none that cannot be read is in the way
+SELECT id FROM {_DUE_BY_INDEX} ORDER BY next_attempt_at, id LIMIT 1
+"""
+
+COUNT_DUE_BY_INDEX = f"SELECT count(*) FROM (SELECT 1 FROM {_DUE_BY_INDEX} LIMIT :limit)"
+
+ROW = "SELECT * FROM outbox WHERE id = ?"
+
+PIECE = "SELECT CAST(data AS BLOB) FROM content WHERE id = ?"
 
 FINALIZE = """
 -- sending -> sent|failed; matches no row unless state, run and attempt are still ours, and then ClaimLost is raised
@@ -110,8 +132,10 @@ RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
 SELECT id, account, retries, next_attempt_at, expires_at, uncertain, message_id, claimed_at
-  FROM outbox WHERE status = 'sending' AND run_id = ?
+  FROM outbox WHERE status = 'sending' AND run_id = :run AND (:only IS NULL OR id = :only)
 """
+
+SENDING_BY_INDEX = "SELECT id FROM outbox INDEXED BY outbox_sending WHERE status = 'sending' AND run_id = ?"
 
 RECOVER = """
 -- sending -> failed for a run that died: due at once, uncertain; a reason for which it was given up stays
@@ -244,13 +268,11 @@ EXPIRE = """
 -- pending|failed stay what they are, given up because their time has passed before a drain took them
 UPDATE outbox SET gave_up = 'expired', last_error = coalesce(last_error, 'expired before it was attempted')
  WHERE expires_at <= :now AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
+   AND (:only IS NULL OR id = :only)
 RETURNING id
 """
 
-EXPIRING = """
-SELECT 1 FROM outbox
- WHERE expires_at <= :now AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL LIMIT 1
-"""
+EXPIRING = f"SELECT id FROM outbox INDEXED BY outbox_expiring WHERE expires_at <= :now AND {DUE} LIMIT :limit"
 
 UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL ORDER BY id"
 

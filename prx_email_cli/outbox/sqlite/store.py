@@ -7,18 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError, ResultNotRecorded, StorageError
-from prx_email_cli.outbox.lifecycle import RetryPolicy, Verdict, drained_since, message_id_for_attempt
+from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.outbox.lifecycle import RetryPolicy, drained_since, message_id_for_attempt
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import operator, queue, sql, submit
 from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
+from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.group_commit import GroupCommit
 from prx_email_cli.outbox.sqlite.high_water import Mark
 from prx_email_cli.outbox.sqlite.place import Place
+from prx_email_cli.outbox.sqlite.recording import record
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
-
-FINALIZE_PATIENCE = 60  # busy timeouts: what the provider accepted must be recorded, however long a lock lasts
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite.received import Known
@@ -42,6 +42,7 @@ class SqliteStore:
         self._connection.create_function("outbox_message_id", 5, message_id_for_attempt)
         self._connection.create_function("drained_since", 2, drained_since)
         self._commits = GroupCommit(self._connection)
+        self._damage = DespiteDamage(self._change, self._reading)
 
     def close(self) -> None:
         """Release the database."""
@@ -94,11 +95,21 @@ class SqliteStore:
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message, None when nothing is due."""
 
-        def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
+        def make(connection: sqlite3.Connection) -> Claimed | None:
             self._guard.before_claim(connection)
-            return queue.claim_next(connection, run_id, wish, self._domain, unread=unread)
+            return queue.claim_next(connection, run_id, wish, self._domain)
 
-        return self._claiming(make)
+        def claim_this(outbox_id: int, unread: bool) -> Claimed | None:
+            def make(connection: sqlite3.Connection) -> Claimed | None:
+                self._guard.before_claim(connection)
+                return queue.claim_this(connection, run_id, wish, self._domain, outbox_id, unread=unread)
+
+            return self._claiming(make)
+
+        try:
+            return self._claiming(make)
+        except OutboxDamaged:
+            return self._damage.claim_next(wish, claim_this)
 
     def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
@@ -107,7 +118,10 @@ class SqliteStore:
             self._guard.before_claim(connection)
             return queue.claim_one(connection, run_id, wish, self._domain, unread=unread)
 
-        return self._claiming(make)
+        try:
+            return self._claiming(partial(make, unread=False))
+        except OutboxDamaged:
+            return self._claiming(partial(make, unread=True))
 
     def claimable(self, wish: ClaimNext) -> bool:
         """Whether ``claim_next`` would give something; changes nothing."""
@@ -122,29 +136,29 @@ class SqliteStore:
             return queue.check_one(connection, wish)
 
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
-        """Record a finished attempt and, in the same transaction, claim the next message."""
+        """Record a finished attempt and, in the same transaction, claim the next message.
 
-        def make(connection: sqlite3.Connection, unread: bool) -> Claimed | None:
+        Damage of the next one, or of the record of attempts, does not undo the result.
+        """
+
+        def together(connection: sqlite3.Connection) -> Claimed | None:
             queue.finalize(connection, run_id, finished)
             if then is None or not self._may_claim(connection):
                 return None
-            return queue.claim_next(connection, run_id, then, self._domain, unread=unread)
+            return queue.claim_next(connection, run_id, then, self._domain)
 
-        for _ in range(FINALIZE_PATIENCE):
-            with suppress(OutboxBusy):
-                return self._record(make, finished)
-        try:
-            return self._record(make, finished)
-        except OutboxBusy as error:
-            raise _not_recorded(finished, error) from error
-
-    def _record(self, make: Callable[[sqlite3.Connection, bool], Claimed | None], finished: Finished) -> Claimed | None:
-        try:
-            return self._claiming(make)
-        except (OutboxBusy, ClaimLost):
-            raise
-        except StorageError as error:
-            raise _not_recorded(finished, error) from error
+        alone = partial(queue.finalize, run_id=run_id, finished=finished)
+        way, following = record(
+            finished,
+            lambda: self._claiming(together),
+            lambda: self._change(alone),
+            lambda: self._change(partial(alone, history=False)),
+        )
+        if way == 0 or then is None:
+            return following
+        with suppress(RestoredBackup):
+            return self.claim_next(run_id, then)
+        return None
 
     def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
         """Move the ``sending`` rows of dead runs to ``failed``; costs one read when there are none."""
@@ -152,7 +166,11 @@ class SqliteStore:
             runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
         recovered: list[int] = []
         for run in runs:
-            recovered += self._change(partial(queue.recover_run, run=run, policy=policy, now=now))
+            recover = partial(queue.recover_run, run=run, policy=policy, now=now)
+            try:
+                recovered += self._change(recover)
+            except OutboxDamaged:
+                recovered += self._damage.recover(run, recover)
         return recovered
 
     def begin_drain(self, now: int) -> Moment:
@@ -160,20 +178,35 @@ class SqliteStore:
         with self._reading() as connection:
             if connection.execute(sql.TO_RECORD, {"now": now, "least": queue.RECORD_EVERY_SECONDS}).fetchone() is None:
                 return Moment(now)
-        return self._change(partial(queue.begin_drain, now=now))
+        try:
+            return self._change(partial(queue.begin_drain, now=now))
+        except OutboxDamaged:  # the oldest message, by which a first drain judges the clock
+            return Moment(now)
 
     def expire(self, now: int) -> list[int]:
         """Give up what has expired unsent; costs one read when there is nothing."""
         with self._reading() as connection:
-            if connection.execute(sql.EXPIRING, {"now": now}).fetchone() is None:
+            if connection.execute(sql.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
                 return []
-        return self._change(lambda connection: queue.ids(connection.execute(sql.EXPIRE, {"now": now})))
+        try:
+            return self._change(partial(queue.expire, now=now))
+        except OutboxDamaged:
+            return self._damage.expire(now)
+
+    def unreadable(self) -> list[MessageUnreadable]:
+        """Why each message that this process passes by can be neither sent nor given up."""
+        return self._damage.errors()
 
     def tell(self, now: int, only: int | None = None) -> list[int]:
         """Messages given up of which nobody was told yet, now noted as told: each id comes back once, to one caller."""
         with self._reading() as connection:
             untold = [outbox_id for outbox_id in queue.ids(connection.execute(sql.UNTOLD)) if only in (None, outbox_id)]
-        return [outbox_id for outbox_id in untold if self._change(partial(queue.tell, outbox_id=outbox_id, now=now))]
+        told: list[int] = []
+        for outbox_id in untold:
+            with suppress(OutboxDamaged):
+                if self._change(partial(queue.tell, outbox_id=outbox_id, now=now)):
+                    told.append(outbox_id)
+        return told
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
@@ -238,9 +271,12 @@ class SqliteStore:
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """How many messages of *account* a drain would take now, counting no further than *limit*."""
-        with self._reading() as connection:
-            values = {"account": account, "now": now, "limit": -1 if limit is None else limit}
-            return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
+        most = -1 if limit is None else limit
+        if not self._damage.met:
+            with suppress(OutboxDamaged), self._reading() as connection:
+                values = {"account": account, "now": now, "limit": most}
+                return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
+        return self._damage.count_due(account, now, most)
 
     def next_due_at(self) -> int | None:
         """When the next message is due for a drain, None when none ever is."""
@@ -327,20 +363,14 @@ class SqliteStore:
             finally:
                 connection.text_factory = str
 
-    def _claiming(self, make: Callable[[sqlite3.Connection, bool], C]) -> C:
-        """Make a change that claims; a message whose content cannot be read is claimed without, to be given up.
+    def _claiming(self, make: Callable[[sqlite3.Connection], C]) -> C:
+        """Make a change that claims; the claim is counted with it, and noted once it is durable."""
 
-        The claim is counted with it, and noted once it is durable.
-        """
-
-        def counted(connection: sqlite3.Connection, unread: bool) -> tuple[C, Mark | None]:
-            claimed = make(connection, unread)
+        def counted(connection: sqlite3.Connection) -> tuple[C, Mark | None]:
+            claimed = make(connection)
             return claimed, self._guard.count(connection, claimed.outbox_id) if claimed is not None else None
 
-        try:
-            claimed, mark = self._change(partial(counted, unread=False))
-        except OutboxDamaged:
-            claimed, mark = self._change(partial(counted, unread=True))
+        claimed, mark = self._change(counted)
         if mark is not None:
             self._guard.note(mark)
         return claimed
@@ -361,20 +391,3 @@ class SqliteStore:
 
 def _shown(text: bytes) -> str:
     return text.decode("utf-8", "replace")
-
-
-def _not_recorded(finished: Finished, error: StorageError) -> ResultNotRecorded:
-    """The error for an attempt whose result is received, but not to the outbox: both are told."""
-    outbox_id, outcome = finished.claimed.outbox_id, finished.outcome
-    if outcome.acceptance is not None:
-        who = "" if finished.verdict is Verdict.SENT else " for some of its recipients"
-        known = f"was delivered{who} ({outcome.acceptance})"
-    elif outcome.uncertain:
-        known = f"may have been delivered ({outcome.detail})"
-    else:
-        known = f"was not delivered ({outcome.detail})"
-    return ResultNotRecorded(
-        f"outbox message {outbox_id} {known}, but that could not be recorded: {error.message}",
-        hint=f"{error.hint}; the next drain takes the message for uncertain and sends it again under the same "
-        f'Message-ID, or with on_uncertain = "hold" leaves it to you: prx-email resolve ID --sent',
-    )

@@ -1,0 +1,48 @@
+"""What a claim returned, as a message; the row may be damaged, and then shows it by its digest or cannot be claimed."""
+
+import json
+from typing import Any
+
+from prx_email_cli.errors import OutboxDamaged
+from prx_email_cli.outbox.lifecycle import RecipientStatus
+from prx_email_cli.outbox.messages import Claimed, Target
+
+_STATUS = {status.value: status for status in RecipientStatus}
+
+
+def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
+    """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused.
+
+    Raises OutboxDamaged when not even its numbers are numbers.
+    """
+    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
+     needs_smtputf8, size_bytes, drained_seconds, envelope, content, recipients, head) = row  # fmt: skip
+    if not all(isinstance(value, int) for value in (retries, next_attempt_at, first_due_at, size_bytes)):
+        raise OutboxDamaged("its record is damaged")
+    try:
+        everyone = _everyone(recipients)
+    except (ValueError, KeyError, TypeError):  # not what this program wrote: nothing has such a digest
+        everyone, envelope = [], b""
+    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
+    return Claimed(
+        outbox_id=outbox_id, account=account, retries=retries,
+        next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
+        message_id=message_id, sender=_text(sender), subject=_text(subject), needs_smtputf8=bool(needs_smtputf8),
+        size_bytes=size_bytes, started_at=now, head=head,
+        targets=[target for target in everyone if target.status in wanted],
+        others=[target for target in everyone if target.status not in wanted], drained_seconds=drained_seconds,
+        envelope_digest=None if envelope is None else _text(envelope),
+        content_digest=None if content is None else _text(content),
+    )  # fmt: skip
+
+
+def _everyone(recipients: bytes | None) -> list[Target]:
+    """All recipients of a claimed message, by number.  Raises ValueError, KeyError, TypeError for a damaged row."""
+    return sorted(
+        Target(number, address, _STATUS[status], bool(uncertain), response)
+        for number, address, status, uncertain, response in json.loads(_text(recipients) or "[]")
+    )
+
+
+def _text(stored: bytes | None) -> str:
+    return (stored or b"").decode("utf-8", "surrogateescape")

@@ -1,0 +1,117 @@
+"""Keep the damage of one message from all others: what a drain does once it has met a damaged page or value.
+
+A message whose content or recipients cannot be read is claimed without them, to be given up.  One whose row itself
+cannot be read or written can be neither sent nor given up: the process passes it by from then on, and tells of it.
+Each try is a transaction of its own, so that nothing is written in one that has met damage.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from prx_email_cli.errors import MessageUnreadable, OutboxDamaged
+from prx_email_cli.outbox.messages import Claimed, ClaimNext
+from prx_email_cli.outbox.sqlite import queue, sql
+
+MOST = 100  # a damaged page takes some twenty rows, and may keep those on the pages beside it from being written
+
+Change = Callable[[sqlite3.Connection], Any]
+
+
+class DespiteDamage:
+    """How one process goes on.  change, reading: the store's, for transactions and for looking."""
+
+    def __init__(
+        self, change: Callable[[Change], Any], reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
+    ) -> None:
+        self._change, self._reading = change, reading
+        self._unreadable: dict[int, MessageUnreadable] = {}
+
+    @property
+    def met(self) -> bool:
+        """Whether messages are passed by."""
+        return bool(self._unreadable)
+
+    def errors(self) -> list[MessageUnreadable]:
+        """Why each of them is."""
+        return list(self._unreadable.values())
+
+    def claim_next(self, wish: ClaimNext, claim: Callable[[int, bool], Claimed | None]) -> Claimed | None:
+        """The first of the due messages that *claim* gives, which takes an id and whether to leave the rest unread."""
+        passed: set[int] = set()
+        while True:
+            values = {"account": wish.account, "due_before": wish.due_before, "but": self._but(passed)}
+            with self._reading() as connection:
+                found = connection.execute(sql.NEXT_BY_INDEX, values).fetchone()
+            if found is None:
+                return None
+            passed.add(found[0])
+            try:
+                with self._reading() as connection:
+                    if not queue.within_limits(connection, wish, found[0]):
+                        return None
+                claimed = claim(found[0], False)
+            except OutboxDamaged:
+                claimed = self._unread(found[0], claim)
+            if claimed is not None:
+                return claimed
+
+    def _unread(self, outbox_id: int, claim: Callable[[int, bool], Claimed | None]) -> Claimed | None:
+        try:
+            return claim(outbox_id, True)
+        except OutboxDamaged as error:
+            self._pass_by(outbox_id, error)
+            return None
+
+    def count_due(self, account: str, due_before: int, limit: int) -> int:
+        """How many messages are due by what the index says, without those that are passed by."""
+        values = {"account": account, "due_before": due_before, "but": self._but(), "limit": limit}
+        with self._reading() as connection:
+            return int(connection.execute(sql.COUNT_DUE_BY_INDEX, values).fetchone()[0])
+
+    def recover(self, run: str, recover: Callable[..., list[int]]) -> list[int]:
+        """What ``queue.recover_run`` does, message by message, each with as much of it as can be written."""
+        with self._reading() as connection:
+            sending = queue.ids(connection.execute(sql.SENDING_BY_INDEX, (run,)))
+        recovered: list[int] = []
+        for outbox_id in sending:
+            for history, recipients in ((True, True), (False, True), (False, False)):
+                parts = partial(recover, only=outbox_id, history=history, recipients=recipients)
+                try:
+                    recovered += self._change(parts)
+                    break
+                except OutboxDamaged as error:
+                    damage = error
+            else:
+                self._pass_by(outbox_id, damage)
+        return recovered
+
+    def expire(self, now: int) -> list[int]:
+        """What ``queue.expire`` does, message by message."""
+        with self._reading() as connection:
+            expiring = queue.ids(connection.execute(sql.EXPIRING, {"now": now, "limit": -1}))
+        expired: list[int] = []
+        for outbox_id in expiring:
+            try:
+                expired += self._change(partial(queue.expire, now=now, only=outbox_id))
+            except OutboxDamaged as error:
+                self._pass_by(outbox_id, error)
+        return expired
+
+    def _pass_by(self, outbox_id: int, error: OutboxDamaged) -> None:
+        """Take no more notice of this message.
+
+        Raises *error* when there are many: then it is not them that are damaged, but an index or what else they share.
+        """
+        if len(self._unreadable) == MOST:
+            raise error
+        self._unreadable[outbox_id] = MessageUnreadable(
+            f"outbox message {outbox_id} can be neither sent nor given up: {error.message}",
+            hint=f"the others are delivered; restore a backup, or try prx-email cancel {outbox_id}",
+        )
+
+    def _but(self, passed: Iterable[int] = ()) -> str:
+        return json.dumps([*self._unreadable, *passed])

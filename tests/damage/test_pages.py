@@ -1,0 +1,233 @@
+"""Random bytes over a page of the outbox: nothing altered is ever delivered, and all that can be read still is."""
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from prx_email_cli.outbox.messages import ClaimNext
+
+from ..conftest import Answer, Program
+from ..support.scripted import ScriptedServer
+
+PAGE = 4096
+SMALL, LARGE = 900, 20_000  # characters of text: several messages to a page, several pages to a message
+TRACES = ("Traceback", "this is a bug")
+FILLS = ("random", "zeros", "half")
+
+
+@pytest.fixture
+def server(program: Program) -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        program.configure(server.port, outbox="base_backoff_seconds = 1", smtp="connections = 1")
+        yield server
+
+
+def text_of(number: int, size: int) -> str:
+    letters = random.Random(number).choices("abcdefghij", k=size)
+    return "\n".join("".join(letters[at : at + 60]) for at in range(0, size, 60)) + "\n"
+
+
+def fill(program: Program, count: int, size: int = SMALL, *, to: str = "r{}@example.org") -> dict[int, str]:
+    """An outbox of *count* messages; the text of each, by its id."""
+    texts = {number: text_of(number, size) for number in range(count)}
+    lines = [
+        json.dumps({"to": to.format(number), "subject": "s" * 300, "body_text": text}) for number, text in texts.items()
+    ]
+    assert program.run("send", "--batch", "-", text="\n".join(lines) + "\n").status == 0
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ids = [outbox_id for (outbox_id,) in connection.execute("SELECT id FROM outbox ORDER BY id")]
+    return dict(zip(ids, texts.values(), strict=True))
+
+
+def pages(program: Program, name: str, kind: str = "leaf") -> list[int]:
+    """The pages of a table or an index, in the order of its rows."""
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        try:
+            found = connection.execute(
+                "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path", (name, kind)
+            ).fetchall()
+        except sqlite3.OperationalError:
+            pytest.skip("this SQLite has no dbstat")
+    return [page for (page,) in found]
+
+
+def damage(program: Program, page: int, how: str, seed: int = 0) -> None:
+    """Put something else on a page: random bytes, zeros, or random bytes on its second half."""
+    junk = random.Random(f"{how}{page}{seed}").randbytes(PAGE)
+    start, data = {"random": (0, junk), "zeros": (0, bytes(PAGE)), "half": (PAGE // 2, junk[PAGE // 2 :])}[how]
+    with program.outbox.open("r+b") as stream:
+        stream.seek((page - 1) * PAGE + start)
+        stream.write(data)
+
+
+def drains(program: Program, count: int = 3) -> list[Answer]:
+    """Drain several times; none of them talks of a bug."""
+    answers = [program.run("drain") for _ in range(count)]
+    for answer in answers:
+        assert answer.status in (0, 69, 74, 75), answer
+        assert not any(trace in answer.err for trace in TRACES), answer
+    return answers
+
+
+def assert_unaltered_and_once(server: ScriptedServer, texts: dict[int, str]) -> set[int]:
+    """All that was delivered is what was submitted, to whom, and once; the ids."""
+    by_text = {text.replace("\n", "\r\n"): outbox_id for outbox_id, text in texts.items()}
+    order = list(texts)
+    delivered = []
+    for message in server.messages:
+        body = message.content.decode().partition("\r\n\r\n")[2]
+        outbox_id = by_text[body]
+        assert message.recipients == [f"r{order.index(outbox_id)}@example.org"]
+        delivered.append(outbox_id)
+    assert len(delivered) == len(set(delivered))
+    return set(delivered)
+
+
+def assert_each_is_told(program: Program, answers: list[Answer], ids: set[int]) -> None:
+    """Each of the *ids* was given up as damaged and told once, or each drain says that it cannot even be given up."""
+    for outbox_id in ids:
+        lines = [answer.err.count(f"outbox message {outbox_id} ") for answer in answers]
+        if f"gave up outbox message {outbox_id} " in answers[0].err:
+            assert answers[0].status in (69, 74)
+            assert lines == [1] + [0] * (len(answers) - 1)
+            row = program.show(outbox_id)
+            assert (row["status"], row["gave_up"], row["error_code"]) == ("failed", "damaged", "storage")
+        else:
+            assert [answer.status for answer in answers] == [74] * len(answers), answers
+            assert lines == [1] * len(answers), answers
+            shown = program.run("show", str(outbox_id))
+            assert shown.status in (0, 66, 74)
+            assert not any(trace in shown.err for trace in TRACES)
+
+
+@pytest.mark.parametrize("how", FILLS)
+@pytest.mark.parametrize(
+    ("table", "kind", "size"),
+    [
+        ("content", "leaf", SMALL),
+        ("content", "overflow", LARGE),
+        ("recipient", "leaf", SMALL),
+        ("outbox", "leaf", SMALL),
+    ],
+)
+def test_damage_of_a_page_of_messages_stops_no_other_message(
+    table: str, kind: str, size: int, how: str, program: Program, server: ScriptedServer
+) -> None:
+    texts = fill(program, 120 if table == "recipient" else 24, size)
+    there = pages(program, table, kind)
+    assert len(there) >= 2
+    damage(program, there[0], how)  # the first: all others wait behind it
+
+    answers = drains(program)
+
+    delivered = assert_unaltered_and_once(server, texts)
+    lost = set(texts) - delivered
+    assert lost
+    assert len(lost) < len(texts) * 0.8
+    assert_each_is_told(program, answers, lost)
+    assert all(program.show(outbox_id)["status"] == "sent" for outbox_id in list(delivered)[:3])
+
+
+@pytest.mark.parametrize("how", FILLS[:2])
+@pytest.mark.parametrize(
+    "index", ["outbox_due", "outbox_sending", "outbox_expiring", "outbox_untold", "outbox_unsent", "attempt_counting"]
+)
+def test_damage_of_an_index_alters_and_doubles_nothing(
+    index: str, how: str, program: Program, server: ScriptedServer
+) -> None:
+    texts = fill(program, 6)
+    damage(program, pages(program, index)[0], how)
+    answers = drains(program)
+    delivered = assert_unaltered_and_once(server, texts)
+    assert delivered == set(texts) or all(answer.status == 74 for answer in answers)
+    assert delivered == set(texts) or all("malformed" in answer.err for answer in answers)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_anywhere_alters_and_doubles_nothing(seed: int, program: Program, server: ScriptedServer) -> None:
+    texts = fill(program, 12, 3000)
+    chosen = random.Random(seed)
+    size = program.outbox.stat().st_size // PAGE
+    for page in chosen.sample(range(2, size + 1), 3):
+        damage(program, page, chosen.choice(FILLS), seed)
+    drains(program)
+    assert_unaltered_and_once(server, texts)
+    for outbox_id in texts:
+        assert program.run("show", str(outbox_id)).status in (0, 66, 74)
+
+
+def test_several_connections_finish_what_they_have_in_hand(program: Program, server: ScriptedServer) -> None:
+    program.configure(server.port, smtp="connections = 4")
+    texts = fill(program, 40)
+    for page in (pages(program, "content")[1], pages(program, "outbox")[0]):
+        damage(program, page, "random")
+    answers = drains(program)
+    delivered = assert_unaltered_and_once(server, texts)
+    assert delivered
+    assert_each_is_told(program, answers, set(texts) - delivered)
+
+
+@pytest.mark.parametrize("table", ["outbox", "recipient"])
+def test_what_a_dead_run_left_on_a_damaged_page_stops_no_other_message(
+    table: str, program: Program, server: ScriptedServer
+) -> None:
+    texts = fill(program, 120)
+    first, *rest = texts
+    with closing(program.store()) as store:
+        claimed = store.claim_next("1-dead", ClaimNext("work", int(time.time()), int(time.time())))
+    assert claimed is not None
+    assert claimed.outbox_id == first
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(program, pages(program, table)[0], "random")
+    answers = drains(program)
+    delivered = assert_unaltered_and_once(server, texts)
+    assert first not in delivered
+    assert rest[-1] in delivered
+    assert_each_is_told(program, answers, set(texts) - delivered)
+
+
+def test_what_expires_on_a_damaged_page_stops_no_other_message(program: Program, server: ScriptedServer) -> None:
+    texts = fill(program, 24)
+    with closing(sqlite3.connect(program.outbox)) as connection, connection:
+        connection.execute("UPDATE outbox SET expires_at = 1 WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT 2)")
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(program, pages(program, "outbox")[0], "random")
+    answers = drains(program)
+    delivered = assert_unaltered_and_once(server, texts)
+    assert max(texts) in delivered
+    assert min(texts) not in delivered
+    assert_each_is_told(program, answers, set(texts) - delivered)
+
+
+def test_following_passes_an_unreadable_message_by_and_tells_once(program: Program, server: ScriptedServer) -> None:
+    texts = fill(program, 24)
+    damage(program, pages(program, "outbox")[0], "random")
+    with program.start("drain", "--follow") as follower:
+        try:
+            server.wait_for(lambda: max(texts) in assert_unaltered_and_once(server, texts), timeout=30)
+            for name in ("late@example.org", "later@example.org"):  # two more looks at the outbox
+                late = program.send(to=name)
+                server.wait_for(lambda name=name: server.messages[-1].recipients == [name], timeout=30)  # type: ignore[misc]
+        finally:
+            follower.terminate()
+        _, err = follower.communicate(timeout=30)
+    assert program.show(late)["status"] == "sent"
+    assert err.count(f"outbox message {min(texts)} ") == 1
+    assert len(server.peers) == 3  # none for the sake of what is passed by
+
+
+def test_damage_of_the_record_of_attempts_sends_nothing_twice(program: Program, server: ScriptedServer) -> None:
+    texts = fill(program, 4)
+    damage(program, pages(program, "attempt")[0], "random")
+    answers = drains(program)
+    assert assert_unaltered_and_once(server, texts) == set(texts)
+    assert [answer.status for answer in answers] == [0, 0, 0]
+    assert program.show(min(texts))["status"] == "sent"
