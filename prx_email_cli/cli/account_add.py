@@ -37,6 +37,6 @@ def add(
         if added.default_account is not None:
             say(f"default_account is {safe(added.default_account)}, which was alone before")
         if added.backup is not None:
-            say(f"warning: the file was written anew, without its comments; {safe(added.backup)} is as it was")
+            say(f"the file as it was before is {safe(added.backup)}")
 
     set_up(this, name, options, write, test=test)

@@ -1,4 +1,4 @@
-"""Writing config files: private from their first instant, replaced whole, and with what is already there kept."""
+"""Write config files: private from their first instant, replaced as a whole, every other line kept."""
 
 import fcntl
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import CONFIG_SECONDS, MAX_CONFIG_BYTES
+from prx_email_cli.config.toml_text import without_inline_table, without_table
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.files import check_unchangeable, create, make_directories, put_in_place, read_bounded, sync_directory
 
@@ -27,9 +28,9 @@ def refuse_existing(file: Path) -> None:
 
 
 def refuse_known(file: Path, name: str) -> None:
-    """Raises ConfigError when the config *file* has an account *name*, or cannot be added to at all.
+    """Check that the config *file* can be read and has no account *name*.
 
-    Raises ChangeableByOthers, as ``add_account`` does.
+    Raises ConfigError, and ChangeableByOthers as ``add_account`` does.
     """
     with _locked(file, file.resolve()) as text:
         _refuse_known(_parsed(text, file), name, file)
@@ -55,19 +56,21 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
 
 
 class Added(NamedTuple):
-    """What ``add_account`` did besides.  default_account: set for the one that was alone before.  backup: the file as
-    it was, where it had to be written anew, without its comments."""
+    """What ``add_account`` did besides.
+
+    default_account: set to the account that was alone before.  backup: the file as it was, if an account was replaced.
+    """
 
     default_account: str | None = None
     backup: Path | None = None
 
 
 def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool = False) -> Added:
-    """Add ``[accounts.NAME]`` to the config *file*; every other line of it stays, comments included.
+    """Add ``[accounts.NAME]`` to the config *file*; the rest of the file stays, comments included.
 
-    replace: put it in the place of one that is there; comments are lost then, and the old file is kept as a backup.
-    Raises ConfigError, having changed nothing, when the account exists or the file cannot be read or written, and
-    ChangeableByOthers when others could have written it.
+    replace: put it in the place of an account of that name, and keep the old file as a backup.
+    Raises ConfigError, having changed nothing, when the account exists, when the file cannot be read or written, and
+    when something else in it would change; ChangeableByOthers when others could have written it.
     """
     import tomli_w
 
@@ -80,21 +83,38 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
         default = _only_one(document, accounts, name)
         first = {"default_account": default} if default is not None else {}
         wanted = {**first, **document, "accounts": {**accounts, name: account}}
-        text = _appended(old, tomli_w.dumps(first), tomli_w.dumps({"accounts": {name: account}}))
-        if _reads_as(text, wanted):
-            _replace(real, text)
-            return Added(default)
-        backup = _backed_up(real)
+        text = _in_line_ends_of(old, tomli_w.dumps(first)) + _edited(old, name, wanted["accounts"])
+        if not _reads_as(text, wanted):
+            raise ConfigError(
+                f"{file}: {name!r} cannot be written without changing other lines; nothing was changed",
+                hint="write every account as a table [accounts.NAME] and try again, or edit the file by hand",
+            )
+        backup = _backed_up(real) if name in accounts else None
         try:
-            _replace(real, tomli_w.dumps(wanted))
+            _replace(real, text)
         except BaseException:
-            backup.unlink()
+            if backup is not None:
+                backup.unlink()
             raise
         return Added(default, backup)
 
 
+def _edited(old: str, name: str, accounts: dict[str, Any]) -> str:
+    """Write the account *name* of *accounts* into the text *old*, in the place of the one that is there.
+
+    An inline table of all accounts is written as tables.  Whether the result is what is wanted, the caller checks.
+    """
+    import tomli_w
+
+    unfolded = without_inline_table(old, "accounts")
+    if unfolded is not None:
+        return _joined(unfolded, _in_line_ends_of(old, tomli_w.dumps({"accounts": accounts})), None)
+    before, after = without_table(old, ("accounts", name))
+    return _joined(before, _in_line_ends_of(old, tomli_w.dumps({"accounts": {name: accounts[name]}})), after)
+
+
 def _backed_up(file: Path) -> Path:
-    """A second name for the file as it is now, one that nothing has yet."""
+    """Give the *file* as it is now a second name, which no other file has."""
     for number in count():
         backup = file.with_name(f"{file.name}.bak{number or ''}")
         with suppress(FileExistsError):
@@ -105,16 +125,30 @@ def _backed_up(file: Path) -> Path:
 
 
 def _only_one(document: dict[str, Any], accounts: dict[str, Any], new: str) -> str | None:
-    """The account that was the default because it was alone, and would be so no more."""
+    """Name the account that is the default only because it is alone; None when there is none."""
     if len(accounts) != 1 or new in accounts or "default_account" in document:
         return None
     return next(iter(accounts))
 
 
-def _appended(old: str, top: str, bottom: str) -> str:
-    """*old* with something before and after it, in its own kind of line ends."""
-    end = "\r\n" if "\r\n" in old else "\n"
-    return top.replace("\n", end) + old.rstrip(" \t\r\n") + end + end + bottom.replace("\n", end)
+def _joined(before: str, new: str, after: str | None) -> str:
+    """Join the parts of a document, *new* with a blank line on either side; after: None when *new* is its end."""
+    end = _line_end(new)
+    if after is None:
+        lines = before.rstrip(" \t\r\n")
+        lines += before[len(lines) :].partition("\n")[0].rstrip("\r")  # blanks that the last line ends in
+        return f"{lines}{end}{end}{new}" if lines.strip() else new
+    if after and after.lstrip(" \t")[:1] not in ("\r", "\n"):
+        new += end
+    return before + new + after
+
+
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _in_line_ends_of(old: str, text: str) -> str:
+    return text.replace("\n", _line_end(old))
 
 
 def _exists(file: Path) -> ConfigError:
@@ -141,7 +175,7 @@ def _accounts(document: dict[str, Any], file: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(file: Path, real: Path) -> Iterator[str]:
-    """The text of *file*, while nobody else adds to it."""
+    """Lock the directory against other changes, and give the text of *file*.  Raises ConfigError."""
     try:
         lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -168,14 +202,14 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
 
 
 def _reads_as(text: str, wanted: dict[str, Any]) -> bool:
-    """Whether *text* says just that: what is appended may clash with an inline table, say."""
+    """Tell whether *text* parses to exactly the *wanted* tables."""
     with suppress(ValueError, RecursionError):
         return tomllib.loads(text) == wanted
     return False
 
 
 def _replace(file: Path, text: str) -> None:
-    """Put *text* in the place of *file* at once, mode 0600, with its owner."""
+    """Replace *file* by *text* in one step, mode 0600, with the owner of the old file."""
     with _written_aside(file, text) as new:
         with suppress(FileNotFoundError, PermissionError):
             before = file.stat()
@@ -185,7 +219,7 @@ def _replace(file: Path, text: str) -> None:
 
 @contextmanager
 def _written_aside(file: Path, text: str) -> Iterator[Path]:
-    """A new file beside *file* with *text* in it, on the disk and mode 0600; gone at the end, unless renamed."""
+    """Write *text* into a new file beside *file*, mode 0600 and synced; it is removed at the end, unless renamed."""
     new = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     descriptor = create(new)
     try:

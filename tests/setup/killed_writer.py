@@ -1,6 +1,6 @@
 """Runs a change of a config again and again, and kills it one step later each time.
 
-``python killed_writer.py DIRECTORY init|add|replace|anew``: a step is one line of prx_email_cli/config/edit.py that
+``python killed_writer.py DIRECTORY init|add|replace|unfold``: a step is one line of prx_email_cli/config/edit.py that
 is about to run, and before it the process that makes the change gets its SIGKILL.  For each step, one line of JSON
 tells what was left: the file's text or null, its mode, and the names in its directory.  The last one is of the change
 that lived to its end.
@@ -21,7 +21,7 @@ from prx_email_cli.config import edit
 
 APPENDED_TO = '# mine\n[accounts.old]\nfrom = "a@example.com"\n'
 REPLACED = '# mine\n[accounts.old]\nfrom = "a@example.com"\n[accounts.new]\nfrom = "b@example.com"\n'
-WRITTEN_ANEW = 'accounts = {old = {from = "a@example.com"}} # mine\n'
+UNFOLDED = 'accounts = {old = {from = "a@example.com"}} # mine\n'
 ACCOUNT = {"from": "new@example.com", "smtp": {"host": "mail.example.com", "auth": {"password": "x" * 20_000}}}
 
 
@@ -41,7 +41,7 @@ CHANGES: dict[str, tuple[str | None, Callable[[Path], None]]] = {
     "init": (None, _init),
     "add": (APPENDED_TO, _add),
     "replace": (REPLACED, _replace),
-    "anew": (WRITTEN_ANEW, _add),
+    "unfold": (UNFOLDED, _add),
 }
 
 

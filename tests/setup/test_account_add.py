@@ -34,6 +34,57 @@ INLINE = (
     '# mine\naccounts = { work = { from = "a@example.com", smtp.host = "mail.example.com" } }\nzz = 1\n\n[aa]\nb = 2\n'
 )
 
+# What stands before an account, what is the account's, and what stands after it.
+AROUND = (
+    """\
+# mine
+[outbox] # o
+path = "o.db"
+
+[accounts.home] # h
+from = "h@example.com"
+smtp = { host = "h" }
+
+# about work
+""",
+    """\
+[accounts.work] # w
+# inside
+from = '''
+[accounts.home]
+'''
+
+# inside, too
+[accounts.work.smtp]
+host = "w" # x
+""",
+    """\
+
+# about unknown
+[unknown]
+key = [1, # one
+  2]
+a.b = 1 # the end""",
+)
+HOWEVER_IT_WAS_WRITTEN = {
+    "inline": (
+        '[accounts]\nhome = {smtp.host="h"} # h\nwork = {a=1} # w\n',
+        '[accounts]\nhome = {smtp.host="h"} # h\n',
+    ),
+    "dotted": (
+        '# h\naccounts.home.smtp.host="h"\naccounts.work.from="a@b.c"\n[z] # z\n',
+        '# h\naccounts.home.smtp.host="h"\n[z] # z\n',
+    ),
+    "dotted in accounts": (
+        '[accounts]\nwork.from="a@b.c"\n# h\nhome.smtp.host="h"\n[z]\n',
+        '[accounts]\n# h\nhome.smtp.host="h"\n[z]\n',
+    ),
+    "in two places": (
+        '[accounts."work".smtp]\n[accounts.home]\n# h\n[ accounts . work ]\nfrom="a@b.c"\n#z',
+        "[accounts.home]\n# h\n",
+    ),
+}
+
 
 @pytest.fixture
 def mine(owner: Program) -> Program:
@@ -102,19 +153,22 @@ class TestTheFile:
         assert old.rstrip() in mine.config.read_bytes()
         assert {*accounts_of(mine)} == {"work", "home"}
 
-    def test_that_cannot_be_appended_to_is_written_anew_with_a_backup_and_a_warning(self, mine: Program) -> None:
+    def test_with_all_accounts_in_one_inline_table_gets_tables_and_keeps_its_comments(self, mine: Program) -> None:
         mine.config.write_text(INLINE)
         answer = add(mine, "home")
-        assert (answer.status, answer.out) == (0, ""), answer
-        backup = mine.home / "config.toml.bak"
-        assert "warning" in answer.err
-        assert str(backup) in answer.err
-        assert (backup.read_text(), backup.stat().st_mode & 0o777) == (INLINE, 0o600)
-        after = tomllib.loads(mine.config.read_text())
+        assert (answer.status, answer.out, "warning" in answer.err) == (0, "", False), answer
         old = tomllib.loads(INLINE)
-        assert after == {**old, "default_account": "work", "accounts": {**old["accounts"], "home": TABLE}}
-        assert [key for key in after if isinstance(after[key], dict)] == ["accounts", "aa"]
-        assert mine.config.stat().st_mode & 0o777 == 0o600
+        after = mine.config.read_text()
+        wanted = {**old, "default_account": "work", "accounts": {**old["accounts"], "home": TABLE}}
+        assert tomllib.loads(after) == wanted
+        assert after.startswith('default_account = "work"\n# mine\nzz = 1\n\n[aa]\nb = 2\n')
+        assert (mine.config.stat().st_mode & 0o777, names_beside(mine.config)) == (0o600, [])
+
+    def test_whose_other_lines_would_change_is_78_and_stays(self, mine: Program) -> None:
+        text = 'accounts = { work = { from = "a@example.com", smtp.password_command = [ # why\n"a"] } }\n'
+        mine.config.write_text(text)
+        assert_error(add(mine, "home"), 78, "config.toml", "'home'", "[accounts.NAME]")
+        assert (mine.config.read_text(), names_beside(mine.config)) == (text, [])
 
     def test_may_have_no_account_yet(self, owner: Program) -> None:
         owner.config.write_text("[outbox]\nbase_backoff_seconds = 7 # seven")
@@ -149,12 +203,32 @@ class TestANameThatIsTaken:
 
     def test_is_replaced_when_asked_for_and_the_old_file_kept(self, mine: Program) -> None:
         answer = add(mine, "work", "--replace")
-        assert (answer.status, answer.out, "warning" in answer.err) == (0, "", True), answer
+        backup = mine.home / "config.toml.bak"
+        assert (answer.status, answer.out, str(backup) in answer.err) == (0, "", True), answer
         old = tomllib.loads(OLD)
         assert tomllib.loads(mine.config.read_text()) == {**old, "accounts": {"work": TABLE}}
-        backup = mine.home / "config.toml.bak"
         assert (backup.read_text(), backup.stat().st_mode & 0o777) == (OLD, 0o600)
         assert names_beside(mine.config) == ["config.toml.bak"]
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+    def test_is_replaced_in_its_place_and_every_other_line_stays(self, end: str, mine: Program) -> None:
+        before, old, after = AROUND
+        mine.config.write_bytes((before + old + after).replace("\n", end).encode())
+        assert add(mine, "work", "--replace").status == 0
+        text = mine.config.read_bytes().decode()
+        new = text.removeprefix(before.replace("\n", end)).removesuffix(after.replace("\n", end))
+        assert len(new) == len(text) - len((before + after).replace("\n", end))
+        assert tomllib.loads(new) == {"accounts": {"work": TABLE}}
+        assert new.count("\n") == new.count(end)
+
+    @pytest.mark.parametrize(("old", "kept"), HOWEVER_IT_WAS_WRITTEN.values(), ids=HOWEVER_IT_WAS_WRITTEN)
+    def test_is_replaced_however_it_was_written(self, old: str, kept: str, mine: Program) -> None:
+        mine.config.write_text(old)
+        assert add(mine, "work", "--replace").status == 0
+        text = mine.config.read_text()
+        before = tomllib.loads(old)
+        assert tomllib.loads(text) == {**before, "accounts": {**before["accounts"], "work": TABLE}}
+        assert kept in text
 
     def test_keeps_the_old_file_byte_for_byte(self, mine: Program) -> None:
         old = OLD.replace("\n", "\r\n").encode()
@@ -211,7 +285,7 @@ def test_answers_in_json(mine: Program) -> None:
 
 
 class TestAtTheSameTime:
-    @pytest.mark.parametrize("old", [OLD, INLINE], ids=["appended to", "written anew"])
+    @pytest.mark.parametrize("old", [OLD, INLINE], ids=["tables", "inline"])
     def test_all_land(self, old: str, mine: Program) -> None:
         mine.config.write_text(old)
         names = [f"n{number}" for number in range(10 if old == OLD else 5)]

@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.config.edit import add_account
+from prx_email_cli.config.toml_text import statements
+from prx_email_cli.errors import ConfigError
 
 from ..conftest import Program
 from . import killed_writer
-from .killed_writer import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, WRITTEN_ANEW
+from .killed_writer import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, UNFOLDED
 
 OPTIONS = ("--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
 
@@ -34,6 +36,8 @@ PIECES = [
     "[outbox]", 'path = "o.db"', "[ accounts . work ]", "[accounts.work]", '[accounts."two words"]', "[accounts]",
     'from = "a@example.com"', "[accounts.work.smtp]", 'host = "mail.example.com"', "smtp = { port = 587 }",
     "accounts = {}", 'accounts = { work = { from = "a@example.com" } }', 'accounts.work.from = "a@example.com"',
+    'accounts = { new = { from = "b@example.com" }, work = {} } # all', "new.a = [ # gone\n]",
+    'accounts.new = { from = "b@example.com" } # inline', "work.smtp.port = 25 # dotted", "[accounts.new.smtp] # in",
     "[[unknown_list]]", "[[accounts.work.list]]", "[unknown.table]", "[accounts.new]", "[accounts.old]", "[z]",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=12, unique=True)
@@ -63,6 +67,21 @@ def with_account(old: dict[str, Any], name: str) -> dict[str, Any]:
     return {**alone, **old, "accounts": {**accounts, name: ACCOUNT}}
 
 
+def comments_outside(text: str, name: str) -> list[str]:
+    """The comments of *text* in lines of their own, but for those between two lines of the account *name*."""
+    comments: list[str] = []
+    waiting: list[str] = []
+    inside = False
+    for statement in statements(text):
+        if statement.path:
+            was_inside, inside = inside, statement.path[:2] == ("accounts", name)
+            comments += [] if was_inside and inside else waiting
+            waiting = []
+        if not (statement.path and inside):
+            waiting += [comment.rstrip("\r") for comment, _ in statement.comments]
+    return comments + waiting
+
+
 class TestAnyConfig:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
     @given(TEXTS, st.sampled_from(["\n", "\r\n"]), st.booleans())
@@ -70,41 +89,53 @@ class TestAnyConfig:
     @example(["# a comment", "[accounts.work]", "# ends in a no-break space\u00a0"], "\n", False)
     @example(["[accounts.work]", "smtp = { port = 587 }", "# ends in a blank "], "\r\n", True)
     @example(['accounts.work.from = "a@example.com"'], "\n", True)
-    def test_of_pieces_that_people_write_says_the_same_and_one_account_more(
+    @example(["[accounts.new]", 'from = "a@example.com"', "# a comment", "[outbox]"], "\r\n", True)
+    @example(["[accounts]", "work.smtp.port = 25 # dotted", "new.a = [ # gone\n]", "# a comment"], "\n", True)
+    @example(['accounts = { new = { from = "b@example.com" }, work = {} } # all', "[z]"], "\n", False)
+    def test_of_pieces_that_people_write_says_the_same_and_has_the_account(
         self, tmp_path_factory: pytest.TempPathFactory, pieces: list[str], line_end: str, ended: bool
     ) -> None:
         text = "\n".join(pieces).replace("\n", line_end) + line_end * ended
         old = parsed(text)
-        assume(old is not None and "new" not in old.get("accounts", {}))
+        assume(old is not None)
         assert old is not None
         self._add(tmp_path_factory.mktemp("config") / "config.toml", text.encode(), old)
 
     @settings(max_examples=60, deadline=None)
-    @given(DOCUMENTS, st.lists(st.text("ab#[] é", max_size=5), min_size=1))
+    @given(DOCUMENTS, st.lists(st.text("ab#[] é", max_size=5), min_size=1), st.booleans())
     def test_of_any_values_and_comments_likewise(
-        self, tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any], comments: list[str]
+        self, tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any], comments: list[str], known: bool
     ) -> None:
+        if known:
+            document = {**document, "accounts": {"old": {"a.b": [{"c": 1}]}, "new": document, "z": {}}}
         lines = tomli_w.dumps(document).splitlines(keepends=True)  # it never writes texts of several lines
         text = "".join(f"# {comments[at % len(comments)]}\n{line}" for at, line in enumerate(lines))
         old = parsed(text)
-        assume(old is not None and "new" not in old.get("accounts", {}))
+        assume(old is not None)
         assert old is not None
         self._add(tmp_path_factory.mktemp("config") / "config.toml", text.encode(), old)
 
     def _add(self, file: Path, content: bytes, old: dict[str, Any]) -> None:
         file.write_bytes(content)
         file.chmod(0o640)
-        added = add_account(file, "new", ACCOUNT)
+        known = "new" in old.get("accounts", {})
+        try:
+            added = add_account(file, "new", ACCOUNT, replace=known)
+        except ConfigError:
+            assert file.read_bytes() == content
+            assert "accounts = {" in content.decode()  # with a comment inside, say
+            return
         after = file.read_bytes()
         assert tomllib.loads(after.decode()) == with_account(old, "new")
         assert file.stat().st_mode & 0o777 == 0o600
-        backup = file.with_name("config.toml.bak")
-        if added.backup is None:
-            assert content.rstrip(b" \t\r\n") in after
-            assert [file] == [*file.parent.iterdir()]
-        else:
+        if known:
+            backup = file.with_name("config.toml.bak")
             assert (added.backup, backup.read_bytes()) == (backup, content)
             assert sorted(file.parent.iterdir()) == [file, backup]
+        else:
+            assert (added.backup, [*file.parent.iterdir()]) == (None, [file])
+            assert b"accounts = {" in content or content.rstrip(b" \t\r\n") in after
+        assert comments_outside(after.decode(), "new") == comments_outside(content.decode(), "new")
 
 
 class Left(NamedTuple):
@@ -128,12 +159,12 @@ class TestKilled:
         new = lives[-1].text
         assert new is not None
         assert tomllib.loads(new)["accounts"]["new"] == ACCOUNT
-        old = {"init": None, "add": APPENDED_TO, "replace": REPLACED, "anew": WRITTEN_ANEW}[change]
+        old = {"init": None, "add": APPENDED_TO, "replace": REPLACED, "unfold": UNFOLDED}[change]
         for life in lives:
             assert life.text in (old, new)
             assert life.text == old or life.mode == 0o600
             self._assert_others_private(life.names)
-            if change in ("replace", "anew") and life.text == new:
+            if change == "replace" and life.text == new:
                 assert "config.toml.bak" in life.names
 
     def _assert_others_private(self, names: list[str]) -> None:
