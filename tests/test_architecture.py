@@ -29,8 +29,8 @@ BELOW = {
     "errors": set[str](),
     "__main__": {"cli"},
 }
-KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox"}
-LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3"]
+KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox", "css_inline": "mail", "selectolax": "mail"}
+LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax"]
 NO_IO = {"collections", "dataclasses", "enum", "typing"}
 MAX_LINES = 400
 

@@ -62,6 +62,19 @@ def parsed(source: str) -> LexborHTMLParser:
     return LexborHTMLParser(source)
 
 
+def written(page: LexborHTMLParser, times_parsed: int = 1) -> str:
+    """The root element of *page* as text that says the same to a parser; the elements of *page* are changed for it.
+
+    times_parsed: how many parsers will read it one after the other.  Each drops a line break right after these tags.
+    """
+    for element in page.css("pre, textarea, listing"):
+        first = element.child
+        text = (first.text_content or "") if first is not None and first.is_text_node else ""
+        if first is not None and text.startswith("\n"):
+            first.replace_with("\n" * times_parsed + text)
+    return (page.root.html if page.root is not None else None) or ""
+
+
 def flat(source: str, is_block: Callable[[str], bool]) -> LexborHTMLParser:
     """The tree of a page's words without its elements: for one that is nested too deeply."""
 
