@@ -49,11 +49,8 @@ def examine(account: Account, now: float) -> Examination:
     try:
         session = factory.open()
     except SessionFailed as failure:
-        unusable = AccountUnusable(failure.category, failure.message, failure.hint)
         steps = _until(_steps(account, login, failure.facts, now), failure.step)
-        return Examination(
-            account, [*checks, *steps, failed(failure.step, unusable)], addresses, failure.facts, unusable
-        )
+        return Examination(account, [*checks, *steps, failed(failure.step, failure)], addresses, failure.facts, failure)
     session.close()
     return Examination(account, checks + _steps(account, login, session.facts, now), addresses, session.facts, None)
 

@@ -73,11 +73,8 @@ def log_in_and_try(
     try:
         granted = _granted(account, tokens, device=device, browser=browser, port=port, timeout=timeout)
     except ExchangeFailed as failed:
-        raise AccountUnusable(
-            "network" if failed.error is None else "auth",
-            f"no login: {failed.text}",
-            failed.hint or _hint(failed.error),
-        ) from None
+        hint = failed.hint or _hint(failed.error)
+        raise AccountUnusable(failed.code, f"no login: {failed.message}", hint) from None
     tokens.keep(granted)
     work_is_done("logged in")
     say("logged in; the tokens are kept where only you can read them")

@@ -102,11 +102,13 @@ def outcome_of(result: Result) -> Outcome:
 
 def outcome_without_session(failure: "SessionFailed") -> Outcome:
     """Return the outcome of the one attempt that shows that no session can be opened."""
+    reply = failure.reply
     return Outcome(
         {},
         error=failure.category.value,
         detail=f"{failure.message} ({failure.hint})" if failure.hint else failure.message,
-        code=failure.code,
+        code=reply.code if reply else None,
+        enhanced=(reply.enhanced or None) if reply else None,
         scope=Scope.ACCOUNT,
         dialogue=failure.dialogue,
     )

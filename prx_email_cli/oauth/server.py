@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
 from prx_email_cli.config.oauth_servers import MICROSOFT
 from prx_email_cli.config.secrets import within
-from prx_email_cli.errors import ConfigError
+from prx_email_cli.errors import AccountUnusable, ConfigError
 from prx_email_cli.redaction import remember, reported
 
 TIMEOUT_SECONDS = (15, 30)  # to connect, and between two pieces of the answer
@@ -50,8 +50,8 @@ class Device(NamedTuple):
     interval: int
 
 
-class ExchangeFailed(Exception):
-    """The server gave no token.
+class ExchangeFailed(AccountUnusable):
+    """The authorization server gave no token.
 
     error: its OAuth error code, None when it could not be asked or answered nonsense.  hint: what to do, where that is
     known already.
@@ -59,8 +59,9 @@ class ExchangeFailed(Exception):
 
     def __init__(self, text: str, error: str | None = None, hint: str = "") -> None:
         code = error if error in _CODES and text.startswith(error) else ""  # a word of the standard is no secret's part
-        self.text, self.error, self.hint = code + reported(text[len(code) :], _MAX_TEXT), error, hint
-        super().__init__(self.text)
+        category = "network" if error is None else "auth"
+        super().__init__(category, code + reported(text[len(code) :], _MAX_TEXT), hint)
+        self.error = error
 
 
 class Exchange:

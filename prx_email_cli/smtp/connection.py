@@ -14,15 +14,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from prx_email_cli.redaction import from_outside, remember_encoded
-from prx_email_cli.smtp.errors import BadReply, ConnectionLost, StartTlsRefused, Unasked
-from prx_email_cli.smtp.replies import Reply
+from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused, Unasked
+from prx_email_cli.smtp.replies import CHALLENGE, Reply
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.transcript import Transcript
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
 _RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
-CHALLENGE = 334  # RFC 4954 section 4
 _UNREAD = "the server does not read what we send (timeout)"
 
 
@@ -33,6 +32,7 @@ class Wire(smtplib.SMTP):
     transcript: Transcript
     facts: Facts
     server: tuple[str, int]
+    last_reply = Reply(0, "")  # to a command of smtplib's, without secrets
     until: float | None = None  # by the clock: no reading and no writing lasts longer
     clock: Callable[[], float] = staticmethod(time.monotonic)
     _received = b""
@@ -55,10 +55,13 @@ class Wire(smtplib.SMTP):
             raise
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        """Connect and read the greeting, as smtplib does."""
+        """Connect and read the greeting.  Raises Refused."""
         self.server = (host, port)
         self.transcript.event(f"connecting to {host}:{port}")
-        return super().connect(host, port, source_address)
+        answer = super().connect(host, port, source_address)
+        if answer[0] != 220:
+            raise Refused(self.last_reply, OpeningStep.GREETING)
+        return answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
@@ -78,7 +81,7 @@ class Wire(smtplib.SMTP):
             return "[127.0.0.1]"
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
-        """EHLO, or HELO where the server does not know it.  Raises smtplib.SMTPHeloError when it wants neither."""
+        """EHLO, or HELO where the server does not know it.  Raises Refused when it wants neither."""
         self._greeting = True
         try:
             answer = super().ehlo(name)
@@ -87,7 +90,7 @@ class Wire(smtplib.SMTP):
         finally:
             self._greeting = False
         if answer[0] != 250:
-            raise smtplib.SMTPHeloError(*answer)
+            raise Refused(self.last_reply, OpeningStep.GREETING)
         self.facts.extensions = dict(self.esmtp_features)
         return answer
 
@@ -97,7 +100,8 @@ class Wire(smtplib.SMTP):
         reply = Reply(raw.code, _clean(raw.text, strict=self._mask))
         # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
         challenged = self._mask and raw.code == CHALLENGE
-        self.transcript.server(Reply(raw.code, "***") if challenged and raw.text else reply)
+        self.last_reply = Reply(raw.code, "***") if challenged and raw.text else reply
+        self.transcript.server(self.last_reply)
         if challenged or self._greeting:  # these two are data, and not shown as they are
             reply = raw
         return reply.code, reply.text.encode("utf-8", "surrogateescape")
@@ -266,14 +270,17 @@ class Wire(smtplib.SMTP):
         except Unasked as unasked:
             if unasked.closing is None:
                 raise
-            raise smtplib.SMTPResponseException(421, unasked.closing.text) from None
+            raise Refused(unasked.closing, OpeningStep.GREETING) from None
 
     def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
-        """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind)."""
+        """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind).
+
+        Raises Refused, smtplib.SMTPNotSupportedError.
+        """
         try:
             answer = super().starttls(**kwargs)
-        except smtplib.SMTPResponseException as error:
-            raise StartTlsRefused(error.smtp_code, error.smtp_error) from None
+        except smtplib.SMTPResponseException:
+            raise Refused(self.last_reply, OpeningStep.TLS) from None
         if self._received:
             raise BadReply("the server sent data in clear that would have been read under TLS")
         self.note_tls()
@@ -290,25 +297,28 @@ class Wire(smtplib.SMTP):
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
 
-        Raises smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError.
+        Raises Refused, smtplib.SMTPNotSupportedError.
         """
         self.ehlo_or_helo_if_needed()
         offered = self.esmtp_features.get("auth", "").upper().split()
         if not {"PLAIN", "LOGIN"}.intersection(offered):
             raise smtplib.SMTPNotSupportedError(f"offered: {' '.join(offered)}" if offered else "")
-        with self.masking():
+        with self.logging_in():
             reply = self._auth_plain(user, password) if "PLAIN" in offered else self._auth_login(user, password)
         if reply[0] not in (235, 503):  # 503: already authenticated
-            raise smtplib.SMTPAuthenticationError(reply[0], b"***" if reply[0] == CHALLENGE else reply[1])
+            raise Refused(self.last_reply, OpeningStep.LOGIN)
         self.facts.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
         return reply
 
     @contextmanager
-    def masking(self) -> Iterator[None]:
-        """What we say meanwhile is not noted, nor what the server says that is no reply."""
+    def logging_in(self) -> Iterator[None]:
+        """Note nothing of what we say meanwhile, nor what the server says that is no reply."""
         self._mask = True
         try:
             yield
+        except BadReply as bad:
+            bad.in_login = True
+            raise
         finally:
             self._mask = False
 

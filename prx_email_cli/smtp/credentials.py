@@ -92,7 +92,7 @@ class TokenLogin(Login):
             raise self._expired()
         try:
             return self._tokens.current()
-        except (ExchangeFailed, PrxEmailError) as error:
+        except PrxEmailError as error:
             raise self._not_renewed(error) from None
 
     def check_place(self) -> None:
@@ -118,7 +118,7 @@ class TokenLogin(Login):
             return True
         try:
             return self._tokens.replace(rejected)
-        except (ExchangeFailed, PrxEmailError) as error:
+        except PrxEmailError as error:
             raise self._not_renewed(error) from None
 
     @property
@@ -153,7 +153,7 @@ class TokenLogin(Login):
         try:
             return self._read_named() or ""
         except (ConfigError, ReadableByOthers) as error:
-            raise SessionFailed(Category.AUTH, error.message, error.hint, step="login") from None
+            raise SessionFailed(Category.AUTH, error.message, error.hint) from None
 
     def _over(self) -> bool:
         """Whether the named token is no use any more: expired, or about to while there is a way to a new one."""
@@ -168,25 +168,24 @@ class TokenLogin(Login):
             Category.AUTH,
             f"the OAuth token expired at {at}",
             f"get a new one where {kind} takes it from, or let smtp.auth.oauth renew it",
-            step="login",
         )
 
-    def _not_renewed(self, error: ExchangeFailed | PrxEmailError) -> SessionFailed:
+    def _not_renewed(self, error: PrxEmailError) -> SessionFailed:
         if not isinstance(error, ExchangeFailed):
             category = Category(error.code) if isinstance(error, AccountUnusable) else Category.AUTH
-            return SessionFailed(category, error.message, error.hint, step="login")
-        message = f"cannot get an OAuth token: {error.text}"
+            return SessionFailed(category, error.message, error.hint)
+        message = f"cannot get an OAuth token: {error.message}"
         if error.error is None:
             hint = "check the network and token_url; the next run tries again"
-            return SessionFailed(Category.NETWORK, message, hint, step="login")
+            return SessionFailed(Category.NETWORK, message, hint)
         if error.error in _PASSING:
-            return SessionFailed(Category.PROVIDER, message, "the next run tries again", step="login")
+            return SessionFailed(Category.PROVIDER, message, "the next run tries again")
         hint = f"log in again: prx-email account login {self._account.name}"
         if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # nobody can log in for it
             hint = "check scope, and what the provider lets the application do"
         if error.error in _CLIENT_FAULTS:
             hint = "check client_id and client_secret"
-        return SessionFailed(Category.AUTH, message, hint, step="login")
+        return SessionFailed(Category.AUTH, message, hint)
 
 
 def login_of(account: Account) -> Login:

@@ -1,11 +1,20 @@
 """How a connection to a server ends or goes wrong, in words for the user."""
 
-import smtplib
+from enum import StrEnum
 
 from prx_email_cli.redaction import from_outside
 from prx_email_cli.smtp.replies import Reply
 
 _MAX_SHOWN = 60
+
+
+class OpeningStep(StrEnum):
+    """The steps of opening a session, in order."""
+
+    CONNECTION = "connection"
+    TLS = "tls"
+    GREETING = "greeting"
+    LOGIN = "login"
 
 
 class ConnectionLost(OSError):
@@ -17,7 +26,12 @@ class ConnectionLost(OSError):
 
 
 class BadReply(ConnectionLost):
-    """What came back is not an SMTP reply (RFC 5321 section 4.2)."""
+    """What came back is not an SMTP reply (RFC 5321 section 4.2), or none that has a place there.
+
+    in_login: it came in answer to AUTH or what follows it.
+    """
+
+    in_login = False
 
 
 class Unasked(BadReply):
@@ -34,5 +48,12 @@ class Unasked(BadReply):
         self.midway = midway
 
 
-class StartTlsRefused(smtplib.SMTPResponseException):
-    """The server offers STARTTLS but does not do it now."""
+class Refused(OSError):
+    """The server refused a step of the opening.
+
+    reason: what it said of an OAuth token before the reply that refused it, "" for nothing.
+    """
+
+    def __init__(self, reply: Reply, step: OpeningStep, reason: str = "") -> None:
+        super().__init__(str(reply))
+        self.reply, self.step, self.reason = reply, step, reason

@@ -7,21 +7,19 @@ import ssl
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
 from prx_email_cli.config.settings import Account
+from prx_email_cli.errors import AccountUnusable
 from prx_email_cli.redaction import from_outside
-from prx_email_cli.smtp.errors import BadReply, ConnectionLost, StartTlsRefused
-from prx_email_cli.smtp.replies import Category, Reply, Scope, judge
-from prx_email_cli.smtp.sasl import LoginBroken, TokenRefused
+from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused
+from prx_email_cli.smtp.replies import CHALLENGE, LOGIN_REFUSED, Category, Reply, Scope, judge
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
 
-REFUSED_LOGIN = 535  # RFC 4954 section 6
 
+class SessionFailed(AccountUnusable):
+    """No session could be had: a failure of the account.
 
-class SessionFailed(Exception):
-    """No session could be had: an account failure.
-
-    category: network, auth or provider.  step: what failed: connection, tls, greeting or login.  facts: what was known
-    of the server by then.
+    step: what failed.  reply: what the server refused it with, None where it said nothing.  dialogue: what was said
+    until then.  facts: what was known of the server by then.
     """
 
     def __init__(
@@ -30,52 +28,70 @@ class SessionFailed(Exception):
         message: str,
         hint: str,
         *,
-        step: str,
-        code: int | None = None,
+        step: OpeningStep = OpeningStep.LOGIN,
+        reply: Reply | None = None,
         dialogue: str = "",
         facts: Facts | None = None,
     ) -> None:
-        super().__init__(message)
-        self.category, self.message, self.hint, self.step = category, message, hint, step
-        self.code, self.dialogue, self.facts = code, dialogue, facts or Facts()
+        super().__init__(category.value, message, hint)
+        self.category, self.step, self.reply = category, step, reply
+        self.dialogue, self.facts = dialogue, facts or Facts()
+
+    @property
+    def of_secret(self) -> bool:
+        """Whether the server refused the password or token, so that another one may do."""
+        return self.reply is not None and self.reply.code == LOGIN_REFUSED
+
+    def instead_of(self, refused: "SessionFailed") -> "SessionFailed":
+        """Return this failure to get another secret, with the refusal that called for one."""
+        return SessionFailed(
+            self.category,
+            f"{refused.message}; {self.message}",
+            self.hint,
+            step=self.step,
+            reply=refused.reply,
+            dialogue=refused.dialogue,
+            facts=refused.facts,
+        )
 
 
 def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
-    """The account failure that *error* amounts to, with its cause and its fix."""
+    """Return the account failure that *error* amounts to, with its cause and its fix."""
     category, step, message, hint = _explained(error, account, facts)
-    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else None
-    return SessionFailed(category, message, hint, step=step, code=code, dialogue=dialogue, facts=facts)
+    reply = error.reply if isinstance(error, Refused) else None
+    return SessionFailed(category, message, hint, step=step, reply=reply, dialogue=dialogue, facts=facts)
 
 
-_Explained = tuple[Category, str, str, str]  # category, step, message, hint
+_Explained = tuple[Category, OpeningStep, str, str]  # category, step, message, hint
 
 
 def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
     where = f"{account.host}:{account.port}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return _not_offered(error, account)
-    if isinstance(error, smtplib.SMTPResponseException):
+    if isinstance(error, Refused):
         return _refused(error, account)
     if isinstance(error, ssl.SSLError):
         cause, hint = explain(error, account)
-        return Category.NETWORK, "tls", f"{where}: {cause}", hint
-    if isinstance(error, LoginBroken):
+        return Category.NETWORK, OpeningStep.TLS, f"{where}: {cause}", hint
+    if isinstance(error, BadReply):
+        if error.in_login:
+            hint = "ask the provider what it means; the next run tries again"
+            return Category.PROVIDER, OpeningStep.LOGIN, f"{where}: {error}", hint
         return (
             Category.PROVIDER,
-            "login",
+            OpeningStep.GREETING,
             f"{where}: {error}",
-            "ask the provider what it means; the next run tries again",
+            "is this an SMTP server? check host and port",
         )
-    if isinstance(error, BadReply):
-        return Category.PROVIDER, "greeting", f"{where}: {error}", "is this an SMTP server? check host and port"
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
         hint = "check smtp.host and this machine's DNS"
-        return Category.NETWORK, "connection", f"cannot find {account.host}: {error.strerror}", hint
+        return Category.NETWORK, OpeningStep.CONNECTION, f"cannot find {account.host}: {error.strerror}", hint
     if isinstance(error, ConnectionLost):
         step, hint = _lost(error, account, facts)
         return Category.NETWORK, step, f"{where}: {error}", hint
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
-    return Category.NETWORK, "connection", f"cannot connect to {where}: {cause}", _connection_hint(account)
+    return Category.NETWORK, OpeningStep.CONNECTION, f"cannot connect to {where}: {cause}", _connection_hint(account)
 
 
 def _text(error: Exception) -> str:
@@ -87,49 +103,50 @@ def _connection_hint(account: Account) -> str:
     return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
 
 
-def _lost(error: ConnectionLost, account: Account, facts: Facts) -> tuple[str, str]:
+def _lost(error: ConnectionLost, account: Account, facts: Facts) -> tuple[OpeningStep, str]:
     """Which step a lost connection broke off, and what to do."""
     if facts.extensions and facts.tls is None and account.smtp.tls == "starttls":
-        return "tls", "nothing was sent in clear; the next run tries again"
+        return OpeningStep.TLS, "nothing was sent in clear; the next run tries again"
     if facts.extensions:
-        return "login", "the server may have had enough logins for now: the next run tries again"
+        return OpeningStep.LOGIN, "the server may have had enough logins for now: the next run tries again"
     if facts.tls is not None and not error.timed_out:
-        return "greeting", f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
+        return OpeningStep.GREETING, f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if account.smtp.tls == "implicit":
-        return "greeting", "check the network, smtp.host and smtp.port"
-    return "greeting", 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
+        return OpeningStep.GREETING, "check the network, smtp.host and smtp.port"
+    return (
+        OpeningStep.GREETING,
+        'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"',
+    )
 
 
 def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Explained:
     where = f"{account.host}:{account.port}"
     if "STARTTLS" in str(error):
         message = f"{where} does not offer STARTTLS; nothing was sent in clear"
-        return Category.NETWORK, "tls", message, 'check the port; port 465 wants tls = "implicit"'
+        return Category.NETWORK, OpeningStep.TLS, message, 'check the port; port 465 wants tls = "implicit"'
     offered = f" ({from_outside(str(error))})" if str(error) else ""
     if account.smtp.auth.token_kinds:
         message = f"{where} offers no login that an OAuth token fits{offered}"
-        return Category.AUTH, "login", message, "log in with a password, if the provider takes one"
+        return Category.AUTH, OpeningStep.LOGIN, message, "log in with a password, if the provider takes one"
     message = f"{where} offers no login that a password fits{offered}"
     hint = "check the port, or remove smtp.auth if this server needs no login"
     if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
         hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
-    return Category.AUTH, "login", message, hint
+    return Category.AUTH, OpeningStep.LOGIN, message, hint
 
 
-def _refused(error: smtplib.SMTPResponseException, account: Account) -> _Explained:
-    raw = error.smtp_error
-    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-    reply = Reply(error.smtp_code, from_outside(text))
-    if isinstance(error, smtplib.SMTPAuthenticationError):
-        category = Category.AUTH if reply.code >= 500 or reply.code == 334 else Category.PROVIDER
-        status = f"; the server's reason: {error.status}" if isinstance(error, TokenRefused) and error.status else ""
-        return category, "login", f"login refused: {reply}{status}", _login_hint(reply, account)
+def _refused(error: Refused, account: Account) -> _Explained:
+    reply, step = error.reply, error.step
+    if step is OpeningStep.LOGIN:
+        category = Category.AUTH if reply.code >= 500 or reply.code == CHALLENGE else Category.PROVIDER
+        reason = f"; the server's reason: {error.reason}" if error.reason else ""
+        return category, step, f"login refused: {reply}{reason}", _login_hint(reply, account)
     category = judge(reply, Scope.MESSAGE).category
-    if isinstance(error, StartTlsRefused):
+    if step is OpeningStep.TLS:
         hint = "nothing was sent in clear; the next run tries again"
-        return category, "tls", f"{account.host} refused STARTTLS: {reply}", hint
+        return category, step, f"{account.host} refused STARTTLS: {reply}", hint
     hint = "wait, or ask the provider what it means"
-    return category, "greeting", f"{account.host} refused the session: {reply}", hint
+    return category, step, f"{account.host} refused the session: {reply}", hint
 
 
 def _login_hint(reply: Reply, account: Account) -> str:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 3463 section 2
 _MAX_SHOWN = 1000
 
+CHALLENGE, LOGIN_REFUSED = 334, 535  # RFC 4954 sections 4 and 6
+
 
 class Category(StrEnum):
     """The kind of a trouble; its value is an error code of the program."""

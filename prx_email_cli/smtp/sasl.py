@@ -7,25 +7,13 @@ from base64 import b64encode
 
 from prx_email_cli.redaction import remember_encoded, reported
 from prx_email_cli.smtp.connection import MAX_COMMAND_OCTETS, Wire
-from prx_email_cli.smtp.errors import BadReply
+from prx_email_cli.smtp.errors import BadReply, OpeningStep, Refused
 
 _MAX_SHOWN = 300
 
 
-class LoginBroken(BadReply):
-    """What came back during the login is no answer to it."""
-
-
-class TokenRefused(smtplib.SMTPAuthenticationError):
-    """The server wants no such token.  status: what it said of the reason before its final answer, "" for nothing."""
-
-    def __init__(self, refused: smtplib.SMTPAuthenticationError, status: str) -> None:
-        super().__init__(refused.smtp_code, refused.smtp_error)
-        self.status = status
-
-
 def log_in_with_token(wire: Wire, user: str, token: str) -> None:
-    """Log in over *wire*.  Raises TokenRefused, smtplib.SMTPNotSupportedError, ConnectionLost."""
+    """Log in over *wire*.  Raises Refused, smtplib.SMTPNotSupportedError, ConnectionLost."""
     wire.ehlo_or_helo_if_needed()
     offered = wire.esmtp_features.get("auth", "").upper().split()
     for mechanism, dialogue in (("XOAUTH2", _xoauth2), ("OAUTHBEARER", _oauthbearer)):
@@ -50,21 +38,17 @@ def _oauthbearer(wire: Wire, user: str, token: str) -> "_Dialogue":
 def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
     encoded = remember_encoded(b64encode(dialogue.first.encode()).decode())
     fits = len(f"AUTH {mechanism} {encoded}\r\n") <= MAX_COMMAND_OCTETS
-    try:
-        with wire.masking():
+    with wire.logging_in():
+        try:
             wire.auth(mechanism, dialogue, initial_response_ok=fits)
-    except smtplib.SMTPAuthenticationError as refused:
-        if dialogue.status:
-            wire.transcript.event(f"the server's reason: {dialogue.status}")
-        raise TokenRefused(refused, dialogue.status) from None
-    except smtplib.SMTPResponseException:
-        raise
-    except smtplib.SMTPException:  # smtplib counts the challenges, and shows the last one in its error
-        raise LoginBroken("the server's AUTH challenges do not end") from None
-    except binascii.Error:
-        raise LoginBroken("the server's AUTH challenge is not base64") from None
-    except BadReply as bad:
-        raise LoginBroken(*bad.args) from None
+        except smtplib.SMTPAuthenticationError:
+            if dialogue.status:
+                wire.transcript.event(f"the server's reason: {dialogue.status}")
+            raise Refused(wire.last_reply, OpeningStep.LOGIN, dialogue.status) from None
+        except smtplib.SMTPException:  # smtplib counts the challenges, and shows the last one in its error
+            raise BadReply("the server's AUTH challenges do not end") from None
+        except binascii.Error:
+            raise BadReply("the server's AUTH challenge is not base64") from None
     wire.facts.login = mechanism
 
 

@@ -15,7 +15,7 @@ from prx_email_cli.smtp.connection import ImplicitTlsWire, Wire
 from prx_email_cli.smtp.credentials import Login
 from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
-from prx_email_cli.smtp.failure import REFUSED_LOGIN, SessionFailed, failure
+from prx_email_cli.smtp.failure import SessionFailed, failure
 from prx_email_cli.smtp.sasl import log_in_with_token
 from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.tls import verifying_context
@@ -144,7 +144,7 @@ class SessionFactory:
             try:
                 return self._open(secret)
             except SessionFailed as refused:
-                if refused.code != REFUSED_LOGIN or not self._replaced(secret, refused):
+                if not refused.of_secret or not self._replaced(secret, refused):
                     raise
         return self._open(self._login.secret())
 
@@ -152,9 +152,7 @@ class SessionFactory:
         try:
             return self._login.replace(rejected)
         except SessionFailed as failed:
-            failed.message = f"{refused.message}; {failed.message}"
-            failed.code, failed.dialogue, failed.facts = refused.code, refused.dialogue, refused.facts
-            raise
+            raise failed.instead_of(refused) from None
 
     def _open(self, secret: str | None) -> Session:
         transcript, facts = Transcript(), Facts()

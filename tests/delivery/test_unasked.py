@@ -13,6 +13,7 @@ from prx_email_cli.outbox.lifecycle import Outcome
 from prx_email_cli.outbox.messages import Finished
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import Reply
 
 from ..conftest import Program
 from ..faults.campaign import Outbox, outbox_for
@@ -166,7 +167,7 @@ class TestTheOpening:
         with ScriptedServer([Fault("ehlo", "250-hi\r\n250 AUTH PLAIN\r\n421 4.3.2 busy")], auth={}) as server:
             with pytest.raises(SessionFailed, match=r"421 4\.3\.2 busy") as failed:
                 open_session(account_for(server.port, password=PASSWORD))
-        assert (failed.value.category, failed.value.code) == ("provider", 421)
+        assert (failed.value.category, failed.value.reply) == ("provider", Reply(421, "4.3.2 busy"))
 
     def test_with_words_in_clear_after_starttls_is_over(self, certificates: Certificates) -> None:
         context = certificates.server_context()

@@ -173,7 +173,7 @@ def test_a_whole_dialogue_in_fragments_delivers() -> None:
 def test_nobody_at_home_is_told_with_host_and_port() -> None:
     with refusing_port() as port, pytest.raises(SessionFailed, match=f"cannot connect to localhost:{port}") as failed:
         open_session(account_for(port))
-    assert (failed.value.category, failed.value.code) == ("network", None)
+    assert (failed.value.category, failed.value.reply) == ("network", None)
     assert "smtp.port" in failed.value.hint
 
 
@@ -275,6 +275,14 @@ def test_a_transcript_holds_no_credentials(mechanism: str) -> None:
     assert any(line.startswith("S: 535 5.7.8") for line in lines)
     for secret in (PASSWORD, *answers, *(payload for payload in payloads if payload != mechanism)):
         assert secret not in failed.value.dialogue
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_nonsense_in_answer_to_a_password_is_a_login_that_failed(mechanism: str) -> None:
+    with ScriptedServer([Fault("auth", "garbage")], auth={USER: PASSWORD}, auth_mechanisms=[mechanism]) as server:
+        with pytest.raises(SessionFailed) as failed:
+            open_session(account_for(server.port, password=PASSWORD))
+    assert (failed.value.category, failed.value.step, failed.value.reply) == ("provider", "login", None)
 
 
 def test_a_transcript_ends_however_much_is_said() -> None:

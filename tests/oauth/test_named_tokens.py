@@ -308,7 +308,7 @@ class TestACommand:
             with pytest.raises(SessionFailed, match="no OAuth token") as failed:
                 sessions_of(account_with({"oauth_token_command": command}, server.port)).open()
             assert len(attempts(server)) == 1
-        assert (failed.value.category, failed.value.code) == ("auth", 535)
+        assert (failed.value.category, failed.value.reply and failed.value.reply.code) == ("auth", 535)
         check_kept_secret(failed.value.message, "half\x01a-secret-token")
 
     def test_gets_words_and_not_a_line_for_a_shell(self) -> None:

@@ -67,9 +67,10 @@ def test_the_challenge_is_answered_and_the_verdict_awaited(mechanism: str, answe
         assert server.commands[-1].line == answer
         assert len(attempts(server)) == 1
         assert server.violations == []
-    assert (failed.code, failed.category, failed.step) == (535, "auth", "login")
+    assert (failed.category, failed.step) == ("auth", "login")
     assert "535 5.7.8" in failed.message
-    assert outcome_without_session(failed).scope is Scope.ACCOUNT
+    outcome = outcome_without_session(failed)
+    assert (outcome.scope, outcome.code, outcome.enhanced) == (Scope.ACCOUNT, 535, "5.7.8")
 
 
 def test_the_servers_reason_is_told() -> None:
@@ -207,7 +208,8 @@ def test_the_verdict_says_whose_fault_it_is(verdict: str, category: str, hint: s
     with ScriptedServer([Fault("auth", verdict)], auth={USER: token}, auth_mechanisms=["XOAUTH2"]) as server:
         failed = refusal(server, token)
         assert server.happened
-    assert (failed.category, failed.code, failed.step) == (category, int(verdict[:3]), "login")
+    assert (failed.category, failed.step) == (category, "login")
+    assert (failed.reply and str(failed.reply)) == verdict
     assert hint in failed.hint
 
 
@@ -219,3 +221,12 @@ def test_a_server_that_breaks_off_at_the_token_is_an_account_failure(manner: str
         assert len(attempts(server)) == 1
     assert failed.category in ("network", "provider")
     check_kept_secret(failed.message + failed.hint + failed.dialogue, TOKEN)
+
+
+def test_the_enhanced_code_of_a_refused_login_stands_in_the_attempt(program: Program) -> None:
+    with refusing_every_token(faults=[Fault("auth", "535 5.7.139 disabled")]) as server:
+        configure(program, server.port, {"oauth_token": TOKEN})
+        enqueue(program)
+        assert program.run("drain").status == 75
+    (attempt,) = program.show(1)["attempts"]
+    assert (attempt["code"], attempt["enhanced"]) == (535, "5.7.139")
