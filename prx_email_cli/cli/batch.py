@@ -3,7 +3,6 @@
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, BinaryIO
 
 import typer
@@ -88,6 +87,39 @@ class _Chunk:
     messages: list[NewMessage]
 
 
+@dataclass(frozen=True)
+class _Composer:
+    """What makes a message of a line.  account: of the lines that name none."""
+
+    store: SqliteStore
+    settings: Settings
+    account: str | None
+    clock: Callable[[], int]
+    spool: Spool
+
+    def compose(self, only_copy: list[bytes]) -> NewMessage:
+        """Compose the request in the line that is taken out of *only_copy*.
+
+        Raises ValidationError and what else is wrong with this line, and StorageError for what is not.
+        """
+        try:
+            line = only_copy.pop().decode()
+            document = read_json(line)
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(f"not a line of JSON: {error}") from None
+        del line
+        request = request_from_json(document)
+        if request.account is None and self.account is not None:
+            request = request._replace(account=self.account)
+        schedule = Schedule.at_once(self.clock() if request.now_ts is None else request.now_ts)
+        if request.in_reply_to_message_id is None:
+            return prepare(request, self.settings, schedule, self.spool)
+        from prx_email_cli.submission.reply import answer_known
+
+        request, reply = answer_known(self.store, request, self.settings)
+        return prepare(request, self.settings, schedule, self.spool, reply)
+
+
 def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> None:
     """Enqueue every good line; report every bad one with its number.
 
@@ -101,9 +133,9 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
     broken = None
     with open_input(name) as stream, this.store(settings) as store, Spool() as spool:
-        compose = partial(_message, store=store, settings=settings, account=account, tick=clock(now_ts), spool=spool)
+        composer = _Composer(store, settings, account, clock(now_ts), spool)
         try:
-            for chunk in _chunks(_lines(stream, _longest_line(settings)), compose, report):
+            for chunk in _chunks(_lines(stream, _longest_line(settings)), composer.compose, report):
                 report.acknowledge(chunk.lines, store.submit(chunk.messages))
                 spool.clear()
         except StorageError as error:
@@ -170,30 +202,3 @@ def _chunks(
             yield chunk
             chunk, size = _Chunk([], []), 0
     yield chunk
-
-
-def _message(
-    only_copy: list[bytes],
-    *,
-    store: SqliteStore,
-    settings: Settings,
-    account: str | None,
-    tick: Callable[[], int],
-    spool: Spool,
-) -> NewMessage:
-    try:
-        line = only_copy.pop().decode()
-        document = read_json(line)
-    except (ValueError, RecursionError) as error:
-        raise ValidationError(f"not a line of JSON: {error}") from None
-    del line
-    request = request_from_json(document)
-    if request.account is None and account is not None:
-        request = request._replace(account=account)
-    schedule = Schedule.at_once(tick() if request.now_ts is None else request.now_ts)
-    if request.in_reply_to_message_id is None:
-        return prepare(request, settings, schedule, spool)
-    from prx_email_cli.submission.reply import answer_known
-
-    request, reply = answer_known(store, request, settings)
-    return prepare(request, settings, schedule, spool, reply)

@@ -1,6 +1,5 @@
 """``prx-email reply``: answer a known message, in its thread."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,14 +74,19 @@ def reply(
 
     this = invocation(ctx)
     settings = this.settings()
-    known = _parent(this, settings, account, message_id, parent, clock(now_ts))
+    tick = clock(now_ts)
+    known = (
+        _learned_parent(this, settings, account, parent, tick())
+        if parent is not None
+        else _known_parent(this, settings, account, message_id or "")
+    )
     request = Request(
         cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=bodies.text(), body_html=bodies.html(),
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    answered = answer(request, settings.account(account), known, Manner(everyone, quote))
-    enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now)
+    answered = answer(request, settings.account(account), known, Manner(everyone=everyone, quote=quote))
+    enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now=now)
 
 
 def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, bool]) -> None:
@@ -92,22 +96,26 @@ def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, 
         raise typer.BadParameter("use only one of --at, --in and --now")
 
 
-def _parent(
-    this: Invocation, settings: "Settings", account: str | None, message_id: str | None, file: str | None,
-    tick: Callable[[], int],
-) -> "Parent":  # fmt: skip
-    """The message to answer: a known one, or the one in *file*, which is known from then on."""
-    from prx_email_cli.submission.reply import Parent, find_parent
+def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":
+    """Find the message to answer among the known and the sent ones.  Raises NotFound."""
+    from prx_email_cli.submission.reply import find_parent
 
     name = settings.account(account).name
-    if file is None:
-        with this.store(settings) as store:
-            return find_parent(store, name, message_id or "")
-    from prx_email_cli.cli.incoming_files import only_message
-
-    known = only_message(file)
     with this.store(settings) as store:
-        store.learn(name, [known], tick())
+        return find_parent(store, name, message_id)
+
+
+def _learned_parent(this: Invocation, settings: "Settings", account: str | None, file: str, now: int) -> "Parent":
+    """Learn the one message in *file*, which is to be answered.  Raises InputNotFound, ValidationError."""
+    from prx_email_cli.submission.reply import Parent
+
+    name = settings.account(account).name
+    from prx_email_cli.cli.inputs import open_input
+    from prx_email_cli.submission.importing import only_message
+
+    known = only_message(file, open_input)
+    with this.store(settings) as store:
+        store.learn(name, [known], now)
     return Parent(known)
 
 

@@ -90,7 +90,7 @@ def send(
         settings = this.settings()
         if account is not None:
             settings.account(account)
-        return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now)
+        return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now=now)
     from prx_email_cli.submission.request import Request
 
     bodies = Bodies(body, body_file, html)
@@ -103,7 +103,7 @@ def send(
         attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
         reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
     )  # fmt: skip
-    return send_request(this, settings, asked, times, now)
+    return send_request(this, settings, asked, times, now=now)
 
 
 def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
@@ -134,15 +134,15 @@ class Times(NamedTuple):
         return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))
 
 
-def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, now: bool) -> None:
+def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, *, now: bool) -> None:
     """Enqueue *request* and answer; with *now*, attempt it at once."""
     if request.in_reply_to_message_id is None:
-        return enqueue_and_answer(this, settings, request, times, now)
+        return enqueue_and_answer(this, settings, request, times, now=now)
     from prx_email_cli.submission.reply import answer_known
 
     with this.store(settings) as store:
         answer = answer_known(store, request, settings)
-    return enqueue_and_answer(this, settings, answer, times, now)
+    return enqueue_and_answer(this, settings, answer, times, now=now)
 
 
 def enqueue_and_answer(

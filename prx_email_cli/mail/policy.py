@@ -1,23 +1,21 @@
-"""What may be attached, and the four ways in: a file, the store, base64, and a request that chooses one of them."""
+"""What may be attached, and the three ways in: a file, the store, and base64."""
 
 import re
 from binascii import a2b_base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment import Attachment
 from prx_email_cli.mail.attachment_files import check_stored_path, open_file, open_stored, shown, too_large
 from prx_email_cli.mail.media_type import allowed_content_type
-from prx_email_cli.mail.text import check_header_text, check_unicode
+from prx_email_cli.mail.text import check_header_text
 
 NO_STORE = "attachment store not configured"
-EXACTLY_ONE = "attachment requires exactly one of base64 or path"
 NAMELESS = "attachment"
 MAX_NAME_CHARACTERS = 255
 
-_FIELDS = ("filename", "content_type", "base64", "path")
 _TYPE_OPTION = ";type="
 _SURROGATE = re.compile("[\ud800-\udfff]")  # also what Python makes of a file name that is not UTF-8
 # Overrides and isolates of the bidirectional algorithm: with them "gpj.exe" is shown as "exe.jpg".
@@ -88,21 +86,6 @@ def attachment_from_base64(filename: str | None, content_type: str | None, text:
     return Attachment(name, checked_type, _decoded(text))
 
 
-def attachment_from_request(document: Mapping[str, Any], policy: Policy) -> Attachment:
-    """The attachment of a JSON object with the contract's fields; null is as good as absent."""
-    for name in document:
-        if name not in _FIELDS:
-            raise ValidationError(
-                f"unknown attachment field {name[:100]!r}", hint=f"known fields: {', '.join(_FIELDS)}"
-            )
-    filename, content_type, base64, path = (_text(document, name) for name in _FIELDS)
-    if base64 is not None and path is None:
-        return attachment_from_base64(filename, content_type, base64, policy)
-    if path is not None and base64 is None:
-        return attachment_from_store(path, filename, content_type, policy)
-    raise ValidationError(EXACTLY_ONE, hint="base64 holds the content itself, path names a file of the store")
-
-
 def checked_filename(name: str) -> str:
     """*name* without surrounding white space, or ``attachment`` for an empty one.
 
@@ -122,15 +105,6 @@ def checked_filename(name: str) -> str:
     if len(name) > MAX_NAME_CHARACTERS:
         raise _bad_name(name, f"is longer than {MAX_NAME_CHARACTERS} characters", "shorten it")
     return name or NAMELESS
-
-
-def _text(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value if name == "base64" else check_unicode(value, f"attachment {name}")
-    raise ValidationError(f"attachment {name} must be a string")
 
 
 def _bad_name(name: str, what: str, hint: str) -> ValidationError:

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
+from prx_email_cli.mail.addresses import delivered_to, parse_mailbox, parse_mailboxes, without_repeats
 from prx_email_cli.mail.compose import EMPTY, Draft
 from prx_email_cli.mail.headers import LONGEST_NAME
 from prx_email_cli.mail.text import check_header_text
-from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.request import Request, RequestedAttachment
 
 if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
     from prx_email_cli.mail.attachment import Attachment
     from prx_email_cli.mail.policy import Policy
 
+EXACTLY_ONE = "attachment requires exactly one of base64 or path"
 _OWN = "this program sets it"
 _FORBIDDEN_HEADERS = {
     **dict.fromkeys(("from", "to", "cc", "subject", "reply-to"), "it has an option of its own"),
@@ -51,27 +53,65 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
     )
 
 
+def recipients(drafted: Draft, most: int) -> list[tuple[str, str]]:
+    """(address, kind) of everybody who gets *drafted*, each address once, under the first kind that names it.
+
+    Raises ValidationError for more than *most*.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for kind, mailboxes in (("to", drafted.to), ("cc", drafted.cc), ("bcc", drafted.bcc)):
+        for mailbox in mailboxes:
+            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
+    if len(seen) > most:
+        raise ValidationError(
+            f"the message has {len(seen)} recipients, over {most}",
+            hint="send it in parts, or raise max_recipients in [outbox]",
+        )
+    return list(seen.values())
+
+
+def policy_for(request: Request, settings: "Settings") -> "Policy | None":
+    """The attachment policy of the config, None for a request that has no use for one."""
+    if not (request.attachments or request.attach or request.attach_stored or request.body_html is not None):
+        return None
+    from prx_email_cli.mail.policy import Policy
+
+    policy, store = settings.attachments.policy, settings.attachments.store
+    return Policy(
+        max_size_bytes=policy.max_size_bytes,
+        allowed_content_types=policy.allowed_content_types,
+        max_message_bytes=policy.max_message_bytes,
+        store_root=store.dir if store.enabled else None,
+    )
+
+
 def empty() -> ValidationError:
     """The error for a message without recipient, subject or text."""
     return ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
 
 
 def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]":
-    """The attachments of *request*, opened but not yet read.  Raises ValidationError."""
+    """Open the attachments of *request*, to be read later.  Raises ValidationError."""
     if policy is None or not (request.attachments or request.attach or request.attach_stored):
         return []
-    from prx_email_cli.mail.policy import (
-        attachment_from_file,
-        attachment_from_request,
-        attachment_from_store,
-        split_attach_option,
-    )
+    from prx_email_cli.mail.policy import attachment_from_file, attachment_from_store, split_attach_option
 
     return [
         *(attachment_from_file(*split_attach_option(option), policy) for option in request.attach),
         *(attachment_from_store(path, None, None, policy) for path in request.attach_stored),
-        *(attachment_from_request(dict(document), policy) for document in request.attachments),
+        *(open_requested(attachment, policy) for attachment in request.attachments),
     ]
+
+
+def open_requested(asked: RequestedAttachment, policy: "Policy") -> "Attachment":
+    """Open an attachment of a JSON request.  Raises ValidationError."""
+    from prx_email_cli.mail.policy import attachment_from_base64, attachment_from_store
+
+    if asked.base64 is not None and asked.path is None:
+        return attachment_from_base64(asked.filename, asked.content_type, asked.base64, policy)
+    if asked.path is not None and asked.base64 is None:
+        return attachment_from_store(asked.path, asked.filename, asked.content_type, policy)
+    raise ValidationError(EXACTLY_ONE, hint="base64 holds the content itself, path names a file of the store")
 
 
 def further_header(text: str) -> tuple[str, str]:

@@ -1,7 +1,10 @@
-"""A request to send, as the command line and JSON give it."""
+"""A request to send, as the command line and JSON give it: one declaration checks it and makes its JSON Schema.
+
+``python -m prx_email_cli.submission.request`` prints the schema; ``make docs`` puts it into ``docs/``.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
@@ -10,12 +13,21 @@ from prx_email_cli.mail.text import check_unicode
 FAILURE_MODES = ("network", "provider")
 
 
+class RequestedAttachment(NamedTuple):
+    """An attachment of a JSON request, unchecked: its content in base64, or its path in the attachment store."""
+
+    filename: str | None = None
+    content_type: str | None = None
+    base64: str | None = None
+    path: str | None = None
+
+
 class Request(NamedTuple):
     """What is to be sent to whom, unchecked.
 
-    attachments: JSON objects as the contract has them; attach, attach_stored: the command line's options.  html_file:
-    where body_html came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds
-    that replace the clock in a rehearsal.
+    attachments: those of a JSON request; attach, attach_stored: the command line's options.  html_file: where body_html
+    came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds that replace the
+    clock in a rehearsal.
     """
 
     to: tuple[str, ...] = ()
@@ -29,7 +41,7 @@ class Request(NamedTuple):
     sender: str | None = None
     reply_to: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    attachments: tuple[Mapping[str, Any], ...] = ()
+    attachments: tuple[RequestedAttachment, ...] = ()
     attach: tuple[str, ...] = ()
     attach_stored: tuple[str, ...] = ()
     idempotency_key: str | None = None
@@ -38,46 +50,61 @@ class Request(NamedTuple):
     failure_mode: str | None = None
 
 
-_ADDRESSES = {
-    "description": "an address, a comma-separated list of them, or an array",
-    "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-}
-_ATTACHMENT = {
-    "type": "object",
-    "description": "exactly one of base64 and path; path is relative to the attachment store",
-    "properties": {
-        "filename": {"type": "string"},
-        "content_type": {"type": "string"},
-        "base64": {"type": "string"},
-        "path": {"type": "string"},
-    },
-    "additionalProperties": False,
-    "oneOf": [{"required": ["base64"]}, {"required": ["path"]}],
-}
-FIELDS: dict[str, dict[str, Any]] = {
-    "account": {"type": "string", "description": "an account of the config; the default one when left out"},
-    "to": _ADDRESSES,
-    "cc": _ADDRESSES,
-    "bcc": _ADDRESSES,
-    "subject": {"type": "string"},
-    "body_text": {"type": "string", "description": "the plain text; derived from body_html when that is given alone"},
-    "body_html": {"type": "string"},
-    "attachment": _ATTACHMENT,
-    "attachments": {"type": "array", "items": _ATTACHMENT},
-    "now_ts": {"type": "integer", "minimum": 0, "description": "rehearsal: Unix seconds that replace the clock"},
-    "failure_mode": {"enum": list(FAILURE_MODES), "description": "rehearsal: fail without touching the network"},
-    "idempotency_key": {"type": "string", "minLength": 1, "description": "the same key enqueues once"},
-    "in_reply_to_message_id": {"type": "string", "description": "a known message that this one answers"},
-}
+class Field(NamedTuple):
+    """One field of a JSON object: its schema, and what reads its value, given the name that errors call it by."""
+
+    schema: dict[str, Any]
+    read: Callable[[str, Any], Any]
 
 
 def read_json(text: str) -> object:
-    """What one JSON *text* says.
+    """Parse one JSON *text*.
 
     Raises ValueError for what is no JSON (or has too long a number), RecursionError for what nests too deep, and
     ValidationError for an object that has a field twice: of two addresses none is more meant than the other.
     """
     return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_constant)
+
+
+def request_from_json(document: object) -> Request:
+    """Check a parsed JSON object.  Raises ValidationError naming the field that is wrong or unknown."""
+    if not isinstance(document, dict):
+        raise ValidationError("a request must be a JSON object", hint='{"to": "a@example.com", "subject": "…", …}')
+    given = _read_fields(document, FIELDS, "")
+    one, several = given.pop("attachment", None), given.pop("attachments", ())
+    if one is not None and several:
+        raise ValidationError("give either attachment or attachments")
+    return Request(**given, attachments=(one,) if one is not None else several)
+
+
+def attachment_from_json(document: object) -> RequestedAttachment:
+    """Check the JSON object of one attachment.  Raises ValidationError as ``request_from_json`` does."""
+    if not isinstance(document, dict):
+        raise ValidationError("an attachment must be an object", hint='{"filename": "a.pdf", "base64": "..."}')
+    return RequestedAttachment(**_read_fields(document, ATTACHMENT_FIELDS, "attachment "))
+
+
+def request_schema() -> dict[str, Any]:
+    """Make the schema (draft 2020-12) of one JSON request, as ``send --request`` and ``send --batch`` take it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "prx-email request",
+        "description": "One message, as prx-email send --request and each line of prx-email send --batch take it.",
+        "type": "object",
+        "properties": {name: field.schema for name, field in FIELDS.items()},
+        "additionalProperties": False,
+        "not": {"required": ["attachment", "attachments"]},
+    }
+
+
+def _read_fields(document: Mapping[str, Any], fields: Mapping[str, Field], owner: str) -> dict[str, Any]:
+    """Read each field of *document*, of which null is as good as absent; *owner* stands before names in errors."""
+    for name in document:
+        if name not in fields:
+            raise ValidationError(f"unknown {owner}field {name[:100]!r}", hint=f"known fields: {', '.join(fields)}")
+    return {
+        name: fields[name].read(owner + name, value) for name, value in document.items() if value is not None
+    }  # fmt: skip
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -93,42 +120,101 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def request_from_json(document: object) -> Request:
-    """The request in a parsed JSON object.  Raises ValidationError naming the field that is wrong or unknown."""
-    if not isinstance(document, dict):
-        raise ValidationError("a request must be a JSON object", hint='{"to": "a@example.com", "subject": "…", …}')
-    for name in document:
-        if name not in FIELDS:
-            raise ValidationError(f"unknown field {name[:100]!r}", hint=f"known fields: {', '.join(FIELDS)}")
-    given = {name: _checked(name, value) for name, value in document.items() if value is not None}
-    one, several = given.pop("attachment", None), given.pop("attachments", ())
-    if one is not None and several:
-        raise ValidationError("give either attachment or attachments")
-    return Request(**given, attachments=(one,) if one is not None else several)
-
-
-def _checked(name: str, value: Any) -> Any:
-    if name in ("to", "cc", "bcc"):
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
-            raise ValidationError(f"{name} must be an address or a list of addresses")
-        return tuple(check_unicode(item, name) for item in values)
-    if name == "attachments":
-        if not isinstance(value, list):
-            raise ValidationError("attachments must be a list of objects")
-        return tuple(_checked("attachment", item) for item in value)
-    if name == "attachment":
-        if not isinstance(value, dict):
-            raise ValidationError("an attachment must be an object", hint='{"filename": "a.pdf", "base64": "..."}')
-        return value
-    if name == "now_ts":
-        if type(value) is not int or value < 0:
-            raise ValidationError("now_ts must be Unix seconds")
-        return value
+def _read_string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValidationError(f"{name} must be a string")
-    if name == "failure_mode" and value not in FAILURE_MODES:
+    return value
+
+
+def _read_text(name: str, value: Any) -> str:
+    return check_unicode(_read_string(name, value), name)
+
+
+def _read_key(name: str, value: Any) -> str:
+    if value == "":
+        raise ValidationError(f"{name} is empty", hint="leave it out, or give one")
+    return _read_text(name, value)
+
+
+def _read_failure_mode(name: str, value: Any) -> str:
+    if _read_string(name, value) not in FAILURE_MODES:
         raise ValidationError("failure_mode must be network or provider")
-    if name == "idempotency_key" and not value:
-        raise ValidationError("idempotency_key is empty", hint="leave it out, or give one")
-    return check_unicode(value, name)
+    return str(value)
+
+
+def _read_seconds(name: str, value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValidationError(f"{name} must be Unix seconds")
+    return value
+
+
+def _read_addresses(name: str, value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
+        raise ValidationError(f"{name} must be an address or a list of addresses")
+    return tuple(check_unicode(item, name) for item in values)
+
+
+def _read_attachment(name: str, value: Any) -> RequestedAttachment:
+    return attachment_from_json(value)
+
+
+def _read_attachments(name: str, value: Any) -> tuple[RequestedAttachment, ...]:
+    if not isinstance(value, list):
+        raise ValidationError(f"{name} must be a list of objects")
+    return tuple(map(attachment_from_json, value))
+
+
+def _text(description: str = "") -> Field:
+    return Field({"type": "string", **({"description": description} if description else {})}, _read_text)
+
+
+ATTACHMENT_FIELDS = {
+    "filename": _text(),
+    "content_type": _text(),
+    "base64": Field({"type": "string"}, _read_string),
+    "path": _text(),
+}
+_ADDRESSES = Field(
+    {
+        "description": "an address, a comma-separated list of them, or an array",
+        "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    },
+    _read_addresses,
+)
+_ATTACHMENT = Field(
+    {
+        "type": "object",
+        "description": "exactly one of base64 and path; path is relative to the attachment store",
+        "properties": {name: field.schema for name, field in ATTACHMENT_FIELDS.items()},
+        "additionalProperties": False,
+        "oneOf": [{"required": ["base64"]}, {"required": ["path"]}],
+    },
+    _read_attachment,
+)
+FIELDS = {
+    "account": _text("an account of the config; the default one when left out"),
+    "to": _ADDRESSES,
+    "cc": _ADDRESSES,
+    "bcc": _ADDRESSES,
+    "subject": _text(),
+    "body_text": _text("the plain text; derived from body_html when that is given alone"),
+    "body_html": _text(),
+    "attachment": _ATTACHMENT,
+    "attachments": Field({"type": "array", "items": _ATTACHMENT.schema}, _read_attachments),
+    "now_ts": Field(
+        {"type": "integer", "minimum": 0, "description": "rehearsal: Unix seconds that replace the clock"},
+        _read_seconds,
+    ),
+    "failure_mode": Field(
+        {"enum": list(FAILURE_MODES), "description": "rehearsal: fail without touching the network"},
+        _read_failure_mode,
+    ),
+    "idempotency_key": Field(
+        {"type": "string", "minLength": 1, "description": "the same key enqueues once"}, _read_key
+    ),
+    "in_reply_to_message_id": _text("a known message that this one answers"),
+}
+
+if __name__ == "__main__":
+    print(json.dumps(request_schema(), indent=2))

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import delivered_to
 from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
-from prx_email_cli.submission.draft import draft
+from prx_email_cli.submission.draft import draft, policy_for, recipients
 from prx_email_cli.submission.request import Request
 from prx_email_cli.submission.spool import Spool
 
 if TYPE_CHECKING:
-    from prx_email_cli.mail.policy import Policy
     from prx_email_cli.mail.reply_headers import Reply
     from prx_email_cli.outbox.store import Store
 
@@ -53,43 +51,6 @@ def submit(store: "Store", message: NewMessage) -> Submitted:
     if submitted.error is not None:
         raise submitted.error
     return submitted
-
-
-def recipients(draft: Draft, most: int) -> list[tuple[str, str]]:
-    """(address, kind) of everybody who gets *draft*, each address once, under the first kind that names it.
-
-    Raises ValidationError for more than *most*.
-    """
-    seen: dict[str, tuple[str, str]] = {}
-    for kind, mailboxes in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
-        for mailbox in mailboxes:
-            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
-    if len(seen) > most:
-        raise ValidationError(
-            f"the message has {len(seen)} recipients, over {most}",
-            hint="send it in parts, or raise max_recipients in [outbox]",
-        )
-    return list(seen.values())
-
-
-def policy_for(request: Request, settings: Settings) -> "Policy | None":
-    """The attachment policy of the config, None for a request that has no use for one."""
-    if not (request.attachments or request.attach or request.attach_stored or request.body_html is not None):
-        return None
-    return attachment_policy(settings)
-
-
-def attachment_policy(settings: Settings) -> "Policy":
-    """The attachment policy of the config."""
-    from prx_email_cli.mail.policy import Policy
-
-    policy, store = settings.attachments.policy, settings.attachments.store
-    return Policy(
-        max_size_bytes=policy.max_size_bytes,
-        allowed_content_types=policy.allowed_content_types,
-        max_message_bytes=policy.max_message_bytes,
-        store_root=store.dir if store.enabled else None,
-    )
 
 
 def _limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:

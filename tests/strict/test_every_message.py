@@ -14,7 +14,7 @@ from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.mail.received import known_message
 from prx_email_cli.outbox.messages import NewMessage
 from prx_email_cli.submission.reply import Manner, Parent, answer
-from prx_email_cli.submission.request import Request
+from prx_email_cli.submission.request import Request, RequestedAttachment
 
 from ..mail.letters import prepared
 from .drafts import ADDRESSES, DATE, NAMES, Case, as_it_arrives, cases
@@ -35,11 +35,7 @@ NAMES_OF_FILES = [
 ]
 PEOPLE = tuple(f'"Person number {number}, of many" <person-{number}@example.org>' for number in range(200))
 ATTACHED = tuple(
-    {
-        "filename": name,
-        "content_type": "application/pdf",
-        "base64": base64.b64encode(EVERY_BYTE + bytes([number])).decode(),
-    }
+    RequestedAttachment(name, "application/pdf", base64.b64encode(EVERY_BYTE + bytes([number])).decode())
     for number, name in enumerate(NAMES_OF_FILES)
 )
 PAGE = '<style>p {color: red}</style><p>Grüße, <b>日本語</b></p><img src="a.png"><img src="sub/%C3%BC%20b.png">'
@@ -101,7 +97,7 @@ def check_kind(letter: Letter, request: Request) -> None:
     assert [one.name for one in images] == (["a.png", "ü b.png"] if request.body_html == PAGE else [])
     assert all(f"cid:{one.content_id}" in (letter.html or "") for one in images)
     files = [(one.name, one.content) for one in letter.files if one.content_id is None]
-    assert files == [(one["filename"], base64.b64decode(one["base64"])) for one in request.attachments]
+    assert files == [(one.filename, base64.b64decode(one.base64 or "")) for one in request.attachments]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,9 +193,9 @@ def typed(mailbox: Mailbox) -> str:
     return f'"{name}" <{mailbox.address}>' if name else mailbox.address
 
 
-def document(file: File) -> dict[str, str]:
+def document(file: File) -> RequestedAttachment:
     """*file* as a JSON request has it."""
-    return {"filename": file.name, "content_type": file.content_type, "base64": base64.b64encode(file.content).decode()}
+    return RequestedAttachment(file.name, file.content_type, base64.b64encode(file.content).decode())
 
 
 def each_once(people: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -10,11 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.policy import attachment_from_base64, attachment_from_request, split_attach_option
+from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.policy import Policy, attachment_from_base64, split_attach_option
+from prx_email_cli.submission.draft import open_requested
+from prx_email_cli.submission.request import attachment_from_json
 
-from .opening import INSIDE, content, policy, secret_beside_store, told
+from ..attachments.opening import INSIDE, content, policy, secret_beside_store, told
 
 PDF = "application/pdf"
+
+
+def attachment_from_request(document: dict[str, Any], policy: Policy) -> Attachment:
+    return open_requested(attachment_from_json(document), policy)
 
 
 def requested(document: dict[str, Any], store: Path | None = None, size: int = 1000) -> bytes:
