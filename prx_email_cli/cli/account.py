@@ -1,4 +1,4 @@
-"""``prx-email account``: look at accounts, try, add and log in to them."""
+"""``prx-email account``: list and show accounts; the other commands have modules of their own."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Look at accounts, try them without sending mail, add them, log in.\n\nExample: prx-email account test work",
+    help="List, show, try, add and log in to accounts.\n\nExample: prx-email account test work",
 )
 
 
@@ -39,7 +39,7 @@ def list_accounts(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Show one account with everything that providers and defaults filled in; never its secret.
+    """Show one account, completed by its provider and the defaults, without its secret.
 
     Example: prx-email account show work
     """
@@ -61,7 +61,7 @@ app.command("set-password")(set_password)
 
 
 def _public(account: "Account") -> dict[str, Any]:
-    """The account without its secret: of that only where it comes from."""
+    """Make the object of an account: of its secret only the source."""
     smtp = account.smtp
     return {
         "name": account.name,

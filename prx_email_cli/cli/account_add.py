@@ -1,4 +1,4 @@
-"""``prx-email account add``: one more account in a config that is there."""
+"""``prx-email account add``: add an account to an existing config."""
 
 from typing import Annotated
 
@@ -16,15 +16,15 @@ from prx_email_cli.config.edit import add_account, refuse_known
 @with_account_options
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new account.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="In the place of one of that name; the old file is kept as a backup.")
+        bool, typer.Option("--replace", help="Replace the account of that name; the old file is kept as a backup.")
     ] = False,
-    test: Annotated[bool, typer.Option("--test", help="Try the account at the end, as a dialogue does.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Try the account at the end; a dialogue always does.")] = False,
     options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
 ) -> None:
-    """Add an account to the config; whatever else is in it stays.  Asks on a terminal for what no option says.
+    """Add an account to the config; every other line stays.  On a terminal, ask for what no option says.
 
     Example: prx-email account add alerts --provider gmail --user me@gmail.com --password-env GMAIL_APP_PASSWORD
     """

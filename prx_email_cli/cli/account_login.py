@@ -25,21 +25,20 @@ LOGIN_SECONDS = 300
 def login(
     ctx: typer.Context,
     name: Name = None,
-    device: Annotated[
-        bool, typer.Option("--device", help="Show a code to be typed on another machine: no browser here.")
-    ] = False,
+    device: Annotated[bool, typer.Option("--device", help="Show a code to type on another machine.")] = False,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open a browser here, or only print the address.")
     ] = True,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where the browser comes back; 0: any.")
+        int,
+        typer.Option("--port", min=0, max=65535, metavar="N", help="Port that the browser comes back to; 0 for any."),
     ] = 0,
     timeout: Annotated[
-        int, typer.Option("--timeout", min=1, max=3600, metavar="SECONDS", help="How long to wait for you.")
+        int, typer.Option("--timeout", min=1, max=3600, metavar="SECONDS", help="Wait at most this long for the login.")
     ] = LOGIN_SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Log in with OAuth once, so that drains get their tokens by themselves; ends with a tried login.
+    """Log in with OAuth once, keep the tokens for drains, and try the account.
 
     Example: prx-email account login work --device
     """
@@ -57,8 +56,9 @@ def log_in_and_try(
     port: int = 0,
     timeout: int = LOGIN_SECONDS,
 ) -> None:
-    """Get tokens as the options of ``login`` say, keep them, and try the account.  Raises ConfigError, AccountUnusable;
-    ends the command where the account does not work.
+    """Get tokens as the options of ``login`` say, keep them, and try the account.
+
+    Raises ConfigError, AccountUnusable, and typer.Exit when the account does not work.
     """
     from prx_email_cli.oauth.server import ExchangeFailed
     from prx_email_cli.oauth.tokens import AccessTokens
@@ -86,7 +86,7 @@ def log_in_and_try(
 def _granted(
     account: "Account", tokens: "AccessTokens", *, device: bool, browser: bool, port: int, timeout: int
 ) -> "Granted":
-    """What the login gives, by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
+    """Get tokens by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
     from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
     from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
 
@@ -121,7 +121,7 @@ def _show_address(url: str, *, open_it: bool) -> None:
 
 
 def _open_browser(url: str) -> None:
-    """Open a browser beside the waiting: some stay until they are closed, and some write on stdout."""
+    """Open a browser, which may run until it is closed and may write on stdout."""
     import subprocess
 
     from prx_email_cli.children import environment
@@ -151,7 +151,7 @@ def _hint(error: str | None) -> str:
 
 
 def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Forget the tokens, or the password in the keyring, that prx-email keeps for an account.
+    """Delete the tokens of an account, or its password in the keyring.
 
     Example: prx-email account logout work
     """
@@ -178,7 +178,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
-    """Whether the server was told, and whether there was something to remove; the latter happens in any case."""
+    """Revoke and remove an account's tokens; tell whether it was revoked, and whether there was one to remove."""
     from prx_email_cli.oauth.cache import TokenCache
     from prx_email_cli.oauth.server import ExchangeFailed
     from prx_email_cli.oauth.tokens import AccessTokens
@@ -193,7 +193,7 @@ def _forget_tokens(account: "Account") -> tuple[bool, bool]:
 
 
 def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Put an account's password into the system's keyring; asks for it, or reads the first line piped in.
+    """Put an account's password, asked for or piped in, into the system's keyring.
 
     Example: pass show mail/work | prx-email account set-password work
     """

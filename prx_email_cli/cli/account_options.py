@@ -11,6 +11,13 @@ from prx_email_cli.config.paths import absolute
 _NO_SHELL = "Repeat it for each word; no shell."
 
 
+def _check_port(value: int | None) -> int | None:
+    """Check a TCP port; limits of the option itself would be shown, and leave its name no room in 80 columns."""
+    if value is not None and not 1 <= value <= 65535:
+        raise typer.BadParameter(f"{value} is not in the range 1<=x<=65535.")
+    return value
+
+
 class AccountOptions(NamedTuple):
     """The options of an account as typed; None where one is not given.
 
@@ -25,7 +32,9 @@ class AccountOptions(NamedTuple):
     ] = None
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=1, max=65535, help="TCP port; by default the provider's, or by --tls."),
+        typer.Option(
+            "--port", metavar="N", callback=_check_port, help="TCP port; by default the provider's, or by --tls."
+        ),
     ] = None
     tls: Annotated[
         str | None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
-    """Connect, agree on TLS and log in, as a drain would, and tell of each step; no mail is sent.
+    """Connect, start TLS and log in as a drain does, and print each step; no mail is sent.
 
     Example: prx-email account test work
     """

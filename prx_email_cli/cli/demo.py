@@ -25,7 +25,7 @@ COMMAND_SECONDS = 60
 
 @app.command()
 def demo(ctx: typer.Context, as_json: Json = False) -> None:
-    """Send, drain, fail, look and retry against a mail server of its own, with TLS and a login.  Leaves nothing behind.
+    """Show the whole pipeline against a mail server of its own; nothing is left behind.
 
     Example: prx-email demo
     """

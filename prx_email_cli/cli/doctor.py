@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False)
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     """Check config, permissions, outbox, disk, clock, cron and every account; no mail is sent.
 
-    Ends with 0 only when all is well, else with the status of the first thing that is not.
+    The exit status is 0 if all is well, else that of the first fault.
     Example: prx-email doctor
     """
     from prx_email_cli.checks.check import OK

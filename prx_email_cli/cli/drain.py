@@ -13,7 +13,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
 from prx_email_cli.cli.masking import masked
-from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
+from prx_email_cli.cli.options import FailureMode, Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import (
     error_object,
     put_at_once,
@@ -42,21 +42,29 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def drain(
     ctx: typer.Context,
-    account: AccountName = None,
+    account: OnlyAccount = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Attempt at most N messages.")
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help="Attempt at most N messages; by default every due one."),
     ] = None,
     connections: Annotated[
-        int | None, typer.Option("--connections", min=1, max=100, metavar="N", help="Instead of the account's number.")
+        int | None,
+        typer.Option(
+            "--connections", min=1, max=100, metavar="N", help="Connections for each account; by default the config's."
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Stay, and deliver whenever something becomes due.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors of the outbox itself.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line on stderr for every attempt.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay, and deliver each message when it becomes due.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only storage errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print one line on stderr for each attempt.")
+    ] = False,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,
     as_json: Json = False,
 ) -> None:
-    """Deliver what is due, then exit.  Safe to start as often as you like, also from several places at once.
+    """Deliver every due message, then exit.  Several drains may run at once.
 
     Example (crontab): * * * * * prx-email drain
     """

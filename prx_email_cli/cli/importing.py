@@ -20,13 +20,13 @@ app = typer.Typer(add_completion=False)
 def import_messages(
     ctx: typer.Context,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="A message (.eml), an mbox or a Maildir; - for stdin.")
+        list[str], typer.Argument(metavar="FILE...", help="Message (.eml), mbox or Maildir; - for stdin.")
     ],
     account: AccountName = None,
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Learn messages, so that reply can answer them; those it knows already stay as they are.
+    """Import messages, so that reply can answer them; known ones stay as they are.
 
     Example: prx-email import ~/Maildir saved.mbox letter.eml
     """

@@ -20,12 +20,14 @@ app = typer.Typer(add_completion=False)
 def init(
     ctx: typer.Context,
     account: Annotated[str, typer.Option("--account", metavar="NAME", help="Name of the account.")] = "default",
-    outbox: Annotated[str | None, typer.Option("--outbox", metavar="FILE", help="Where the outbox shall lie.")] = None,
-    test: Annotated[bool, typer.Option("--test", help="Try the account at the end, as a dialogue does.")] = False,
+    outbox: Annotated[
+        str | None, typer.Option("--outbox", metavar="FILE", help="Outbox file; by default in your data directory.")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Try the account at the end; a dialogue always does.")] = False,
     options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
 ) -> None:
-    """Write a first config, mode 0600, never over an existing one.  Asks on a terminal for what no option says.
+    """Write a first config, mode 0600.  On a terminal, ask for what no option says.
 
     Example: prx-email init --provider fastmail --user me@example.com --password-env MAIL_PASSWORD
     """

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.options import AccountName, Json, Limit, NowTs
+from prx_email_cli.cli.options import Json, Limit, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put_json, put_table, say
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.times import clock
@@ -28,19 +28,22 @@ def list_messages(
     status: Annotated[
         list[str] | None,
         typer.Option(
-            "--status", metavar="STATUS", callback=_check_status, help="pending, sending, sent, failed; repeatable."
+            "--status",
+            metavar="STATUS",
+            callback=_check_status,
+            help="Only pending, sending, sent or failed; repeatable.",
         ),
     ] = None,
-    account: AccountName = None,
-    due: Annotated[bool, typer.Option("--due", help="Only what a drain would take now.")] = False,
-    gave_up: Annotated[bool, typer.Option("--gave-up", help="Only what no drain takes any more.")] = False,
-    held: Annotated[bool, typer.Option("--held", help="Only what waits for a person.")] = False,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only what may have been accepted.")] = False,
+    account: OnlyAccount = None,
+    due: Annotated[bool, typer.Option("--due", help="Only messages that a drain would take now.")] = False,
+    gave_up: Annotated[bool, typer.Option("--gave-up", help="Only messages that were given up.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="Only messages that are held.")] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only messages that may have been accepted.")] = False,
     limit: Limit = 50,
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """List messages, the newest first.
+    """List the messages of the outbox, the newest first.
 
     Example: prx-email list --status failed
     """

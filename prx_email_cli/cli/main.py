@@ -138,10 +138,10 @@ def root(
     ctx: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="The config file; else $PRX_EMAIL_CONFIG, else the default one."),
+        typer.Option("--config", metavar="FILE", help="Config file; by default $PRX_EMAIL_CONFIG, else your own."),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """The outbox for machines that must send mail and must not lose or double it.

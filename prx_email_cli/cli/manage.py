@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.options import AccountName, Json, NowTs
+from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
 from prx_email_cli.cli.times import clock, duration_seconds
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 hold_app, release_app, cancel_app, resolve_app, prune_app = (typer.Typer(add_completion=False) for _ in range(5))
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Outbox ids.")]
-All = Annotated[bool, typer.Option("--all", help="Everything (of --account) instead of single ids.")]
+All = Annotated[bool, typer.Option("--all", help="Every message (of --account) instead of ids.")]
 
 
 @hold_app.command()
 def hold(
-    ctx: typer.Context, ids: Ids = None, everything: All = False, account: AccountName = None, now_ts: NowTs = None,
+    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Keep drains from these messages until they are released.
+    """Keep drains from taking these messages until they are released.
 
     hold --all also accepts a restored backup: mail stored from then on is delivered again.
     Example: prx-email hold 42 43
@@ -39,7 +39,7 @@ def hold(
 
 @release_app.command()
 def release(
-    ctx: typer.Context, ids: Ids = None, everything: All = False, account: AccountName = None, as_json: Json = False
+    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, as_json: Json = False
 ) -> None:
     """Let drains take these held messages again.
 
@@ -58,7 +58,7 @@ def cancel(
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Give these messages up: no drain takes them any more.  Their record stays.
+    """Give these messages up: no drain takes them again.  Their records stay.
 
     Example: prx-email cancel 42
     """
@@ -69,13 +69,15 @@ def cancel(
 @resolve_app.command()
 def resolve(
     ctx: typer.Context,
-    outbox_id: Annotated[int, typer.Argument(metavar="ID")],
-    sent: Annotated[bool, typer.Option("--sent", help="It arrived: it counts as sent.")] = False,
-    not_sent: Annotated[bool, typer.Option("--not-sent", help="It did not arrive: it is sent again as new.")] = False,
+    outbox_id: Annotated[int, typer.Argument(metavar="ID", help="Outbox id.")],
+    sent: Annotated[bool, typer.Option("--sent", help="It arrived: mark it as sent.")] = False,
+    not_sent: Annotated[
+        bool, typer.Option("--not-sent", help="It did not arrive: send it again, as a new message.")
+    ] = False,
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Decide what became of a message whose outcome is uncertain.
+    """Decide whether a message with an uncertain outcome was sent.
 
     Example: prx-email resolve 42 --not-sent
     """
@@ -89,12 +91,15 @@ def resolve(
 @prune_app.command()
 def prune(
     ctx: typer.Context,
-    older_than: Annotated[str, typer.Option("--older-than", metavar="30d", help="Over longer ago than this.")],
-    everything: Annotated[bool, typer.Option("--all", help="Drop their records too, not only their content.")] = False,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="DURATION", help="Only messages that ended over 30d ago, for example."),
+    ],
+    everything: Annotated[bool, typer.Option("--all", help="Delete their records, too.")] = False,
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Drop the content of messages that are sent or given up for long; what happened to them stays on record.
+    """Delete the content of messages that were sent or given up long ago; their records stay.
 
     Example: prx-email prune --older-than 30d
     """

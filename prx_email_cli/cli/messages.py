@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.context import invocation
-from prx_email_cli.cli.options import AccountName, Json, Limit
+from prx_email_cli.cli.options import AccountName, Json, Limit, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, put_table, say
 from prx_email_cli.cli.render import moment, safe, safe_lines
 from prx_email_cli.errors import NotFound
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Look at the messages that were imported to be answered.\n\nExample: prx-email messages list",
+    help="List and show the messages that reply can answer.\n\nExample: prx-email messages list",
 )
 
 
 @app.command("list")
 def list_known(
     ctx: typer.Context,
-    account: AccountName = None,
+    account: OnlyAccount = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List known messages, those learned last first.
+    """List the known messages, the newest first.
 
     Example: prx-email messages list --limit 10
     """
@@ -49,11 +49,11 @@ def list_known(
 @app.command()
 def show(
     ctx: typer.Context,
-    message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="With or without its angle brackets.")],
+    message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="Message-ID, with or without < >.")],
     account: AccountName = None,
     as_json: Json = False,
 ) -> None:
-    """Show the headers and the text that are kept of one known message.
+    """Show the headers and the text of one known message.
 
     Example: prx-email messages show 20260801.4711@example.com
     """

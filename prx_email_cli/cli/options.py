@@ -31,12 +31,17 @@ def _at_most_all(value: int) -> int:
 
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Answer with one JSON object on stdout.", callback=_note_json, is_eager=True)
+    bool, typer.Option("--json", help="Print one JSON object on stdout.", callback=_note_json, is_eager=True)
 ]
-AccountName = Annotated[str | None, typer.Option("--account", metavar="NAME", help="An account of the config.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An account; by default the default one.")]
+AccountName = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Account; by default the config's default_account.")
+]
+OnlyAccount = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Only this account; by default every account.")
+]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Account; by default the config's default_account.")]
 NowTs = Annotated[
-    int | None, typer.Option("--now-ts", min=0, metavar="SECONDS", help="Rehearsal: take this Unix time for now.")
+    int | None, typer.Option("--now-ts", min=0, metavar="SECONDS", help="Rehearsal: use this Unix time as now.")
 ]
 FailureMode = Annotated[
     str | None,
@@ -44,37 +49,50 @@ FailureMode = Annotated[
         "--failure-mode",
         metavar="network|provider",
         callback=_check_mode,
-        help="Rehearsal: let attempts fail without touching the network.",
+        help="Rehearsal: fail each attempt so, without the network.",
     ),
 ]
 Limit = Annotated[
-    int, typer.Option("--limit", min=1, metavar="N", callback=_at_most_all, help="At most N, the newest.")
+    int, typer.Option("--limit", min=1, metavar="N", callback=_at_most_all, help="Show at most N, the newest.")
 ]
 
 # of the commands that compose a message
-Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Copies that everybody sees.")]
-Bcc = Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Copies that nobody sees.")]
-Body = Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The text itself.")]
-BodyFile = Annotated[
-    str | None, typer.Option("--body-file", metavar="FILE", help="Take the text from FILE, - for stdin.")
+Cc = Annotated[
+    list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Recipient of a visible copy; repeatable.")
 ]
+Bcc = Annotated[
+    list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Recipient of a hidden copy; repeatable.")
+]
+Body = Annotated[
+    str | None, typer.Option("--body", metavar="TEXT", help="Text of the message; by default stdin, if piped.")
+]
+BodyFile = Annotated[str | None, typer.Option("--body-file", metavar="FILE", help="File with the text; - for stdin.")]
 Html = Annotated[
-    str | None, typer.Option("--html", metavar="FILE", help="Send this HTML too; images beside it go along.")
+    str | None,
+    typer.Option("--html", metavar="FILE", help="File with the HTML version; images beside it are included."),
 ]
 Attach = Annotated[
-    list[str] | None, typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach a file, read now.")
+    list[str] | None,
+    typer.Option("--attach", metavar="FILE[;type=MIME]", help="Attach this file, read now; repeatable."),
 ]
 AttachStored = Annotated[
-    list[str] | None, typer.Option("--attach-stored", metavar="PATH", help="Attach a file of the attachment store.")
+    list[str] | None,
+    typer.Option("--attach-stored", metavar="PATH", help="Attach this file of the attachment store; repeatable."),
 ]
-Sender = Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Instead of the account's.")]
-At = Annotated[str | None, typer.Option("--at", metavar="ISO8601", help="Not before this time.")]
-Within = Annotated[str | None, typer.Option("--in", metavar="2h", help="Not before this long from now.")]
+Sender = Annotated[
+    str | None, typer.Option("--from", metavar="ADDRESS", help="From of this message; by default the account's.")
+]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="ISO8601", help="Attempt no earlier than at this time; by default now.")
+]
+Within = Annotated[
+    str | None, typer.Option("--in", metavar="DURATION", help="Attempt no earlier than in 2h, for example.")
+]
 ExpiresIn = Annotated[
-    str | None, typer.Option("--expires-in", metavar="1d", help="Give up when it is not sent by then.")
+    str | None, typer.Option("--expires-in", metavar="DURATION", help="Give up if not sent within 1d, for example.")
 ]
 IdempotencyKey = Annotated[
     str | None,
-    typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="The same key enqueues only once."),
+    typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="Store only one message with this key."),
 ]
-AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and tell how it went.")]
+AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and report the result.")]

@@ -19,9 +19,9 @@ def outbox() -> None:
 
 @app.command("accept-restore")
 def accept_restore(ctx: typer.Context, as_json: Json = False) -> None:
-    """Deliver from a restored backup as it stands: what was sent since the backup is sent again.
+    """Accept a restored backup: what was sent since the backup is sent again.
 
-    To choose first what is sent, use hold --all instead, then release.
+    To choose what is sent, use hold --all instead, then release.
     Example: prx-email outbox accept-restore
     """
     this = invocation(ctx)

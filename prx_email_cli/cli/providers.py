@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def providers(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the providers that --provider takes, with their documented limits; - is what none is published of.
+    """List the values of --provider, with the providers' documented limits; - for none published.
 
     Example: prx-email providers
     """

@@ -35,18 +35,19 @@ app = typer.Typer(add_completion=False)
 def reply(
     ctx: typer.Context,
     message_id: Annotated[
-        str | None, typer.Argument(metavar="[MESSAGE_ID]", help="With or without its angle brackets.")
+        str | None, typer.Argument(metavar="[MESSAGE_ID]", help="Message-ID to answer, with or without < >.")
     ] = None,
     parent: Annotated[
-        str | None, typer.Option("--parent", metavar="FILE", help="Import this message and answer it; - for stdin.")
+        str | None,
+        typer.Option("--parent", metavar="FILE", help="Import and answer the message in this file; - for stdin."),
     ] = None,
-    everyone: Annotated[
-        bool, typer.Option("--all", help="Copies to everybody who got it, but not to oneself.")
-    ] = False,
-    quote: Annotated[bool, typer.Option("--quote", help="Quote its text below one's own.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Send a copy to each of its other recipients.")] = False,
+    quote: Annotated[bool, typer.Option("--quote", help="Quote its text below the answer.")] = False,
     cc: Cc = None,
     bcc: Bcc = None,
-    subject: Annotated[str, typer.Option("--subject", "-s", help='Instead of "Re: " and its subject.')] = "",
+    subject: Annotated[
+        str, typer.Option("--subject", "-s", metavar="TEXT", help='By default "Re: " and its subject.')
+    ] = "",
     body: Body = None,
     body_file: BodyFile = None,
     html: Html = None,
@@ -63,7 +64,7 @@ def reply(
     failure_mode: FailureMode = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a message that was imported, or sent from here: to its sender, in its thread; print the outbox id.
+    """Answer an imported or sent message in its thread, and print the outbox id.
 
     Example: prx-email reply 20260801.4711@example.com --quote --body "Done."
     """

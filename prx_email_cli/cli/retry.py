@@ -34,12 +34,12 @@ app = typer.Typer(add_completion=False)
 def retry(
     ctx: typer.Context,
     ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Outbox ids.")],
-    force: Annotated[bool, typer.Option("--force", help="Also when it is not due yet, or held.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Retry even if not due or held.")] = False,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,
     as_json: Json = False,
 ) -> None:
-    """Deliver these messages now, if they are due; also given-up ones.
+    """Deliver these messages now if they are due; given-up ones, too.
 
     Example: prx-email retry 42
     """

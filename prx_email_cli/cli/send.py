@@ -38,21 +38,25 @@ app = typer.Typer(add_completion=False)
 def send(
     ctx: typer.Context,
     to: Annotated[
-        list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Repeatable, or comma-separated.")
+        list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Recipient; repeatable, or with commas.")
     ] = None,
     cc: Cc = None,
     bcc: Bcc = None,
-    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", "-s", metavar="TEXT", help="Subject of the message.")
+    ] = None,
     body: Body = None,
     body_file: BodyFile = None,
     html: Html = None,
     attach: Attach = None,
     attach_stored: AttachStored = None,
     header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A further header.")
+        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Further header; repeatable.")
     ] = None,
     sender: Sender = None,
-    reply_to: Annotated[list[str] | None, typer.Option("--reply-to", metavar="ADDRESS")] = None,
+    reply_to: Annotated[
+        list[str] | None, typer.Option("--reply-to", metavar="ADDRESS", help="Address for answers; by default From.")
+    ] = None,
     account: AccountName = None,
     at: At = None,
     within: Within = None,
@@ -60,10 +64,10 @@ def send(
     idempotency_key: IdempotencyKey = None,
     now: AttemptNow = False,
     request: Annotated[
-        str | None, typer.Option("--request", metavar="FILE", help="One JSON request, - for stdin.")
+        str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
     ] = None,
     batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="One JSON request a line, - for stdin.")
+        str | None, typer.Option("--batch", metavar="FILE", help="Send the JSON request on each line; - for stdin.")
     ] = None,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,

@@ -16,8 +16,12 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def show(ctx: typer.Context, outbox_id: Annotated[int, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
-    """Tell everything about one message: its recipients, every attempt, and what was said in each.
+def show(
+    ctx: typer.Context,
+    outbox_id: Annotated[int, typer.Argument(metavar="ID", help="Outbox id.")],
+    as_json: Json = False,
+) -> None:
+    """Show one message: its recipients, and every attempt with its dialogue.
 
     Example: prx-email show 42
     """

@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> None:
-    """Count what is there, and tell how old the oldest due message is: for monitoring.
+    """Count the messages by status, for monitoring.
 
     Example: prx-email stats --json
     """
