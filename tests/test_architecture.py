@@ -18,7 +18,7 @@ BELOW = {
     "delivery": {"delivery", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "checks": {"checks", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "submission": {"submission", "outbox", "mail", "config", *_BOTTOM},
-    "outbox": {"outbox", *_BOTTOM},
+    "outbox": {"outbox", "mail", *_BOTTOM},
     "smtp": {"smtp", "oauth", "mail", "config", *_BOTTOM},
     "oauth": {"oauth", "config", *_BOTTOM},
     "mail": {"mail", *_BOTTOM},

@@ -11,7 +11,7 @@ from prx_email_cli.cli.render import moment, safe, safe_lines
 from prx_email_cli.errors import NotFound
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.received import Known
+    from prx_email_cli.outbox.views import Known
 
 app = typer.Typer(
     add_completion=False,
@@ -57,7 +57,7 @@ def show(
 
     Example: prx-email messages show 20260801.4711@example.com
     """
-    from prx_email_cli.mail.received import KnownMessage, known_id
+    from prx_email_cli.mail.received import known_id
 
     this = invocation(ctx)
     settings = this.settings()
@@ -68,23 +68,22 @@ def show(
     if known is None:
         raise NotFound(f"account {name} does not know this message", hint="prx-email messages list shows what it knows")
     if this.json:
-        put_json({**_object(known), "text": KnownMessage(*known.fields).text})
+        put_json({**_object(known), "text": known.message.text})
         return
     for key, value in _object(known).items():
         if value:
             shown = ", ".join(value) if isinstance(value, list) else moment(value) if isinstance(value, int) else value
             put(f"{key.replace('_', ' '):<16}{safe(shown)}")
     put("")
-    put(safe_lines(KnownMessage(*known.fields).text.rstrip("\n")))
+    put(safe_lines(known.message.text.rstrip("\n")))
 
 
 def _object(known: "Known") -> dict[str, Any]:
     """What is known of a message, but for its text; times are Unix seconds."""
     from prx_email_cli.mail.lenient import decoded_words
-    from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
 
-    message = KnownMessage(*known.fields)
+    message = known.message
     lists = {"reply_to": message.reply_to, "to": message.recipients, "cc": message.copies}
     return {
         "message_id": message.message_id,

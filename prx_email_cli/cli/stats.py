@@ -1,5 +1,7 @@
 """``prx-email stats``: the counts that monitoring asks for."""
 
+from typing import Any
+
 import typer
 
 from prx_email_cli.cli.context import invocation
@@ -22,15 +24,15 @@ def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> No
     this = invocation(ctx)
     settings = this.settings()
     with this.store(settings) as store:
-        figures = store.stats(clock(now_ts)())
-        figures["last_drain_at"] = Runs(store.path).last_drain()
+        counted = store.stats(clock(now_ts)())
+        figures: dict[str, Any] = {**vars(counted), "last_drain_at": Runs(store.path).last_drain()}
     if this.json:
         put_json(figures)
         return
     for name, value in figures.items():
         if name == "accounts":
             continue
-        shown = "-" if value is None else moment(value) if name.endswith("_at") and isinstance(value, int) else value
+        shown = "-" if value is None else moment(value) if name.endswith("_at") else value
         put(f"{name:<24}{shown}")
 
 

@@ -8,8 +8,8 @@ from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Moment, NewMessage, Submitted
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.received import Known
-    from prx_email_cli.outbox.views import Filter, Health, Row
+    from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.outbox.views import Filter, Health, Known, Row, Stats
 
 
 class Store(Protocol):
@@ -92,8 +92,8 @@ class Store(Protocol):
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
 
-    def learn(self, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
-        """Store those of the *messages* (values of ``known.COLUMNS``) that *account* does not know; how many."""
+    def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
+        """Store the *messages* that *account* does not know, and count them."""
 
     def known(self, account: str, message_id: str) -> "Known | None":
         """The message that *account* has learned under this id, None when there is none."""
@@ -110,7 +110,7 @@ class Store(Protocol):
     def row(self, outbox_id: int) -> "Row":
         """One message with recipients and attempts.  Raises NotFound."""
 
-    def stats(self, now: int) -> dict[str, object]:
+    def stats(self, now: int) -> "Stats":
         """Counts and ages for monitoring."""
 
     def health(self, now: int) -> "Health":

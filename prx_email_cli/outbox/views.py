@@ -1,8 +1,12 @@
-"""What ``list`` and ``show`` tell of a message.  Times are Unix seconds."""
+"""What ``list``, ``show``, ``stats``, ``doctor`` and ``messages`` read from an outbox.  Times are Unix seconds."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prx_email_cli.outbox.lifecycle import Status
+
+if TYPE_CHECKING:
+    from prx_email_cli.mail.received import KnownMessage
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,40 @@ class Filter:
     held: bool = False
     uncertain: bool = False
     limit: int = 50
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The counts that ``stats`` prints, in the order of its JSON.
+
+    pending to failed: messages by status, but for those that a person cancelled and those that expired unattempted.
+    oldest_due_age_seconds: how long the longest-due message has been due, None when none is.  accounts: the counts by
+    status of each account.
+    """
+
+    pending: int
+    sending: int
+    sent: int
+    failed: int
+    cancelled: int
+    expired: int
+    total: int
+    due: int
+    oldest_due_age_seconds: int | None
+    gave_up: int
+    held: int
+    uncertain: int
+    last_attempt_at: int | None
+    accounts: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A message that *account* learned, and when; its text is "" in a list."""
+
+    account: str
+    learned_at: int
+    message: "KnownMessage"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def find_parent(store: Store, account: str, message_id: str) -> Parent:
     if wanted is not None:
         known = store.known(account, wanted)
         if known is not None:
-            return Parent(KnownMessage(*known.fields))
+            return Parent(known.message)
         head = store.head_sent_as(account, wanted)
         if head is not None:
             return Parent(known_message(head, wanted), ours=True)

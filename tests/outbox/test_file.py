@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
         store.enqueue([new_message(), new_message(content=b"x" * 1_000_000)])
     assert refused.value.exit_code == 74
     assert "space" in refused.value.hint
-    assert store.stats(NOW)["total"] == 1
+    assert store.stats(NOW).total == 1
     store.finalize("run", sent(claim(store)))
     assert store.row(1).status == "sent"
     store.close()
@@ -178,7 +178,7 @@ def test_a_lock_that_lasts_is_told_and_nothing_is_stored(path: Path) -> None:
         assert refused.value.exit_code == 75
     holder.execute("ROLLBACK")
     holder.close()
-    assert store.stats(NOW)["total"] == 0
+    assert store.stats(NOW).total == 0
     store.close()
 
 

@@ -83,7 +83,7 @@ def test_one_message_that_cannot_be_stored_takes_its_transaction_with_it(outbox:
 
     with pytest.raises(OSError, match="went away"):
         outbox.enqueue([new_message(), new_message(content=Content(breaks_off(), 3 * PIECE_BYTES, ""))])
-    assert outbox.stats(NOW)["total"] == 0
+    assert outbox.stats(NOW).total == 0
     assert outbox.enqueue([new_message()]) == [1]
 
 

@@ -326,7 +326,7 @@ def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
         monkeypatch.setattr(HighWater, "marks", marks_while_others_claim)
         mine.refuse_restored()
         claim(mine)
-        assert mine.stats(NOW)["total"] == 9
+        assert mine.stats(NOW).total == 9
 
 
 def damage(content: bytes) -> bytes:

@@ -3,11 +3,15 @@
 import re
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.views import Known
 
-# What is kept of a message, in the order in which it comes and goes.
+if TYPE_CHECKING:
+    from prx_email_cli.mail.received import KnownMessage
+
+# What is kept of a message: the fields of KnownMessage, in their order.
 COLUMNS = ("message_id", "in_reply_to", "reference_ids", "sender", "reply_to", "recipients", "copies", "subject",
            "date", "text")  # fmt: skip
 
@@ -16,10 +20,10 @@ _LEARN = f"""
 INSERT INTO known (account, learned_at, {", ".join(COLUMNS)})
 VALUES (?, ?, {", ".join("?" * len(COLUMNS))}) ON CONFLICT (account, message_id) DO NOTHING
 """
-_FIND = f"SELECT id, account, learned_at, {', '.join(COLUMNS)} FROM known WHERE account = ? AND message_id = ?"
+_FIND = f"SELECT account, learned_at, {', '.join(COLUMNS)} FROM known WHERE account = ? AND message_id = ?"
 _LIST = f"""
 -- the newest first, without their texts
-SELECT id, account, learned_at, {", ".join(COLUMNS[:-1])}, '' FROM known
+SELECT account, learned_at, {", ".join(COLUMNS[:-1])}, '' FROM known
  WHERE account = coalesce(:account, account) ORDER BY id DESC LIMIT :limit
 """
 _OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d+@.*>")
@@ -31,17 +35,8 @@ SELECT data FROM outbox o JOIN content c ON c.id = o.id * :pieces
 """
 
 
-class Known(NamedTuple):
-    """A known message.  learned_at: Unix seconds.  fields: the values of COLUMNS."""
-
-    id: int
-    account: str
-    learned_at: int
-    fields: tuple[str, ...]
-
-
-def learn(connection: sqlite3.Connection, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
-    """Store the *messages* (values of COLUMNS) that *account* does not know; how many those were."""
+def learn(connection: sqlite3.Connection, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
+    """Store the *messages* that *account* does not know, and count them."""
     return connection.executemany(_LEARN, ((account, now, *message) for message in messages)).rowcount
 
 
@@ -67,4 +62,7 @@ def head_sent_as(connection: sqlite3.Connection, account: str, message_id: str) 
 
 
 def _known(values: tuple[Any, ...]) -> Known:
-    return Known(values[0], values[1], values[2], values[3:])
+    from prx_email_cli.mail.received import KnownMessage
+
+    account, learned_at, *fields = values
+    return Known(account, learned_at, KnownMessage(*fields))

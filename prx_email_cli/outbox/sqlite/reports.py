@@ -8,7 +8,7 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row
+from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
@@ -109,7 +109,7 @@ def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) ->
     return found
 
 
-def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
+def stats(connection: sqlite3.Connection, now: int) -> Stats:
     """Counts by account and status, and what is due, given up, held or uncertain; ages in seconds."""
     accounts: dict[str, dict[str, int]] = {}
     totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
@@ -118,17 +118,17 @@ def stats(connection: sqlite3.Connection, now: int) -> dict[str, object]:
         totals[status] += count
     due, oldest, gave_up, held, uncertain = connection.execute(_UNSENT, {"now": now}).fetchone()
     latest = connection.execute(_LATEST_ATTEMPT).fetchone()
-    return {
+    return Stats(
         **totals,
-        "total": sum(totals.values()),
-        "due": due,
-        "oldest_due_age_seconds": None if oldest is None else max(0, now - oldest),
-        "gave_up": gave_up,
-        "held": held,
-        "uncertain": uncertain,
-        "last_attempt_at": latest and latest[0],
-        "accounts": accounts,
-    }
+        total=sum(totals.values()),
+        due=due,
+        oldest_due_age_seconds=None if oldest is None else max(0, now - oldest),
+        gave_up=gave_up,
+        held=held,
+        uncertain=uncertain,
+        last_attempt_at=latest and latest[0],
+        accounts=accounts,
+    )
 
 
 def health(connection: sqlite3.Connection, now: int) -> Health:

@@ -21,8 +21,8 @@ from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.received import Known
-    from prx_email_cli.outbox.views import Filter, Health, Row
+    from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.outbox.views import Filter, Health, Known, Row, Stats
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Claimed | None")
@@ -285,7 +285,7 @@ class SqliteStore:
             dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
         return min((due for due in dues if due is not None), default=None)
 
-    def learn(self, account: str, messages: Sequence[tuple[str, ...]], now: int) -> int:
+    def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store those of the *messages* that *account* does not know; how many."""
         from prx_email_cli.outbox.sqlite import received
 
@@ -326,7 +326,7 @@ class SqliteStore:
         with self._looking() as connection:
             return reports.row(connection, outbox_id)
 
-    def stats(self, now: int) -> dict[str, object]:
+    def stats(self, now: int) -> "Stats":
         """Counts and ages for monitoring."""
         from prx_email_cli.outbox.sqlite import reports
 
