@@ -1,4 +1,9 @@
-"""A log for machines: one line per attempt, on stderr or appended to a file."""
+"""A log for machines: one line per attempt, on stderr or appended to a file.
+
+The file is opened for each line, without waiting and without a buffer.  A handler of ``logging`` waits for a FIFO's
+reader, keeps what a full disk did not take for later, in the middle of another drain's line, and makes files that others
+can read.
+"""
 
 import errno
 import os
@@ -7,16 +12,17 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.render import safe
 from prx_email_cli.config.settings import LogSettings
 from prx_email_cli.files import create
 from prx_email_cli.outbox.messages import Finished
 
 
 class AttemptLog:
-    """Writes each finished attempt, from whatever thread made it.
+    """Writes a line for each finished attempt; any thread may call it.
 
-    A log that cannot be written is said once and changes nothing: the outbox has recorded every attempt.
+    A log that cannot be written is one warning and changes nothing: the outbox has recorded every attempt.
     """
 
     def __init__(self, settings: LogSettings, run_id: str, *, verbose: bool) -> None:
@@ -27,7 +33,7 @@ class AttemptLog:
         self._complained = False
 
     def write(self, finished: Finished) -> None:
-        """One line for this attempt."""
+        """Write the line of one attempt."""
         if not self._verbose and self._file is None:
             return
         line = self._write_line(_facts(finished, self._run_id))
@@ -37,7 +43,7 @@ class AttemptLog:
             self._append(line)
 
     def note(self, text: str) -> bool:
-        """A line about the log's other place, stderr; whether it could be written to the file."""
+        """Write a warning about stderr into the file; False when that is not possible."""
         facts = {"time": int(time.time()), "run": self._run_id, "warning": text}
         return self._file is not None and self._append(self._write_line(facts))
 
@@ -53,7 +59,7 @@ class AttemptLog:
 
 
 def _append_to(file: str, line: bytes) -> None:
-    """Append, and wait for nobody: a FIFO without a reader, or a terminal that is stopped, is an OSError."""
+    """Append *line* to *file* without waiting.  Raises OSError, also for a FIFO without a reader."""
     descriptor = _opened(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if stat.S_ISBLK(os.fstat(descriptor).st_mode):
@@ -66,7 +72,7 @@ def _append_to(file: str, line: bytes) -> None:
 
 
 def _opened(file: str, flags: int) -> int:
-    """Open the log.  root makes it for the owner of its directory, whose own drains must be able to write it, too."""
+    """Open the log, or make it, mode 0600; root makes it for the owner of its directory, whose drains write it, too."""
     with suppress(FileNotFoundError):
         return os.open(file, flags)
     with suppress(FileExistsError):
