@@ -72,7 +72,7 @@ def _append_to(file: str, line: bytes) -> None:
 
 
 def _opened(file: str, flags: int) -> int:
-    """Open the log, or make it, mode 0600; root makes it for the owner of its directory, whose drains write it, too."""
+    """Open the log, or make it, mode 0600; root makes it for its directory's owner, whose drains write it, too."""
     with suppress(FileNotFoundError):
         return os.open(file, flags)
     with suppress(FileExistsError):
