@@ -1,8 +1,7 @@
 """A log for machines: one line per attempt, on stderr or appended to a file.
 
 The file is opened for each line, without waiting and without a buffer.  A handler of ``logging`` waits for a FIFO's
-reader, keeps what a full disk did not take for later, in the middle of another drain's line, and makes files that others
-can read.
+reader, writes what a full disk did not take later, behind another drain's line, and makes files that others can read.
 """
 
 import errno

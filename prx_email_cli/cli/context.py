@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """Shared by the root command, which fills it, and the command that runs."""
+    """Carries the config's path and the wish for JSON from the root command to the command that runs."""
 
     def __init__(self, config: Path | None = None) -> None:
         self._config = config
@@ -24,20 +24,20 @@ class Invocation:
 
     @property
     def config_file(self) -> Path:
-        """The config file that this invocation uses, whether it exists or not."""
+        """Name the config file, which need not exist."""
         from prx_email_cli.config.paths import default_config_file
 
         return self._config or default_config_file()
 
     def settings(self) -> "Settings":
-        """The checked config.  Raises ConfigError, ReadableByOthers."""
+        """Load and check the config.  Raises ConfigError, ReadableByOthers."""
         from prx_email_cli.config.settings import load_settings
 
         return load_settings(self.config_file)
 
     @contextmanager
     def store(self, settings: "Settings") -> "Iterator[SqliteStore]":
-        """The open outbox.  Raises StorageError, OutboxBusy, ReadableByOthers."""
+        """Open the outbox, and close it at the end.  Raises StorageError, OutboxBusy, ReadableByOthers."""
         from prx_email_cli.outbox.sqlite.store import SqliteStore
 
         outbox = settings.outbox
@@ -51,6 +51,6 @@ class Invocation:
 
 
 def invocation(ctx: typer.Context) -> Invocation:
-    """The Invocation that the root command made."""
+    """Find the Invocation that the root command made."""
     found: Any = ctx.find_object(Invocation)
     return found if found is not None else Invocation()

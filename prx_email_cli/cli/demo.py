@@ -44,7 +44,7 @@ def demo(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 class _Commands:
-    """Runs prx-email as a shell would, showing each command and its answer."""
+    """Runs prx-email as a shell does, and prints each command and its answer."""
 
     def __init__(self, directory: Path, *, quiet: bool) -> None:
         self.config = directory / "config.toml"
@@ -53,7 +53,10 @@ class _Commands:
         self._environment["PRX_EMAIL_CONFIG"] = str(self.config)
 
     def run(self, line: str, expect: int = 0, text: str | None = None) -> str:
-        """The stdout of ``prx-email LINE``; *text* is piped in.  Raises PrxEmailError on another exit status."""
+        """Run ``prx-email LINE`` with *text* on stdin, and give its stdout.
+
+        Raises PrxEmailError when the exit status is not the one to *expect*.
+        """
         shown = f"$ {'… | ' if text is not None else ''}prx-email {line}"
         arguments = shlex.split(line)
         done = subprocess.run(

@@ -19,7 +19,7 @@ DEFERRED_ONCE = "grey@prx-email.example"
 
 @dataclass(frozen=True)
 class Arrived:
-    """A message as the server got it."""
+    """A message that the server accepted."""
 
     message_id: str
     subject: str
@@ -31,7 +31,7 @@ class Arrived:
 
 @dataclass
 class DemoServer:
-    """A server for the time of a with statement; ``arrived`` is what it took."""
+    """An SMTP server that runs in a with block; arrived: the messages that it accepted."""
 
     directory: Path
     arrived: list[Arrived] = field(default_factory=list)
@@ -57,7 +57,7 @@ class DemoServer:
 
     @property
     def port(self) -> int:
-        """The port it chose."""
+        """Give the TCP port that the kernel chose."""
         return self._controller.port
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
@@ -89,9 +89,7 @@ class _Controller(Controller):
     """aiosmtpd's controller, on a port that the kernel chooses; its login is under TLS from the first byte."""
 
     def factory(self) -> SMTP:
-        with (
-            warnings.catch_warnings()
-        ):  # it warns of a login without STARTTLS, not knowing that all of this is under TLS
+        with warnings.catch_warnings():  # of a login without STARTTLS: it does not know that TLS came first
             warnings.simplefilter("ignore")
             return SMTP(self.handler, **self.SMTP_kwargs)
 

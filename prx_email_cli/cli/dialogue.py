@@ -25,7 +25,7 @@ _WAYS = {
 
 
 class Answers(NamedTuple):
-    """An account's options once a person has answered.  keyring_password: to be put into the keyring, None for none."""
+    """An account's options as completed by a person.  keyring_password: None if none goes into the keyring."""
 
     options: AccountOptions
     keyring_password: str | None = None

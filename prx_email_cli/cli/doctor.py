@@ -1,4 +1,4 @@
-"""``prx-email doctor``: everything that can keep mail from leaving, looked at one by one."""
+"""``prx-email doctor``: check everything that can keep mail from leaving."""
 
 import os
 import time
@@ -47,7 +47,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
-    """Each check with the group it belongs to, as it is made; what cannot be read ends them."""
+    """Make each check, and give it with its group; a config that cannot be read ends them."""
     from prx_email_cli.checks.account import examine
     from prx_email_cli.checks.check import failed
     from prx_email_cli.checks.machine import check_machine

@@ -121,7 +121,7 @@ def _drain_once(
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; a second one of either ends the process at once, as it does by default."""
+    """Give an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -139,7 +139,7 @@ def _stopping_on_signals() -> Iterator[threading.Event]:
 
 
 class _Talk:
-    """What a drain says: nothing under cron but what was given up; progress and a summary on a terminal."""
+    """Prints what a drain did: given-up messages under cron, progress and a summary on a terminal."""
 
     def __init__(self, this: Invocation, *, quiet: bool, verbose: bool) -> None:
         self._json = this.json
@@ -156,11 +156,11 @@ class _Talk:
 
     @property
     def speaks(self) -> bool:
-        """Whether messages given up are told on stderr."""
+        """Tell whether given-up messages are printed on stderr."""
         return not self._quiet
 
     def listener(self, settings: "Settings", run_id: str) -> "Callable[[Finished], None]":
-        """What is to be called from the worker threads after every attempt."""
+        """Make the function that each worker thread calls after an attempt."""
         if not self._verbose and settings.log.file is None:
             return lambda finished: self._bar_only()
         from prx_email_cli.cli.attempt_log import AttemptLog
@@ -182,7 +182,7 @@ class _Talk:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Whatever goes wrong in telling of an attempt is told itself, once, and changes nothing."""
+        """Turn the first error in reporting an attempt into a warning, and ignore the others."""
         try:
             yield
         except Exception as error:  # noqa: BLE001
@@ -192,7 +192,7 @@ class _Talk:
 
     @contextmanager
     def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
-        """A bar with the rate while somebody watches."""
+        """Show a progress bar while the block runs, if stderr is a terminal."""
         if not self._watched or self._verbose:
             yield
             return
@@ -204,7 +204,7 @@ class _Talk:
         self._advance = lambda: None
 
     def afterwards(self, report: "DrainReport") -> None:
-        """What a person must hear of: configs that do not work, results that could not be recorded."""
+        """Print faults of the config and results that could not be recorded."""
         for error in report.config_errors:
             if error.message not in self._told:
                 report_error(error, as_json=False)
@@ -214,12 +214,12 @@ class _Talk:
             say(f"warning: {safe(warning)}")
 
     def notes(self, report: "DrainReport") -> None:
-        """Where a rehearsal's clock alone would have given something up, and a drain does not."""
+        """Print which messages only a rehearsal's clock would have given up."""
         for note in () if self._quiet else report.notes:
             say(f"note: {safe(note)}")
 
     def result(self, report: "DrainReport") -> int:
-        """Answer, and the exit status."""
+        """Print the report and choose the exit status."""
         error, status = _judgement(report)
         work_is_done("the drain is done")
         if self._json:
@@ -233,7 +233,7 @@ class _Talk:
 
 
 def _on_free_stdout(text: str) -> bool:
-    """Say *text* on stdout, which holds no data of this command, if it is another place than stderr."""
+    """Print *text* on stdout, which has no data here; False if that is stderr's file or fails."""
     try:
         if os.path.sameopenfile(1, 2):
             return False

@@ -1,4 +1,4 @@
-"""What keeps ``drain --follow`` with the outbox that its path names, when that is replaced, moved away or removed."""
+"""Follow the outbox at a path for ``drain --follow``, also when its file is replaced, moved or removed."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ def follow(
     stop: threading.Event,
     drain_once: "Callable[[SqliteStore, threading.Event], DrainReport]",
 ) -> "DrainReport":
-    """Drain *store*, and what replaces it, until *stop* is set; the last drain's report.
+    """Drain *store*, and an outbox that replaces it, until *stop* is set; give the last drain's report.
 
     Raises what a drain raises of an outbox that is still in its place, and what opening another one raises.
     """
@@ -55,7 +55,7 @@ def follow(
 
 
 class _UntilReplaced(threading.Event):
-    """Set when *stop* is, and when another outbox is in the place of *store*: then its drain claims no more."""
+    """Set when *stop* is, or when another outbox is in the place of *store*: its drain then claims no more."""
 
     def __init__(self, stop: threading.Event, store: SqliteStore) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class _UntilReplaced(threading.Event):
 
 
 def _wait(store: SqliteStore, stop: threading.Event) -> None:
-    """Until it is time to look at the outbox again, or another one is in its place."""
+    """Wait until the next drain is due, or another outbox is in the place of *store*."""
     until = time.monotonic() + POLL_SECONDS
     while not stop.is_set() and not store.replaced() and time.monotonic() < until:
         stop.wait(LOOK_SECONDS)
 
 
 def _successor(store: SqliteStore, outbox: "OutboxSettings", stop: threading.Event) -> SqliteStore:
-    """The outbox that is at the path as soon as there is one; nothing is made there.
+    """Open the outbox at the path as soon as there is one; never create one.
 
     Once *stop* is set it is *store* itself.  Raises StorageError and its like for a file that
     cannot be opened, when it has not changed for PATIENCE_SECONDS.

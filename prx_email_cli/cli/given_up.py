@@ -1,4 +1,4 @@
-"""Telling of messages that were given up: once each, on stderr and to the configured command."""
+"""Report each given-up message once, on stderr and to the configured command."""
 
 import json
 import os
@@ -21,10 +21,9 @@ RELAYED_LINES, RELAYED_LINE_CHARACTERS = 100, 2000
 
 
 def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, only: int | None = None) -> None:
-    """Tell of every message given up of which nobody was told yet (or of *only* that one).
+    """Report the given-up messages that were not reported yet, or *only* that one.
 
-    Each is noted as told before it is told, so that no two runs do it and none does it twice.  A hook that fails is a
-    warning: what became of the message does not depend on it.
+    Each is marked before it is reported, so that no two runs report it.  A command that fails is a warning.
     """
     for outbox_id in store.tell(now, only):
         row = store.row(outbox_id)
@@ -53,7 +52,7 @@ def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
 
 
 def _tell(command: list[str], document: bytes, stderr: int) -> int:
-    """Run *command* with *document* on its stdin; its status.  Raises OSError, TimeoutExpired."""
+    """Run *command* with *document* on its stdin, and give its status.  Raises OSError, TimeoutExpired."""
     with start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
             process.communicate(document, HOOK_TIMEOUT_SECONDS)
@@ -64,7 +63,7 @@ def _tell(command: list[str], document: bytes, stderr: int) -> int:
 
 @contextmanager
 def _relayed() -> Iterator[int]:
-    """A descriptor for what the command says on stderr: with ours it would end, or wait, when nobody reads that."""
+    """Give a descriptor for the command's stderr; with ours it could wait for a reader that does not read."""
     reader, writer = os.pipe()
     relay = Thread(target=_relay, args=(reader,), daemon=True)
     relay.start()

@@ -1,4 +1,4 @@
-"""``prx-email import``: learn messages, so that they can be answered."""
+"""``prx-email import``: learn messages, so that reply can answer them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

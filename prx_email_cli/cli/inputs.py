@@ -1,4 +1,4 @@
-"""Text that comes in: from files and pipes, and a message's text and HTML from the options that name them."""
+"""Read text from files and pipes, and a message's text and HTML from the options that name them."""
 
 import errno
 import io
@@ -19,10 +19,10 @@ PIPE_SECONDS = 60
 
 
 def open_input(name: str) -> BinaryIO:
-    """*name* opened for reading bytes, - for stdin.  Raises InputNotFound."""
+    """Open *name* for reading bytes, - for stdin.  Raises InputNotFound."""
     try:
         if name == "-":
-            if sys.stdin is None:  # closed by whoever started us
+            if sys.stdin is None:  # the parent process closed it
                 raise OSError(errno.EBADF, "it is closed")
             return _checked(open(sys.stdin.fileno(), "rb", closefd=False), name)
         return _checked(open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), "rb"), name)
@@ -31,7 +31,7 @@ def open_input(name: str) -> BinaryIO:
 
 
 def _checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """*stream*, if it can have an end; a pipe with a name is read with patience.  Raises ValidationError."""
+    """Check that *stream* can have an end; a named pipe gets a time limit.  Raises ValidationError."""
     mode = os.fstat(stream.fileno()).st_mode
     if (
         stat.S_ISCHR(mode)
@@ -48,7 +48,7 @@ def _checked(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 class _PatientPipe(io.RawIOBase):
-    """A named pipe: nobody may ever write into it, so what comes is waited for, but not for ever."""
+    """A named pipe that is given up when nothing is written into it for PIPE_SECONDS."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -61,7 +61,7 @@ class _PatientPipe(io.RawIOBase):
         return self._stream.fileno()
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes read, 0 at the end.  Raises ValidationError when nothing comes for PIPE_SECONDS."""
+        """Read, and count the bytes, 0 at the end.  Raises ValidationError when none comes for PIPE_SECONDS."""
         import select
         import time
 
@@ -85,7 +85,7 @@ class _PatientPipe(io.RawIOBase):
 
 
 def first_line_of_stdin() -> str:
-    """The first line that is piped in, without its end; what follows it is left to others, as the shell's read does.
+    """Read the first line of stdin, and leave the rest to other programs, as the shell's read does.
 
     Raises InputNotFound, ValidationError.
     """
@@ -104,7 +104,7 @@ def first_line_of_stdin() -> str:
 
 
 def read_text(name: str) -> str:
-    """The UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
+    """Read the UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
     with open_input(name) as stream:
         try:
             data = stream.read(MAX_TEXT_BYTES + 1) or b""  # None: a file of /proc has no news
@@ -130,11 +130,10 @@ def _unreadable(name: str, error: OSError) -> InputNotFound:
 
 
 class Bodies:
-    """Where a message's text and HTML are to come from, as typed.
+    """Reads a message's text and HTML from the files that the options name, or the text from stdin.
 
-    stdin is the text only when nothing else can be: no ``--body``, no ``--body-file`` and no HTML to derive it from.
-    Else a loop such as ``while read address; do prx-email send ...; done`` would lose its other lines to the first
-    message.
+    stdin is read only without ``--body``, ``--body-file`` and ``--html``: in ``while read address; do prx-email send
+    ...; done`` it has the other addresses.
     """
 
     def __init__(self, body: str | None, body_file: str | None, html: str | None, *, parent: str | None = None) -> None:
@@ -149,9 +148,9 @@ class Bodies:
         self._file = "-" if self.awaits_stdin else body_file
 
     def text(self) -> str:
-        """The plain text, "" when there is none.  Raises InputNotFound, ValidationError."""
+        """Read the plain text; "" when there is none.  Raises InputNotFound, ValidationError."""
         return self._body or "" if self._file is None else read_text(self._file)
 
     def html(self) -> str | None:
-        """The HTML, None when there is none.  Raises as ``text`` does."""
+        """Read the HTML; None when there is none.  Raises as ``text`` does."""
         return None if self._html is None else read_text(self._html)

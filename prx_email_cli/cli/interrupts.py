@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a quiet end with 130 or 143, at whatever instant they come."""
+"""Ctrl-C and SIGTERM end the program quietly with 130 or 143, at any instant."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ NUDGE_SECONDS, NUDGES = 0.1, 20
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the command to end; it unwinds, so that nothing is left half-done."""
+    """A signal asked the command to end; it unwinds, so that nothing stays half-done."""
 
 
 class _State:
@@ -22,7 +22,7 @@ class _State:
 
 
 def watch() -> None:
-    """End the process at once when a signal comes, from now on; a signal that is ignored stays so."""
+    """End the process at the first signal from now on; an ignored signal stays ignored."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
@@ -42,7 +42,7 @@ def unwinding() -> Iterator[None]:
 
 
 def status() -> int | None:
-    """What the process is to end with because of a signal, None when there was none."""
+    """Give the exit status after a signal; None when there was none."""
     return None if _State.received is None else 128 + _State.received
 
 
@@ -54,7 +54,7 @@ def _on_signal(number: int, frame: Any) -> None:
 
 
 def _start_nudging() -> None:
-    """Let a signal be heard that came just before a call that waits: Python would hear it when that call ends."""
+    """Interrupt a call that waits although a signal came: Python handles that only when the call ends."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -73,7 +73,7 @@ def _nudge(reader: int) -> None:
 
 
 def _on_unraisable(unraisable: Any) -> None:
-    """Python has nobody to raise to in the middle of tidying up: there it prints a traceback and goes on."""
+    """End the process if a signal came during a finalizer, where Python prints a traceback and goes on."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         os._exit(status() or 128 + signal.SIGINT)
     if _State.received is None:  # else it is of what the signal has cut short

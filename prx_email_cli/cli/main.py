@@ -1,4 +1,4 @@
-"""The root command: global options, lazily loaded commands, and the one boundary where errors become exit statuses."""
+"""The root command: global options, commands loaded when named, and errors as exit statuses."""
 
 import gc
 import os
@@ -49,7 +49,7 @@ INTERRUPTED = 130
 
 
 class _Boundary(TyperGroup):
-    """Loads commands when they are named, and turns errors into messages and exit statuses."""
+    """Loads a command when it is named, and turns errors into messages and exit statuses."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -87,7 +87,7 @@ class _Boundary(TyperGroup):
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Answer typer's errors in JSON where that is asked for; else escape what they repeat of the command line."""
+    """Print typer's errors as JSON if asked for; else escape the arguments that they repeat."""
     try:
         yield
     except Exception as error:
@@ -152,7 +152,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; what nobody foresaw ends with status 70 and without a traceback, unless debugging."""
+    """Run the command line; an unforeseen error ends it with status 70, and a traceback when debugging."""
     interrupts.watch()
     take_over()
     status = _run()
@@ -160,7 +160,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """The exit status, everything said."""
+    """Run the command, print its errors, and give the exit status."""
     status: Any = INTERRUPTED
     try:
         with interrupts.unwinding():
@@ -178,7 +178,7 @@ def _run() -> int:
 
 
 def _arguments() -> list[str]:
-    """The command line, where ``--json`` may stand anywhere."""
+    """Give the command line with ``--json`` behind the command's name."""
     arguments = sys.argv[1:]
     if "--json" not in arguments:
         return arguments

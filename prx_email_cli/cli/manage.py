@@ -1,4 +1,4 @@
-"""``prx-email hold``, ``release``, ``cancel``, ``resolve`` and ``prune``: what a person decides."""
+"""``prx-email hold``, ``release``, ``cancel``, ``resolve`` and ``prune``: decisions of a person."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -131,7 +131,7 @@ def _is_restored(store: "SqliteStore") -> bool:
         store.refuse_restored()
     except RestoredBackup:
         return True
-    except PrxEmailError:  # whatever keeps its mark from being read, messages can be held
+    except PrxEmailError:  # although its mark cannot be read, messages can be held
         pass
     return False
 
@@ -165,7 +165,7 @@ def _on_ids_or_all(
 
 
 def _on_ids(this: Invocation, ids: list[int], word: str, change: "Callable[[SqliteStore, int], None]") -> None:
-    """Change each; one that is refused does not stop the others, and its exit status is the command's."""
+    """Change each message; a refused one does not stop the others, and its exit status is the command's."""
     settings = this.settings()
     results: list[dict[str, Any]] = []
     refused: PrxEmailError | None = None

@@ -1,4 +1,4 @@
-"""``prx-email messages``: look at the messages that reply can answer."""
+"""``prx-email messages``: list and show the messages that reply can answer."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +79,7 @@ def show(
 
 
 def _object(known: "Known") -> dict[str, Any]:
-    """What is known of a message, but for its text; times are Unix seconds."""
+    """Make the object of a known message, without its text; times are Unix seconds."""
     from prx_email_cli.mail.lenient import decoded_words
     from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
 

@@ -1,4 +1,4 @@
-"""``prx-email outbox``: decisions about the outbox as a whole."""
+"""``prx-email outbox``: decide about the outbox as a whole."""
 
 import typer
 

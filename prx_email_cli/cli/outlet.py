@@ -1,4 +1,4 @@
-"""Standard output and error that can be closed, full, gone or stuck without stopping the work."""
+"""Standard output and error that can be closed, full or stuck without stopping the command."""
 
 import codecs
 import errno
@@ -18,9 +18,9 @@ _SMALL_PIECE_BYTES = 256  # what a terminal with any room takes
 
 
 class Outlet:
-    """A text stream on a file descriptor that raises nothing; ``trouble`` and ``lost_lines`` say what went wrong.
+    """A text stream on a file descriptor that never raises; trouble, lost_lines: what went wrong.
 
-    What its encoding has no character for is escaped.
+    Characters that its encoding lacks are escaped.
     """
 
     errors = "backslashreplace"
@@ -39,7 +39,7 @@ class Outlet:
         self._channel: _Channel | None = None
 
     def write(self, text: str) -> int:
-        """Take *text*; how many characters that were."""
+        """Take *text*, and count its characters."""
         data = self._encoded(text)
         if data:
             with self._lock:
@@ -47,34 +47,34 @@ class Outlet:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was taken, as far as that is possible."""
+        """Write what was taken, as far as possible."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Hand on what is left; nothing follows."""
+        """Write the rest; nothing follows."""
         self.flush()
         if self._channel is not None:
             self._channel.close()
             self._channel = None
 
     def isatty(self) -> bool:
-        """Whether a person is at it."""
+        """Tell whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def fileno(self) -> int:
-        """Its descriptor."""
+        """Give its descriptor."""
         return self._descriptor
 
     def readable(self) -> bool:
-        """It is not."""
+        """Tell that it cannot be read."""
         return False
 
     def writable(self) -> bool:
-        """It is, whatever becomes of what is written."""
+        """Tell that it can be written."""
         return True
 
     def why(self) -> str:
-        """The trouble with it, in words."""
+        """Describe the trouble with it."""
         number = self.trouble.errno if self.trouble is not None else None
         if number == errno.EBADF:
             return f"{self.name} is closed"
@@ -94,7 +94,7 @@ class Outlet:
             return text.encode("ascii", self.errors)
 
     def _push(self, seconds: float | None) -> bool:
-        """Write what is pending; whether that was possible, with waits of at most *seconds* (None: for ever) each."""
+        """Write what is pending, waiting *seconds* for each piece (None: for ever); False when that failed."""
         if self._channel is None:
             self._channel = _Channel(self._descriptor, never_waits=seconds is not None)
         channel = self._channel
@@ -114,12 +114,12 @@ class Outlet:
 
 
 class DataOutlet(Outlet):
-    """Standard output: data is waited with as long as its reader needs, and after a fault none is written any more."""
+    """Standard output: waits for a slow reader; after an error it writes nothing more."""
 
     _seconds: float | None = None
 
     def wait_at_most(self, seconds: float) -> None:
-        """Wait no longer for a reader that takes nothing: work that does not depend on it follows."""
+        """Wait at most *seconds* for a reader from now on: the work does not depend on it."""
         with self._lock:
             self._seconds, self._channel = seconds, None
 
@@ -139,9 +139,9 @@ class DataOutlet(Outlet):
 
 
 class TalkOutlet(Outlet):
-    """Standard error: never waited for while there is room to keep what it does not take; then lines are dropped.
+    """Standard error: never waits while the buffer has room, then drops lines.
 
-    How many were dropped is said first when it takes something again.
+    The number of dropped lines comes first when it can be written again.
     """
 
     _untold_lines = 0
@@ -152,7 +152,7 @@ class TalkOutlet(Outlet):
             self._flush(0.0)
 
     def finish(self) -> None:
-        """Write the rest, with the number of lost lines, or give up."""
+        """Write the rest and the number of dropped lines, or give up."""
         with self._lock:
             self._flush(0.0 if self._stuck else PATIENCE_SECONDS)
             if self._pending:
@@ -171,7 +171,7 @@ class TalkOutlet(Outlet):
         self._flush(0.0)
 
     def _tells_what_was_lost(self) -> bool:
-        """Whether everything that was lost has been told of."""
+        """Write the number of dropped lines; False when that failed."""
         if self._untold_lines == 0 or self._pending:
             return True
         lines = "1 line" if self._untold_lines == 1 else f"{self._untold_lines} lines"
@@ -203,9 +203,9 @@ class TalkOutlet(Outlet):
 
 
 class _Channel:
-    """A descriptor, written without waiting where the kernel offers that.
+    """Writes to a descriptor without waiting, where the kernel can do that.
 
-    Its flags are shared with whoever else has it open, so O_NONBLOCK is set on an opening of our own.
+    Other processes share its flags, so O_NONBLOCK is set on an opening of our own.
     """
 
     def __init__(self, descriptor: int, *, never_waits: bool) -> None:
@@ -233,7 +233,7 @@ class _Channel:
                 self.piece_bytes = _PIECE_BYTES if stat.S_ISFIFO(mode) else _SMALL_PIECE_BYTES
 
     def write(self, data: bytes | bytearray) -> int:
-        """Write some of *data*; how much.  Raises OSError, of which BlockingIOError when there is no room."""
+        """Write some of *data*, and count it.  Raises OSError; BlockingIOError when there is no room."""
         if self._socket is not None:
             import socket
 
@@ -243,19 +243,19 @@ class _Channel:
         return os.write(self._descriptor, data)
 
     def close(self) -> None:
-        """Give back what was opened for it."""
+        """Close what was opened for it."""
         if self._socket is not None:
             self._socket.close()
 
     def has_room(self, seconds: float | None) -> bool:
-        """Whether something can be written, now or within *seconds*; also when that would show that it is broken."""
+        """Tell whether a write would not wait, now or within *seconds*; it may still fail."""
         watch = select.poll()
         watch.register(self._descriptor, select.POLLOUT)
         return bool(watch.poll(None if seconds is None else seconds * 1000))
 
 
 def take_over() -> None:
-    """Put outlets in the place of ``sys.stdout`` and ``sys.stderr``; what else the descriptors 0 to 2 lack is filled.
+    """Replace ``sys.stdout`` and ``sys.stderr`` by outlets, and open the descriptors 0 to 2 that are closed.
 
     Else the first file that is opened, such as the database, would become standard output.
     """

@@ -1,4 +1,4 @@
-"""Answers: data on stdout, talk on stderr; neither stops the work, and no terminal interprets what is from outside."""
+"""Print data on stdout and messages on stderr; a stream that cannot be written stops no work."""
 
 import errno
 import sys
@@ -30,17 +30,17 @@ def on_terminal(stream: Any) -> bool:
 
 
 def say(text: str) -> None:
-    """One line of talk."""
+    """Print one line on stderr."""
     _write(sys.stderr, text)
 
 
 def put(text: str) -> None:
-    """One line of data."""
+    """Print one line on stdout."""
     _write(sys.stdout, text)
 
 
 def put_at_once(text: str) -> bool:
-    """One line of data; whether it was written."""
+    """Print one line on stdout at once; False when that failed."""
     put(text)
     return not _is_lost()
 
@@ -52,25 +52,25 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def work_is_done(what: str) -> None:
-    """From here on the command has succeeded, as *what* says, also when its answer cannot be written."""
+    """Note that the command has succeeded, even if its answer cannot be written; *what* says in what."""
     _State.done = what
 
 
 def wait_for_no_reader() -> None:
-    """Deliver also when nobody reads what is told of it."""
+    """Wait only a few seconds for a reader of stdout from now on."""
     if isinstance(sys.stdout, DataOutlet):
         sys.stdout.wait_at_most(PATIENCE_SECONDS)
 
 
 def tell_losses(place: Callable[[str], bool]) -> None:
-    """Where to tell, once, that stderr could not be written; *place* says whether it was possible there."""
+    """Register a *place* to report, once, that stderr could not be written; it returns False if it cannot, too."""
     _State.places.append(place)
 
 
 def finish(status: int) -> int:
-    """Write what is left, and the exit status: 74 for an answer that could not be written, unless there was work done.
+    """Write the rest of both streams, and choose the exit status.
 
-    The status of an error stays.
+    It is 74 for an answer that could not be written, unless work was done; the *status* of an error stays.
     """
     data, talk = sys.stdout, sys.stderr
     if isinstance(data, DataOutlet):
@@ -101,7 +101,7 @@ def _tell_elsewhere(text: str) -> None:
 
 
 def put_json(data: Any, error: dict[str, str] | None = None) -> None:
-    """The contract's one JSON object; ``ok`` says whether *error* is null."""
+    """Print the one JSON object of an answer; ok: whether *error* is None."""
     import json
 
     put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))
@@ -110,14 +110,14 @@ def put_json(data: Any, error: dict[str, str] | None = None) -> None:
 
 
 def _is_lost() -> bool:
-    """Whether stdout, written to now, turns out to be out of order."""
+    """Write stdout now; True when that fails."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     return isinstance(sys.stdout, DataOutlet) and bool(sys.stdout.lost_lines)
 
 
 def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> None:
-    """Tell of an error that ends the command."""
+    """Print an error that ends the command."""
     message, hint = masked(error.message), masked(error.hint)
     if as_json:
         put_json(data, error_object(error.code, message, hint))
@@ -126,7 +126,7 @@ def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> No
 
 
 def say_error(message: str, hint: str) -> None:
-    """Tell of an error, and what to do about it where there is something."""
+    """Print an error and its hint, if it has one."""
     say(f"error: {safe(message)}")
     if hint:
         say(f"hint: {safe(hint)}")

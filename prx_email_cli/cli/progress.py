@@ -17,7 +17,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def delivery_bar(total: int) -> Iterator[Callable[[], None]]:
-    """Gives a function to be called after each attempt, from any thread."""
+    """Show the bar, and give a function that any thread calls after an attempt."""
     columns = (TextColumn("delivering"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("delivering", total=total)

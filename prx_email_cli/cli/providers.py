@@ -1,4 +1,4 @@
-"""``prx-email providers``: what is known of mail providers."""
+"""``prx-email providers``: list the known mail providers."""
 
 from typing import Any
 

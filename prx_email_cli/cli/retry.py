@@ -59,7 +59,7 @@ def attempt_now(
     this: Invocation, store: "SqliteStore", settings: "Settings", outbox_id: int, tick: Callable[[], int],
     failure_mode: str | None,
 ) -> None:  # fmt: skip
-    """Attempt a message that was just enqueued.  Whatever happens now, it stays acknowledged: its id is printed."""
+    """Attempt a message that was just stored, after printing its id: it stays stored if this fails."""
     if not this.json:
         put(str(outbox_id))
     try:
@@ -72,14 +72,14 @@ def attempt_now(
 
 
 class _Attempt(Protocol):
-    """Attempts one message; raises what ``Retry.attempt`` does."""
+    """Attempts one message; raises as ``Retry.attempt`` does."""
 
     def __call__(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None: ...
 
 
 @contextmanager
 def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> Iterator[_Attempt]:
-    """A living run that attempts messages, logs each attempt and tells of what it gave up."""
+    """Start a run, and give a function that attempts a message, logs it and reports it if given up."""
     from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.cli.given_up import tell_given_up
     from prx_email_cli.delivery.retry import Retry
@@ -116,7 +116,7 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
 
 
 def _retry_several(this: Invocation, store: "SqliteStore", attempt: Callable[[int], None], ids: list[int]) -> None:
-    """One after the other; a refused one does not stop the rest, and the worst exit status is the command's."""
+    """Attempt each message; a refused one does not stop the rest, and the worst exit status is the command's."""
     results: list[dict[str, Any]] = []
     worst = int(Exit.OK)
     for outbox_id in ids:

@@ -111,7 +111,7 @@ def send(
 
 
 def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
-    """Refuse what no text would make fit to be sent: stdin is left alone.  Raises ConfigError, ValidationError."""
+    """Check the account and the headers before stdin is read.  Raises ConfigError, ValidationError."""
     settings.account(account)
     if not complete:
         from prx_email_cli.submission.draft import empty
@@ -120,7 +120,7 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
 
 
 class Times(NamedTuple):
-    """When a message is due and when it expires, as typed."""
+    """The due time and the expiry of a message as typed."""
 
     at: str | None
     within: str | None
@@ -181,7 +181,7 @@ def enqueue_and_answer(
 
 
 def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
-    """The request in a JSON file; the command line fills in what it leaves open."""
+    """Read the request in a JSON file, and complete it from the command line."""
     from prx_email_cli.cli.inputs import read_text
     from prx_email_cli.submission.request import read_json, request_from_json
 

@@ -1,4 +1,4 @@
-"""From options or a dialogue to an account that works: what ``init`` and ``account add`` share."""
+"""Set an account up from options or a dialogue, for ``init`` and ``account add``."""
 
 import sys
 from collections.abc import Callable

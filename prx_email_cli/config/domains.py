@@ -1,4 +1,4 @@
-"""What may stand after EHLO: a domain or an address literal (RFC 5321 sections 4.1.2 and 4.1.3)."""
+"""Names to greet with in EHLO: domains and address literals (RFC 5321 sections 4.1.2 and 4.1.3)."""
 
 import re
 
@@ -8,17 +8,17 @@ _MOST_OCTETS = 255
 
 
 def is_domain(text: str) -> bool:
-    """Whether *text* is a domain, and no IP address without brackets: the last label is never a number (RFC 1123)."""
+    """Tell whether *text* is a domain; its last label is never a number (RFC 1123)."""
     return len(text) <= _MOST_OCTETS and bool(_DOMAIN.fullmatch(text)) and not text.rpartition(".")[2].isdigit()
 
 
 def is_full_domain(text: str) -> bool:
-    """Whether *text* is a domain of two labels at least, which a machine's own nickname is not."""
+    """Tell whether *text* is a domain of two labels or more, unlike a machine's nickname."""
     return "." in text and is_domain(text)
 
 
 def is_address_literal(text: str) -> bool:
-    """Whether *text* is an IP address as SMTP writes it: ``[192.0.2.7]`` or ``[IPv6:2001:db8::7]``."""
+    """Tell whether *text* is an address literal: ``[192.0.2.7]`` or ``[IPv6:2001:db8::7]``."""
     if not (text.startswith("[") and text.endswith("]")):
         return False
     from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -33,7 +33,7 @@ def is_address_literal(text: str) -> bool:
 
 
 def address_literal(address: str) -> str:
-    """An IP *address* as SMTP writes it; a zone such as ``%eth0`` means nothing to anybody else."""
+    """Write an IP *address* as an address literal, without a zone such as ``%eth0``."""
     from ipaddress import IPv6Address, ip_address
 
     plain = ip_address(address.partition("%")[0])

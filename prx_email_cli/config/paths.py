@@ -1,4 +1,4 @@
-"""Where things lie when the user does not say, and what ``~`` stands for.
+"""Default places of config, outbox and tokens, and the expansion of ``~``.
 
 A container may have no home directory at all: no HOME, and no entry for the user in the passwd file.  That is an error
 only where one is needed, and never a directory named ``~``.
@@ -13,7 +13,7 @@ ENV_CONFIG = "PRX_EMAIL_CONFIG"
 
 
 def default_config_file() -> Path:
-    """``$PRX_EMAIL_CONFIG``, else ``prx-email/config.toml`` in the platform's user config directory."""
+    """Name the config: ``$PRX_EMAIL_CONFIG``, else ``prx-email/config.toml`` in the user's config directory."""
     named = os.environ.get(ENV_CONFIG)
     if named:
         return expanded(named)
@@ -21,17 +21,17 @@ def default_config_file() -> Path:
 
 
 def default_outbox_file() -> Path:
-    """``prx-email/outbox.db`` in the platform's user data directory."""
+    """Name the outbox: ``prx-email/outbox.db`` in the user's data directory."""
     return _user_directory("data", "or name the outbox as path in [outbox] (init: --outbox FILE)") / "outbox.db"
 
 
 def default_state_dir() -> Path:
-    """``prx-email`` in the platform's user state directory: what the program keeps for itself, such as tokens."""
+    """Name the directory of tokens: ``prx-email`` in the user's state directory."""
     return _user_directory("state", "tokens are kept there")
 
 
 def expanded(text: str) -> Path:
-    """*text* as a path, with the home directory for a ``~`` at its beginning.  Raises ConfigError."""
+    """Make a path of *text*, with the home directory for a ``~`` at its beginning.  Raises ConfigError."""
     if not text.startswith("~"):
         return Path(text)
     if text == "~" or text.startswith("~/"):
@@ -43,7 +43,7 @@ def expanded(text: str) -> Path:
 
 
 def absolute(text: str) -> Path:
-    """*text* as a path that does not hang on where we are.  Raises ConfigError."""
+    """Make an absolute path of *text*.  Raises ConfigError."""
     try:
         return expanded(text).absolute()
     except OSError as error:
@@ -53,7 +53,7 @@ def absolute(text: str) -> Path:
 
 
 def _user_directory(kind: str, otherwise: str) -> Path:
-    """``prx-email`` in the user's directory of this *kind*, which XDG_…_HOME can name where the platform has it."""
+    """Name ``prx-email`` in the user's directory of this *kind*, which XDG_…_HOME can name.  Raises ConfigError."""
     import platformdirs
 
     variable = f"XDG_{kind.upper()}_HOME"
@@ -67,7 +67,7 @@ def _user_directory(kind: str, otherwise: str) -> Path:
 
 
 def _check_home(otherwise: str) -> None:
-    """Raises ConfigError when there is no home directory."""
+    """Check that there is a home directory.  Raises ConfigError."""
     home = os.environ.get("HOME")
     if home is not None and not os.path.isabs(home):
         raise ConfigError(f"HOME is not an absolute path: {home!r}", hint=f"correct it, {otherwise}")

@@ -1,4 +1,4 @@
-"""What mail providers document about their submission servers.
+"""Documented servers and limits of mail providers, as data.
 
 Policy of theirs that may change: each line carries its source and the month it was read, or an older date of the page
 itself.  None means that nothing was found published.  Where a limit depends on the plan, the lowest plan's stands
@@ -276,5 +276,5 @@ NAMES: tuple[str, ...] = (*PROVIDERS, *ALIASES)
 
 
 def provider_named(name: str | None) -> Provider | None:
-    """The provider of that name or alias, None when there is none."""
+    """Find a provider by name or alias; None when there is none."""
     return PROVIDERS.get(ALIASES.get(name, name)) if name is not None else None

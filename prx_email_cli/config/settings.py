@@ -1,4 +1,4 @@
-"""The config as the program sees it: typed, complete, checked."""
+"""The tables of the config: load, complete and check them."""
 
 import os
 import re
@@ -120,17 +120,17 @@ class Account(Table):
 
     @property
     def host(self) -> str:
-        """The server to connect to; never empty once loaded."""
+        """Name the server; never empty once loaded."""
         return self.smtp.host or ""
 
     @property
     def port(self) -> int:
-        """TCP port; never 0 once loaded."""
+        """Give the TCP port; never 0 once loaded."""
         return self.smtp.port or 0
 
     @property
     def connections(self) -> int:
-        """How many connections one drain may open."""
+        """Give the number of connections that one drain may open."""
         return self.smtp.connections or DEFAULT_CONNECTIONS
 
 
@@ -146,7 +146,7 @@ class Settings(Table):
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:
-        """The named account, else the default one, else the only one.  Raises ConfigError when there is none."""
+        """Find the named account, else the default one, else the only one.  Raises ConfigError when there is none."""
         wanted = (
             name
             if name is not None
@@ -167,7 +167,7 @@ class Settings(Table):
 def load_settings(file: Path) -> Settings:
     """Read and check *file*.
 
-    Raises ConfigError (exit 78) for whatever is wrong in it and ReadableByOthers (exit 77) when it holds a secret that
+    Raises ConfigError (exit 78) for a fault in it and ReadableByOthers (exit 77) when it holds a secret that
     group or others can read.
     """
     table, status = _read_toml(file)
@@ -183,9 +183,9 @@ def load_settings(file: Path) -> Settings:
 
 
 def _with_token_from_environment(settings: Settings) -> Settings:
-    """The default account takes its OAuth token from the environment, when that has one and no password is configured.
+    """Give the default account the OAuth token in the environment, if there is one and it has no password.
 
-    Other accounts never do: a token is not to reach another server than the one it is for.
+    Other accounts never get it: a token must not reach another server than its own.
     """
     if not os.environ.get(ENV_TOKEN):
         return settings
@@ -211,7 +211,7 @@ def _with_token_from_environment(settings: Settings) -> Settings:
 
 
 def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
-    """The settings in a parsed *table*, which stands or will stand in *file*.  Raises ConfigError."""
+    """Check a parsed *table*, which is or will be in *file*, and make the settings.  Raises ConfigError."""
     settings = read_table(Settings, table, Place(file))
     if not settings.accounts:
         raise ConfigError(f"{file}: no account is configured", hint="add [accounts.NAME], or run prx-email init")
@@ -225,7 +225,7 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
-    """The parsed file and its status, both of the same open file."""
+    """Parse the file, and give its status as it was then.  Raises ConfigError."""
     import tomllib
 
     try:
@@ -252,7 +252,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
 
 
 def _variables_with_secrets(table: Table) -> Iterator[str]:
-    """The environment variables that hold a secret, as the keys of *table* and its tables say."""
+    """Name the environment variables that hold a secret, by the keys of *table* and its tables."""
     for name, declared in table.keys.items():
         value = table.__dict__.get(declared.name)
         tables = value.values() if isinstance(value, dict) else [value]
@@ -271,12 +271,12 @@ def _holds_secret(table: Table) -> bool:
 
 
 def is_sender(text: str) -> bool:
-    """Whether *text* looks like one address, with or without a name, and has nothing invisible in it."""
+    """Tell whether *text* looks like one address, with or without a name, and is all visible."""
     return text.isprintable() and _SENDER.fullmatch(text) is not None
 
 
 def _complete(name: str, account: Account, file: Path) -> Account:
-    """Fill in what the provider and the port imply, then check what only makes sense together."""
+    """Complete an account by its provider and port, and check its keys together.  Raises ConfigError."""
     place = Place(file, f"accounts.{name}")
     smtp = _with_provider(account.smtp, provider_named(account.provider))
     if smtp.host is None:
@@ -302,7 +302,7 @@ def _complete(name: str, account: Account, file: Path) -> Account:
 
 
 def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
-    """*smtp* with what the provider documents, where the config says nothing else."""
+    """Complete *smtp* by the provider's server and limits; a key in the config stays."""
     smtp = smtp.replace(auth=smtp.auth.replace(oauth=with_preset(smtp.auth.oauth, provider and provider.oauth)))
     if provider is None:
         return smtp
@@ -319,7 +319,7 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
 
 
 def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
-    """*smtp* with the fingerprint in its plain form.  Raises ConfigError for what could never connect."""
+    """Check that *smtp* could connect, and write its fingerprint plainly.  Raises ConfigError."""
     if smtp.tls_fingerprint is not None:
         plain = smtp.tls_fingerprint.replace(":", "").lower()
         if not re.fullmatch("[0-9a-f]{64}", plain):

@@ -1,4 +1,4 @@
-"""Typed reading of a TOML table into an object, with errors that name the file, the key and the fix."""
+"""Read a TOML table into a typed object, with errors that name the file, the key and the fix."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +12,21 @@ _NAMES = {str: "a string", int: "a whole number", bool: "true or false", Path: "
 
 
 class Place(NamedTuple):
-    """Where in which file a table stands; relative paths in it are relative to the file."""
+    """A table's file and dotted name; relative paths in it are relative to the file."""
 
     file: Path
     table: str = ""
 
     def key(self, name: str) -> str:
-        """The dotted name of a key in this table."""
+        """Give the dotted name of a key in this table."""
         return f"{self.table}.{name}" if self.table else name
 
     def inside(self, name: str) -> "Place":
-        """The sub-table *name*."""
+        """Give the place of the sub-table *name*."""
         return Place(self.file, self.key(name))
 
     def error(self, name: str, problem: str, hint: str = "") -> ConfigError:
-        """An error about the key *name*, ready to be raised."""
+        """Make an error about the key *name*."""
         return ConfigError(f"{self.file}: {self.key(name)} {problem}", hint=hint)
 
 
@@ -45,7 +45,7 @@ class Key:
         self.secret = False
 
     def default_value(self) -> Any:
-        """What the key is when the file does not say."""
+        """Give the key's value when the file has none."""
         return self.default() if callable(self.default) else self.default
 
 
@@ -95,7 +95,7 @@ class Table:
     if not TYPE_CHECKING:  # or every misspelt attribute would pass the type checker
 
         def __getattr__(self, name: str) -> Any:
-            """A default that has to be worked out is so when it is wanted: where the outbox lies may need a home."""
+            """Work a default out when it is first used: the outbox's path may need a home directory."""
             for declared in self.keys.values():
                 if declared.name == name:
                     value = self.__dict__[name] = declared.default_value()
@@ -110,7 +110,7 @@ class Table:
         return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with these values changed."""
+        """Copy the table with these values changed."""
         return type(self)(**{**self.__dict__, **changes})
 
 
@@ -118,7 +118,7 @@ T = TypeVar("T", bound=Table)
 
 
 def read_table(cls: type[T], table: Mapping[str, Any], place: Place) -> T:
-    """*table* as an instance of *cls*.
+    """Read *table* as an instance of *cls*.
 
     Raises ConfigError for an unknown key (naming the nearest known one), a wrong type and a value outside its limits.
     """
