@@ -16,7 +16,7 @@ from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers,
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
-    from prx_email_cli.oauth.server import Device, Granted
+    from prx_email_cli.oauth.server import Device, Tokens
     from prx_email_cli.oauth.tokens import AccessTokens
 
 LOGIN_SECONDS = 300
@@ -85,7 +85,7 @@ def log_in_and_try(
 
 def _granted(
     account: "Account", tokens: "AccessTokens", *, device: bool, browser: bool, port: int, timeout: int
-) -> "Granted":
+) -> "Tokens":
     """Get tokens by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
     from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
     from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
@@ -179,9 +179,8 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
     """Revoke and remove an account's tokens; tell whether it was revoked, and whether there was one to remove."""
-    from prx_email_cli.oauth.cache import TokenCache
     from prx_email_cli.oauth.server import ExchangeFailed
-    from prx_email_cli.oauth.tokens import AccessTokens
+    from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
 
     revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from prx_email_cli.oauth.server import Device, Exchange, ExchangeFailed, Granted
+from prx_email_cli.oauth.server import Device, Exchange, ExchangeFailed, Tokens
 
 POLL_SECONDS, SLOWER_BY_SECONDS = 1, 5  # the least wait; RFC 8628 section 3.5 has what slow_down adds
 _HEADERS = {
@@ -114,7 +114,7 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
 
 def log_in_by_browser(
     exchange: Exchange, redirect: Redirect, user: str, show: Callable[[str], None], timeout: float
-) -> Granted:
+) -> Tokens:
     """The tokens that a person's login in a browser gives (RFC 6749 section 4.1, with PKCE: RFC 7636).
 
     show: is handed the address that the browser must open.  timeout: seconds.  Raises ExchangeFailed.
@@ -126,7 +126,7 @@ def log_in_by_browser(
     return exchange.redeem(code, redirect.uri, verifier)
 
 
-def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout: float) -> Granted:
+def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout: float) -> Tokens:
     """The tokens that a person's login on another machine gives (RFC 8628).
 
     show: is handed the address and the code to be typed there.  timeout: seconds.  Raises ExchangeFailed.

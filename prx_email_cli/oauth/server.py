@@ -30,13 +30,19 @@ _MAX_TEXT = 500
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
 
 
-class Granted(NamedTuple):
-    """A server's answer.  expires_at: Unix seconds, None when it did not say."""
+class Tokens(NamedTuple):
+    """What an authorization server gave.
+
+    expires_at: Unix seconds, None where the server did not say.  refresh_token: None where there is none, or, in the
+    cache, where it is the config's.  scope: what was granted, None where the server did not say.  obtained_at: Unix
+    seconds, None in a file of an older version.
+    """
 
     access_token: str
-    expires_at: int | None
-    refresh_token: str | None
-    scope: str | None
+    expires_at: int | None = None
+    refresh_token: str | None = None
+    scope: str | None = None
+    obtained_at: int | None = None
 
 
 class Device(NamedTuple):
@@ -72,7 +78,7 @@ class Exchange:
         self._secret = client_secret
         self._clock = clock
 
-    def refresh(self, refresh_token: str, granted_scope: str | None = None) -> Granted:
+    def refresh(self, refresh_token: str, granted_scope: str | None = None) -> Tokens:
         """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed.
 
         granted_scope: what the tokens so far were granted, where the server said so: no more than that may be asked
@@ -89,7 +95,7 @@ class Exchange:
                 raise
         return self._refreshed(refresh_token, None)
 
-    def _refreshed(self, refresh_token: str, scope: str | None) -> Granted:
+    def _refreshed(self, refresh_token: str, scope: str | None) -> Tokens:
         with self._session(self._oauth.token_url, scope) as session:
             return self._granted(
                 session.refresh_token(
@@ -97,7 +103,7 @@ class Exchange:
                 )
             )
 
-    def as_application(self) -> Granted:
+    def as_application(self) -> Tokens:
         """An access token for the application itself (RFC 6749 section 4.4).  Raises ExchangeFailed."""
         return self._fetch(grant_type="client_credentials", scope=self._oauth.scope)
 
@@ -114,7 +120,7 @@ class Exchange:
             )
         return str(url)
 
-    def redeem(self, code: str, redirect_uri: str, verifier: str) -> Granted:
+    def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
         """The tokens for an authorization code (RFC 6749 section 4.1.3).  Raises ExchangeFailed."""
         return self._fetch(
             grant_type="authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=verifier
@@ -134,7 +140,7 @@ class Exchange:
             )
             return _device(answer.json(), answer.status_code)
 
-    def poll_device(self, device: Device) -> Granted:
+    def poll_device(self, device: Device) -> Tokens:
         """The tokens of a device authorization.  Raises ExchangeFailed, with authorization_pending while it lasts."""
         return self._fetch(grant_type=DEVICE_GRANT, device_code=device.device_code)
 
@@ -157,7 +163,7 @@ class Exchange:
         except (TypeError, ValueError, OverflowError):
             return None
 
-    def _fetch(self, **fields: Any) -> Granted:
+    def _fetch(self, **fields: Any) -> Tokens:
         with self._session(self._oauth.token_url, self._oauth.scope) as session:
             fields = {name: value for name, value in fields.items() if value is not None}
             return self._granted(
@@ -200,7 +206,7 @@ class Exchange:
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             raise ExchangeFailed(f"{url} answered with something that is no token") from None
 
-    def _granted(self, answer: Any) -> Granted:
+    def _granted(self, answer: Any) -> Tokens:
         token = answer.get("access_token")
         if not isinstance(token, str) or not usable_token(token):
             raise ExchangeFailed(f"{self._oauth.token_url} answered without a usable access token")
@@ -212,12 +218,8 @@ class Exchange:
         if not isinstance(kind, str) or kind.lower() != "bearer":  # RFC 6749 section 7.1
             raise ExchangeFailed(f"{self._oauth.token_url} answered with a token of the kind {kind}")
         scope = answer.get("scope")
-        return Granted(
-            token,
-            self._expiry(answer.get(_LIFETIME)),
-            refresh_token,
-            scope if isinstance(scope, str) else None,
-        )
+        granted_scope = scope if isinstance(scope, str) else None
+        return Tokens(token, self._expiry(answer.get(_LIFETIME)), refresh_token, granted_scope, int(self._clock()))
 
 
 def usable_token(token: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from prx_email_cli.config.settings import load_settings
-from prx_email_cli.oauth.cache import TokenCache, Tokens
+from prx_email_cli.oauth.server import Tokens
+from prx_email_cli.oauth.tokens import TokenCache
 
 OLD, NEW = Tokens("old" * 5000, 1, "rt-old"), Tokens("new" * 5000, 2, "rt-new")
 

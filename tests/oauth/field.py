@@ -15,8 +15,8 @@ import tomli_w
 
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account, check_settings
-from prx_email_cli.oauth.cache import TokenCache, Tokens
-from prx_email_cli.oauth.tokens import AccessTokens
+from prx_email_cli.oauth.server import Tokens
+from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
 from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
 from prx_email_cli.outbox.views import Filter, Row
 from prx_email_cli.smtp.credentials import TokenLogin, login_of

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
-from prx_email_cli.oauth.cache import TokenCache
+from prx_email_cli.oauth.tokens import TokenCache
 from prx_email_cli.smtp.credentials import TokenLogin
 from prx_email_cli.smtp.failure import SessionFailed
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from prx_email_cli.oauth.cache import Tokens
+from prx_email_cli.oauth.server import Tokens
 from prx_email_cli.smtp.credentials import TokenLogin
 from prx_email_cli.smtp.failure import SessionFailed
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from prx_email_cli.oauth import cache as cache_module
 from prx_email_cli.oauth import server
+from prx_email_cli.oauth import tokens as tokens_module
 from prx_email_cli.smtp.credentials import TokenLogin
 from prx_email_cli.smtp.failure import SessionFailed
 
@@ -128,7 +128,7 @@ def test_an_answer_that_drips_ends_with_the_whole_exchanges_time(
 def test_a_renewal_that_does_not_end_is_not_waited_for_by_all_others(
     oauth: OAuthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(tokens_module, "WAIT_SECONDS", 0.3)
     account = account_with(renewed_by(oauth, given_by(oauth).refresh))
     file = keep(account, STALE, ends_in=0)
     (lock,) = file.parent.glob("*.lock")

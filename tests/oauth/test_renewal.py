@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from prx_email_cli.errors import ConfigError
-from prx_email_cli.oauth.cache import Tokens
-from prx_email_cli.oauth.server import ExchangeFailed
+from prx_email_cli.oauth.server import ExchangeFailed, Tokens
 from prx_email_cli.smtp.credentials import TokenLogin
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.session import SessionFactory
