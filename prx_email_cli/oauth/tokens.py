@@ -1,13 +1,11 @@
 """Get, renew and share an account's access tokens: one private file for each login, replaced whole, under a lock."""
 
-import fcntl
 import glob
 import hashlib
 import json
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -212,16 +210,26 @@ class TokenCache:
 
         What a server rotates is lost if it cannot be stored, so room for it is made before anybody is asked.
         """
+        from filelock import FileLock, Timeout  # only where tokens are renewed: it takes as long to import as the rest
+
+        lock = FileLock(
+            self._lock_file, timeout=WAIT_SECONDS, mode=0o600, fallback_to_soft=False, poll_interval=_POLL_SECONDS
+        )
         try:
             make_directories(self.file.parent)
-            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            lock.acquire()
+        except Timeout:  # the holder may be waiting for a server that never ends
+            raise AccountUnusable(
+                "network",
+                f"another run has been renewing the token for {WAIT_SECONDS} s",
+                "is the authorization server slow, or a login of yours still open? The next run tries again",
+            ) from None
         except OSError as error:
             raise self._unusable(error) from None
         try:
-            _wait_for(lock)
             yield Renewal(self)
         finally:
-            os.close(lock)
+            lock.release()
 
     def remove(self) -> bool:
         """Forget the tokens of this login, whatever they came from; whether there were any.  Raises ConfigError."""
@@ -282,22 +290,6 @@ class Renewal:
             put_in_place(self._new, self._cache.file)
         except OSError as error:
             raise self._cache._unusable(error) from None
-
-
-def _wait_for(lock: int) -> None:
-    """Take the lock.  Not for ever: whoever has it may be waiting for a server that never ends."""
-    until = time.monotonic() + WAIT_SECONDS
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        if time.monotonic() > until:
-            raise AccountUnusable(
-                "network",
-                f"another run has been renewing the token for {WAIT_SECONDS} s",
-                "is the authorization server slow, or a login of yours still open? The next run tries again",
-            )
-        time.sleep(_POLL_SECONDS)
 
 
 def _digest(text: str) -> str:
