@@ -13,8 +13,8 @@ import css_inline
 import premailer
 
 from benchmarks.common import Verdicts, in_turns, options, ratio, spent
+from prx_email_cli.mail.attachments import Policy
 from prx_email_cli.mail.html import html_body
-from prx_email_cli.mail.policy import Policy
 
 LIMIT = 0.25
 RULES = "".join(f".c{number} {{ color: #0000{number:02}; padding: {number}px 0 }}\n" for number in range(37))

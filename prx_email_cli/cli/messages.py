@@ -80,7 +80,7 @@ def show(
 
 def _object(known: "Known") -> dict[str, Any]:
     """Make the object of a known message, without its text; times are Unix seconds."""
-    from prx_email_cli.mail.lenient import decoded_words
+    from prx_email_cli.mail.headers import decoded_words
     from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
 
     message = known.message

@@ -24,6 +24,13 @@ _NAMING = (*_WORDS, ".", "comment")
 _ROUTE = ("@", ",", ".", "atom", "literal")
 
 
+class Mailbox(NamedTuple):
+    """One address; ``address`` is what goes into the envelope (its domain in ASCII), ``name`` is for readers only."""
+
+    name: str
+    address: str
+
+
 class Entry(NamedTuple):
     """A mailbox.  name: unquoted, encoded words still encoded.  local: quoted only where it must be."""
 

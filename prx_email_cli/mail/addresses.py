@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.address_grammar import Broken, Entry, entries
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.address_grammar import Broken, Entry, Mailbox, entries
+from prx_email_cli.mail.headers import check_header_text
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -20,13 +20,6 @@ MAX_LOCAL_OCTETS, MAX_DOMAIN_OCTETS, MAX_ADDRESS_OCTETS = (
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-
-
-class Mailbox(NamedTuple):
-    """One address; ``address`` is what goes into the envelope (its domain in ASCII), ``name`` is for readers only."""
-
-    name: str
-    address: str
 
 
 def parse_mailboxes(texts: Iterable[str], what: str) -> list[Mailbox]:

@@ -7,10 +7,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox
-from prx_email_cli.mail.attachment import Attachment, attachment_leaf
+from prx_email_cli.mail.address_grammar import Mailbox
 from prx_email_cli.mail.headers import address_header, further_header, text_header, words_header
-from prx_email_cli.mail.parts import Part, group, headers_and_content, text_leaf
+from prx_email_cli.mail.mime import Attachment, Part, attachment_leaf, group, headers_and_content, text_leaf
 
 EMPTY = "to/subject/body_text cannot be empty"
 _LINE = r" [^\r\n]*[^ \t\r\n][^\r\n]*\r\n"  # never of spaces alone, RFC 5322 section 3.2.2

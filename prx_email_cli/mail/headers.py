@@ -1,9 +1,13 @@
-"""Header lines, encoded (RFC 2047) and folded (RFC 5322 section 2.2.3)."""
+"""Header texts: checked, encoded (RFC 2047) and folded (RFC 5322 section 2.2.3), and those of others decoded."""
 
+import binascii
+import codecs
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
-from prx_email_cli.mail.addresses import Mailbox
+from prx_email_cli.errors import ValidationError
+from prx_email_cli.mail.address_grammar import Mailbox
 
 LONGEST_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
 LONGEST_NAME = 990
@@ -14,6 +18,23 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _SPACED = re.compile(r"^ |  | $")  # spaces that a reader of plain words would drop
 _BEFORE_WORDS = re.compile(r"(?<=[^ ]) ")
 _FOLDABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
+MAX_HEADER_CHARACTERS = 32_000
+# C0, DEL, C1 (with U+0085), the Unicode line and paragraph separators, and lone surrogates.  Each of them has ended a
+# header early in some mail library (CVE-2024-6923 and its relatives).
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROLS = re.compile(f"{_CONTROL.pattern}+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODED_WORD = re.compile(r"=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_ASCII = ("", "ascii", "us-ascii", "unknown-8bit", "x-unknown", "default", "default_charset", "8bit", "7bit")
+# What a label means in practice (WHATWG Encoding section 4.2): the larger set that programs write under a smaller name.
+_IN_TRUTH = {
+    "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030",
+    "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "big5": "big5hkscs",
+}  # fmt: skip
+_LABELS = {"x-sjis": "cp932", "x-gbk": "gb18030", "iso-8859-8-i": "iso8859-8", "windows-874": "cp874",
+           "x-euc-jp": "euc_jp", "x-mac-cyrillic": "mac_cyrillic", "unicode-1-1-utf-8": "utf-8"}  # fmt: skip
+_NOT_FOR_MAIL = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")  # slow, or no charset at all
 
 
 def text_header(name: str, value: str) -> str:
@@ -88,3 +109,126 @@ def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
         lines[-1] += f" {item}"
         lines.extend(lines.pop().split("\r\n"))
     return "\r\n".join(lines) + "\r\n"
+
+
+def check_unicode(value: str, what: str) -> str:
+    """*value*, which can be stored and sent as UTF-8; *what* names it in the error.
+
+    Raises ValidationError for a lone surrogate: that is what JSON's escapes can hold beside text, and what Python makes
+    of bytes on the command line that are no text.
+    """
+    if not value.isascii() and _SURROGATE.search(value):
+        raise ValidationError(f"{what} is not valid Unicode text", hint="convert it to UTF-8, with iconv for example")
+    return value
+
+
+def check_header_text(value: str, what: str) -> str:
+    """*value* without surrounding white space, fit for a header; *what* names it in the error.
+
+    Raises ValidationError for a control character or lone surrogate, also one hidden in an RFC 2047 encoded word, and
+    for more than MAX_HEADER_CHARACTERS characters.
+    """
+    found = _CONTROL.search(value)
+    if found:
+        raise ValidationError(
+            f"{what} contains a control character (U+{ord(found[0]):04X})",
+            hint="remove line breaks and other invisible characters",
+        )
+    if len(value) > MAX_HEADER_CHARACTERS:
+        raise ValidationError(f"{what} is longer than {MAX_HEADER_CHARACTERS} characters", hint="move text to the body")
+    if "=?" in value and any(_CONTROL.search(text) for text in (raw_words(value), _decoded_by_stdlib(value))):
+        raise ValidationError(
+            f"{what} hides a control character in an encoded word", hint="write the text itself: it is encoded for you"
+        )
+    return value.strip(" ")
+
+
+def _decoded_by_stdlib(value: str) -> str:
+    """*value* as the standard library's readers decode it, which take more for encoded words than RFC 2047 does."""
+    from email.header import decode_header
+
+    try:
+        parts = decode_header(value)
+    except Exception:  # noqa: BLE001 - decode_header leaks its codecs' errors; what it cannot read hides nothing
+        return ""
+    return "".join(part if isinstance(part, str) else _to_the_letter(part, charset) for part, charset in parts)
+
+
+def _to_the_letter(word: bytes, charset: str | None) -> str:
+    """*word* in its charset as readers have it that take the label at its word: ISO 8859-1 has control characters."""
+    try:
+        return word.decode(charset or "ascii", "replace")
+    except Exception:  # noqa: BLE001 - no charset at all: what it would hide in ASCII is looked at all the same
+        return word.decode("ascii", "replace")
+
+
+def cleaned(text: str) -> str:
+    """*text* without control characters and lone surrogates."""
+    return text.strip() if text.isprintable() else CONTROLS.sub(" ", text).strip()
+
+
+def decoded_words(text: str) -> str:
+    """*text* with its encoded words decoded (RFC 2047), then without control characters."""
+    return cleaned(raw_words(text))
+
+
+def raw_words(text: str) -> str:
+    """*text* with its encoded words decoded, whatever they hold."""
+    if "=?" not in text:
+        return text
+    pieces: list[str] = []
+    held, held_charset, end = b"", "", 0  # words that follow each other are decoded together: some split a character
+    for word in _ENCODED_WORD.finditer(text):
+        gap = text[end : word.start()]
+        charset = word[1].lower()
+        if held and (gap.strip() or charset != held_charset):
+            pieces.append(decode(held, held_charset))
+            held = b""
+        if gap.strip() or not end:
+            pieces.append(gap)
+        held, held_charset, end = held + _word_bytes(word[2], word[3]), charset, word.end()
+    return "".join([*pieces, decode(held, held_charset), text[end:]])
+
+
+def _word_bytes(encoding: str, payload: str) -> bytes:
+    data = payload.encode("utf-8", "replace")
+    return decode_base64(data) if encoding in "bB" else binascii.a2b_qp(data, header=True)
+
+
+def decode_base64(data: bytes) -> bytes:
+    """The bytes in *data*, also when it is cut off or has foreign characters in it."""
+    try:
+        return binascii.a2b_base64(data)
+    except binascii.Error:
+        digits = _NOT_BASE64.sub(b"", data)
+        return binascii.a2b_base64(digits[: len(digits) & ~3])
+
+
+def decode(data: bytes, charset: str | None) -> str:
+    """*data* as text in *charset*; without one that is known and true, UTF-8 if it is that, else Windows-1252."""
+    codec = _codec((charset or "").strip().strip("\"'").lower())
+    if codec is not None:
+        try:
+            text = data.decode(codec, "replace")
+        except Exception:  # noqa: BLE001 - each codec fails in its own way, and none may stop a message
+            codec = None
+    if codec is None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = data.decode("windows-1252", "replace")
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+@lru_cache(64)
+def _codec(charset: str) -> str | None:
+    """Python's name of a charset, None for an unknown one: hex, zlib and their like are codecs, but no charsets."""
+    if charset in _ASCII:
+        return None
+    try:
+        found = codecs.lookup(_LABELS.get(charset, charset))
+        b"".decode(found.name)
+    except Exception:  # noqa: BLE001 - the search for a codec imports modules by its name
+        return None
+    known = getattr(found, "_is_text_encoding", True) and found.name.replace("_", "-") not in _NOT_FOR_MAIL
+    return _IN_TRUTH.get(found.name, found.name) if known else None

@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 from selectolax.lexbor import LexborHTMLParser
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.attachments import Policy, attachment_from_store
+from prx_email_cli.mail.mime import Attachment
 from prx_email_cli.mail.page import MAX_DEPTH, NestedTooDeeply, depth, parsed, written
 from prx_email_cli.mail.page_text import page_text, shows_a_picture
-from prx_email_cli.mail.policy import Policy, attachment_from_store
 
 PICTURE_ALONE = "(This message is a picture; it is shown in the HTML version.)\n"
 

@@ -1,11 +1,14 @@
 """Move a page's style sheets into style attributes, which every mail reader obeys; nothing is ever fetched."""
 
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import css_inline
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.page import written
-from prx_email_cli.mail.page_sheet import above_attributes, declarations, remainder, with_escaped_quotes
 
 _DIRECTIVE = "data-css-inline"  # css-inline's own: "ignore" leaves an element, or a whole sheet, as it is
 _SET_APART = "data-prx-email-apart"  # beside it, where it was this module that wrote it
@@ -16,6 +19,17 @@ _INLINER = css_inline.CSSInliner(
     keep_at_rules=True,
     remove_inlined_selectors=True,
 )
+_STRING = r"\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?"
+_TOKEN = re.compile(
+    rf"/\*.*?(?:\*/|\Z)|<!--|-->|{_STRING}|url\(\s*+[^\"'\s)][^)]*+\)?|\\.|[{{}}();]", re.DOTALL | re.IGNORECASE
+)
+_IMPORTANT = re.compile(r"!\s*important\s*\Z", re.IGNORECASE)
+_QUOTABLE = re.compile(rf"/\*.*?(?:\*/|\Z)|{_STRING}", re.DOTALL)
+_QUOTE_WITHIN = re.compile(r"\\?[\"']|\\.", re.DOTALL)
+_SPACE = " \t\n\r\f"
+_DECLARATION = re.compile(rf"-*[a-z_][-\w]*[{_SPACE}]*:", re.IGNORECASE | re.ASCII)
+# At-rules around ordinary rules.  All others, such as @font-face and @keyframes, hold what may not be !important.
+_GROUP = re.compile(r"@(?:media|supports|container|layer|scope|(?:-moz-)?document|starting-style)\b", re.IGNORECASE)
 
 
 def with_inlined_styles(page: LexborHTMLParser) -> LexborHTMLParser:
@@ -89,3 +103,103 @@ def _is_read(style: LexborNode) -> bool:
     while around is not None and around.tag not in ("svg", "noscript", "template"):
         around = around.parent
     return around is None
+
+
+class _Rule(NamedTuple):
+    """A rule of a sheet's top level: what stands before its block, and all of it."""
+
+    prelude: str
+    text: str
+
+
+def remainder(sheet: str) -> str:
+    """What must stay of *sheet*, whose rules for the page's elements are inlined already; "" when nothing must.
+
+    At-rules stay, and rules whose selector depends on more than the tree, such as ``a:hover``: each with !important,
+    because a style attribute would win over it otherwise.  Other selectors match nothing in the page.
+    """
+    rules = [rule for rule in _rules(sheet) if rule.prelude.startswith("@") or ":" in rule.prelude]
+    rules.sort(key=lambda rule: not rule.prelude.lower().startswith("@import"))  # elsewhere than in front it is ignored
+    return "\n".join(rule.text for rule in rules)
+
+
+def above_attributes(sheet: str) -> str:
+    """All of *sheet*, its declarations with !important, so that they win over style attributes."""
+    return "\n".join(rule.text for rule in _rules(sheet))
+
+
+def with_escaped_quotes(sheet: str) -> str:
+    """*sheet* with the quotes inside of its strings as numbers: css-inline turns every ``"`` into a ``'``."""
+    return _QUOTABLE.sub(_with_escaped_quotes, sheet)
+
+
+def declarations(style: str) -> str:
+    """The declarations of a style attribute as css-inline can read them: all that a browser reads, and nothing else.
+
+    One piece that is no declaration, such as ``*zoom: 1``, and it reads no page at all.
+    """
+    phrases = list(_phrases(style))
+    sound = [bare for _, bare, end in phrases if end in ("", ";") and _DECLARATION.match(bare)]
+    written = [words.strip(_SPACE) + end.strip(";") for words, _, end in phrases]
+    return with_escaped_quotes(style if sound == [words for words in written if words] else "; ".join(sound))
+
+
+def _with_escaped_quotes(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith("/"):
+        return text
+    end = text[0] if len(text) > 1 and text.endswith(text[0]) else ""
+    return text[0] + _QUOTE_WITHIN.sub(_as_number, text[1 : len(text) - len(end)]) + end
+
+
+def _as_number(found: re.Match[str]) -> str:
+    return f"\\{ord(found[0][-1]):x} " if found[0][-1] in "\"'" else found[0]
+
+
+def _rules(sheet: str) -> Iterator[_Rule]:
+    """The rules of *sheet* in order; what it does not close is closed at its end."""
+    pieces: list[str] = []  # of the rule that is being read
+    blocks: list[bool] = []  # for each open block: whether it holds declarations that may be !important
+    prelude = ""
+    for words, bare, end in _phrases(sheet):
+        if not blocks:
+            prelude = bare
+        pieces.append(_important(words, bare) if blocks and blocks[-1] and end != "{" else words)
+        if end == "{":
+            blocks.append(_takes_important(bare, blocks))
+        elif end == "}" and blocks:
+            blocks.pop()
+        pieces.append(end or "}" * len(blocks))
+        if not blocks or not end:
+            if prelude:
+                yield _Rule(prelude, "".join(pieces).strip())
+            pieces = []
+
+
+def _phrases(sheet: str) -> Iterator[tuple[str, str, str]]:
+    """What stands between ``{``, ``}`` and ``;``: as written, without comments and space, and which of them ends it."""
+    bare, written_from, bare_from, parentheses = "", 0, 0, 0
+    for token in _TOKEN.finditer(sheet):
+        sign = token[0]
+        if sign in ("(", ")"):
+            parentheses = max(0, parentheses + (1 if sign == "(" else -1))
+        elif sign == "}" or (sign in ("{", ";") and not parentheses):
+            yield sheet[written_from : token.start()], (bare + sheet[bare_from : token.start()]).strip(_SPACE), sign
+            bare, written_from, bare_from, parentheses = "", token.end(), token.end(), 0
+        elif sign.startswith("/*") or sign in ("<!--", "-->"):
+            bare, bare_from = bare + sheet[bare_from : token.start()], token.end()
+    yield sheet[written_from:], (bare + sheet[bare_from:]).strip(_SPACE), ""
+
+
+def _takes_important(prelude: str, around: list[bool]) -> bool:
+    """Whether the block after *prelude* holds, at any depth, declarations that may be !important."""
+    if around and not around[-1]:
+        return False
+    return bool(_GROUP.match(prelude)) if prelude.startswith("@") else not prelude.startswith("--")
+
+
+def _important(words: str, bare: str) -> str:
+    """A declaration with !important; anything else as it is."""
+    if ":" not in bare or _IMPORTANT.search(bare) or bare.startswith("@"):
+        return words
+    return f"{words.rstrip()} !important"

@@ -1,16 +1,20 @@
 """Say in plain text what a page of HTML shows: its words and links as they are, no markup of any kind."""
 
+import contextlib
+import html
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from prx_email_cli.mail.page_lines import Lines, Place
-from prx_email_cli.mail.page_links import address_of, says_enough, says_the_same
 
+_NOWHERE = re.compile(r"(?:#.*|(?:javascript|vbscript|data|cid|about|blob):.*)?", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?", re.IGNORECASE)
+_ESCAPED = str.maketrans({" ": "%20", "<": "%3C", ">": "%3E", '"': "%22"})
 _UNSEEN = frozenset(
     ("head", "script", "style", "template", "title", "iframe", "noembed", "noframes", "datalist", "input")
 )
@@ -222,7 +226,7 @@ class _Writer:
             self._pictures += 1
 
     def _link(self, node: LexborNode, attributes: _Attributes) -> None:
-        address = address_of(attributes.get("href") or "", self._base)
+        address = _address_of(attributes.get("href") or "", self._base)
         if address:
             place, pictures = self._lines.place(), self._pictures
             self._on_leaving.append(lambda: self._write_out(address, place, self._pictures > pictures))
@@ -233,9 +237,9 @@ class _Writer:
             if picture:
                 self._lines.space()
                 self._lines.text(f"<{address}>")
-        elif text is not None and says_the_same(text, address):
+        elif text is not None and _says_the_same(text, address):
             self._lines.rewrite(place, address)
-        elif text is None or not says_enough(text, address):
+        elif text is None or not _says_enough(text, address):
             self._lines.append(f"<{address}>")
 
 
@@ -253,3 +257,42 @@ def _is_blank(node: LexborNode) -> bool:
 def _number(text: str | None, otherwise: int) -> int:
     found = _NUMBER.match(text or "")
     return int(found[1]) if found else otherwise
+
+
+def _address_of(href: str, base: str) -> str:
+    """Where a link with this href leads, "" for nowhere outside the page.  *base* is the page's own address or ""."""
+    address = href.strip("".join(map(chr, range(33)))).translate({9: None, 10: None, 13: None})
+    if _NOWHERE.fullmatch(address):
+        return ""
+    if base:
+        with contextlib.suppress(ValueError):  # no address at all: it stays what is written
+            address = urljoin(base.strip(), address)
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme.lower() == "mailto" and "?" not in rest:
+        return unquote(rest).strip()
+    return address.translate(_ESCAPED)
+
+
+def _says_the_same(text: str, address: str) -> bool:
+    """Whether the text of a link is its address, give or take what browsers hide of one.
+
+    Authors who write an address with bare ampersands write it twice: in the href ``&currency=`` stays what it is, in
+    the text it becomes a sign.  That text still is the address.
+    """
+    return _comparable(text) == _comparable(address)
+
+
+def _says_enough(text: str, address: str) -> bool:
+    """Whether the text of a link contains the mail address or telephone number to which it leads."""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme.lower() in ("tel", "sms", "callto"):
+        return bool(_digits(rest)) and _digits(rest).lstrip("0")[-7:] in _digits(text)
+    return not colon and "@" in address and address.lower() in text.lower()
+
+
+def _comparable(address: str) -> str:
+    return _SCHEME.sub("", unquote(html.unescape(address)), count=1).strip().rstrip("/").lower()
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdecimal, text))

@@ -1,20 +1,33 @@
-"""Messages of others as far as a reply needs them."""
+"""Read other people's messages as far as a reply needs them: some text comes back, whatever the bytes are."""
 
+import binascii
+import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.address_grammar import bracketed
-from prx_email_cli.mail.lenient import address_text, head_and_body, header_fields, header_text
-from prx_email_cli.mail.readable import CONTENT_HEADERS, text_of
+from prx_email_cli.mail.headers import CONTROLS, cleaned, decode, decode_base64
 
 MAX_ID_CHARACTERS = 900  # with "In-Reply-To: " still below the 998 octets of a line (RFC 5322 section 2.1.1)
 MAX_FIELD_CHARACTERS = 256 * 1024
+MAX_TEXT_CHARACTERS = 64 * 1024
 
+_CONTENT_HEADERS = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition"))
+
+_MAX_ENCODED_BYTES = 8 * MAX_TEXT_CHARACTERS
+_MAX_DEPTH = 8
+_MAX_PARTS = 100
+_CHARSET = re.compile(rb"charset\*?\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"boundary\s*=\s*(?:\"([^\"]*)\"|([^\s;]+))", re.IGNORECASE)
+_FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n|\Z)"  # RFC 5322 sections 2.2 and 4.5.8
+_HEAD = re.compile(rb"(?:(?:>?From [^\n]*+\n)*+%b(?:[ \t]++[^\n]*+(?:\n|\Z))*+)*+" % _FIELD)
+_BLANK_LINE = re.compile(rb"\r*+\n")
+_FOLD = re.compile(rb"\n[ \t]+")
 _ID = re.compile(rf"[!-;=?-~]{{1,{MAX_ID_CHARACTERS - 2}}}")
 _ID_OF_OURS = re.compile(r"no-message-id-[0-9a-f]{24}")
-_WANTED = CONTENT_HEADERS | {
+_WANTED = _CONTENT_HEADERS | {
     b"message-id", b"in-reply-to", b"references", b"from", b"reply-to", b"to", b"cc", b"subject", b"date",
 }  # fmt: skip
 
@@ -57,15 +70,15 @@ def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
     if not fields and not body:  # a single "Word: and what follows" is a field by its form alone
         body = head
     return KnownMessage(
-        message_id=message_id or normal_id(_text(fields, b"message-id")) or _id_of_ours(data),
-        in_reply_to=" ".join(ids_in(_text(fields, b"in-reply-to"))),
-        reference_ids=" ".join(ids_in(_text(fields, b"references"))),
-        sender=_text(fields, b"from", address_text),
-        reply_to=_text(fields, b"reply-to", address_text),
-        recipients=_text(fields, b"to", address_text),
-        copies=_text(fields, b"cc", address_text),
-        subject=_text(fields, b"subject"),
-        date=_text(fields, b"date"),
+        message_id=message_id or normal_id(_value(fields, b"message-id", header_text)) or _id_of_ours(data),
+        in_reply_to=" ".join(ids_in(_value(fields, b"in-reply-to", header_text))),
+        reference_ids=" ".join(ids_in(_value(fields, b"references", header_text))),
+        sender=_value(fields, b"from", address_text),
+        reply_to=_value(fields, b"reply-to", address_text),
+        recipients=_value(fields, b"to", address_text),
+        copies=_value(fields, b"cc", address_text),
+        subject=_value(fields, b"subject", header_text),
+        date=_value(fields, b"date", header_text),
         text=text_of(fields, body),
     )
 
@@ -96,6 +109,107 @@ def _id_of_ours(data: bytes) -> str:
     return f"no-message-id-{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _text(fields: dict[bytes, bytes], name: bytes, read: Callable[[bytes], str] = header_text) -> str:
+def _value(fields: dict[bytes, bytes], name: bytes, read: Callable[[bytes], str]) -> str:
     value = fields.get(name)
     return "" if value is None else read(value[:MAX_FIELD_CHARACTERS])
+
+
+def head_and_body(data: bytes) -> tuple[bytes, bytes]:
+    """The header section of a message or part, and its body: it begins after a blank line, or with what is no field.
+
+    The "From " line of an mbox between fields is neither (RFC 4155); a byte order mark is nothing at all.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    head = _HEAD.match(data)
+    at = head.end() if head else 0
+    blank = _BLANK_LINE.match(data, at)
+    return data[:at], data[blank.end() if blank else at :]
+
+
+def header_fields(head: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
+    """The unfolded values of the *wanted* headers (lower-case names), the first where there are several."""
+    found: dict[bytes, bytes] = {}
+    for line in _FOLD.sub(b" ", head.replace(b"\r\n", b"\n")).split(b"\n"):
+        name, colon, value = line.partition(b":")
+        name = name.strip().lower()
+        if colon and name in wanted:
+            found.setdefault(name, value.strip())
+    return found
+
+
+def header_text(value: bytes) -> str:
+    """A header's value as text without control characters; encoded words stay as they are."""
+    return cleaned(decode(value, None))
+
+
+def address_text(value: bytes) -> str:
+    """The same of an address header, where a control character is no space: it would join what it stands between."""
+    text = decode(value, None).replace("\t", " ")
+    return text.strip() if text.isprintable() else CONTROLS.sub("\ufffd", text).strip()
+
+
+def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
+    """The plain text of a message with these _CONTENT_HEADERS, a rough one where there is only HTML, "" for none."""
+    markup = ""
+    for subtype, text in _leaves(fields, body, 0):
+        if subtype != b"html" and text.strip():
+            return _tidy(text)
+        if subtype == b"html" and not markup:
+            markup = text
+    return _tidy(rough_text(markup)) if markup else ""
+
+
+def rough_text(markup: str) -> str:
+    """The words and links of some HTML, as a browser shows them.  Takes time in proportion to its length."""
+    from prx_email_cli.mail.page import flat, parsed
+    from prx_email_cli.mail.page_text import is_block, page_text
+
+    try:
+        return page_text(parsed(markup))
+    except ValidationError:  # too deep for a tree
+        return page_text(flat(markup, is_block))
+
+
+def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tuple[bytes, str]]:
+    """Subtype and text of every text part that is no attachment, in order."""
+    content_type = fields.get(b"content-type", b"")
+    kind, _, subtype = content_type.partition(b";")[0].strip().lower().partition(b"/")
+    if kind == b"multipart" and depth < _MAX_DEPTH:
+        for part in _parts(content_type, body):
+            head, content = head_and_body(part)
+            inner = header_fields(head, _CONTENT_HEADERS)
+            if not inner.get(b"content-disposition", b"").lower().startswith(b"attachment"):
+                yield from _leaves(inner, content, depth + 1)
+    elif subtype in (b"plain", b"html", b""):
+        charset = _CHARSET.search(content_type)
+        raw = _transfer_decoded(fields.get(b"content-transfer-encoding", b""), body[:_MAX_ENCODED_BYTES])
+        yield subtype, decode(raw, charset and charset[1].decode("ascii", "replace"))
+
+
+def _parts(content_type: bytes, body: bytes) -> list[bytes]:
+    named = _BOUNDARY.search(content_type)
+    boundary = (named[1] or named[2] or b"").rstrip() if named else b""
+    if not boundary:
+        return []
+    parts: list[bytes] = []
+    delimiter = b"\n--" + boundary
+    for piece in (b"\n" + body).split(delimiter, _MAX_PARTS)[1:]:
+        line, _, part = piece.partition(b"\n")
+        if line.strip() in (b"", b"--"):
+            parts.append(part)
+        elif parts:  # another boundary, which begins like this one
+            parts[-1] += delimiter + piece
+    return parts
+
+
+def _transfer_decoded(encoding: bytes, body: bytes) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding == b"base64":
+        return decode_base64(body)
+    return binascii.a2b_qp(body) if encoding == b"quoted-printable" else body
+
+
+def _tidy(text: str) -> str:
+    """*text* with LF line ends, no NUL, and of bounded length."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "\n[...]\n"

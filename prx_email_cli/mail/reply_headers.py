@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox, understood_mailboxes
-from prx_email_cli.mail.lenient import decoded_words
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.addresses import understood_mailboxes
+from prx_email_cli.mail.headers import check_header_text, decoded_words
 from prx_email_cli.mail.received import KnownMessage
-from prx_email_cli.mail.text import check_header_text
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import delivered_to, parse_mailbox, parse_mailboxes, without_repeats
 from prx_email_cli.mail.compose import EMPTY, Draft
-from prx_email_cli.mail.headers import LONGEST_NAME
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.headers import LONGEST_NAME, check_header_text
 from prx_email_cli.submission.request import Request, RequestedAttachment
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.mail.attachment import Attachment
-    from prx_email_cli.mail.policy import Policy
+    from prx_email_cli.mail.attachments import Policy
+    from prx_email_cli.mail.mime import Attachment
 
 EXACTLY_ONE = "attachment requires exactly one of base64 or path"
 _OWN = "this program sets it"
@@ -74,7 +73,7 @@ def policy_for(request: Request, settings: "Settings") -> "Policy | None":
     """The attachment policy of the config, None for a request that has no use for one."""
     if not (request.attachments or request.attach or request.attach_stored or request.body_html is not None):
         return None
-    from prx_email_cli.mail.policy import Policy
+    from prx_email_cli.mail.attachments import Policy
 
     policy, store = settings.attachments.policy, settings.attachments.store
     return Policy(
@@ -94,7 +93,7 @@ def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]"
     """Open the attachments of *request*, to be read later.  Raises ValidationError."""
     if policy is None or not (request.attachments or request.attach or request.attach_stored):
         return []
-    from prx_email_cli.mail.policy import attachment_from_file, attachment_from_store, split_attach_option
+    from prx_email_cli.mail.attachments import attachment_from_file, attachment_from_store, split_attach_option
 
     return [
         *(attachment_from_file(*split_attach_option(option), policy) for option in request.attach),
@@ -105,7 +104,7 @@ def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]"
 
 def open_requested(asked: RequestedAttachment, policy: "Policy") -> "Attachment":
     """Open an attachment of a JSON request.  Raises ValidationError."""
-    from prx_email_cli.mail.policy import attachment_from_base64, attachment_from_store
+    from prx_email_cli.mail.attachments import attachment_from_base64, attachment_from_store
 
     if asked.base64 is not None and asked.path is None:
         return attachment_from_base64(asked.filename, asked.content_type, asked.base64, policy)

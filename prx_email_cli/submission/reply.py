@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from prx_email_cli.config.settings import Account, Settings
 from prx_email_cli.errors import NotFound, ValidationError
-from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.addresses import parse_mailbox
 from prx_email_cli.mail.compose import EMPTY
 from prx_email_cli.mail.received import KnownMessage, known_id, known_message
 from prx_email_cli.mail.reply_headers import Reply, mailboxes_in, quoted, quoted_html, reply_to

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.text import check_unicode
+from prx_email_cli.mail.headers import check_unicode
 
 FAILURE_MODES = ("network", "provider")
 
@@ -165,15 +165,15 @@ def _read_attachments(name: str, value: Any) -> tuple[RequestedAttachment, ...]:
     return tuple(map(attachment_from_json, value))
 
 
-def _text(description: str = "") -> Field:
+def _text_field(description: str = "") -> Field:
     return Field({"type": "string", **({"description": description} if description else {})}, _read_text)
 
 
 ATTACHMENT_FIELDS = {
-    "filename": _text(),
-    "content_type": _text(),
+    "filename": _text_field(),
+    "content_type": _text_field(),
     "base64": Field({"type": "string"}, _read_string),
-    "path": _text(),
+    "path": _text_field(),
 }
 _ADDRESSES = Field(
     {
@@ -193,13 +193,13 @@ _ATTACHMENT = Field(
     _read_attachment,
 )
 FIELDS = {
-    "account": _text("an account of the config; the default one when left out"),
+    "account": _text_field("an account of the config; the default one when left out"),
     "to": _ADDRESSES,
     "cc": _ADDRESSES,
     "bcc": _ADDRESSES,
-    "subject": _text(),
-    "body_text": _text("the plain text; derived from body_html when that is given alone"),
-    "body_html": _text(),
+    "subject": _text_field(),
+    "body_text": _text_field("the plain text; derived from body_html when that is given alone"),
+    "body_html": _text_field(),
     "attachment": _ATTACHMENT,
     "attachments": Field({"type": "array", "items": _ATTACHMENT.schema}, _read_attachments),
     "now_ts": Field(
@@ -213,7 +213,7 @@ FIELDS = {
     "idempotency_key": Field(
         {"type": "string", "minLength": 1, "description": "the same key enqueues once"}, _read_key
     ),
-    "in_reply_to_message_id": _text("a known message that this one answers"),
+    "in_reply_to_message_id": _text_field("a known message that this one answers"),
 }
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.attachment import Attachment
-from prx_email_cli.mail.policy import Policy
+from prx_email_cli.mail.attachments import Policy
+from prx_email_cli.mail.mime import Attachment
 
 ALLOWED = ("application/pdf", "image/jpeg", "image/png", "text/plain", "application/zip")
 INSIDE, SECRET = b"what the store holds", b"what lies outside"

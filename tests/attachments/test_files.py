@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox
-from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.attachments import attachment_from_file
 from prx_email_cli.mail.compose import Draft, compose
-from prx_email_cli.mail.policy import attachment_from_file
+from prx_email_cli.mail.mime import Attachment
 
 from ..conftest import HELD_TO_MODES, Program
 from .opening import content, descriptors_given_back, open_descriptors, policy, told

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.attachments import attachment_from_base64, checked_filename
 from prx_email_cli.mail.compose import Draft, compose
-from prx_email_cli.mail.policy import attachment_from_base64, checked_filename
 
 from .opening import policy, told
 

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.attachment import attachment_leaf
-from prx_email_cli.mail.media_type import allowed_content_type, guess
-from prx_email_cli.mail.policy import attachment_from_base64
+from prx_email_cli.mail.attachments import allowed_content_type, attachment_from_base64, guess
+from prx_email_cli.mail.mime import attachment_leaf
 
 from .opening import ALLOWED, policy, told
 
@@ -105,7 +104,7 @@ def test_the_default_policy_refuses_a_file_of_unknown_kind_and_says_how_to_allow
     with pytest.raises(ValidationError) as refused:
         attachment_from_base64("backup.log", None, "", policy())
     assert refused.value.message == NOT_ALLOWED
-    for word in ("backup.log", "declare its type", '"application/octet-stream"', "allowed_content_types"):
+    for word in ("backup.log", "add ;type=MIME", '"application/octet-stream"', "allowed_content_types"):
         assert word in refused.value.hint
 
 

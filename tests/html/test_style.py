@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prx_email_cli.mail.attachments import Policy
 from prx_email_cli.mail.html import html_body
 from prx_email_cli.mail.page import parsed
-from prx_email_cli.mail.page_sheet import above_attributes
-from prx_email_cli.mail.policy import Policy
+from prx_email_cli.mail.page_style import above_attributes
 
 from ..conftest import Program
 from ..support.mailhost import MailHost

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox, parse_mailboxes, understood_mailboxes
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.addresses import parse_mailboxes, understood_mailboxes
 
 JOHN, MARY = ("John Doe", "jdoe@machine.example"), ("Mary Smith", "mary@example.net")
 PERSONAL = ("Mary Smith: Personal Account", "smith@home.example")
@@ -138,7 +139,8 @@ def test_whatever_is_understood_a_strict_reader_understands_too(text: str) -> No
     for mailbox in understood_mailboxes(text):
         message = BytesParser(policy=default).parsebytes(f"To: <{mailbox.address}>\r\n\r\n".encode())
         assert isinstance(message, EmailMessage)
-        assert [found.addr_spec for found in message["To"].addresses] == [mailbox.address]
+        # Python writes an empty local part without its quotes; it has read it all the same.
+        assert [found.addr_spec for found in message["To"].addresses] == [mailbox.address.removeprefix('""')]
         assert message["To"].defects == ()
 
 

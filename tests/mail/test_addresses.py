@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox, parse_mailbox, parse_mailboxes, without_repeats
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes, without_repeats
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 

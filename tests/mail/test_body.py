@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.mail.body import encode_text
+from prx_email_cli.mail.mime import encode_text
 
 PIECES = st.one_of(
     st.sampled_from(

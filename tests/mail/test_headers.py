@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox, parse_mailbox
-from prx_email_cli.mail.headers import address_header, further_header, text_header
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.addresses import parse_mailbox
+from prx_email_cli.mail.headers import address_header, check_header_text, further_header, text_header
 
 FORBIDDEN = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]))
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN)

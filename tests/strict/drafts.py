@@ -6,11 +6,11 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox
-from prx_email_cli.mail.attachment import Attachment
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.attachments import checked_filename
 from prx_email_cli.mail.compose import Draft
-from prx_email_cli.mail.policy import checked_filename
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.headers import check_header_text
+from prx_email_cli.mail.mime import Attachment
 
 from .readers import File, Letter
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import check_settings
-from prx_email_cli.mail.addresses import Mailbox
+from prx_email_cli.mail.address_grammar import Mailbox
 from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.mail.received import known_message
 from prx_email_cli.outbox.messages import NewMessage

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.attachment import Attachment
-from prx_email_cli.mail.policy import Policy, attachment_from_base64, split_attach_option
+from prx_email_cli.mail.attachments import Policy, attachment_from_base64, split_attach_option
+from prx_email_cli.mail.mime import Attachment
 from prx_email_cli.submission.draft import open_requested
 from prx_email_cli.submission.request import attachment_from_json
 

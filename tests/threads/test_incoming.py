@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.mbox import KEPT_BYTES, messages_in
-from prx_email_cli.mail.readable import MAX_TEXT_CHARACTERS, rough_text
-from prx_email_cli.mail.received import KnownMessage, known_message
+from prx_email_cli.mail.received import MAX_TEXT_CHARACTERS, KnownMessage, known_message, rough_text
 
 from .letters import letter, mbox
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import Mailbox
+from prx_email_cli.mail.address_grammar import Mailbox
+from prx_email_cli.mail.headers import check_header_text
 from prx_email_cli.mail.received import KnownMessage, ids_in, known_message, normal_id
 from prx_email_cli.mail.reply_headers import mailboxes_in, quoted, reference_chain, reply_subject, reply_to
-from prx_email_cli.mail.text import check_header_text
 from prx_email_cli.outbox.sqlite.received import COLUMNS
 from prx_email_cli.submission.reply import Manner, Parent, answer
 from prx_email_cli.submission.request import Request

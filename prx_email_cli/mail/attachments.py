@@ -1,16 +1,17 @@
-"""What may be attached, and the three ways in: a file, the store, and base64."""
+"""What may be attached, under which name and type, and the three ways in: a file, the store, and base64."""
 
+import os
 import re
 from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.attachment import Attachment
 from prx_email_cli.mail.attachment_files import check_stored_path, open_file, open_stored, shown, too_large
-from prx_email_cli.mail.media_type import allowed_content_type
-from prx_email_cli.mail.text import check_header_text
+from prx_email_cli.mail.headers import check_header_text
+from prx_email_cli.mail.mime import Attachment
 
 NO_STORE = "attachment store not configured"
 NAMELESS = "attachment"
@@ -23,6 +24,26 @@ _OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Python's email package, for one, decodes an encoded word also where RFC 2047 section 5 forbids it.
 _ENCODED_WORD = re.compile(r"=\?.*\?=")
 _BASE64_SLICE = 128 * 1024
+NOT_ALLOWED = "attachment content type is not allowed"
+UNKNOWN_TYPE = "application/octet-stream"  # RFC 2046 section 4.5.1
+
+_MAX_TYPE_CHARACTERS = 255
+_TYPE_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838 section 4.2
+# Values without "=" and "?": the email package decodes an encoded word even inside quotes, with its line breaks.
+_PARAMETER = re.compile(r"""[ \t]*;[ \t]*([A-Za-z0-9-]+)=([A-Za-z0-9!#$%&'*+.^_`{|}~-]+|"[ !#-<>@-\[\]-~]*")""")
+_TYPE = re.compile(rf"({_TYPE_NAME})/({_TYPE_NAME})")
+_NO_BASE64 = ("message", "multipart")  # RFC 2046 section 5.2.1, RFC 2045 section 6.4
+# A compressed file is not of the type that its inner name says.
+_COMPRESSED = {
+    ".gz": "application/gzip",
+    ".tgz": "application/gzip",
+    ".bz2": "application/x-bzip2",
+    ".tbz2": "application/x-bzip2",
+    ".xz": "application/x-xz",
+    ".txz": "application/x-xz",
+    ".zst": "application/zstd",
+    ".z": "application/x-compress",
+}
 
 
 class Policy(NamedTuple):
@@ -137,3 +158,74 @@ def _decoded(text: str) -> Iterator[bytes]:
         ended = rest.endswith(b"=", 0, whole)
         rest = rest[whole:]
     yield a2b_base64(rest, strict_mode=True)
+
+
+def allowed_content_type(declared: str | None, filename: str, allowed: Sequence[str]) -> str:
+    """The content type for *filename*: the declared one, else what its name says, else application/octet-stream.
+
+    Comes back in lower case with its parameters, but for ``name``: a part has one file name, and that is *filename*.
+    allowed: types and patterns like ``image/*``.  Raises ValidationError when it is malformed or not among them.
+    """
+    guessed = UNKNOWN_TYPE if declared is not None else guess(filename)
+    content_type, parameters = (guessed, "") if declared is None else _parse_type(declared)
+    if content_type.split("/")[0] in _NO_BASE64:
+        raise ValidationError(
+            NOT_ALLOWED, hint=f"{content_type} cannot be attached as it is: pack it, as zip for example"
+        )
+    if not any(_matches(content_type, pattern) for pattern in allowed):
+        told = f"{shown(filename)} is {content_type}"
+        if declared is None and content_type == UNKNOWN_TYPE:
+            told = f"{shown(filename)} is {content_type} (unknown extension; add ;type=MIME)"
+        raise ValidationError(
+            NOT_ALLOWED,
+            hint=f'{told}; to allow it, add "{content_type}" to allowed_content_types in [attachments.policy]',
+        )
+    return content_type + parameters
+
+
+def guess(filename: str) -> str:
+    """The type that the ending of *filename* says, by Python's own table: the same on every machine."""
+    ending = os.path.splitext(filename)[1].lower()
+    return _COMPRESSED.get(ending) or _endings().get(ending, UNKNOWN_TYPE)
+
+
+@cache
+def _endings() -> dict[str, str]:
+    from mimetypes import MimeTypes
+
+    # The table alone: MimeTypes.guess_type takes names for URLs, in which "data:,x.exe" is a text.
+    return MimeTypes().types_map[1]
+
+
+def _parse_type(declared: str) -> tuple[str, str]:
+    """Type and parameters of a content type, normalised."""
+    text = declared.strip(" \t")
+    found = _TYPE.match(text)
+    if found is None or len(text) > _MAX_TYPE_CHARACTERS:
+        raise _malformed_type(declared)
+    parameters: dict[str, str] = {}
+    position = found.end()
+    while position < len(text):
+        parameter = _PARAMETER.match(text, position)
+        if parameter is None or parameter[1].lower() in parameters:
+            raise _malformed_type(declared)
+        parameters[parameter[1].lower()] = parameter[2]
+        position = parameter.end()
+    parameters.pop("name", None)
+    return found[0].lower(), "".join(f"; {name}={value}" for name, value in parameters.items())
+
+
+def _matches(content_type: str, pattern: str) -> bool:
+    pattern = pattern.split(";", 1)[0].strip().lower()
+    if pattern == "*/*":
+        return True
+    if pattern.endswith("/*"):
+        return content_type.startswith(pattern[:-1])
+    return content_type == pattern
+
+
+def _malformed_type(declared: str) -> ValidationError:
+    return ValidationError(
+        f"attachment content type is malformed: {shown(declared)}",
+        hint="write type/subtype, for example application/pdf",
+    )
