@@ -3,7 +3,7 @@
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from prx_email_cli.oauth.tokens import AccessTokens
 
 LOGIN_SECONDS = 300
+
+
+class LoginWay(NamedTuple):
+    """How a person logs in.  device: with a code on another machine.  browser: open one here.  port: 0 for any."""
+
+    device: bool = False
+    browser: bool = True
+    port: int = 0
+    timeout: int = LOGIN_SECONDS
 
 
 def login(
@@ -44,19 +53,11 @@ def login(
     """
     this = invocation(ctx)
     account = this.settings().account(name)
-    log_in_and_try(this, account, device=device, browser=browser, port=port, timeout=timeout)
+    log_in_and_try(this, account, LoginWay(device, browser, port, timeout))
 
 
-def log_in_and_try(
-    this: Invocation,
-    account: "Account",
-    *,
-    device: bool = False,
-    browser: bool = True,
-    port: int = 0,
-    timeout: int = LOGIN_SECONDS,
-) -> None:
-    """Get tokens as the options of ``login`` say, keep them, and try the account.
+def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
+    """Get tokens in this *way*, keep them, and try the account.
 
     Raises ConfigError, AccountUnusable, and typer.Exit when the account does not work.
     """
@@ -71,7 +72,7 @@ def log_in_and_try(
     tokens = AccessTokens(account, time.time)
     tokens.check_place()
     try:
-        granted = _granted(account, tokens, device=device, browser=browser, port=port, timeout=timeout)
+        granted = _granted(account, tokens, way)
     except ExchangeFailed as failed:
         hint = failed.hint or _hint(failed.error)
         raise AccountUnusable(failed.code, f"no login: {failed.message}", hint) from None
@@ -83,9 +84,7 @@ def log_in_and_try(
     try_account(this, account)
 
 
-def _granted(
-    account: "Account", tokens: "AccessTokens", *, device: bool, browser: bool, port: int, timeout: int
-) -> "Tokens":
+def _granted(account: "Account", tokens: "AccessTokens", way: LoginWay) -> "Tokens":
     """Get tokens by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
     from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
     from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
@@ -93,12 +92,16 @@ def _granted(
     oauth = tokens.oauth
     if oauth.grant == CLIENT_CREDENTIALS:
         return tokens.exchange.as_application()
-    _check_endpoint(account, "device_url" if device else "authorize_url", device=device)
-    if device:
-        return log_in_by_device(tokens.exchange, _show_device, timeout)
-    redirect = Redirect(oauth.redirect_host or "127.0.0.1", port)
+    _check_endpoint(account, "device_url" if way.device else "authorize_url", device=way.device)
+    if way.device:
+        return log_in_by_device(tokens.exchange, _show_device, way.timeout)
+    redirect = Redirect(oauth.redirect_host or "127.0.0.1", way.port)
     return log_in_by_browser(
-        tokens.exchange, redirect, account.smtp.user or "", lambda url: _show_address(url, open_it=browser), timeout
+        tokens.exchange,
+        redirect,
+        account.smtp.user or "",
+        lambda url: _show_address(url, open_it=way.browser),
+        way.timeout,
     )
 
 

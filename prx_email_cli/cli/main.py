@@ -40,7 +40,7 @@ COMMANDS = {
     "release": "manage",
     "cancel": "manage",
     "resolve": "manage",
-    "prune": "manage",
+    "prune": "prune",
     "outbox": "outbox",
     "providers": "providers",
     "doctor": "doctor",

@@ -1,23 +1,39 @@
-"""``prx-email hold``, ``release``, ``cancel``, ``resolve`` and ``prune``: decisions of a person."""
+"""``prx-email hold``, ``release``, ``cancel`` and ``resolve``: decisions of a person."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
-from prx_email_cli.cli.times import clock, duration_seconds
+from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-hold_app, release_app, cancel_app, resolve_app, prune_app = (typer.Typer(add_completion=False) for _ in range(5))
+hold_app, release_app, cancel_app, resolve_app = (typer.Typer(add_completion=False) for _ in range(4))
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Outbox ids.")]
 All = Annotated[bool, typer.Option("--all", help="Every message (of --account) instead of ids.")]
+
+
+class _Selection(NamedTuple):
+    """Which messages to change: these *ids*, or everything of *account* (None: of every account)."""
+
+    ids: list[int] | None
+    everything: bool
+    account: str | None
+
+
+class _Change(NamedTuple):
+    """What to do to one message and to all, and what to call it once done."""
+
+    done: str
+    one: "Callable[[SqliteStore, int], None]"
+    everyone: "Callable[[SqliteStore], list[int]]"
 
 
 @hold_app.command()
@@ -31,10 +47,8 @@ def hold(
     Example: prx-email hold 42 43
     """
     now = clock(now_ts)()
-    _on_ids_or_all(
-        invocation(ctx), ids, everything, account, "held",
-        lambda store, outbox_id: store.hold(outbox_id, now), lambda store: _hold_all(store, account, now),
-    )  # fmt: skip
+    change = _Change("held", lambda store, it: store.hold(it, now), lambda store: _hold_all(store, account, now))
+    _on_selection(invocation(ctx), _Selection(ids, everything, account), change)
 
 
 @release_app.command()
@@ -45,10 +59,8 @@ def release(
 
     Example: prx-email release --all
     """
-    _on_ids_or_all(
-        invocation(ctx), ids, everything, account, "released",
-        lambda store, outbox_id: store.release(outbox_id), lambda store: store.release_all(account),
-    )  # fmt: skip
+    change = _Change("released", lambda store, it: store.release(it), lambda store: store.release_all(account))
+    _on_selection(invocation(ctx), _Selection(ids, everything, account), change)
 
 
 @cancel_app.command()
@@ -84,36 +96,8 @@ def resolve(
     if sent == not_sent:
         raise typer.BadParameter("say either --sent or --not-sent")
     now = clock(now_ts)()
-    word = "resolved as sent" if sent else "resolved as not sent"
-    _on_ids(invocation(ctx), [outbox_id], word, lambda store, it: store.resolve(it, now, sent=sent))
-
-
-@prune_app.command()
-def prune(
-    ctx: typer.Context,
-    older_than: Annotated[
-        str,
-        typer.Option("--older-than", metavar="DURATION", help="Only messages that ended over 30d ago, for example."),
-    ],
-    everything: Annotated[bool, typer.Option("--all", help="Delete their records, too.")] = False,
-    now_ts: NowTs = None,
-    as_json: Json = False,
-) -> None:
-    """Delete the content of messages that were sent or given up long ago; their records stay.
-
-    Example: prx-email prune --older-than 30d
-    """
-    this = invocation(ctx)
-    age = duration_seconds(older_than, "--older-than")
-    settings = this.settings()
-    now = clock(now_ts)()
-    with this.store(settings) as store:
-        count = store.prune(now - age, now, records=everything)
-    work_is_done(f"{count} pruned")
-    if this.json:
-        put_json({"pruned": count})
-    else:
-        put(f"{count} pruned")
+    done = "resolved as sent" if sent else "resolved as not sent"
+    _on_ids(invocation(ctx), [outbox_id], done, lambda store, it: store.resolve(it, now, sent=sent))
 
 
 def _hold_all(store: "SqliteStore", account: str | None, now: int) -> list[int]:
@@ -136,35 +120,28 @@ def _is_restored(store: "SqliteStore") -> bool:
     return False
 
 
-def _on_ids_or_all(
-    this: Invocation,
-    ids: list[int] | None,
-    everything: bool,
-    account: str | None,
-    word: str,
-    one: "Callable[[SqliteStore, int], None]",
-    everyone: "Callable[[SqliteStore], list[int]]",
-) -> None:
-    if bool(ids) == everything:
+def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> None:
+    """Make *change* to the messages of *selection*."""
+    if bool(selection.ids) == selection.everything:
         raise typer.BadParameter("name ids, or say --all")
-    if not everything and account is not None:
+    if not selection.everything and selection.account is not None:
         raise typer.BadParameter("--account goes with --all")
-    if ids:
-        _on_ids(this, ids, word, one)
+    if selection.ids:
+        _on_ids(this, selection.ids, change.done, change.one)
         return
     settings = this.settings()
-    if account is not None:
-        settings.account(account)
+    if selection.account is not None:
+        settings.account(selection.account)
     with this.store(settings) as store:
-        changed = everyone(store)
-    work_is_done(f"{len(changed)} {word}")
+        changed = change.everyone(store)
+    work_is_done(f"{len(changed)} {change.done}")
     if this.json:
         put_json([{"outbox_id": outbox_id, "error": None} for outbox_id in changed])
     else:
-        put(f"{len(changed)} {word}")
+        put(f"{len(changed)} {change.done}")
 
 
-def _on_ids(this: Invocation, ids: list[int], word: str, change: "Callable[[SqliteStore, int], None]") -> None:
+def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[SqliteStore, int], None]") -> None:
     """Change each message; a refused one does not stop the others, and its exit status is the command's."""
     settings = this.settings()
     results: list[dict[str, Any]] = []
@@ -183,13 +160,13 @@ def _on_ids(this: Invocation, ids: list[int], word: str, change: "Callable[[Sqli
                     say_error(f"outbox message {outbox_id}: {problem.message}", problem.hint)
             results.append({"outbox_id": outbox_id, "error": error})
             if error is None:
-                work_is_done(f"{', '.join(str(one['outbox_id']) for one in results if not one['error'])} {word}")
+                work_is_done(f"{', '.join(str(one['outbox_id']) for one in results if not one['error'])} {done}")
                 if not this.json:
-                    put(f"{outbox_id} {word}")
+                    put(f"{outbox_id} {done}")
     if this.json:
         put_json(results, next((result["error"] for result in results if result["error"]), None))
     if refused is not None:
         raise typer.Exit(refused.exit_code)
 
 
-apps = {"hold": hold_app, "release": release_app, "cancel": cancel_app, "resolve": resolve_app, "prune": prune_app}
+apps = {"hold": hold_app, "release": release_app, "cancel": cancel_app, "resolve": resolve_app}

@@ -71,13 +71,13 @@ def _store(account: Account, password: str) -> None:
 
 def _try(this: Invocation, name: str, *, log_in: bool) -> None:
     """Try the new account; it stays written when it does not work."""
-    from prx_email_cli.cli.account_login import log_in_and_try
+    from prx_email_cli.cli.account_login import LoginWay, log_in_and_try
     from prx_email_cli.cli.account_test import try_account
 
     try:
         account = this.settings().account(name)
         if log_in:
-            log_in_and_try(this, account)
+            log_in_and_try(this, account, LoginWay())
         else:
             try_account(this, account)
     except (PrxEmailError, typer.Exit):
