@@ -103,6 +103,11 @@ def test_a_transaction_opens_no_socket_reads_no_clock_and_starts_no_thread() -> 
     assert theirs <= {"collections", "contextlib", "enum", "itertools", "typing"}
 
 
+def test_what_is_checked_of_an_outbox_does_not_depend_on_its_database() -> None:
+    for module in (PACKAGE / "checks").glob("*.py"):
+        assert not [name for name in imports_of(module) if name.startswith("prx_email_cli.outbox.sqlite")], module
+
+
 def test_the_rules_of_a_messages_life_do_no_io() -> None:
     assert {name.split(".")[0] for name in imports_of(PACKAGE / "outbox" / "lifecycle.py")} <= NO_IO
 

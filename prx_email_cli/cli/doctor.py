@@ -1,6 +1,5 @@
 """``prx-email doctor``: check everything that can keep mail from leaving."""
 
-import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from prx_email_cli.errors import ChangeableByOthers, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
-    from prx_email_cli.config.settings import Settings
 
 app = typer.Typer(add_completion=False)
 
@@ -27,7 +25,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     The exit status is 0 if all is well, else that of the first fault.
     Example: prx-email doctor
     """
-    from prx_email_cli.checks.check import OK
+    from prx_email_cli.checks.check import Verdict
 
     this = invocation(ctx)
     groups: dict[str, list[Check]] = {}
@@ -37,7 +35,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
         groups.setdefault(group, []).append(check)
         if not this.json:
             put_check(check)
-    unwell = [check for checks in groups.values() for check in checks if check.result != OK]
+    unwell = [check for checks in groups.values() for check in checks if check.result is not Verdict.OK]
     if this.json:
         put_json(_object(groups), _error(unwell))
     elif unwell:
@@ -51,7 +49,9 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     from prx_email_cli.checks.account import examine
     from prx_email_cli.checks.check import failed
     from prx_email_cli.checks.machine import check_machine
+    from prx_email_cli.checks.outbox import check_outbox
     from prx_email_cli.files import faults
+    from prx_email_cli.outbox.surroundings import surroundings_of
 
     try:
         settings = this.settings()
@@ -66,27 +66,11 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     now = time.time()
     for check in check_machine(settings, now):
         yield "machine", check
-    for check in _outbox(this, settings, int(now)):
+    for check in check_outbox(surroundings_of(outbox), lambda: this.store(settings), int(now)):
         yield f"outbox {outbox}", check
     for account in settings.accounts.values():
         for check in examine(account, now).checks:
             yield f"account {account.name}: {account.host}:{account.port}", check
-
-
-def _outbox(this: Invocation, settings: "Settings", now: int) -> "Iterator[Check]":
-    from prx_email_cli.checks.check import failed
-    from prx_email_cli.checks.machine import check_missing_outbox, check_outbox
-    from prx_email_cli.outbox.sqlite.runs import Runs
-
-    path = settings.outbox.path
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
-        yield from check_missing_outbox(path, Runs(path), now)
-        return
-    try:
-        with this.store(settings) as store:
-            yield from check_outbox(store, Runs(store.path), now)
-    except PrxEmailError as error:
-        yield failed("database", error)
 
 
 def _object(groups: "dict[str, list[Check]]") -> dict[str, Any]:

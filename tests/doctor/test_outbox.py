@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.checks.machine import check_outbox
-from prx_email_cli.errors import StorageError
-from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.checks.outbox import check_outbox
+from prx_email_cli.outbox.surroundings import surroundings_of
 
 from ..cli.outside import enqueue
 from ..conftest import Program
@@ -160,11 +159,8 @@ def sound(file: Path) -> bool:
 
 def database_result(program: Program) -> str:
     """What the first check comes to, as the command sees it; the others must come to anything at all."""
-    try:
-        with closing(program.store()) as store:
-            return next(iter([*check_outbox(store, Runs(program.outbox), now())])).result
-    except StorageError:
-        return "failed"
+    around = surroundings_of(program.outbox)
+    return next(iter([*check_outbox(around, lambda: closing(program.store()), now())])).result
 
 
 class TestTimesThatWereRecorded:

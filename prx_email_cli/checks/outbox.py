@@ -1,0 +1,102 @@
+"""Check the outbox and what empties it; nothing is changed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from prx_email_cli.checks.check import Check, Verdict, failed, ok, warning
+from prx_email_cli.checks.machine import is_writable
+from prx_email_cli.errors import PrxEmailError, StorageError, Unwell
+from prx_email_cli.outbox.store import Store
+from prx_email_cli.outbox.surroundings import Surroundings
+from prx_email_cli.outbox.views import Health
+
+DRAIN_OVERDUE_SECONDS = 15 * 60  # cron runs it every minute, some people every ten
+OLD_SECONDS = 3600
+CLOCK_SLACK_SECONDS = 60
+
+
+def check_outbox(
+    outbox: Surroundings, opened: Callable[[], AbstractContextManager[Store]], now: int
+) -> Iterator[Check]:
+    """Make the checks of an outbox, which *opened* opens, or of the place where none is yet; *now* is Unix seconds."""
+    if not outbox.is_made():
+        yield from _missing(outbox, now)
+        return
+    try:
+        with opened() as store:
+            yield from _made(store, outbox, now)
+    except PrxEmailError as error:
+        yield failed("database", error)
+
+
+def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
+    health = store.health(now)
+    yield _database(store, health)
+    if health.faults:
+        return  # what a damaged database says of its messages is worth nothing
+    yield _recorded_times(health, now)
+    messages = _messages(health, outbox.dead_among(health.sending_runs))
+    if messages.result is not Verdict.OK or not outbox.unreadable:
+        yield messages
+    for error in outbox.unreadable:
+        yield failed("messages", error)
+    yield _cron(outbox.last_drain_at(), now)
+
+
+def _missing(outbox: Surroundings, now: int) -> Iterator[Check]:
+    directory = outbox.directory()
+    if outbox.last_drain_at() is not None:
+        hint = "is its disk mounted? Restore a backup, or remove the .runs directory beside it if it may be new"
+        yield failed("database", StorageError("it is gone: a drain has ended here before", hint=hint))
+        yield _cron(outbox.last_drain_at(), now)
+    elif not is_writable(directory):
+        yield failed("database", StorageError(f"cannot be made: {directory} is not writable by you", hint="chown it"))
+    else:
+        yield ok("database", "not there yet: the first send makes it")
+
+
+def _database(store: Store, health: Health) -> Check:
+    if health.faults:
+        return failed("database", StorageError(f"damaged: {'; '.join(health.faults)}", hint=health.repair))
+    try:
+        store.refuse_restored()
+    except PrxEmailError as error:
+        return failed("database", error)
+    return ok("database", f"intact, schema version {health.schema_version}")
+
+
+def _recorded_times(health: Health, now: int) -> Check:
+    """A clock that was ahead leaves times behind that are still to come."""
+    if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
+        detail = f"the outbox knows of a moment {health.newest_at - now} s ahead"
+        return warning("recorded times", detail, "check the clock (NTP)", Unwell)
+    return ok("recorded times", "none in the future")
+
+
+def _messages(health: Health, dead: list[str]) -> Check:
+    if dead:
+        return warning(
+            "messages", f"runs died while sending: {', '.join(dead)}", "prx-email drain recovers them", Unwell
+        )
+    if health.unsent_for_seconds is not None and health.unsent_for_seconds > OLD_SECONDS:
+        minutes = health.unsent_for_seconds // 60
+        fix = "prx-email list --status failed tells why, prx-email list --due what waits for a drain"
+        return warning("messages", f"one has waited for {minutes} minutes since it was first due", fix, Unwell)
+    if health.waiting_for_a_person:
+        detail = f"{health.waiting_for_a_person} uncertain ones wait for a person"
+        fix = "prx-email list --uncertain, then prx-email resolve ID --sent or --not-sent"
+        return warning("messages", detail, fix, Unwell)
+    return ok("messages", f"none stuck or old; {health.gave_up} given up (prx-email list --gave-up)")
+
+
+def _cron(last_drain: int | None, now: int) -> Check:
+    fix = "add to your crontab: * * * * * prx-email drain"
+    if last_drain is None:
+        return warning("cron", "no drain ever ended here", fix, Unwell)
+    ago = now - last_drain
+    if ago < -CLOCK_SLACK_SECONDS:
+        return warning("cron", f"the last drain ended {-ago} s from now", "check the clock (NTP)", Unwell)
+    detail = f"the last drain ended {ago} s ago"
+    if ago > DRAIN_OVERDUE_SECONDS:
+        return warning("cron", detail, f"look at cron's own log; {fix}", Unwell)
+    return ok("cron", detail)
