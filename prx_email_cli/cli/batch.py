@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock
+from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.inputs import open_input
-from prx_email_cli.cli.masking import masked
-from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
+from prx_email_cli.cli.output import put, put_json, report_error, say, work_is_done
+from prx_email_cli.cli.render import error_object, masked, safe
+from prx_email_cli.cli.times import clock
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted

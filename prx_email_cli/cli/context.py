@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from prx_email_cli.cli.output import on_terminal as on_terminal
-from prx_email_cli.cli.times import clock as clock
-
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.sqlite.store import SqliteStore

@@ -12,7 +12,8 @@ import typer
 
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import put, put_json, safe
+from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.render import safe
 from prx_email_cli.errors import ConfigError, PrxEmailError
 
 if TYPE_CHECKING:

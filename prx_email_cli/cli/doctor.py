@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from prx_email_cli.cli.checks import check_object, put_check
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import error_object, put, put_json, safe, say
+from prx_email_cli.cli.output import put, put_check, put_json, say
+from prx_email_cli.cli.render import check_object, error_object, safe
 from prx_email_cli.errors import ChangeableByOthers, PrxEmailError
 
 if TYPE_CHECKING:

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
-from prx_email_cli.cli.masking import masked
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import (
-    error_object,
+    on_terminal,
     put_at_once,
     put_json,
     report_error,
-    safe,
     say,
     tell_losses,
     wait_for_no_reader,
     work_is_done,
 )
+from prx_email_cli.cli.render import error_object, masked, safe
+from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import Exit, MessageUnreadable
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from prx_email_cli.cli.output import safe, say
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.render import safe
 from prx_email_cli.errors import PrxEmailError, StorageError
 from prx_email_cli.outbox.sqlite.place import is_whole, look_of
 from prx_email_cli.outbox.sqlite.store import SqliteStore

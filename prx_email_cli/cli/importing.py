@@ -1,14 +1,17 @@
 """``prx-email import``: learn messages, so that reply can answer them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock, invocation, on_terminal
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import AccountName, Json, NowTs
-from prx_email_cli.cli.output import error_object, put, put_json, report_error, safe, say, work_is_done
+from prx_email_cli.cli.output import on_terminal, put, put_json, report_error, say, work_is_done
+from prx_email_cli.cli.render import error_object, safe
+from prx_email_cli.cli.times import clock
 
 if TYPE_CHECKING:
     from prx_email_cli.submission.importing import Import, Watcher
@@ -47,36 +50,26 @@ def import_messages(
 
 @contextmanager
 def _watching(files: list[str]) -> "Iterator[Watcher]":
-    """Tell on stderr what is skipped, and on a terminal show a bar with count and rate."""
-    import sys
-    from pathlib import Path
-
+    """Print on stderr which messages are skipped, and on a terminal show a bar."""
     from prx_email_cli.submission.importing import Watcher
 
     class Telling(Watcher):
         def skipped(self, where: str, reason: str) -> None:
             say(f"skipped: {safe(where)}: {safe(reason)}")
 
-    if not on_terminal(sys.stderr):
+        def read(self, size: int) -> None:
+            advance(size)
+
+    with _bar(files) as advance:
         yield Telling()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    paths = [Path(name) for name in files]
-    total = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
-    columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.fields[count]} messages"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("importing", total=total, count=0)
 
-        class Drawing(Telling):
-            count = 0
+def _bar(files: list[str]) -> AbstractContextManager[Callable[[int], None]]:
+    if not on_terminal(sys.stderr):
+        return nullcontext(lambda size: None)
+    from prx_email_cli.cli.progress import import_bar
 
-            def read(self, size: int) -> None:
-                self.count += 1
-                bar.update(task, advance=size, count=self.count)
-
-        yield Drawing()
+    return import_bar(files)
 
 
 def _tell(this: Invocation, done: "Import") -> None:

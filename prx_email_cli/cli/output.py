@@ -7,9 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from prx_email_cli.cli.outlet import PATIENCE_SECONDS, DataOutlet, TalkOutlet
-from prx_email_cli.cli.render import error_object as error_object
-from prx_email_cli.cli.render import masked
-from prx_email_cli.cli.render import safe as safe
+from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""A progress bar with a rate, on stderr, for drains that somebody watches."""
+"""Progress bars on stderr, for a drain and an import on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -22,3 +23,21 @@ def delivery_bar(total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("delivering", total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def import_bar(files: list[str]) -> Iterator[Callable[[int], None]]:
+    """Show the bar, and give a function to call with the size of each message read."""
+    paths = [Path(name) for name in files]
+    total = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+    columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.fields[count]} messages"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("importing", total=total, count=0)
+        count = 0
+
+        def advance(size: int) -> None:
+            nonlocal count
+            count += 1
+            bar.update(task, advance=size, count=count)
+
+        yield advance

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prx_email_cli.cli.bodies import Bodies
-from prx_email_cli.cli.context import Invocation, clock, invocation
-from prx_email_cli.cli.message_options import (
+from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import Bodies
+from prx_email_cli.cli.options import (
+    AccountName,
     At,
     Attach,
     AttachStored,
@@ -16,13 +17,16 @@ from prx_email_cli.cli.message_options import (
     BodyFile,
     Cc,
     ExpiresIn,
+    FailureMode,
     Html,
     IdempotencyKey,
+    Json,
+    NowTs,
     Sender,
     Within,
 )
-from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
-from prx_email_cli.cli.send import Times, enqueue_and_answer
+from prx_email_cli.cli.send import enqueue_and_answer
+from prx_email_cli.cli.times import Times, clock
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings

@@ -6,20 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, clock, invocation
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs
-from prx_email_cli.cli.output import (
-    error_object,
-    put,
-    put_json,
-    report_error,
-    safe,
-    say,
-    say_error,
-    wait_for_no_reader,
-    work_is_done,
-)
-from prx_email_cli.cli.results import exit_status, send_result
+from prx_email_cli.cli.output import put, put_json, report_error, say, say_error, wait_for_no_reader, work_is_done
+from prx_email_cli.cli.render import error_object, exit_status, safe, send_result
+from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError
 
 if TYPE_CHECKING:
@@ -154,7 +145,7 @@ def _error_of(row: "Row") -> dict[str, str] | None:
 def _what_next(row: "Row") -> str:
     if row.gave_up:
         return f"given up ({row.gave_up}): no drain takes it again; prx-email show {row.outbox_id} tells why"
-    from prx_email_cli.cli.look import moment
+    from prx_email_cli.cli.render import moment
 
     return f"deferred: due again at {moment(row.next_attempt_at)}; prx-email show {row.outbox_id} tells more"
 

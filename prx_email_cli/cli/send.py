@@ -1,12 +1,13 @@
 """``prx-email send``: compose and enqueue."""
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prx_email_cli.cli.bodies import Bodies
-from prx_email_cli.cli.context import Invocation, clock, invocation
-from prx_email_cli.cli.message_options import (
+from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import Bodies
+from prx_email_cli.cli.options import (
+    AccountName,
     At,
     Attach,
     AttachStored,
@@ -16,18 +17,20 @@ from prx_email_cli.cli.message_options import (
     BodyFile,
     Cc,
     ExpiresIn,
+    FailureMode,
     Html,
     IdempotencyKey,
+    Json,
+    NowTs,
     Sender,
     Within,
 )
-from prx_email_cli.cli.options import AccountName, FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
+from prx_email_cli.cli.times import Times, clock
 from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.messages import Schedule
     from prx_email_cli.submission.reply import Answer
     from prx_email_cli.submission.request import Request
 
@@ -119,25 +122,6 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
         raise empty()
 
 
-class Times(NamedTuple):
-    """The due time and the expiry of a message as typed."""
-
-    at: str | None
-    within: str | None
-    expires_in: str | None
-
-    def resolve(self, now: int) -> "Schedule":
-        """Unix seconds of both.  Raises ValidationError."""
-        from prx_email_cli.outbox.messages import Schedule
-
-        if all(text is None for text in self):
-            return Schedule.at_once(now)
-        from prx_email_cli.cli.when import due_time, expiry
-
-        due_at = due_time(self.at, self.within, now)
-        return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))
-
-
 def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, *, now: bool) -> None:
     """Enqueue *request* and answer; with *now*, attempt it at once."""
     if request.in_reply_to_message_id is None:
@@ -150,7 +134,7 @@ def send_request(this: Invocation, settings: "Settings", request: "Request", tim
 
 
 def enqueue_and_answer(
-    this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, now: bool
+    this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, *, now: bool
 ) -> None:
     """Store a message, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
     from prx_email_cli.submission.request import Request
@@ -173,7 +157,7 @@ def enqueue_and_answer(
             if request.failure_mode is not None and not now:
                 say("note: without --now nothing is attempted, so --failure-mode has no effect here")
             if this.json:
-                from prx_email_cli.cli.results import send_result
+                from prx_email_cli.cli.render import send_result
 
                 put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
             else:

@@ -3,8 +3,12 @@
 import re
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.messages import Schedule
 
 LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -73,3 +77,18 @@ def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
     if expires_at <= (now if due_at is None else due_at):
         raise ValidationError("--expires-in: it would expire before it is due", hint="give it a longer time to live")
     return expires_at
+
+
+class Times(NamedTuple):
+    """The due time and the expiry of a message as typed."""
+
+    at: str | None
+    within: str | None
+    expires_in: str | None
+
+    def resolve(self, now: int) -> "Schedule":
+        """Work the times out from *now*.  Raises ValidationError."""
+        from prx_email_cli.outbox.messages import Schedule
+
+        due_at = due_time(self.at, self.within, now)
+        return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))

@@ -1,3 +1,0 @@
-"""Moved to ``render``."""
-
-from prx_email_cli.cli.render import masked as masked
