@@ -9,9 +9,9 @@ import pytest
 
 from prx_email_cli.cli.account_options import option_types
 
-from ..cli.outside import assert_error
-from ..conftest import Answer, Program
-from ..support.scripted import ScriptedServer
+from ...conftest import Answer, Program
+from ...support.scripted import ScriptedServer
+from ..outside import assert_error
 from .conftest import clean_owner
 from .field import USER, assert_one_object, together
 

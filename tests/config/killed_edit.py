@@ -1,6 +1,6 @@
 """Runs a change of a config again and again, and kills it one step later each time.
 
-``python killed_writer.py DIRECTORY init|add|replace|unfold``: a step is one line of prx_email_cli/config/edit.py that
+``python killed_edit.py DIRECTORY init|add|replace|unfold``: a step is one line of prx_email_cli/config/edit.py that
 is about to run, and before it the process that makes the change gets its SIGKILL.  For each step, one line of JSON
 tells what was left: the file's text or null, its mode, and the names in its directory.  The last one is of the change
 that lived to its end.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Program
-from ..support.oauth_server import OAuthServer, Refusal
-from ..support.scripted import ScriptedServer
+from ...conftest import Program
+from ...support.oauth_server import OAuthServer, Refusal
+from ...support.scripted import ScriptedServer
 from .field import (
     USER,
     Running,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ..conftest import Program
-from ..support.oauth_server import OAuthServer
-from ..support.scripted import ScriptedServer
+from ...conftest import Program
+from ...support.oauth_server import OAuthServer
+from ...support.scripted import ScriptedServer
 from .field import (
     assert_one_object,
     assert_secret,

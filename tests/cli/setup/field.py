@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 import tomli_w
 
-from ..conftest import Answer, Program
-from ..support.oauth_server import OAuthServer
-from ..support.scripted import ScriptedServer
+from ...conftest import Answer, Program
+from ...support.oauth_server import OAuthServer
+from ...support.scripted import ScriptedServer
 
 USER = "ops@example.com"
 _PATIENCE = 60.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Program
-from ..support.oauth_server import OAuthServer
-from ..support.scripted import ScriptedServer
+from ...conftest import Program
+from ...support.oauth_server import OAuthServer
+from ...support.scripted import ScriptedServer
 
 _NOT_OURS = ("XDG_", "PYTHON_KEYRING_", "TERM", "DISPLAY", "WAYLAND_")  # the last three would bring browsers along
 PLAINTEXT = "keyrings.alt.file.PlaintextKeyring"

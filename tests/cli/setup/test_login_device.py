@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from ..conftest import Answer, Program
-from ..support.http_listener import HttpListener
-from ..support.oauth_server import DEVICE_CODE, OAuthServer
-from ..support.scripted import ScriptedServer
+from ...conftest import Answer, Program
+from ...support.http_listener import HttpListener
+from ...support.oauth_server import DEVICE_CODE, OAuthServer
+from ...support.scripted import ScriptedServer
 from .conftest import clean_owner, mail_for
 from .field import (
     Running,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Program
-from ..support.oauth_server import OAuthServer
-from ..support.scripted import ScriptedServer
+from ...conftest import Program
+from ...support.oauth_server import OAuthServer
+from ...support.scripted import ScriptedServer
 from .field import Running, address_of, assert_one_object, assert_secret, get, oauth_table, write_config
 
 _STAY = """

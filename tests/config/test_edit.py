@@ -1,13 +1,9 @@
-"""Changes of a config: any file keeps what it had, and neither a kill nor a full disk leaves a broken one."""
+"""Edits of a config: any file keeps what it had, and a kill leaves the old file or the new."""
 
 import json
-import random
-import resource
-import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +16,8 @@ from prx_email_cli.config.edit import add_account
 from prx_email_cli.config.toml_text import statements
 from prx_email_cli.errors import ConfigError
 
-from ..conftest import Program
-from . import killed_writer
-from .killed_writer import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, UNFOLDED
-
-OPTIONS = ("--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
+from . import killed_edit
+from .killed_edit import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, UNFOLDED
 
 # What people write, one statement or table a piece: the order of the pieces is free, and not every text of them parses.
 PIECES = [
@@ -150,7 +143,7 @@ class Left(NamedTuple):
 class TestKilled:
     @pytest.mark.parametrize("change", CHANGES)
     def test_at_any_step_it_leaves_the_old_config_or_the_new(self, change: str, tmp_path: Path) -> None:
-        command = [sys.executable, "-W", "error", killed_writer.__file__, str(tmp_path), change]
+        command = [sys.executable, "-W", "error", killed_edit.__file__, str(tmp_path), change]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         lives = [Left(**json.loads(line)) for line in done.stdout.splitlines()]
@@ -170,58 +163,3 @@ class TestKilled:
     def _assert_others_private(self, names: list[str]) -> None:
         """What a kill leaves besides may lie around, but is hidden and never in the way of the next change."""
         assert all(name.startswith(".config.toml.") for name in {*names} - {"config.toml", "config.toml.bak"})
-
-    def test_by_hand_at_random_moments_it_leaves_a_config_that_can_be_added_to(self, owner: Program) -> None:
-        owner.config.write_text(APPENDED_TO)
-        known = {"old"}
-        rng = random.Random(4711)
-        for number in range(12):
-            name = f"n{number}"
-            process = owner.start("account", "add", name, *OPTIONS)
-            try:
-                process.wait(rng.uniform(0.05, 0.25))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-            process.communicate()
-            found = {*tomllib.loads(owner.config.read_text())["accounts"]}
-            assert found in (known, known | {name})
-            assert name in found or process.returncode != 0
-            known = found
-            assert APPENDED_TO in owner.config.read_text()
-        assert owner.run("account", "add", "last", *OPTIONS).status == 0
-        assert len(known) > 1
-
-
-class TestWithoutRoom:
-    """The kernel refuses to let a file grow beyond a limit, at once or in the middle."""
-
-    @pytest.mark.parametrize("room", [0, 10, 60])
-    def test_an_added_account_changes_nothing_and_leaves_nothing(self, room: int, owner: Program) -> None:
-        owner.config.write_text(APPENDED_TO)
-        status, err = _limited(owner, room, "account", "add", "new", *OPTIONS)
-        assert (status, "config.toml" in err, "bug" in err) == (78, True, False), err
-        assert (owner.config.read_text(), [file.name for file in owner.home.iterdir()]) == (
-            APPENDED_TO,
-            ["config.toml"],
-        )
-
-    def test_a_backup_that_cannot_be_written_stops_the_change(self, owner: Program) -> None:
-        owner.config.write_text(REPLACED)
-        status, err = _limited(owner, 30, "account", "add", "new", "--replace", *OPTIONS)
-        assert (status, "bug" in err) == (78, False), err
-        assert (owner.config.read_text(), [file.name for file in owner.home.iterdir()]) == (REPLACED, ["config.toml"])
-
-    @pytest.mark.parametrize("room", [0, 60])
-    def test_a_first_config_is_not_left_half_written(self, room: int, owner: Program) -> None:
-        status, err = _limited(owner, room, "init", *OPTIONS)
-        assert (status, "config.toml" in err, "bug" in err) == (78, True, False), err
-        assert [*owner.home.iterdir()] == []
-        assert owner.run("init", *OPTIONS).status == 0
-
-
-def _limited(owner: Program, room: int, *arguments: str) -> tuple[int, str]:
-    """Run a command whose files may have *room* bytes; its status and stderr."""
-    limit: Callable[[], None] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))  # noqa: E731
-    process = owner.start(*arguments, preexec_fn=limit)
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err

@@ -11,9 +11,9 @@ import pytest
 
 from prx_email_cli.config.providers import PROVIDERS
 
-from ..conftest import COMMAND, Program
-from ..support.scripted import ScriptedServer
-from ..support.terminal import CTRL_C, CTRL_D, Terminal
+from ...conftest import COMMAND, Program
+from ...support.scripted import ScriptedServer
+from ...support.terminal import CTRL_C, CTRL_D, Terminal
 from .field import USER
 
 SECRET = "correct horse % battery ü"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from ..cli.outside import assert_error, shell
-from ..conftest import COMMAND, Program
-from ..support.scripted import ScriptedServer
-from ..support.terminal import CTRL_C, CTRL_D, Terminal
+from ...conftest import COMMAND, Program
+from ...support.scripted import ScriptedServer
+from ...support.terminal import CTRL_C, CTRL_D, Terminal
+from ..outside import assert_error, shell
 from .field import USER, write_config
 
 SECRET = "correct horse % battery ü "

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ..cli.outside import assert_error
-from ..conftest import Program
+from ...conftest import Program
+from ..outside import assert_error
 from .conftest import clean_owner
 from .field import assert_one_object, together
 
