@@ -16,10 +16,10 @@ _BOTTOM = {"files", "children", "redaction", "errors"}
 BELOW = {
     "cli": {"cli", "delivery", "checks", "submission", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "delivery": {"delivery", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
-    "checks": {"checks", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
+    "checks": {"checks", "outbox", "smtp", "oauth", "config", *_BOTTOM},
     "submission": {"submission", "outbox", "mail", "config", *_BOTTOM},
     "outbox": {"outbox", "mail", *_BOTTOM},
-    "smtp": {"smtp", "oauth", "mail", "config", *_BOTTOM},
+    "smtp": {"smtp", "oauth", "config", *_BOTTOM},
     "oauth": {"oauth", "config", *_BOTTOM},
     "mail": {"mail", *_BOTTOM},
     "config": {"config", *_BOTTOM},

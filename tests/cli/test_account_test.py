@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ..checks.ways import MARKS, both_ways, lines_of_checks
 from ..conftest import Answer, Program
-from ..doctor.ways import MARKS, both_ways, lines_of_checks
 from ..support.certs import HOSTILE_SUBJECT, CertificateKind, Certificates
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port

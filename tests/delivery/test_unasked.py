@@ -17,11 +17,11 @@ from prx_email_cli.smtp.replies import Reply
 
 from ..conftest import Program
 from ..faults.campaign import Outbox, outbox_for
+from ..smtp.courier import PASSWORD, USER, account_for, hand_over, message_to, open_session, session_with
 from ..support.certs import Certificates
 from ..support.faults import UNBUFFERABLE, Fault
 from ..support.scripted import ScriptedServer
 from ..support.step_server import PATIENCE_SECONDS, StepServer, Talk
-from .courier import PASSWORD, USER, account_for, hand_over, message_to, open_session, session_with
 
 LINE = b"x" * 76 + b"\r\n"
 BLOCK = LINE * 1000

@@ -16,7 +16,7 @@ from prx_email_cli.outbox.messages import ClaimNext
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.smtp.session import Session
 
-from ..delivery.courier import account_for, hand_over, open_session
+from ..smtp.courier import account_for, hand_over, open_session
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
 from .letters import NOW, composed, payload, read

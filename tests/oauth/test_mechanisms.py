@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prx_email_cli.smtp.failure import SessionFailed
 
-from ..delivery.courier import hand_over
+from ..smtp.courier import hand_over
 from ..support.certs import Certificates
 from ..support.scripted import ScriptedServer
 from .field import USER, account_with, attempts, sessions_of, xoauth2

@@ -14,9 +14,9 @@ import pytest
 from prx_email_cli.outbox.sqlite.high_water import MOST_MARKS, HighWater, Mark
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
+from ..checks.healthy import DOMAIN, examined, not_ok
 from ..cli.outside import enqueue, rows, stored
 from ..conftest import Program
-from ..doctor.healthy import DOMAIN, examined, not_ok
 from ..outbox.messages import NOW, claim, new_message
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
