@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 JSON = "--json"
-# What these name is read, and on the disk a name may be any bytes.  All else is stored, sent or written into a config.
+# Names of files, which may be any bytes.  Every other value is stored, sent or written into a config.
 _NAMES_OF_FILES = ("attach", "attach_stored", "batch", "body_file", "files", "html", "parent", "request")
 
 

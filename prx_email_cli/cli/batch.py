@@ -157,7 +157,7 @@ def _lines(stream: BinaryIO, longest: int) -> Iterator[list[bytes]]:
     while line := stream.readline(longest + 1):
         held = [line]
         fits = len(line) <= longest
-        del line  # a long one is kept once, by whoever takes it
+        del line  # a long one is kept once, in the list
         if fits:
             yield held
             continue
@@ -186,7 +186,7 @@ def _chunks(
             continue
         if number == 1:
             line = line.removeprefix(BOM_UTF8)
-        only_copy = [line]  # an attachment in base64 makes a long line: whoever parses it lets go of it on the way
+        only_copy = [line]  # an attachment in base64 makes a long line: parsing lets go of it on the way
         del line
         try:
             message = compose(only_copy)

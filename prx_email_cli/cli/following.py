@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: it may lack its owner or its mode yet
+PATIENCE_SECONDS = 10.0  # for a file that cannot be opened and does not change: its owner or mode may follow
 
 
 def follow(

@@ -34,7 +34,7 @@ def init(
     this = invocation(ctx)
     refuse_existing(this.config_file)
     if outbox is None:
-        default_outbox_file()  # or the config would be of no use
+        default_outbox_file()  # raises where there is no home directory for it
 
     def write(table: Tables) -> None:
         domain = {"message_id_domain": f"{secrets.token_hex(4)}.prx-email.local"}

@@ -77,7 +77,9 @@ class _PatientPipe(io.RawIOBase):
                         buffer[: len(data)] = data
                         return len(data)
             time.sleep(0.02)  # until somebody opens it to write, it is at its end all the time
-        raise ValidationError(f"nothing came through the pipe for {PIPE_SECONDS} s", hint="who should write into it?")
+        raise ValidationError(
+            f"nothing came through the pipe for {PIPE_SECONDS} s", hint="is the program that writes into it running?"
+        )
 
     def close(self) -> None:
         self._stream.close()

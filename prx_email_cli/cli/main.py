@@ -76,7 +76,7 @@ class _Boundary(TyperGroup):
                 _show_traceback(error)
             report_error(error, as_json=invocation(ctx).json)
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError as error:  # of no stream of ours, and typer would end silently
+        except BrokenPipeError as error:  # of another stream than ours: typer would end silently
             raise RuntimeError(f"BrokenPipeError: {error}") from error
         except KeyboardInterrupt:
             raise typer.Exit(interrupts.status() or INTERRUPTED) from None
@@ -173,7 +173,7 @@ def _run() -> int:
         _tell_bug(error)
         status = Exit.BUG
     finally:
-        gc.freeze()  # nor need the interpreter look through them at its end
+        gc.freeze()  # the interpreter need not look through all objects at its end
     return interrupts.status() or int(status)
 
 

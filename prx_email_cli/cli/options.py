@@ -6,7 +6,7 @@ import typer
 
 from prx_email_cli.cli.context import invocation
 
-MOST_ROWS = 1_000_000_000  # SQLite counts no further than a little beyond
+MOST_ROWS = 1_000_000_000  # SQLite's LIMIT cannot be much larger
 
 
 def _note_json(ctx: typer.Context, value: bool) -> bool:
@@ -56,7 +56,7 @@ Limit = Annotated[
     int, typer.Option("--limit", min=1, metavar="N", callback=_at_most_all, help="Show at most N, the newest.")
 ]
 
-# of the commands that compose a message
+# Options of the commands that compose a message.
 Cc = Annotated[
     list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Recipient of a visible copy; repeatable.")
 ]

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(?:\d+[smhdw])+")
 _EXAMPLES = "write 90s, 15m, 2h, 1d or 1d12h"
 
 
@@ -30,7 +29,7 @@ def clock(now_ts: int | None) -> Callable[[], int]:
 
 def duration_seconds(text: str, option: str) -> int:
     """Read a duration such as ``90s``, ``2h`` or ``1d12h``, given to *option*.  Raises ValidationError."""
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
         raise ValidationError(f"{option}: not a duration: {text!r}", hint=_EXAMPLES)
     parts = re.findall(r"0*(\d+)([smhdw])", text)
     if any(len(number) > len(str(LATEST_TIME)) for number, _ in parts):

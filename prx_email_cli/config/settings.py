@@ -70,7 +70,7 @@ class AttachmentSettings(Table):
 class LogSettings(Table):
     """``[log]``"""
 
-    file: Path | None = key("one line for every attempt is appended to it", None)
+    file: Path | None = key("a line for each attempt is appended to it", None)
     format: str = key("how the lines are written", "logfmt", choices=("logfmt", "json"))
 
 
@@ -94,7 +94,7 @@ class Smtp(Table):
         "for the reply to the final dot (RFC 5321 section 4.5.3.2.6)", 600, low=1, high=7200
     )
     connections: int | None = key("simultaneous connections of one drain, 4 by default", None, low=1, high=100)
-    messages_per_connection: int | None = key("renew the connection after so many", None, low=1)
+    messages_per_connection: int | None = key("renew the connection after so many messages", None, low=1)
     messages_per_minute: int | None = key(
         "the provider's limit; beyond it the account rests until the next run", None, low=1
     )
@@ -141,8 +141,8 @@ class Settings(Table):
     default_account: str | None = key("used when --account is not given", None)
     outbox: OutboxSettings = key("the outbox", OutboxSettings)
     attachments: AttachmentSettings = key("attachments", AttachmentSettings)
-    log: LogSettings = key("a log for machines", LogSettings)
-    notify: NotifySettings = key("who is told of what was given up", NotifySettings)
+    log: LogSettings = key("the log of attempts", LogSettings)
+    notify: NotifySettings = key("a command for given-up messages", NotifySettings)
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:
@@ -246,7 +246,9 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in tables without end
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct what is so large or deep in it") from None
     except TimeoutError:
-        raise ConfigError(f"{file}: nothing came within {CONFIG_SECONDS} s", hint="who should write into it?") from None
+        raise ConfigError(
+            f"{file}: nothing came within {CONFIG_SECONDS} s", hint="is the program that writes into it running?"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="check its owner and permissions") from None
 
