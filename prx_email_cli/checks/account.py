@@ -1,4 +1,4 @@
-"""An account tried step by step, as a drain would use it; no mail is sent."""
+"""Try an account step by step, as a drain would use it; no mail is sent."""
 
 import socket
 import time
@@ -20,7 +20,7 @@ _DAY = 86_400
 
 
 class Examination(NamedTuple):
-    """What was tried, in order, up to the first failure; error is what ended it, None when the account works."""
+    """The checks of an account, up to the first failure; error: that failure, None if the account works."""
 
     account: Account
     checks: list[Check]
@@ -61,7 +61,7 @@ def _secret(account: Account) -> str:
 
 
 def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
-    """The server's IP addresses, or why there are none."""
+    """Return the server's IP addresses, or why there are none."""
     try:
         found = socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -73,13 +73,13 @@ def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
 
 
 def _until(steps: list[Check], failed_step: str) -> list[Check]:
-    """The steps before the one that failed."""
+    """Return the steps before the one that failed."""
     names = ("connection", "tls", "certificate", "greeting", "login", "limits")
     return [step for step in steps if names.index(step.name) < names.index(failed_step)]
 
 
 def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Check]:
-    """What is known of the steps that succeeded."""
+    """Return the checks of the steps that succeeded."""
     steps = []
     if facts.peer is not None:
         steps.append(ok("connection", facts.peer))
@@ -142,7 +142,7 @@ def _no_login(facts: Facts) -> Check:
 
 
 def _limits(account: Account, facts: Facts) -> str:
-    """What the server announced, what holds for this account, and what its provider documents."""
+    """Return the limits: the server's, this account's, and those that its provider documents."""
     smtp, provider = account.smtp, provider_named(account.provider)
     parts: list[tuple[Any, str]] = [
         (facts.size_limit, "bytes a message"),

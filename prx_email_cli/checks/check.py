@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what came of it."""
+"""A check: one thing that was looked at, and its verdict."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from prx_email_cli.errors import Exit, PrxEmailError
 
 
 class Verdict(StrEnum):
-    """What came of a check."""
+    """What a check came to."""
 
     OK = "ok"
     WARNING = "warning"  # it works, but not as it should, or not for long

@@ -104,7 +104,7 @@ def is_writable(directory: Path) -> bool:
 
 
 def _disk(settings: Settings, directory: Path) -> Check:
-    """A message is stored once and copied through the database's log; below a few of the largest it gets tight."""
+    """Check the free space: a few of the largest messages, for each is stored once and copied through a log."""
     free = shutil.disk_usage(directory).free
     needed = 4 * settings.attachments.policy.max_message_bytes
     detail = f"{free // _MIB:,} MiB free for the outbox"

@@ -66,7 +66,7 @@ def _database(store: Store, health: Health) -> Check:
 
 
 def _recorded_times(health: Health, now: int) -> Check:
-    """A clock that was ahead leaves times behind that are still to come."""
+    """Check for times that are still to come, which a clock that was ahead leaves behind."""
     if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
         detail = f"the outbox knows of a moment {health.newest_at - now} s ahead"
         return warning("recorded times", detail, "check the clock (NTP)", Unwell)

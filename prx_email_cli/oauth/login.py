@@ -1,4 +1,4 @@
-"""How a person lets this machine send: in a browser that comes back to it, or with a code typed elsewhere."""
+"""Let a person log in: in a browser that comes back to this machine, or with a code typed elsewhere."""
 
 import secrets
 import time
@@ -48,7 +48,7 @@ class Redirect:
         self._server.server_close()
 
     def code(self, timeout: float) -> str:
-        """The authorization code, waited for at most *timeout* seconds.  Raises ExchangeFailed."""
+        """Wait at most *timeout* seconds for the authorization code and return it.  Raises ExchangeFailed."""
         try:
             answer = self._answers.get(timeout=timeout)
         except Empty:
@@ -61,7 +61,7 @@ class Redirect:
         return answer["code"]
 
     def _read(self, query: str) -> "_Read":
-        """What a request is worth; only one that carries our state ends the waiting."""
+        """Read a request's query; only one that carries our state ends the waiting."""
         answer = {name: values[0] for name, values in parse_qs(query).items()}
         if not secrets.compare_digest(answer.get("state", "").encode(), self.state.encode()):
             return _Read(400, "This is not the answer that prx-email waits for.")
@@ -87,7 +87,7 @@ class _Listener(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away is nobody's trouble."""
+        """Ignore a browser that goes away."""
 
 
 def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]) -> type[BaseHTTPRequestHandler]:
@@ -107,7 +107,7 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
                 put(found.answer)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Request lines have the code in them: they are nowhere noted."""
+            """Log nothing: request lines have the code in them."""
 
     return Handler
 
@@ -115,7 +115,7 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
 def log_in_by_browser(
     exchange: Exchange, redirect: Redirect, user: str, show: Callable[[str], None], timeout: float
 ) -> Tokens:
-    """The tokens that a person's login in a browser gives (RFC 6749 section 4.1, with PKCE: RFC 7636).
+    """Return the tokens of a login in a browser (RFC 6749 section 4.1, with PKCE: RFC 7636).
 
     show: is handed the address that the browser must open.  timeout: seconds.  Raises ExchangeFailed.
     """
@@ -127,7 +127,7 @@ def log_in_by_browser(
 
 
 def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout: float) -> Tokens:
-    """The tokens that a person's login on another machine gives (RFC 8628).
+    """Return the tokens of a login on another machine (RFC 8628).
 
     show: is handed the address and the code to be typed there.  timeout: seconds.  Raises ExchangeFailed.
     """

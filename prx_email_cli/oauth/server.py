@@ -1,4 +1,4 @@
-"""What is said to an authorization server, by Authlib: grants, refreshes, revocations, and how each can fail."""
+"""Ask an authorization server, through Authlib, to grant, refresh or revoke tokens."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ class Exchange:
         self._clock = clock
 
     def refresh(self, refresh_token: str, granted_scope: str | None = None) -> Tokens:
-        """A new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed.
+        """Get a new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed.
 
         granted_scope: what the tokens so far were granted, where the server said so: no more than that may be asked
         for.  Where it did not say so, and the config's scope turns out to be too much, nothing is asked for, which
@@ -104,11 +104,11 @@ class Exchange:
             )
 
     def as_application(self) -> Tokens:
-        """An access token for the application itself (RFC 6749 section 4.4).  Raises ExchangeFailed."""
+        """Get an access token for the application itself (RFC 6749 section 4.4).  Raises ExchangeFailed."""
         return self._fetch(grant_type="client_credentials", scope=self._oauth.scope)
 
     def authorization_url(self, redirect_uri: str, state: str, verifier: str, user: str) -> str:
-        """Where a person's browser is to go (RFC 6749 section 4.1.1, with PKCE: RFC 7636 section 4.3)."""
+        """Return the address for the browser (RFC 6749 section 4.1.1, with PKCE: RFC 7636 section 4.3)."""
         with self._session(self._oauth.authorize_url, self._oauth.scope) as session:
             url, _ = session.create_authorization_url(
                 self._oauth.authorize_url,
@@ -121,7 +121,7 @@ class Exchange:
         return str(url)
 
     def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
-        """The tokens for an authorization code (RFC 6749 section 4.1.3).  Raises ExchangeFailed."""
+        """Get the tokens for an authorization code (RFC 6749 section 4.1.3).  Raises ExchangeFailed."""
         return self._fetch(
             grant_type="authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=verifier
         )
@@ -141,7 +141,7 @@ class Exchange:
             return _device(answer.json(), answer.status_code)
 
     def poll_device(self, device: Device) -> Tokens:
-        """The tokens of a device authorization.  Raises ExchangeFailed, with authorization_pending while it lasts."""
+        """Get the tokens of a device authorization.  Raises ExchangeFailed: authorization_pending while it lasts."""
         return self._fetch(grant_type=DEVICE_GRANT, device_code=device.device_code)
 
     def revoke(self, token: str) -> None:
@@ -154,7 +154,7 @@ class Exchange:
                 raise ExchangeFailed(f"{self._oauth.revoke_url} answered {answer.status_code} {answer.reason}")
 
     def _expiry(self, lifetime: Any) -> int | None:
-        """When a token of this lifetime expires; None where the server did not say so in a number of seconds.
+        """Return when a token of this lifetime expires, None if that is no number of seconds.
 
         A token is not thrown away for that: with it would go the refresh token that has just been replaced.
         """
@@ -172,7 +172,7 @@ class Exchange:
 
     @contextmanager
     def _session(self, url: str | None, scope: str | None = None) -> Iterator[Any]:
-        """Authlib's session; whatever fails in it comes out as ExchangeFailed, without secrets."""
+        """Yield Authlib's session.  Raises ExchangeFailed, without secrets, for whatever fails in it."""
         from authlib.integrations.base_client import OAuthError
         from authlib.integrations.requests_client import OAuth2Session
         from requests import RequestException
@@ -228,7 +228,7 @@ def usable_token(token: str) -> bool:
 
 
 def check_library() -> None:
-    """Raises ConfigError when the extra that the exchanges need is not installed; does not import it."""
+    """Check that the ``oauth`` extra is installed, without importing it.  Raises ConfigError."""
     from importlib.util import find_spec
 
     if find_spec("authlib") is None or find_spec("requests") is None:
@@ -257,7 +257,7 @@ def _device(answer: Any, status: int) -> Device:
 
 
 def _with_lifetime_apart(answer: Any) -> Any:
-    """*answer* with its ``expires_in`` out of Authlib's sight, which throws all of it away for a number like 3599.0."""
+    """Hide ``expires_in`` of *answer* from Authlib, which throws all of it away for a number like 3599.0."""
     said = answer.json
 
     def json() -> Any:
@@ -272,7 +272,7 @@ def _with_lifetime_apart(answer: Any) -> Any:
 
 
 def _bounded_adapter() -> Any:
-    """What requests fetches with, except that an answer without end is left, and one that drips."""
+    """Return requests' adapter, which here gives up an answer without end, and one that drips."""
     from requests import ReadTimeout, RequestException
     from requests.adapters import HTTPAdapter
     from urllib3.exceptions import HTTPError
@@ -301,7 +301,7 @@ def _bounded_adapter() -> Any:
 
 
 def _cause(error: Exception) -> str:
-    """Why a request failed, in a few words: requests nests its causes and names memory addresses."""
+    """Return why a request failed, in a few words: requests nests its causes and names memory addresses."""
     from requests import HTTPError
     from requests.exceptions import SSLError, Timeout
 

@@ -55,7 +55,7 @@ class AccessTokens:
         self._renewed: str | None = None  # a token got here that no server has taken yet
 
     def check(self) -> None:
-        """Raises ConfigError when there is no token and no way to one: somebody must log in first."""
+        """Check that there is a token or a way to one without a person.  Raises ConfigError."""
         kept = self._cache.read()
         if not self._can_renew(kept) and (kept is None or self._expiring(kept)):
             raise ConfigError(
@@ -64,14 +64,14 @@ class AccessTokens:
             )
 
     def current(self) -> str:
-        """A token good for another minute, asked for when none is kept.  Raises ExchangeFailed, ConfigError."""
+        """Return a token good for another minute; asks for one if none is kept.  Raises ExchangeFailed, ConfigError."""
         kept = self._cache.read()
         if kept is not None and not self._expiring(kept):
             return kept.access_token
         return self._another_than(None)
 
     def replace(self, rejected: str) -> bool:
-        """Get another token than *rejected*; False where that makes no sense: it was new, or cannot be renewed.
+        """Get another token than *rejected*; False if that one was new or cannot be renewed.
 
         Raises ExchangeFailed, ConfigError.
         """
@@ -80,11 +80,11 @@ class AccessTokens:
         return self._another_than(rejected) != rejected
 
     def accepted(self) -> None:
-        """A server took the token."""
+        """Note that a server accepted the token."""
         self._renewed = None
 
     def check_place(self) -> None:
-        """Raises ConfigError when nothing could be kept, before a person is asked anything in vain."""
+        """Check that tokens can be kept, before a person is asked in vain.  Raises ConfigError."""
         with self._cache.renewing() as renewal:
             renewal.make_room()
             renewal.give_up_room()
@@ -95,7 +95,7 @@ class AccessTokens:
             self._write(renewal, granted, None)
 
     def revoke(self) -> bool:
-        """Tell the server to forget what is kept; False where there is nothing or no such service.
+        """Tell the server to forget the kept token; False if there is none or no such service.
 
         Raises ExchangeFailed, ConfigError.
         """
@@ -107,17 +107,17 @@ class AccessTokens:
 
     @property
     def expires_at(self) -> int | None:
-        """When the kept token expires, in Unix seconds; None when unknown or when none is kept."""
+        """When the kept token expires, in Unix seconds; None if unknown or none is kept."""
         kept = self._cache.read()
         return kept.expires_at if kept is not None else None
 
     @property
     def renewable(self) -> bool:
-        """Whether there is a way to another token without a person."""
+        """Whether another token can be got without a person."""
         return self._can_renew(self._cache.read())
 
     def _another_than(self, rejected: str | None) -> str:
-        """Whoever holds the lock asks the server; whoever waited for it takes what that brought."""
+        """Return a token that a run before has got meanwhile, else ask the server for one."""
         with self._cache.renewing() as renewal:
             kept = self._cache.read()
             if kept is not None and kept.access_token != rejected and not self._expiring(kept):
@@ -153,7 +153,7 @@ class AccessTokens:
         )
 
     def _expiring(self, tokens: Tokens) -> bool:
-        """Whether it is time to renew: a minute before the end, but never before half of a life is over.
+        """Whether to renew *tokens*: a minute before their end, but not before half of their life is over.
 
         What nothing can follow is used to its end.
         """
@@ -185,7 +185,7 @@ class TokenCache:
         self.file = (directory or default_state_dir()) / "tokens" / f"{self._stem}-{kind}.json"
 
     def read(self) -> Tokens | None:
-        """The tokens kept, None when there are none or the file is no use.  Raises ReadableByOthers, ConfigError."""
+        """Return the kept tokens, None if there are none or they are damaged.  Raises ReadableByOthers, ConfigError."""
         try:
             descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -204,7 +204,7 @@ class TokenCache:
 
     @contextmanager
     def renewing(self) -> "Iterator[Renewal]":
-        """Hold the lock of whoever asks the server; others wait.
+        """Hold the lock under which tokens are renewed; others wait.
 
         Raises ConfigError when nothing can be kept here, AccountUnusable when another run has not finished in time.
 
@@ -232,7 +232,7 @@ class TokenCache:
             lock.release()
 
     def remove(self) -> bool:
-        """Forget the tokens of this login, whatever they came from; whether there were any.  Raises ConfigError."""
+        """Remove the tokens of this login; whether there were any.  Raises ConfigError."""
         found = [
             file
             for ending in ("json", "new")
@@ -273,7 +273,7 @@ class Renewal:
             raise self._cache._unusable(error) from None
 
     def give_up_room(self) -> None:
-        """Nothing came that is to be written."""
+        """Free the disk space that was taken in vain."""
         with suppress(OSError):
             self._new.unlink(missing_ok=True)
 
@@ -297,7 +297,7 @@ def _digest(text: str) -> str:
 
 
 def _parse(data: bytes) -> Tokens | None:
-    """The tokens in a cache file; None for what this program did not write."""
+    """Return the tokens in a cache file, None if this program did not write it."""
     try:
         values = json.loads(data)
         tokens = Tokens(**{name: values[name] for name in Tokens._fields if name != "obtained_at" or name in values})

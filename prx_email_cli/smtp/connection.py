@@ -64,7 +64,7 @@ class Wire(smtplib.SMTP):
         return answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        """The connected socket; small writes leave at once, or each message would wait for a delayed ACK."""
+        """Return the connected socket; its small writes leave at once, not after a delayed ACK."""
         connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
@@ -72,7 +72,7 @@ class Wire(smtplib.SMTP):
         return connected
 
     def _own_address(self) -> str:
-        """This end of the connection, to greet with where the machine has no full name (RFC 5321 section 4.1.4)."""
+        """Return this end of the connection, to greet with if the machine has no full name (RFC 5321 section 4.1.4)."""
         from prx_email_cli.config.domains import address_literal
 
         try:
@@ -81,7 +81,7 @@ class Wire(smtplib.SMTP):
             return "[127.0.0.1]"
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
-        """EHLO, or HELO where the server does not know it.  Raises Refused when it wants neither."""
+        """Say EHLO, or HELO if the server does not know it.  Raises Refused if it wants neither."""
         self._greeting = True
         try:
             answer = super().ehlo(name)
@@ -166,7 +166,7 @@ class Wire(smtplib.SMTP):
         return bool(self._received)
 
     def _ready(self, sock: socket.socket, seconds: float) -> int:
-        """What *sock* is ready for within *seconds*: bits of poll(2), none when it is for nothing."""
+        """Return what *sock* is ready for within *seconds*: bits of poll(2), 0 for nothing."""
         if self._watched is not sock:
             self._watched, self._watcher = sock, select.poll()
             self._watcher.register(sock, select.POLLIN | select.POLLOUT)
@@ -179,7 +179,7 @@ class Wire(smtplib.SMTP):
         return self.sock
 
     def _at_hand(self, sock: socket.socket) -> bytes:
-        """What can be read without waiting: under TLS that may be nothing, although the socket has session tickets."""
+        """Read what is there without waiting; under TLS that may be nothing, although session tickets have arrived."""
         patience = sock.gettimeout()
         sock.settimeout(0)
         try:
@@ -195,11 +195,11 @@ class Wire(smtplib.SMTP):
         return data
 
     def unasked(self, *, midway: bool = False) -> Unasked:
-        """What to raise about that which ``heard`` has found."""
+        """Return the error for what ``heard`` found."""
         return Unasked(self._received, midway=midway)
 
     def _lost(self, error: OSError, patience_ended: str = "") -> ConnectionLost:
-        """What an error of the socket means."""
+        """Return what an error of the socket means."""
         if isinstance(error, TimeoutError):
             over = self.until is not None and self.clock() >= self.until
             return ConnectionLost(
@@ -248,7 +248,7 @@ class Wire(smtplib.SMTP):
                 raise self._lost(error, _UNREAD) from None
 
     def _patience(self) -> float:
-        """Seconds that the next writing may take.  Raises TimeoutError when there are none left."""
+        """Return the seconds that the next write may take.  Raises TimeoutError if none are left."""
         if self.until is None:
             return self.reply_timeout
         left = self.until - self.clock()
@@ -273,7 +273,7 @@ class Wire(smtplib.SMTP):
             raise Refused(unasked.closing, OpeningStep.GREETING) from None
 
     def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
-        """STARTTLS, refusing whatever was sent in clear to be read after it (CVE-2011-0411 and its kind).
+        """Say STARTTLS, and refuse what was sent in clear to be read after it (CVE-2011-0411 and its kind).
 
         Raises Refused, smtplib.SMTPNotSupportedError.
         """
@@ -295,7 +295,7 @@ class Wire(smtplib.SMTP):
             self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, {how}")
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
-        """AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
+        """Log in with AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
 
         Raises Refused, smtplib.SMTPNotSupportedError.
         """
@@ -377,13 +377,13 @@ def _base64(text: str) -> str:
 
 
 def _clean(text: str, *, strict: bool) -> str:
-    """What the server said, without secrets and half characters."""
+    """Return what the server said without secrets and half characters."""
     text = from_outside(text, strict=strict)
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _parse_reply_line(line: bytes, *, secret: bool) -> tuple[int, bool, str]:
-    """Code, whether more lines follow, and the text of one reply line (RFC 5321 section 4.2).
+    """Return code, whether more lines follow, and text of one reply line (RFC 5321 section 4.2).
 
     secret: what is no reply is not told either, for it may be what we have just said, in whatever form.
     """

@@ -1,4 +1,4 @@
-"""A message's content as DATA wants it: dots stuffed, ended by a line break, in writes of bounded size."""
+"""Prepare a message's content for DATA: dots stuffed, ended by a line break, in writes of bounded size."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,7 @@ END_OF_DATA = b".\r\n"
 
 
 def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The bytes to write after 354, in order, each with whether it is the last one, which ends in the final dot."""
+    """Yield what to write after 354, each with whether it is the last, which ends in the final dot."""
     buffer = bytearray()
     for piece in _stuffed(pieces):
         buffer += piece
@@ -20,7 +20,7 @@ def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """*pieces* with the dot at a line's start doubled (RFC 5321 section 4.5.2), also across the joints of pieces."""
+    """Yield *pieces* with the dot at a line's start doubled (RFC 5321 section 4.5.2), also across their joints."""
     kept = b""
     at_start = True
     for piece in pieces:

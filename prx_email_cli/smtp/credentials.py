@@ -1,4 +1,4 @@
-"""What an account logs in with: nothing, a password, or an OAuth token that is renewed in time."""
+"""Give what an account logs in with: nothing, a password, or an OAuth token that is renewed in time."""
 
 import time
 from collections.abc import Callable
@@ -25,31 +25,31 @@ class Login:
 
     @property
     def chances(self) -> int:
-        """How often, in one opening of a session, a refused secret may be replaced."""
+        """How often a refused secret may be replaced while one session is opened."""
         return 0
 
     @property
     def expires_at(self) -> int | None:
-        """When the secret ends, in Unix seconds; None where it does not, or nobody knows."""
+        """When the secret ends, in Unix seconds; None if never or unknown."""
         return None
 
     @property
     def renews(self) -> bool:
-        """Whether a new secret is got by then."""
+        """Whether a new secret is got before the end of this one."""
         return False
 
     def secret(self) -> str | None:
-        """The password or token for the next login, None for a relay without one.  Raises SessionFailed."""
+        """Return the password or token for the next login, None for a relay without one.  Raises SessionFailed."""
         return None
 
     def check_place(self) -> None:
-        """Raises ConfigError when what the login needs to keep cannot be kept."""
+        """Check that new secrets can be kept.  Raises ConfigError."""
 
     def accepted(self) -> None:
-        """The server took the secret."""
+        """Note that the server accepted the secret."""
 
     def replace(self, rejected: str) -> bool:
-        """Whether there is another secret to try, now that the server refused this one.  Raises SessionFailed."""
+        """Get another secret than the refused *rejected*; False if there is none.  Raises SessionFailed."""
         return False
 
 
@@ -60,7 +60,7 @@ class PasswordLogin(Login):
         self._password = password
 
     def secret(self) -> str | None:
-        """The password."""
+        """Return the password."""
         return self._password
 
 
@@ -81,7 +81,7 @@ class TokenLogin(Login):
             self._tokens.check()
 
     def secret(self) -> str:
-        """A token good for another minute where one can be had.  Raises SessionFailed."""
+        """Return a token, good for another minute if there is one.  Raises SessionFailed."""
         if self._auth.oauth_token_command is not None:
             with suppress(IndexError):
                 return self._printed.pop()
@@ -96,17 +96,17 @@ class TokenLogin(Login):
             raise self._not_renewed(error) from None
 
     def check_place(self) -> None:
-        """Raises ConfigError when a renewed token could not be kept."""
+        """Check that a renewed token can be kept.  Raises ConfigError."""
         if self._tokens is not None:
             self._tokens.check_place()
 
     def accepted(self) -> None:
-        """The server took the token; should it refuse it later on, another one is worth asking for."""
+        """Note that the server accepted the token: if it is refused later on, another one is worth asking for."""
         if self._tokens is not None:
             self._tokens.accepted()
 
     def replace(self, rejected: str) -> bool:
-        """Get another token than *rejected*, where there is a way to."""
+        """Get another token than *rejected*; False if there is no way to."""
         if self._auth.oauth_token_command is not None:
             token = self._printed_again()
             self._printed.append(token)
@@ -123,19 +123,19 @@ class TokenLogin(Login):
 
     @property
     def chances(self) -> int:
-        """One for the token that is kept or printed, and one more where another was named in the config."""
+        """One for the kept or printed token, and one more if the config names another."""
         return 1 + (self._named is not None and self._tokens is not None)
 
     @property
     def expires_at(self) -> int | None:
-        """When the token that is used now expires."""
+        """When the current token expires, in Unix seconds; None if unknown."""
         if self._tokens is None or (self._named is not None and not self._over()):
             return self._auth.oauth_expires_at
         return self._tokens.expires_at
 
     @property
     def renews(self) -> bool:
-        """Whether there is a way to another token."""
+        """Whether another token can be got without a person."""
         return self._auth.oauth_token_command is not None or (self._tokens is not None and self._tokens.renewable)
 
     def _read_named(self) -> str | None:
@@ -149,14 +149,14 @@ class TokenLogin(Login):
         return token
 
     def _printed_again(self) -> str:
-        """What the command prints now: a run may outlast a token."""
+        """Run the token command again, for a run may outlast a token."""
         try:
             return self._read_named() or ""
         except (ConfigError, ReadableByOthers) as error:
             raise SessionFailed(Category.AUTH, error.message, error.hint) from None
 
     def _over(self) -> bool:
-        """Whether the named token is no use any more: expired, or about to while there is a way to a new one."""
+        """Whether the config's token has expired, or is about to while there is a way to a new one."""
         expires_at = self._auth.oauth_expires_at
         margin = RENEW_BEFORE_SECONDS if self._tokens is not None else 0
         return expires_at is not None and expires_at - self._clock() <= margin
@@ -189,7 +189,7 @@ class TokenLogin(Login):
 
 
 def login_of(account: Account) -> Login:
-    """What *account* logs in with.
+    """Return what *account* logs in with.
 
     Raises ConfigError when a secret is missing or there is no way to one, ReadableByOthers when its file is open to
     others.

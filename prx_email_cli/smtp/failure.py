@@ -1,8 +1,9 @@
-"""Why no session could be had, and what a person can do about it."""
+"""Explain why no session could be opened, and what a person can do about it."""
 
 import smtplib
 import socket
 import ssl
+from typing import NamedTuple
 
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.providers import provider_named
@@ -15,27 +16,26 @@ from prx_email_cli.smtp.server import Facts
 from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
 
 
-class SessionFailed(AccountUnusable):
-    """No session could be had: a failure of the account.
+class Course(NamedTuple):
+    """How far the opening of a session came.
 
-    step: what failed.  reply: what the server refused it with, None where it said nothing.  dialogue: what was said
-    until then.  facts: what was known of the server by then.
+    step: the one that failed.  reply: what the server refused it with, None where it said nothing.  dialogue: what was
+    said until then.  facts: what was known of the server by then, None for nothing.
     """
 
-    def __init__(
-        self,
-        category: Category,
-        message: str,
-        hint: str,
-        *,
-        step: OpeningStep = OpeningStep.LOGIN,
-        reply: Reply | None = None,
-        dialogue: str = "",
-        facts: Facts | None = None,
-    ) -> None:
+    step: OpeningStep = OpeningStep.LOGIN
+    reply: Reply | None = None
+    dialogue: str = ""
+    facts: Facts | None = None
+
+
+class SessionFailed(AccountUnusable):
+    """No session could be opened: a failure of the account."""
+
+    def __init__(self, category: Category, message: str, hint: str, course: Course = Course()) -> None:  # noqa: B008
         super().__init__(category.value, message, hint)
-        self.category, self.step, self.reply = category, step, reply
-        self.dialogue, self.facts = dialogue, facts or Facts()
+        self.category, self.course = category, course
+        self.step, self.reply, self.dialogue, self.facts = *course[:3], course.facts or Facts()
 
     @property
     def of_secret(self) -> bool:
@@ -44,28 +44,27 @@ class SessionFailed(AccountUnusable):
 
     def instead_of(self, refused: "SessionFailed") -> "SessionFailed":
         """Return this failure to get another secret, with the refusal that called for one."""
-        return SessionFailed(
-            self.category,
-            f"{refused.message}; {self.message}",
-            self.hint,
-            step=self.step,
-            reply=refused.reply,
-            dialogue=refused.dialogue,
-            facts=refused.facts,
-        )
+        message = f"{refused.message}; {self.message}"
+        return SessionFailed(self.category, message, self.hint, refused.course._replace(step=self.step))
 
 
 def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
     """Return the account failure that *error* amounts to, with its cause and its fix."""
-    category, step, message, hint = _explained(error, account, facts)
+    cause = _cause(error, account, facts)
     reply = error.reply if isinstance(error, Refused) else None
-    return SessionFailed(category, message, hint, step=step, reply=reply, dialogue=dialogue, facts=facts)
+    return SessionFailed(cause.category, cause.message, cause.hint, Course(cause.step, reply, dialogue, facts))
 
 
-_Explained = tuple[Category, OpeningStep, str, str]  # category, step, message, hint
+class _Cause(NamedTuple):
+    """What failed in which step, and what to do about it."""
+
+    category: Category
+    step: OpeningStep
+    message: str
+    hint: str
 
 
-def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
+def _cause(error: Exception, account: Account, facts: Facts) -> _Cause:
     where = f"{account.host}:{account.port}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return _not_offered(error, account)
@@ -73,25 +72,23 @@ def _explained(error: Exception, account: Account, facts: Facts) -> _Explained:
         return _refused(error, account)
     if isinstance(error, ssl.SSLError):
         cause, hint = explain(error, account)
-        return Category.NETWORK, OpeningStep.TLS, f"{where}: {cause}", hint
+        return _Cause(Category.NETWORK, OpeningStep.TLS, f"{where}: {cause}", hint)
     if isinstance(error, BadReply):
         if error.in_login:
             hint = "ask the provider what it means; the next run tries again"
-            return Category.PROVIDER, OpeningStep.LOGIN, f"{where}: {error}", hint
-        return (
-            Category.PROVIDER,
-            OpeningStep.GREETING,
-            f"{where}: {error}",
-            "is this an SMTP server? check host and port",
-        )
+            return _Cause(Category.PROVIDER, OpeningStep.LOGIN, f"{where}: {error}", hint)
+        hint = "is this an SMTP server? check host and port"
+        return _Cause(Category.PROVIDER, OpeningStep.GREETING, f"{where}: {error}", hint)
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
         hint = "check smtp.host and this machine's DNS"
-        return Category.NETWORK, OpeningStep.CONNECTION, f"cannot find {account.host}: {error.strerror}", hint
+        return _Cause(Category.NETWORK, OpeningStep.CONNECTION, f"cannot find {account.host}: {error.strerror}", hint)
     if isinstance(error, ConnectionLost):
-        step, hint = _lost(error, account, facts)
-        return Category.NETWORK, step, f"{where}: {error}", hint
+        step = _step_lost(account, facts)
+        return _Cause(Category.NETWORK, step, f"{where}: {error}", _hint_lost(step, error, account, facts))
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
-    return Category.NETWORK, OpeningStep.CONNECTION, f"cannot connect to {where}: {cause}", _connection_hint(account)
+    return _Cause(
+        Category.NETWORK, OpeningStep.CONNECTION, f"cannot connect to {where}: {cause}", _connection_hint(account)
+    )
 
 
 def _text(error: Exception) -> str:
@@ -103,50 +100,54 @@ def _connection_hint(account: Account) -> str:
     return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
 
 
-def _lost(error: ConnectionLost, account: Account, facts: Facts) -> tuple[OpeningStep, str]:
-    """Which step a lost connection broke off, and what to do."""
+def _step_lost(account: Account, facts: Facts) -> OpeningStep:
+    """Return the step that a lost connection broke off."""
     if facts.extensions and facts.tls is None and account.smtp.tls == "starttls":
-        return OpeningStep.TLS, "nothing was sent in clear; the next run tries again"
-    if facts.extensions:
-        return OpeningStep.LOGIN, "the server may have had enough logins for now: the next run tries again"
+        return OpeningStep.TLS
+    return OpeningStep.LOGIN if facts.extensions else OpeningStep.GREETING
+
+
+def _hint_lost(step: OpeningStep, error: ConnectionLost, account: Account, facts: Facts) -> str:
+    """Return what to do about a connection that was lost in *step*."""
+    if step is OpeningStep.TLS:
+        return "nothing was sent in clear; the next run tries again"
+    if step is OpeningStep.LOGIN:
+        return "the server may have had enough logins for now: the next run tries again"
     if facts.tls is not None and not error.timed_out:
-        return OpeningStep.GREETING, f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
+        return f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if account.smtp.tls == "implicit":
-        return OpeningStep.GREETING, "check the network, smtp.host and smtp.port"
-    return (
-        OpeningStep.GREETING,
-        'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"',
-    )
+        return "check the network, smtp.host and smtp.port"
+    return 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
 
 
-def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Explained:
+def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Cause:
     where = f"{account.host}:{account.port}"
     if "STARTTLS" in str(error):
         message = f"{where} does not offer STARTTLS; nothing was sent in clear"
-        return Category.NETWORK, OpeningStep.TLS, message, 'check the port; port 465 wants tls = "implicit"'
+        return _Cause(Category.NETWORK, OpeningStep.TLS, message, 'check the port; port 465 wants tls = "implicit"')
     offered = f" ({from_outside(str(error))})" if str(error) else ""
     if account.smtp.auth.token_kinds:
         message = f"{where} offers no login that an OAuth token fits{offered}"
-        return Category.AUTH, OpeningStep.LOGIN, message, "log in with a password, if the provider takes one"
+        return _Cause(Category.AUTH, OpeningStep.LOGIN, message, "log in with a password, if the provider takes one")
     message = f"{where} offers no login that a password fits{offered}"
     hint = "check the port, or remove smtp.auth if this server needs no login"
     if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
         hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
-    return Category.AUTH, OpeningStep.LOGIN, message, hint
+    return _Cause(Category.AUTH, OpeningStep.LOGIN, message, hint)
 
 
-def _refused(error: Refused, account: Account) -> _Explained:
+def _refused(error: Refused, account: Account) -> _Cause:
     reply, step = error.reply, error.step
     if step is OpeningStep.LOGIN:
         category = Category.AUTH if reply.code >= 500 or reply.code == CHALLENGE else Category.PROVIDER
         reason = f"; the server's reason: {error.reason}" if error.reason else ""
-        return category, step, f"login refused: {reply}{reason}", _login_hint(reply, account)
+        return _Cause(category, step, f"login refused: {reply}{reason}", _login_hint(reply, account))
     category = judge(reply, Scope.MESSAGE).category
     if step is OpeningStep.TLS:
         hint = "nothing was sent in clear; the next run tries again"
-        return category, step, f"{account.host} refused STARTTLS: {reply}", hint
+        return _Cause(category, step, f"{account.host} refused STARTTLS: {reply}", hint)
     hint = "wait, or ask the provider what it means"
-    return category, step, f"{account.host} refused the session: {reply}", hint
+    return _Cause(category, step, f"{account.host} refused the session: {reply}", hint)
 
 
 def _login_hint(reply: Reply, account: Account) -> str:

@@ -1,4 +1,4 @@
-"""Logging in with an OAuth token: XOAUTH2, or OAUTHBEARER where only that is offered, through smtplib's ``auth``."""
+"""Log in with an OAuth token: XOAUTH2, or OAUTHBEARER if only that is offered, through smtplib's ``auth``."""
 
 import binascii
 import json
@@ -53,7 +53,7 @@ def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
 
 
 class _Dialogue:
-    """What to answer to each challenge: first the token, then, when the server refuses it, what it waits for."""
+    """Answers challenges: first with the token, then, if that is refused, with what the server waits for."""
 
     def __init__(self, first: str, to_refusal: str) -> None:
         self.first = first
@@ -70,7 +70,7 @@ class _Dialogue:
 
 
 def _readable(challenge: bytes) -> str:
-    """The reason in a refusal's challenge: ``status 400, scope https://...``; as it is when it is no JSON object."""
+    """Return the reason in a refusal's challenge: ``status 400, scope ...``; as it is if it is no JSON object."""
     text = challenge.decode("utf-8", "replace")
     try:
         said = json.loads(text)

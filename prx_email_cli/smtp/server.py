@@ -1,4 +1,4 @@
-"""What becomes known of a server while a session with it is opened."""
+"""Collect what becomes known of a server while a session with it is opened."""
 
 import hashlib
 import ssl
@@ -21,7 +21,7 @@ class Certificate(NamedTuple):
 
 
 class Facts:
-    """Filled as far as the opening came; None and empty where it did not come so far."""
+    """What is known of a server: filled as far as the opening of a session came, else None and empty."""
 
     def __init__(self) -> None:
         self.peer: str | None = None
@@ -55,7 +55,7 @@ class Facts:
         )
 
     def offers(self, extension: str) -> bool:
-        """Whether the server's EHLO named this extension, which is given in lower case."""
+        """Whether the reply to EHLO named this extension, given in lower case."""
         return extension in self.extensions
 
     @property
@@ -71,6 +71,6 @@ class Facts:
 
 
 def _name(parts: Any) -> str | None:
-    """The common name, else the organisation, else the last thing that a distinguished name says."""
+    """Return the common name, else the organisation, else the last part of a distinguished name."""
     found = {key: from_outside(str(value)) for part in parts for key, value in part}
     return found.get("commonName") or found.get("organizationName") or next(reversed(found.values()), None)

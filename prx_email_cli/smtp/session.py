@@ -49,7 +49,7 @@ class Session:
         self.afterthought: str | None = None  # what the server said after an answer that had been taken for its last
 
     def usable(self) -> bool:
-        """Whether another message may be claimed for it: nothing is claimed for a connection that has ended."""
+        """Whether another message may be claimed for this connection."""
         most = self.account.smtp.messages_per_connection
         return self.alive and not self.worn and (most is None or self.served < most) and self._quiet()
 
@@ -69,7 +69,7 @@ class Session:
 
     @property
     def patience(self) -> Patience:
-        """How long replies are waited for."""
+        """How long to wait for replies."""
         smtp = self.account.smtp
         return Patience(smtp.timeout_seconds, smtp.data_timeout_seconds)
 
@@ -79,7 +79,7 @@ class Session:
         return self.wire.facts
 
     def carry_out(self, transaction: Transaction) -> Result:
-        """Speak *transaction* over this connection, which is not ``alive`` afterwards when its dialogue is broken.
+        """Carry out *transaction*; the session is not ``alive`` afterwards if its dialogue is broken.
 
         Raises only what the transaction's content raises; ``abandon`` the session then.
         """
@@ -96,12 +96,12 @@ class Session:
         return step.result
 
     def abandon(self) -> None:
-        """Close without a word: the dialogue is in a state from which nothing good can come."""
+        """Close without QUIT, for the dialogue is broken."""
         self.alive = False
         self.wire.close()
 
     def close(self) -> None:
-        """Say QUIT and close.  What happens here changes nothing that was recorded, so no error gets out."""
+        """Say QUIT and close.  Raises nothing, for nothing that was recorded depends on it."""
         if self.alive:
             self.alive = False
             self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
@@ -114,7 +114,7 @@ class Session:
 
 
 def _done(step: Write | WriteContent | Read | Look, wire: Wire) -> Heard:
-    """Do what a transaction wants done; what that brought."""
+    """Do one step of a transaction and return what it brought."""
     try:
         if isinstance(step, Read):
             return wire.read_reply(step.seconds)
@@ -138,7 +138,7 @@ class SessionFactory:
         self._context = None if account.smtp.tls == "none" else verifying_context(account)
 
     def open(self) -> Session:
-        """A new open, logged-in session; a refused token is replaced, where there is another.  Raises SessionFailed."""
+        """Open a session and log in; a refused token is replaced if there is another.  Raises SessionFailed."""
         for _ in range(self._login.chances):
             secret = self._login.secret() or ""
             try:
@@ -175,7 +175,7 @@ class SessionFactory:
 
 
 class _Client(yagmail.SMTP):  # type: ignore[misc]
-    """yagmail's client on our hardened connection.  Only its opening and login are used; never its ``send``."""
+    """yagmail's client on our connection; only its opening and login are used, never its ``send``."""
 
     wire_class: Any
 
@@ -211,7 +211,7 @@ def _client(
 
 
 def _machine_name() -> str:
-    """This machine's full name, "" where it has none; asks no name server, which may hang."""
+    """Return this machine's full name, "" if it has none; asks no name server, which may hang."""
     name = socket.gethostname()
     return name if is_full_domain(name) else ""
 

@@ -1,4 +1,4 @@
-"""TLS that always verifies: the certificate and host name, or the one pinned certificate, and version 1.2 at least."""
+"""Verify every server: certificate and host name, or the one pinned certificate, and TLS 1.2 at least."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ CLIENT_CERTIFICATE_HINT = "does the server want a client certificate (smtp.tls_c
 
 
 def verifying_context(account: Account) -> ssl.SSLContext:
-    """A context for *account*: the system's CAs and its ``tls_ca_file``, or its ``tls_fingerprint``; its certificate.
+    """Return the TLS context of *account*: the CAs that it trusts, or its ``tls_fingerprint``; its certificate.
 
     Raises ConfigError for files that are no use, ReadableByOthers for a private key that is not private.
     """
@@ -42,7 +42,7 @@ class NotThePinnedCertificate(ssl.SSLError):
 
 
 def _pinned_to(fingerprint: str) -> type[ssl.SSLSocket]:
-    """A socket that compares the server's certificate before anything is said over it."""
+    """Return a socket class that compares the server's certificate before anything is sent."""
 
     class PinnedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
@@ -91,7 +91,7 @@ def _show_certificate(context: ssl.SSLContext, account: Account) -> None:
 
 
 def explain(error: ssl.SSLError, account: Account) -> tuple[str, str]:
-    """What went wrong with TLS and what to do about it, for a person."""
+    """Return what went wrong with TLS, and what to do about it."""
     if isinstance(error, NotThePinnedCertificate):
         return (
             f"the server shows another certificate than the pinned one: SHA-256 {error.found}",

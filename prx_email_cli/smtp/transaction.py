@@ -140,7 +140,7 @@ class Transaction:
         yield Done(self._result(lost), self._after)
 
     def _closing(self, lost: ConnectionLost) -> bool:
-        """Whether it was lost because the server wants to close, which it may say unasked: then that is the reason."""
+        """Whether the server closed with 421, which may come unasked; takes that in as the reason."""
         if not isinstance(lost, Unasked) or lost.closing is None or self._dot_written:
             return False
         with suppress(_Closing):
@@ -150,7 +150,7 @@ class Transaction:
         return True
 
     def _unfit(self) -> bool:
-        """Whether this server can never take this message; it is then refused without being sent."""
+        """Whether this server can never take the message; refuses it then, without a word to the server."""
         limit = self._facts.size_limit
         if limit is not None and self._size > limit:
             why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
@@ -179,7 +179,7 @@ class Transaction:
             self._judge_final((yield from self._say_content()))
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
-        """Say MAIL, every RCPT and DATA; the reply to DATA, None when there was no longer a point in saying it."""
+        """Say MAIL, every RCPT and DATA; return the reply to DATA, None if it was not said."""
         per_write = COMMANDS_PER_WRITE if self._facts.offers("pipelining") else 1
         commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
         commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
@@ -244,7 +244,7 @@ class Transaction:
             raise _Closing
 
     def _say_content(self) -> Generator[Step, Heard, Reply]:
-        """Send the content; the reply to the final dot, or an earlier one with which the server cut us short."""
+        """Send the content; return the reply to the final dot, or an earlier refusal."""
         self.place = "while the content was sent"
         started = False
         try:
@@ -265,13 +265,13 @@ class Transaction:
         return final
 
     def _refuse_second_answer(self) -> Generator[Step, Heard, None]:
-        """Two answers to one dot: nobody knows which one counts, unless the second only says that it closes."""
+        """Raise BadReply for two replies to one dot, unless the second only says that the server closes."""
         said = yield Look()
         if isinstance(said, Unasked) and said.closing is None:
             raise BadReply(f"two answers to one message; {said}")
 
     def _early_refusal(self, unasked: Unasked, started: bool) -> Generator[Step, Heard, Reply]:
-        """A server may refuse what it has read of the content; it cannot accept it, nor refuse what it has not seen."""
+        """Return the reply of a server that refuses halfway.  Raises *unasked* if it is none, or nothing was sent."""
         if not started or unasked.closing is not None:
             raise unasked
         reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
@@ -281,7 +281,7 @@ class Transaction:
         return reply
 
     def _early_reply(self, lost: ConnectionLost) -> Generator[Step, Heard, Reply]:
-        """A server that refuses halfway says why and closes; what it said may still be there to be read."""
+        """Return the refusal that a server wrote before it closed halfway.  Raises *lost* if there is none."""
         if lost.timed_out:
             raise lost
         try:
@@ -301,7 +301,7 @@ class Transaction:
             self._refuse_message(final, self._welcome)
 
     def _reset(self) -> Generator[Step, Heard, None]:
-        """RSET, so that the next message finds a clean dialogue.
+        """Say RSET, so that the next message finds a clean dialogue.
 
         A failure here is the connection's, not the message's; but a 421 closes the account's day here as anywhere.
         """
@@ -337,14 +337,14 @@ class Transaction:
         return reply
 
     def _take(self, step: Step) -> Generator[Step, Heard, Reply | None]:
-        """Have *step* done.  Raises the loss that it brought."""
+        """Have *step* done; return the reply that it brought.  Raises ConnectionLost."""
         heard = yield step
         if isinstance(heard, ConnectionLost):
             raise heard
         return heard
 
     def _doubt(self, why: str) -> None:
-        """Those whom the server accepted in this transaction may have the message, and nobody else."""
+        """Mark the recipients that the server accepted and has not answered for as uncertain."""
         doubtful = RecipientResult(Fate.UNCERTAIN, None, why)
         for recipient in self._welcome:
             self._results.setdefault(recipient.number, doubtful)
@@ -363,7 +363,7 @@ class Transaction:
         return Result(self._results, trouble, self._acceptance, redact(self._transcript.take()), self._left_alone)
 
     def _worst(self, lost: ConnectionLost | None) -> Trouble | None:
-        """What is told as the reason: a lost connection, else the message's refusal, else the first recipient's."""
+        """Return the trouble to report: a lost connection, else the message's refusal, else the first recipient's."""
         if lost is not None:
             category = Category.PROVIDER if isinstance(lost, BadReply) else Category.NETWORK
             return Trouble(category, Scope.MESSAGE, permanent=False, text=f"{lost} ({self.place})")
@@ -375,7 +375,7 @@ class Transaction:
 
 
 def content_seconds(size: int) -> float:
-    """Seconds in which a content of *size* bytes must be through: almost three hours for 34 MB."""
+    """Return the seconds in which a content of *size* bytes must be sent: almost three hours for 34 MB."""
     return CONTENT_SECONDS + size / CONTENT_BYTES_PER_SECOND
 
 

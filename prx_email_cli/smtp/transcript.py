@@ -1,10 +1,10 @@
-"""What is said in a session or an attempt, kept for ``show``."""
+"""Record what is said in a session or transaction, for ``show``."""
 
 from prx_email_cli.smtp.replies import Reply
 
 
 class Transcript:
-    """The dialogue of a session or attempt, one line each way; AUTH payloads are never in it."""
+    """The dialogue of a session or transaction, line by line, without what follows AUTH."""
 
     MAX_LINES = 400
 
@@ -13,19 +13,19 @@ class Transcript:
         self._dropped = 0
 
     def client(self, line: str) -> None:
-        """Note what we said."""
+        """Record a command."""
         self._note(f"C: {line}")
 
     def server(self, reply: Reply) -> None:
-        """Note what the server answered."""
+        """Record a reply."""
         self._note(f"S: {reply}")
 
     def event(self, text: str) -> None:
-        """Note something that is neither: a connection opened or lost, TLS agreed."""
+        """Record an event: a connection opened or lost, TLS agreed, content sent."""
         self._note(f"-- {text}")
 
     def take(self) -> str:
-        """Everything noted since the last time, lines joined by LF."""
+        """Return what was recorded since the last call, lines joined by LF."""
         lines, self._lines = self._lines, []
         if self._dropped:
             lines.append(f"-- {self._dropped} more lines")
