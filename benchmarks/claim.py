@@ -30,10 +30,10 @@ def durable(store: SqliteStore, claims: int) -> float:
     """Microseconds of one claim and its finalize, each a transaction that reaches the disk."""
     start = time.perf_counter()
     for _ in range(claims):
-        claimed = store.claim_next(RUN, ClaimNext(ACCOUNT, DUE_AT, DUE_AT))
+        claimed = store.claims.claim_next(RUN, ClaimNext(ACCOUNT, DUE_AT, DUE_AT))
         if claimed is None:
             raise SystemExit("nothing is due any more: ask for fewer claims or rounds")
-        store.finalize(RUN, _delivered(claimed))
+        store.claims.finalize(RUN, _delivered(claimed))
     return (time.perf_counter() - start) / claims * 1e6
 
 

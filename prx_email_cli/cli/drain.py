@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +32,8 @@ from prx_email_cli.errors import Exit, MessageUnreadable
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.delivery.run import DrainOptions, DrainReport
+    from prx_email_cli.delivery.report import DrainReport
+    from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -69,7 +72,6 @@ def drain(
     Example (crontab): * * * * * prx-email drain
     """
     from prx_email_cli.delivery.run import DrainOptions
-    from prx_email_cli.outbox.sqlite.runs import Runs
 
     this = invocation(ctx)
     settings = this.settings()
@@ -77,46 +79,100 @@ def drain(
     talk = _Talk(this, quiet=quiet, verbose=verbose)
     if account is not None:
         settings.account(account)
-
-    def drain_once(store: "SqliteStore", stop: threading.Event) -> "DrainReport":
-        report = _drain_once(store, settings, options, clock(now_ts), stop, talk, rehearsed=now_ts is not None)
-        if now_ts is None and failure_mode is None:  # a rehearsal is no evidence of cron
-            Runs(store.path).note_drain(time.time())
-        return report
-
+    deliveries = _Deliveries(settings, options, clock(now_ts), talk, rehearsed=now_ts is not None)
     with this.store(settings) as store, _stopping_on_signals() as stop:
         if follow:
             from prx_email_cli.cli.following import follow as follow_outbox
 
-            report = follow_outbox(store, settings.outbox, stop, drain_once)
+            report = follow_outbox(store, settings.outbox, stop, deliveries.follow)
         else:
-            report = drain_once(store, stop)
+            report = deliveries.drain(store, stop)
     status = talk.result(report)
     if status:
         raise typer.Exit(status)
 
 
-def _drain_once(
-    store: "SqliteStore", settings: "Settings", options: "DrainOptions", tick: Callable[[], int], stop: threading.Event,
-    talk: "_Talk", *, rehearsed: bool,
-) -> "DrainReport":  # fmt: skip
-    from prx_email_cli.delivery.run import Drain
-    from prx_email_cli.outbox.sqlite.runs import Runs
+class _Deliveries:
+    """The drains of one command, each on the outbox that its path names by then."""
 
-    runs = Runs(store.path)
-    with runs.start(tick()) as run:
-        listen = talk.listener(settings, run.run_id)
-        work = Drain(store, settings, run, options, tick, stop=stop, on_finished=listen)
-        with talk.progress(lambda: sum(store.count_due(name, tick()) for name in store.accounts_due(tick()))):
-            report = work.deliver(runs)
-    talk.afterwards(report)
-    if rehearsed:
-        talk.notes(report)
-    if report.gave_up:
-        from prx_email_cli.cli.given_up import tell_given_up
+    def __init__(
+        self, settings: "Settings", options: "DrainOptions", tick: Callable[[], int], talk: "_Talk", *, rehearsed: bool
+    ) -> None:
+        self._settings, self._options, self._tick, self._talk = settings, options, tick, talk
+        self._rehearsed = rehearsed
 
-        tell_given_up(store, settings, tick(), say_so=talk.speaks)
-    return report
+    def drain(self, store: "SqliteStore", stop: threading.Event) -> "DrainReport":
+        """Deliver once what is due, and tell of it."""
+
+        def count_due() -> int:
+            return sum(store.count_due(name, self._tick()) for name in store.accounts_due(self._tick()))
+
+        with self._run(store, stop) as run, self._talk.progress(count_due):
+            report = run.drain(self._options)
+        self._tell(store, report)
+        return report
+
+    def follow(self, store: "SqliteStore", stop: threading.Event) -> "DrainReport":
+        """Deliver until *stop* is set, and tell of what was done; the report of the last round."""
+        with self._run(store, stop) as run, _Teller(lambda report: self._tell(store, report)) as teller:
+            report = run.follow(self._options, teller.tell)
+            teller.tell(report)
+        return report
+
+    @contextmanager
+    def _run(self, store: "SqliteStore", stop: threading.Event) -> "Iterator[DeliveringRun]":
+        from prx_email_cli.delivery.run import DeliveringRun
+
+        with store.start_run(self._tick()) as run:
+            on_finished = self._talk.listener(self._settings, run.run_id)
+            yield DeliveringRun(store, self._settings, run, self._tick, stop=stop, on_finished=on_finished)
+
+    def _tell(self, store: "SqliteStore", report: "DrainReport") -> None:
+        self._talk.afterwards(report)
+        if self._rehearsed:
+            self._talk.notes(report)
+        if report.gave_up:
+            from prx_email_cli.cli.given_up import tell_given_up
+
+            tell_given_up(store, self._settings, self._tick(), say_so=self._talk.speaks)
+        if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal is no evidence of cron
+            store.note_drain(time.time())
+
+
+class _Teller:
+    """Tells of reports one after the other in a thread of its own: a hook may take its time, deliveries go on."""
+
+    def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
+        self._tell = tell
+        self._reports: SimpleQueue[DrainReport | None] = SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="teller")
+
+    def __enter__(self) -> "_Teller":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reports.put(None)
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def tell(self, report: "DrainReport") -> None:
+        """Tell of *report* when its turn comes.  Raises what went wrong in telling of an earlier one."""
+        if self._error is not None:
+            raise self._error
+        self._reports.put(report)
+
+    def _work(self) -> None:
+        while (report := self._reports.get()) is not None:
+            try:
+                self._tell(report)
+            except BaseException as error:  # noqa: BLE001 - the thread that delivers raises it
+                self._error = error
+                return
 
 
 @contextmanager

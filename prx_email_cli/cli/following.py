@@ -13,9 +13,8 @@ from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
-    from prx_email_cli.delivery.run import DrainReport
+    from prx_email_cli.delivery.report import DrainReport
 
-POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0  # for a file that cannot be opened and does not change: its owner or mode may follow
 
@@ -24,23 +23,23 @@ def follow(
     store: SqliteStore,
     outbox: "OutboxSettings",
     stop: threading.Event,
-    drain_once: "Callable[[SqliteStore, threading.Event], DrainReport]",
+    deliver: "Callable[[SqliteStore, threading.Event], DrainReport]",
 ) -> "DrainReport":
-    """Drain *store*, and an outbox that replaces it, until *stop* is set; give the last drain's report.
+    """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
-    Raises what a drain raises of an outbox that is still in its place, and what opening another one raises.
+    deliver: delivers from a store until an event is set.  Raises what that raises of an outbox that is still in its
+    place, and what opening another one raises.
     """
-    from prx_email_cli.delivery.run import DrainReport
+    from prx_email_cli.delivery.report import DrainReport
 
     report = DrainReport("")
     try:
         while True:
             try:
-                report = drain_once(store, _UntilReplaced(stop, store))
+                report = deliver(store, _UntilReplaced(stop, store))
             except PrxEmailError:
                 if not store.replaced():
                     raise
-            _wait(store, stop)
             if not stop.is_set() and store.replaced():
                 if store.lost_its_log():
                     raise StorageError(
@@ -56,7 +55,7 @@ def follow(
 
 
 class _UntilReplaced(threading.Event):
-    """Set when *stop* is, or when another outbox is in the place of *store*: its drain then claims no more."""
+    """Set when *stop* is, or when another outbox is in the place of *store*: no more of it is then claimed."""
 
     def __init__(self, stop: threading.Event, store: SqliteStore) -> None:
         super().__init__()
@@ -64,13 +63,6 @@ class _UntilReplaced(threading.Event):
 
     def is_set(self) -> bool:
         return super().is_set() or self._stop.is_set() or self._store.replaced()
-
-
-def _wait(store: SqliteStore, stop: threading.Event) -> None:
-    """Wait until the next drain is due, or another outbox is in the place of *store*."""
-    until = time.monotonic() + POLL_SECONDS
-    while not stop.is_set() and not store.replaced() and time.monotonic() < until:
-        stop.wait(LOOK_SECONDS)
 
 
 def _successor(store: SqliteStore, outbox: "OutboxSettings", stop: threading.Event) -> SqliteStore:

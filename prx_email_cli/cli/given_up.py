@@ -25,7 +25,7 @@ def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, o
 
     Each is marked before it is reported, so that no two runs report it.  A command that fails is a warning.
     """
-    for outbox_id in store.tell(now, only):
+    for outbox_id in store.take_unreported(now, only):
         row = store.row(outbox_id)
         if say_so:
             say(

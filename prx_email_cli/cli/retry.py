@@ -1,8 +1,7 @@
 """``prx-email retry``: deliver chosen messages now."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,10 +10,11 @@ from prx_email_cli.cli.options import FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, report_error, say, say_error, wait_for_no_reader, work_is_done
 from prx_email_cli.cli.render import error_object, exit_status, safe, send_result
 from prx_email_cli.cli.times import clock
-from prx_email_cli.errors import Exit, PrxEmailError, StorageError
+from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
+    from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.sqlite.store import SqliteStore
     from prx_email_cli.outbox.views import Row
 
@@ -37,13 +37,14 @@ def retry(
     this = invocation(ctx)
     settings = this.settings()
     tick = clock(now_ts)
-    with this.store(settings) as store, _courier(store, settings, tick) as attempt:
+    with this.store(settings) as store:
+        attempts = _Attempts(store, settings, tick)
+        attempts.make(ids, force=force, failure_mode=failure_mode)
         if len(ids) == 1:
-            attempt(ids[0], force=force, failure_mode=failure_mode)
-            work_is_done(f"attempted {ids[0]}")
+            attempts.raise_refusal(ids[0])
             _tell_one(this, store.row(ids[0]))
-            return
-        _retry_several(this, store, lambda outbox_id: attempt(outbox_id, force=force, failure_mode=failure_mode), ids)
+        else:
+            _tell_several(this, attempts, ids)
 
 
 def attempt_now(
@@ -54,43 +55,63 @@ def attempt_now(
     if not this.json:
         put(str(outbox_id))
     try:
-        with _courier(store, settings, tick) as attempt:
-            attempt(outbox_id, failure_mode=failure_mode)
+        attempts = _Attempts(store, settings, tick)
+        attempts.make([outbox_id], failure_mode=failure_mode)
+        attempts.raise_refusal(outbox_id)
     except PrxEmailError as error:
         report_error(error, as_json=this.json, data=send_result(store.row(outbox_id)))
         raise typer.Exit(error.exit_code) from None
     _tell_one(this, store.row(outbox_id), say_id=False)
 
 
-class _Attempt(Protocol):
-    """Attempts one message; raises as ``Retry.attempt`` does."""
+class _Attempts:
+    """One run over chosen messages: logs each attempt and tells of what was given up."""
 
-    def __call__(self, outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None: ...
+    def __init__(self, store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> None:
+        self._store, self._settings, self._tick = store, settings, tick
+        self._results: dict[int, list[Finished | PrxEmailError]] = {}  # more than one where an id was given twice
+        self._attempted: list[int] = []
 
+    def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
+        """Attempt these messages, as far as each may be.  Raises StorageError."""
+        from prx_email_cli.cli.attempt_log import AttemptLog
+        from prx_email_cli.delivery.run import DeliveringRun
 
-@contextmanager
-def _courier(store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> Iterator[_Attempt]:
-    """Start a run, and give a function that attempts a message, logs it and reports it if given up."""
-    from prx_email_cli.cli.attempt_log import AttemptLog
-    from prx_email_cli.cli.given_up import tell_given_up
-    from prx_email_cli.delivery.retry import Retry
-    from prx_email_cli.outbox.sqlite.runs import Runs
+        wait_for_no_reader()
+        with self._store.start_run(self._tick()) as claims:
+            log = AttemptLog(self._settings.log, claims.run_id, verbose=False)
+            run = DeliveringRun(self._store, self._settings, claims, self._tick, on_finished=log.write)
+            try:
+                run.attempt(ids, self._note, force=force, failure_mode=failure_mode)
+            finally:
+                for warning in (*claims.unreadable, *run.report.warnings):
+                    say(f"warning: {safe(getattr(warning, 'message', warning))}")
 
-    wait_for_no_reader()
-    runs = Runs(store.path)
-    with runs.start(tick()) as run:
-        courier = Retry(store, settings, run, tick)
-        for error in courier.recover(runs):
-            say(f"warning: {safe(error.message)}")
-        log = AttemptLog(settings.log, run.run_id, verbose=False)
+    def refusal(self, outbox_id: int) -> PrxEmailError | None:
+        """Why a message was not attempted, None when it was; once for each time that its id was given."""
+        result = self._results[outbox_id].pop(0)
+        return result if isinstance(result, PrxEmailError) else None
 
-        def attempt(outbox_id: int, *, force: bool = False, failure_mode: str | None = None) -> None:
-            finished = courier.attempt(outbox_id, force=force, failure_mode=failure_mode)
-            log.write(finished)
-            if finished.settled.gave_up:
-                tell_given_up(store, settings, tick(), say_so=False, only=outbox_id)
+    def raise_refusal(self, outbox_id: int) -> None:
+        """Raise why a message was not attempted, if it was not."""
+        refusal = self.refusal(outbox_id)
+        if refusal is not None:
+            raise refusal
 
-        yield attempt
+    def row(self, outbox_id: int) -> "Row":
+        """The message as it is now."""
+        return self._store.row(outbox_id)
+
+    def _note(self, outbox_id: int, result: "Finished | PrxEmailError") -> None:
+        from prx_email_cli.cli.given_up import tell_given_up
+
+        self._results.setdefault(outbox_id, []).append(result)
+        if isinstance(result, PrxEmailError):
+            return
+        if result.settled.gave_up:
+            tell_given_up(self._store, self._settings, self._tick(), say_so=False, only=outbox_id)
+        self._attempted.append(outbox_id)
+        work_is_done(f"attempted {', '.join(map(str, self._attempted))}")
 
 
 def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
@@ -106,21 +127,17 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
         raise typer.Exit(status)
 
 
-def _retry_several(this: Invocation, store: "SqliteStore", attempt: Callable[[int], None], ids: list[int]) -> None:
-    """Attempt each message; a refused one does not stop the rest, and the worst exit status is the command's."""
+def _tell_several(this: Invocation, attempts: _Attempts, ids: list[int]) -> None:
+    """Tell what became of each message; the worst exit status is the command's."""
     results: list[dict[str, Any]] = []
     worst = int(Exit.OK)
     for outbox_id in ids:
-        error = None
-        try:
-            attempt(outbox_id)
-            work_is_done(f"attempted {', '.join(map(str, ids[: len(results) + 1]))}")
-            row = store.row(outbox_id)
+        refused = attempts.refusal(outbox_id)
+        if refused is None:
+            row = attempts.row(outbox_id)
             error, status = _error_of(row), exit_status(row)
             results.append({**send_result(row), "error": error})
-        except StorageError:
-            raise
-        except PrxEmailError as refused:
+        else:
             error, status = error_object(refused.code, refused.message, refused.hint), int(refused.exit_code)
             results.append({"outbox_id": outbox_id, "error": error})
         if not this.json:

@@ -19,13 +19,12 @@ def stats(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> No
 
     Example: prx-email stats --json
     """
-    from prx_email_cli.outbox.sqlite.runs import Runs
 
     this = invocation(ctx)
     settings = this.settings()
     with this.store(settings) as store:
         counted = store.stats(clock(now_ts)())
-        figures: dict[str, Any] = {**vars(counted), "last_drain_at": Runs(store.path).last_drain()}
+        figures: dict[str, Any] = {**vars(counted), "last_drain_at": store.last_drain_at()}
     if this.json:
         put_json(figures)
         return

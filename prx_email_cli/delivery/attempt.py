@@ -15,15 +15,9 @@ from prx_email_cli.outbox.lifecycle import (
 )
 from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Target
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, Result
-from prx_email_cli.smtp.replies import Category
 
 if TYPE_CHECKING:
     from prx_email_cli.smtp.failure import SessionFailed
-
-FAILURE_MODES = {
-    "network": (Category.NETWORK, "simulated network timeout"),
-    "provider": (Category.PROVIDER, "simulated provider rejection"),
-}
 
 _STATUSES = {
     Fate.ACCEPTED: RecipientStatus.ACCEPTED,
@@ -112,13 +106,6 @@ def outcome_without_session(failure: "SessionFailed") -> Outcome:
         scope=Scope.ACCOUNT,
         dialogue=failure.dialogue,
     )
-
-
-def simulated(failure_mode: str, claimed: Claimed) -> Outcome:
-    """A rehearsed failure: temporary, and without touching the network."""
-    category, text = FAILURE_MODES[failure_mode]
-    results = {target.number: RecipientResult(RecipientStatus.PENDING, None, text) for target in claimed.targets}
-    return Outcome(results, error=category, detail=text)
 
 
 def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:

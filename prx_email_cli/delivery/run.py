@@ -1,26 +1,43 @@
-"""The drain: deliver what is due, over several connections per account, each message claimed late and alone."""
+"""One delivering run from start to report; it owns every thread."""
 
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.attempt import retry_policy
+from prx_email_cli.delivery.account import AccountRun, ChosenMessages, DueMessages
+from prx_email_cli.delivery.attempt import limits_of, retry_policy
+from prx_email_cli.delivery.hands import Hands, unreadable_or
+from prx_email_cli.delivery.ledger import Ledger
+from prx_email_cli.delivery.rehearsal import simulated
+from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
+from prx_email_cli.delivery.schedule import Part, Schedule
+from prx_email_cli.delivery.worker import Ask, Open, Steps, rehearse, work
 from prx_email_cli.errors import (
+    AccountUnusable,
     ConfigError,
-    LockUnreadable,
-    MessageUnreadable,
-    ReadableByOthers,
+    PrxEmailError,
     ResultNotRecorded,
+    StorageError,
 )
-from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS, Verdict
-from prx_email_cli.outbox.messages import Finished
-from prx_email_cli.outbox.sqlite.runs import Run, Runs
-from prx_email_cli.outbox.store import Store
+from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit
+from prx_email_cli.outbox.store import Run, Store
+
+if TYPE_CHECKING:
+    from prx_email_cli.smtp.session import SessionFactory
+
+POLL_SECONDS = 1.0  # between two looks of a follower at what became due
+Result = Finished | PrxEmailError
 
 
 class DrainOptions(NamedTuple):
-    """What one drain was asked for.  limit: at most so many attempts.  failure_mode: rehearse, see ``attempt``."""
+    """What one drain was asked for.
+
+    account: only this one.  limit: at most so many attempts.  connections: instead of the accounts' own numbers.
+    failure_mode: rehearse, see ``rehearsal``.
+    """
 
     account: str | None = None
     limit: int | None = None
@@ -28,30 +45,12 @@ class DrainOptions(NamedTuple):
     failure_mode: str | None = None
 
 
-class DrainReport:
-    """What one drain did.
+class DeliveringRun:
+    """Delivers messages of *store* that *run* claims.
 
-    gave_up counts also what expired unsent.  warnings: what went wrong beside the messages themselves.
-    config_errors: one for each account that could not be used, for each run whose lock could not be opened, and for
-    each message that is too damaged even to be given up.
-    error_code: what the last failed attempt ended with.
-    notes: where the clock alone would have given something up, for a rehearsal.
-    """
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        self.attempted = self.sent = self.failed = self.gave_up = self.recovered = self.still_due = 0
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-        self.config_errors: list[ConfigError | ReadableByOthers | LockUnreadable | MessageUnreadable] = []
-        self.error_code: str | None = None
-
-
-class Drain:
-    """One run over everything that is due when it starts.
-
-    clock: gives Unix seconds.  stop: once set, messages on the wire are finished and none is claimed.  on_finished:
-    told of every attempt, from the thread that made it.
+    clock: gives Unix seconds.  ticks: gives seconds that never go back, by which a follower looks again.  stop: once
+    set, messages on the wire are finished and none is claimed.  on_finished: is given every attempt, by the thread that
+    made it.
     """
 
     def __init__(
@@ -59,113 +58,273 @@ class Drain:
         store: Store,
         settings: Settings,
         run: Run,
-        options: DrainOptions,
         clock: Callable[[], int],
         *,
-        stop: threading.Event,
+        stop: threading.Event | None = None,
+        ticks: Callable[[], float] = time.monotonic,
         on_finished: Callable[[Finished], None] = lambda finished: None,
     ) -> None:
-        self.store, self.settings, self.run_id, self.options = store, settings, run.run_id, options
-        self.clock, self.stop = clock, stop
+        self.store, self.settings, self.run, self.clock = store, settings, run, clock
         self.policy = retry_policy(settings.outbox)
-        self.due_before = clock()  # what becomes due, or is deferred, while this run lasts is the next one's
         self.clock_in_doubt = False
+        self.ledger = Ledger(run, clock)
         self.report = DrainReport(run.run_id)
-        self._on_finished = on_finished
-        self._lock = threading.Lock()
-        self._slots = options.limit
+        self._ticks, self._stop, self._on_finished = ticks, stop or threading.Event(), on_finished
+        self._lock = threading.Lock()  # of the schedule, the workers' steps, the report and the sessions
+        self._wake = threading.Event()
         self._broken: list[BaseException] = []
+        self._schedule = Schedule()
+        self._accounts: dict[str, AccountRun] = {}
+        self._sessions: dict[str, SessionFactory] = {}
+        self._options = DrainOptions()
+        self._faults: set[str] = set()
+        self._on_result: Callable[[int, Result], None] | None = None
 
-    def deliver(self, runs: Runs) -> DrainReport:
-        """Recover what dead runs left, deliver, and tell.
+    def drain(self, options: DrainOptions) -> DrainReport:
+        """Deliver what is due now; what becomes due, or is deferred, meanwhile is the next run's.
 
         Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
         """
-        self.store.refuse_restored()
-        self.report.recovered = len(self.store.recover(runs.is_dead, self.policy, self.due_before))
-        self.report.config_errors += runs.unreadable.values()
-        runs.clear_dead()
-        self.clock_in_doubt = self.store.begin_drain(self.due_before).clock_in_doubt
+        self._prepare(options)
+        due_before = self.clock()
+        names = self._begin_round(due_before)
+        self._conduct(lambda: self._schedule.idle)
+        self._note_unreadable()
+        self.report.still_due = sum(self.store.count_due(name, due_before) for name in names)
+        return self.report
+
+    def follow(self, options: DrainOptions, on_round: Callable[[DrainReport], None]) -> DrainReport:
+        """Deliver whatever becomes due until the run is stopped; the report of what came after the last round.
+
+        on_round: is given what was done since the round before, every POLL_SECONDS.  Raises as ``drain`` does.
+        """
+        self._prepare(options)
+        next_round = 0.0
+
+        def over() -> bool:
+            nonlocal next_round
+            if self._stop.is_set():
+                return self._schedule.idle
+            if self._ticks() >= next_round:
+                next_round = self._ticks() + POLL_SECONDS
+                with self._lock:
+                    done, self.report = self.report, DrainReport(self.run.run_id)
+                on_round(done)
+                self._note_unreadable()
+                self._recover(self.clock())
+                self._begin_round(self.clock())
+                self._wake.set()
+            return False
+
+        self._conduct(over, patience=POLL_SECONDS / 4)
+        return self.report
+
+    def attempt(
+        self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool = False,
+        failure_mode: str | None = None,
+    ) -> None:  # fmt: skip
+        """Attempt chosen messages once, those of one account over one connection, in the calling thread.
+
+        on_result: is given each message's finished attempt, or why there was none: NotFound, NotAllowedForStatus,
+        RetryNotDue, LimitUsedUp, LockUnreadable, the config's fault, AccountUnusable when the account failed at another
+        message.  Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
+        """
+        self._prepare(DrainOptions(failure_mode=failure_mode))
+        self._on_result = on_result
+        for name, chosen in self._by_account(ids, on_result, force=force).items():
+            try:
+                limits = limits_of(self.settings.account(name)) if failure_mode is None else ()
+            except ConfigError as fault:
+                for outbox_id in chosen:
+                    on_result(outbox_id, fault)
+                continue
+            source = ChosenMessages(chosen, on_result, force=force, limits=limits)
+            account = self._accounts[name] = AccountRun(name, source, self._schedule, self.warn)
+            self._schedule.begin({name: Part(len(chosen), connections=1)})
+            while self._schedule.next_connection() is not None:
+                self._work(name)
+            for outbox_id in source.untouched():
+                on_result(outbox_id, account.fault or self._account_failed(name))
+
+    def _by_account(
+        self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
+    ) -> dict[str, list[int]]:
+        """The messages that may be attempted, by account; *on_result* is given why others may not."""
+        chosen: dict[str, list[int]] = {}
+        for outbox_id in ids:
+            wish = ClaimOne(outbox_id, self.clock(), force)
+            try:
+                chosen.setdefault(self.store.check_claim(wish), []).append(outbox_id)
+            except StorageError:
+                raise
+            except PrxEmailError as refused:
+                on_result(outbox_id, unreadable_or(refused, wish, self))
+        return chosen
+
+    def _account_failed(self, name: str) -> AccountUnusable:
+        """Why a chosen message was not attempted: the account failed at another one."""
+        code = self.report.error_code or "provider"
+        return AccountUnusable(code, f"not attempted: account {name} failed at another message", "try again later")
+
+    def sessions(self, account: str) -> "SessionFactory":
+        """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
+        if account not in self._sessions:
+            from prx_email_cli.smtp.credentials import login_of
+            from prx_email_cli.smtp.session import SessionFactory
+
+            settings = self.settings.account(account)
+            self._sessions[account] = SessionFactory(settings, login_of(settings))
+        return self._sessions[account]
+
+    def record(self, finished: Finished) -> None:
+        """Count a finished attempt, which is durable, and tell of it."""
+        with self._lock:
+            self.report.record(finished, self.policy)
+        self._on_finished(finished)
+        if self._on_result is not None:
+            self._on_result(finished.claimed.outbox_id, finished)
+
+    def warn(self, text: str) -> None:
+        """Note what a person should hear of but changes no message."""
+        self.report.warnings.append(text)
+
+    def _prepare(self, options: DrainOptions) -> None:
+        """Recover what dead runs left; why it is unknown of some goes into the report."""
+        self._options = options
+        self._schedule = Schedule(limit=options.limit, base_seconds=self.policy.base_seconds)
+        self._recover(self.clock())
+
+    def _recover(self, now: int) -> None:
+        self.report.recovered += len(self.run.recover(self.policy, now))
+        for unreadable in self.run.unreadable:
+            self._note_fault(unreadable)
+
+    def _begin_round(self, due_before: int) -> list[str]:
+        """Give up what expired, and let the accounts with due messages begin that do not rest; all their names."""
+        self.clock_in_doubt = self.run.begin_drain(due_before).clock_in_doubt
         if self.clock_in_doubt:
-            self.report.notes.append(
-                "the clock is more than a day past the last recorded moment: what has expired is given up by the next "
-                "drain that agrees"
-            )
+            self.report.notes.append(CLOCK_IN_DOUBT)
         else:
-            self.report.gave_up += len(self.store.expire(self.due_before))
-        names = self._accounts()
-        threads = [threading.Thread(target=self._guarded, args=(name,), name=f"drain {name}") for name in names]
-        for thread in threads:
-            thread.start()
+            self.report.gave_up += len(self.run.expire(due_before))
+        names = [name for name in self.store.accounts_due(due_before) if self._options.account in (None, name)]
+        with self._lock:
+            self._schedule.at(due_before)
+            free = [name for name in names if self._schedule.open_to(name)]
+        parts = {name: part for name in free if (part := self._part(name, due_before)) is not None}
+        with self._lock:
+            self._schedule.begin(parts)
+        return names
+
+    def _part(self, name: str, due_before: int) -> Part | None:
+        """Prepare an account's part in a round; None when its config has a fault, which is noted."""
+        limits: tuple[Limit, ...] = ()
+        connections = 1
+        if self._options.failure_mode is None:
+            try:
+                account = self.settings.account(name)
+            except ConfigError as fault:
+                self._note_fault(fault)
+                return None
+            limits, connections = limits_of(account), self._options.connections or account.connections
+        self._accounts[name] = AccountRun(name, DueMessages(name, due_before, limits), self._schedule, self.warn)
+        self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
+        return Part(self.store.count_due(name, due_before, max(connections, self._options.limit or 0)), connections)
+
+    def _note_unreadable(self) -> None:
+        for unreadable in self.store.unreadable_messages():
+            self._note_fault(unreadable)
+
+    def _note_fault(self, fault: PrxEmailError) -> None:
+        """Report what is wrong with the config or a lock, each fault once in this run."""
+        if fault.message not in self._faults:
+            self._faults.add(fault.message)
+            self.report.config_errors.append(fault)
+
+    def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
+        """Start workers as the schedule asks for them until *over*; raises what broke the run off."""
+        threads: list[threading.Thread] = []
+        try:
+            while True:
+                self._wake.clear()
+                for name in self._openings():
+                    threads.append(threading.Thread(target=self._guarded, args=(name,), name=f"account {name}"))
+                    threads[-1].start()
+                if over():
+                    break
+                self._wake.wait(patience)
+                threads = [thread for thread in threads if thread.is_alive()]
+        except BaseException as error:  # noqa: BLE001 - raised below, once the workers have ended
+            self._break_off(error)
         for thread in threads:
             thread.join()
         if self._broken:
             raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
-        self.report.config_errors += self.store.unreadable()
-        self.report.still_due = sum(self.store.count_due(name, self.due_before) for name in names)
-        return self.report
 
-    def take_slot(self) -> bool:
-        """Whether one more message may be claimed; with a limit, this uses one up."""
+    def _openings(self) -> list[str]:
+        """The accounts that open a connection now, once for each connection."""
         with self._lock:
-            if self.stop.is_set() or self._slots == 0:
-                return False
-            if self._slots is not None:
-                self._slots -= 1
-            return True
+            if self._stop.is_set():
+                self._schedule.stop()
+            return list(iter(self._schedule.next_connection, None))
 
-    def give_slot_back(self) -> None:
-        """The claim found nothing."""
+    def _guarded(self, name: str) -> None:
+        try:
+            self._work(name)
+        except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+            self._break_off(error)
+
+    def _work(self, name: str) -> None:
+        """Carry out what a worker of this account asks, until it is through."""
+        steps, hands = self._worker(name), Hands(self, name)
+        ask: Ask | None = None
+        answer: Any = None
+        try:
+            while True:
+                opened = isinstance(ask, Open)
+                ask = self._step(steps, answer)
+                if opened:
+                    self._wake.set()  # further connections may open
+                if ask is None:
+                    return
+                answer = hands.carry_out(ask)
+        finally:
+            hands.close()
+            self._ended(name)
+            self._wake.set()
+
+    def _worker(self, name: str) -> Steps[None]:
+        """A worker of this account, which has not begun."""
+        account = self._accounts[name]
+        return work(account) if self._options.failure_mode is None else rehearse(account, self._simulated)
+
+    def _ended(self, name: str) -> None:
+        """One of the account's workers is through."""
+        account = self._accounts[name]
         with self._lock:
-            if self._slots is not None:
-                self._slots += 1
+            self._schedule.closed(name)
+            if account.fault is not None and self._on_result is None:
+                self._note_fault(account.fault)
 
-    def record(self, finished: Finished) -> None:
-        """Count a finished attempt and tell whoever listens."""
+    def _step(self, steps: Steps[None], answer: Any) -> Ask | None:
+        """Give a worker its answer; what it asks next, None when it is through."""
         with self._lock:
-            self.report.attempted += 1
-            if finished.verdict is Verdict.SENT:
-                self.report.sent += 1
-            else:
-                self.report.failed += 1
-                self.report.error_code = finished.error
-            if finished.verdict is Verdict.GAVE_UP:
-                self.report.gave_up += 1
-            elif self._spared(finished):
-                self.report.notes.append(self._why_spared(finished))
-        self._on_finished(finished)
+            self._schedule.at(self.clock())
+            if self._stop.is_set():
+                self._schedule.stop()
+            try:
+                return steps.send(answer)
+            except StopIteration:
+                return None
 
-    def warn(self, text: str) -> None:
-        """Note something that a person should hear of but that changes no message."""
-        with self._lock:
-            self.report.warnings.append(text)
+    def _simulated(self, claimed: Claimed) -> Outcome:
+        return simulated(self._options.failure_mode or "", claimed)
 
-    def break_off(self, error: BaseException) -> None:
-        """The outbox itself failed, or the program did: everybody stops."""
+    def _break_off(self, error: BaseException) -> None:
+        """The outbox itself failed, or the program did: every worker stops."""
         with self._lock:
             self._broken.append(error)
-        self.stop.set()
-
-    def guarded(self, work: Callable[[], None]) -> None:
-        """Run *work* in a thread of its own without losing its error."""
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
-            self.break_off(error)
-
-    def _spared(self, finished: Finished) -> bool:
-        """Whether the clock alone would have given the message up."""
-        end = finished.claimed.first_due_at + self.policy.give_up_after_seconds
-        return finished.verdict is Verdict.DEFERRED and finished.finished_at >= end
-
-    def _why_spared(self, finished: Finished) -> str:
-        policy, claimed = self.policy, finished.claimed
-        return (
-            f"outbox message {claimed.outbox_id} is over {policy.give_up_after_seconds // 3600} hours old by this clock"
-            f", and not given up: it was attempted {finished.settled.retries} times of at least"
-            f" {policy.give_up_after_attempts}, and drains have been at work on it for"
-            f" {claimed.drained_seconds // 3600} hours (a pause counts {MAX_PAUSE_SECONDS // 3600} at the most)"
-        )
+            self._schedule.stop()
+        self._wake.set()
 
     def _all_broken(self) -> BaseException:
         """The first error that stopped the run, with all that is known of results that could not be recorded."""
@@ -173,25 +332,3 @@ class Drain:
         if not lost:
             return self._broken[0]
         return ResultNotRecorded("; ".join(error.message for error in lost), hint=lost[0].hint)
-
-    def _accounts(self) -> list[str]:
-        due = self.store.accounts_due(self.due_before)
-        if self.options.account is None:
-            return due
-        wanted = self.settings.account(self.options.account).name
-        return [name for name in due if name == wanted]
-
-    def _guarded(self, name: str) -> None:
-        self.guarded(lambda: self._deliver_account(name))
-
-    def _deliver_account(self, name: str) -> None:
-        from prx_email_cli.delivery.account import AccountDrain, Rehearsal
-
-        try:
-            if self.options.failure_mode is not None:
-                Rehearsal(self, name).deliver()
-            else:
-                AccountDrain(self, self.settings.account(name)).deliver()
-        except (ConfigError, ReadableByOthers) as error:
-            with self._lock:
-                self.report.config_errors.append(error)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.errors import ClaimLost, PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled, Verdict
 
 
@@ -174,3 +174,17 @@ class ClaimNext(NamedTuple):
     due_before: int
     now: int
     limits: tuple[Limit, ...] = ()
+
+
+Wish = ClaimNext | ClaimOne
+
+
+class Advanced(NamedTuple):
+    """What one durable step came to.
+
+    lost: for each finished attempt, in order, why it was not recorded, None when it was.  claims: for each wish, in
+    order, the message that was claimed, None when there was none.
+    """
+
+    lost: list[ClaimLost | None]
+    claims: list[Claimed | None]

@@ -180,7 +180,7 @@ def test_what_a_dead_run_left_on_a_damaged_page_stops_no_other_message(
     texts = fill(program, 120)
     first, *rest = texts
     with closing(program.store()) as store:
-        claimed = store.claim_next("1-dead", ClaimNext("work", int(time.time()), int(time.time())))
+        claimed = store.claims.claim_next("1-dead", ClaimNext("work", int(time.time()), int(time.time())))
     assert claimed is not None
     assert claimed.outbox_id == first
     with closing(sqlite3.connect(program.outbox)) as connection:

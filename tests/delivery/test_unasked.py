@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.run import Drain, DrainOptions, DrainReport
+from prx_email_cli.delivery.report import DrainReport
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
 from prx_email_cli.outbox.lifecycle import Outcome
 from prx_email_cli.outbox.messages import Finished
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Reply
 
@@ -212,13 +212,9 @@ def take_all(talk: Talk) -> None:
 
 def drained(outbox: Outbox, between: Between) -> DrainReport:
     """One drain over one connection at a time."""
-    runs = Runs(outbox.store.path)
-    with runs.start(outbox.now) as run:
-        drain = Drain(
-            outbox.store, outbox.settings, run, DrainOptions(connections=1), lambda: outbox.now,
-            stop=threading.Event(), on_finished=between.recorded,
-        )  # fmt: skip
-        return drain.deliver(runs)
+    with outbox.store.start_run(outbox.now) as run:
+        delivering = DeliveringRun(outbox.store, outbox.settings, run, lambda: outbox.now, on_finished=between.recorded)
+        return delivering.drain(DrainOptions(connections=1))
 
 
 @pytest.mark.parametrize(

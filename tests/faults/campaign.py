@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, load_settings
-from prx_email_cli.delivery.run import Drain, DrainOptions, DrainReport
+from prx_email_cli.delivery.report import DrainReport
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
 from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..support.certs import Certificates
@@ -80,12 +80,9 @@ class Outbox:
 
     def drain(self, connections: int = 1) -> DrainReport:
         """One drain over so many connections at once."""
-        runs = Runs(self.store.path)
-        with runs.start(self.now) as run:
-            options = DrainOptions(connections=connections)
-            return Drain(self.store, self.settings, run, options, lambda: self.now, stop=threading.Event()).deliver(
-                runs
-            )
+        with self.store.start_run(self.now) as run:
+            delivering = DeliveringRun(self.store, self.settings, run, lambda: self.now)
+            return delivering.drain(DrainOptions(connections=connections))
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def composed(program: Program, outbox_id: int) -> bytes:
     store = SqliteStore(copy / "outbox.db", message_id_domain="prx-email.local")
     now = int(time.time())
     with Runs(store.path).start(now) as run:
-        claimed = store.claim(run.run_id, ClaimOne(outbox_id, now, force=True))
-        content = b"".join([claimed.head or b"", *store.rest_of_content(outbox_id)])
+        claimed = store.claims.claim(run.run_id, ClaimOne(outbox_id, now, force=True))
+        content = b"".join([claimed.head or b"", *store.claims.rest_of_content(outbox_id)])
     store.close()
     return content
 

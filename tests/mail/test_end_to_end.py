@@ -41,10 +41,10 @@ class Courier:
     def deliver(self, subject: str, body: str) -> Received:
         """The one message that arrived."""
         self.store.enqueue([composed(subject=subject, body_text=body)])
-        claimed = self.store.claim_next("run", ClaimNext("work", NOW, NOW))
+        claimed = self.store.claims.claim_next("run", ClaimNext("work", NOW, NOW))
         assert claimed is not None
         before = len(self.server.messages)
-        rest = self.store.rest_of_content(claimed.outbox_id)
+        rest = self.store.claims.rest_of_content(claimed.outbox_id)
         outcome = hand_over(self.session, claimed, rest)
         assert (outcome.error, self.session.alive) == (None, True)
         (received,) = self.server.messages[before:]

@@ -20,7 +20,7 @@ from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Content, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.runs import Run, Runs
+from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
@@ -60,7 +60,7 @@ def _open(path: Path) -> SqliteStore:
 class _Hand:
     """A living run with what it has claimed, on a connection of its own."""
 
-    def __init__(self, run: Run, store: SqliteStore) -> None:
+    def __init__(self, run: Lock, store: SqliteStore) -> None:
         self.run, self.store = run, store
         self.claims: list[Claimed] = []
 
@@ -151,7 +151,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(which=ANY)
     def recover(self, which: int) -> None:
         expected = [outbox_id for outbox_id, message in self.messages.items() if message.run in self.dead]
-        recovered = self.store(which).recover(self.runs.is_dead, self.policy, self.now)
+        recovered = self.store(which).claims.recover(self.runs.is_dead, self.policy, self.now)
         self.runs.clear_dead()
         assert sorted(recovered) == sorted(expected)
         for outbox_id in recovered:
@@ -207,7 +207,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(which=ANY)
     def claim(self, which: int) -> None:
         hand = self.hand(which)
-        self.check_next(hand, hand.store.claim_next(hand.run_id, self.wish()))
+        self.check_next(hand, hand.store.claims.claim_next(hand.run_id, self.wish()))
 
     @rule(which=ANY, chosen=ANY, force=st.booleans())
     def retry_by_hand(self, which: int, chosen: int, force: bool) -> None:
@@ -222,7 +222,7 @@ class OutboxMachine(RuleBasedStateMachine):
             error = RetryNotDue
         with expecting(error):
             wish = ClaimOne(outbox_id, self.now, force)
-            self.take(hand, hand.store.claim(hand.run_id, wish), by_hand=True)
+            self.take(hand, hand.store.claims.claim(hand.run_id, wish), by_hand=True)
 
     # --- finalize
 
@@ -248,7 +248,7 @@ class OutboxMachine(RuleBasedStateMachine):
         finished = finish(claimed, outcome(kind, results), self.policy, self.now)
         welcome = {number for number, status in results.items() if status == ACCEPTED}
         results = dict(results) if kind == "said" else results | dict.fromkeys(welcome & results.keys(), PENDING)
-        following = hand.store.finalize(hand.run_id, finished, self.wish() if go_on else None)
+        following = hand.store.claims.finalize(hand.run_id, finished, self.wish() if go_on else None)
         self.stale.append((hand.run_id, claimed))
         self.messages[claimed.outbox_id].finalize(
             results, welcome if kind == "uncertain" else set(), self.now, claimed.drained_seconds + (
@@ -272,7 +272,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def finalize_in_vain(self, store: SqliteStore, run_id: str, claimed: Claimed) -> None:
         results = {target.number: ACCEPTED for target in claimed.targets}
         with pytest.raises(ClaimLost):
-            store.finalize(run_id, finish(claimed, outcome("said", results), self.policy, self.now), self.wish())
+            store.claims.finalize(run_id, finish(claimed, outcome("said", results), self.policy, self.now), self.wish())
 
     # --- a person
 
@@ -316,7 +316,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def drain_begins(self, which: int) -> None:
         """The time since the drain before counts, a day of it at the most, while something waits."""
         waits = any(it.idle() and not it.held and it.gave_up is None for it in self.messages.values())
-        self.store(which).begin_drain(self.now)
+        self.store(which).claims.begin_drain(self.now)
         if waits and not self.recorded <= self.now <= self.recorded + 60:
             self.drained += max(0, min(self.now - self.recorded, 25 * 3600)) if self.recorded >= 0 else 0
             self.recorded = self.now
@@ -329,14 +329,14 @@ class OutboxMachine(RuleBasedStateMachine):
             for outbox_id, it in self.messages.items()
             if it.idle() and not it.held and it.gave_up is None and it.expires is not None and it.expires <= self.now
         ]
-        assert sorted(self.store(which).expire(self.now)) == expected
+        assert sorted(self.store(which).claims.expire(self.now)) == expected
         for outbox_id in expected:
             self.messages[outbox_id].gave_up = "expired"
 
     @rule(which=ANY)
     def tell(self, which: int) -> None:
         expected = [outbox_id for outbox_id, it in self.messages.items() if it.gave_up is not None and not it.told]
-        assert self.store(which).tell(self.now) == expected
+        assert self.store(which).take_unreported(self.now) == expected
         for outbox_id in expected:
             self.messages[outbox_id].told = True
 

@@ -59,7 +59,7 @@ def wish(now: int = NOW, account: str = "work") -> ClaimNext:
 
 def claim(store: SqliteStore, run_id: str = "run", now: int = NOW) -> Claimed:
     """The next message, which must be there."""
-    claimed = store.claim_next(run_id, wish(now))
+    claimed = store.claims.claim_next(run_id, wish(now))
     assert claimed is not None
     return claimed
 

@@ -23,7 +23,7 @@ run = Runs(store.path).start(now)
 tell("ready")
 sys.stdin.readline()
 taken = []
-while (claimed := store.claim_next(run.run_id, ClaimNext("work", now, now))) is not None:
+while (claimed := store.claims.claim_next(run.run_id, ClaimNext("work", now, now))) is not None:
     taken.append(claimed.outbox_id)
 tell(*taken)
 sys.stdin.read()
@@ -73,7 +73,7 @@ def steps_of_a_claim(store: SqliteStore) -> int:
         return 0
 
     store._connection.set_progress_handler(tick, 1)
-    assert store.claim_next("run", wish()) is not None
+    assert store.claims.claim_next("run", wish()) is not None
     store._connection.set_progress_handler(None, 1)
     return count
 
@@ -117,10 +117,10 @@ def test_threads_that_deliver_at_once_finish_each_message_once(outbox: SqliteSto
     done: list[int] = []
 
     def deliver(_: int) -> None:
-        claimed = outbox.claim_next("run", wish())
+        claimed = outbox.claims.claim_next("run", wish())
         while claimed is not None:
             done.append(claimed.outbox_id)
-            claimed = outbox.finalize("run", sent(claimed), wish())
+            claimed = outbox.claims.finalize("run", sent(claimed), wish())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(deliver, range(8)))

@@ -163,7 +163,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     assert refused.value.exit_code == 74
     assert "space" in refused.value.hint
     assert store.stats(NOW).total == 1
-    store.finalize("run", sent(claim(store)))
+    store.claims.finalize("run", sent(claim(store)))
     assert store.row(1).status == "sent"
     store.close()
 
@@ -172,7 +172,7 @@ def test_a_lock_that_lasts_is_told_and_nothing_is_stored(path: Path) -> None:
     store = open_store(path, busy_timeout_seconds=0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    for attempt in (lambda: store.enqueue([new_message()]), lambda: store.claim_next("run", wish())):
+    for attempt in (lambda: store.enqueue([new_message()]), lambda: store.claims.claim_next("run", wish())):
         with pytest.raises(OutboxBusy, match="locked by another process") as refused:
             attempt()
         assert refused.value.exit_code == 75

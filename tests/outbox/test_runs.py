@@ -20,7 +20,7 @@ CLAIM_AND_WAIT = """
 now = int(sys.argv[2])
 store = open_store(sys.argv[1])
 run = Runs(store.path).start(now)
-claimed = store.claim_next(run.run_id, ClaimNext("work", now, now))
+claimed = store.claims.claim_next(run.run_id, ClaimNext("work", now, now))
 tell(run.run_id, claimed.outbox_id, claimed.message_id)
 sys.stdin.read()
 run.__exit__(None, None, None)
@@ -28,7 +28,7 @@ run.__exit__(None, None, None)
 
 
 def recover(outbox: SqliteStore, policy: RetryPolicy = POLICY, now: int = NOW) -> list[int]:
-    return outbox.recover(Runs(outbox.path).is_dead, policy, now)
+    return outbox.claims.recover(Runs(outbox.path).is_dead, policy, now)
 
 
 def test_what_a_killed_process_was_sending_is_due_at_once_and_uncertain(outbox: SqliteStore, start: Start) -> None:
@@ -48,9 +48,9 @@ def test_what_a_killed_process_was_sending_is_due_at_once_and_uncertain(outbox: 
         ("died", run_id, message_id, True)
     ]
     assert (untouched.status, untouched.retries) == ("pending", 0)
-    again = outbox.claim("run", ClaimOne(1, NOW + 5))
+    again = outbox.claims.claim("run", ClaimOne(1, NOW + 5))
     assert (again.message_id, again.retries) == (message_id, 1)
-    outbox.finalize("run", sent(again))
+    outbox.claims.finalize("run", sent(again))
     assert outbox.row(1).status == "sent"
 
 
@@ -72,7 +72,7 @@ def test_a_message_whose_run_died_waits_for_a_person_when_the_policy_says_hold(
     other.kill()
     assert recover(outbox, RetryPolicy(hold_uncertain=True)) == [1]
     assert (outbox.row(1).held, outbox.row(1).uncertain) == (True, True)
-    assert outbox.claim_next("run", wish(NOW + 10**6)) is None
+    assert outbox.claims.claim_next("run", wish(NOW + 10**6)) is None
 
 
 def test_a_stopped_process_is_alive(outbox: SqliteStore, start: Start) -> None:
@@ -138,18 +138,18 @@ def test_a_run_that_nobody_ever_saw_is_dead(outbox: SqliteStore, run_id: str) ->
 def test_recovery_takes_the_rows_of_dead_runs_only(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message() for _ in range(4)])
     claimed = [claim(outbox, run_id) for run_id in ("dead", "alive", "dead", "alive")]
-    assert outbox.recover(lambda run_id: run_id == "dead", POLICY, NOW) == [1, 3]
+    assert outbox.claims.recover(lambda run_id: run_id == "dead", POLICY, NOW) == [1, 3]
     assert [outbox.row(outbox_id).status for outbox_id in (1, 2, 3, 4)] == ["failed", "sending"] * 2
-    outbox.finalize("alive", sent(claimed[1]))
+    outbox.claims.finalize("alive", sent(claimed[1]))
     with pytest.raises(ClaimLost):
-        outbox.finalize("dead", sent(claimed[0]))
+        outbox.claims.finalize("dead", sent(claimed[0]))
 
 
 def test_a_recovered_message_counts_its_dead_attempt_in_the_backoff(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
     claim(outbox, "dead")
-    outbox.recover(lambda run_id: True, POLICY, NOW)
-    outbox.finalize("run", ended(claim(outbox), now=NOW))
+    outbox.claims.recover(lambda run_id: True, POLICY, NOW)
+    outbox.claims.finalize("run", ended(claim(outbox), now=NOW))
     row = outbox.row(1)
     assert (row.retries, row.next_attempt_at) == (2, NOW + 20)
     assert [attempt.outcome for attempt in row.attempts] == ["died", "deferred"]

@@ -33,7 +33,7 @@ def change(store: SqliteStore, statement: str, *values: Any) -> int:
 
 def content_of(store: SqliteStore, run_id: str = "run") -> bytes:
     claimed = claim(store, run_id)
-    content = (claimed.head or b"") + b"".join(store.rest_of_content(claimed.outbox_id))
+    content = (claimed.head or b"") + b"".join(store.claims.rest_of_content(claimed.outbox_id))
     assert claimed.size_bytes == len(content)
     return content
 
@@ -65,7 +65,7 @@ def test_content_of_any_size_comes_back_as_it_was_however_it_came(shared: Sqlite
 def test_the_head_is_bounded_and_the_rest_comes_in_pieces(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(content=b"x" * (5 * PIECE_BYTES + 1))])
     claimed = claim(outbox)
-    pieces = [claimed.head or b"", *outbox.rest_of_content(claimed.outbox_id)]
+    pieces = [claimed.head or b"", *outbox.claims.rest_of_content(claimed.outbox_id)]
     assert sum(map(len, pieces)) == 5 * PIECE_BYTES + 1
     assert max(map(len, pieces)) <= PIECE_BYTES
 
@@ -92,7 +92,7 @@ def test_a_message_is_pending_until_claimed_then_sending_then_sent(outbox: Sqlit
     seen = [outbox.row(outbox_id).status]
     claimed = claim(outbox)
     seen.append(outbox.row(outbox_id).status)
-    outbox.finalize("run", sent(claimed))
+    outbox.claims.finalize("run", sent(claimed))
     row = outbox.row(outbox_id)
     assert [*seen, row.status] == ["pending", "sending", "sent"]
     assert (row.provider_message_id, row.sent_at, row.next_attempt_at) == ("2.0.0 queued", NOW, None)
@@ -103,7 +103,7 @@ def test_the_longest_due_is_claimed_first_and_nothing_before_its_time(outbox: Sq
     outbox.enqueue([new_message(due_at=NOW + offset) for offset in (5, -1, 0, -1, 1)])
     claimed = [claim(outbox).outbox_id for _ in range(3)]
     assert claimed == [2, 4, 3]
-    assert outbox.claim_next("run", wish(NOW)) is None
+    assert outbox.claims.claim_next("run", wish(NOW)) is None
     assert claim(outbox, now=NOW + 1).outbox_id == 5
     assert outbox.next_due_at() == NOW + 5
 
@@ -118,14 +118,14 @@ def test_a_claim_takes_only_its_accounts_messages(outbox: SqliteStore) -> None:
 def test_a_drain_leaves_what_is_held_or_given_up(outbox: SqliteStore, column: str) -> None:
     (outbox_id,) = outbox.enqueue([new_message()])
     change(outbox, f"UPDATE outbox SET {column}")
-    assert outbox.claim_next("run", wish(NOW + 10**9)) is None
+    assert outbox.claims.claim_next("run", wish(NOW + 10**9)) is None
     assert (outbox.count_due("work", NOW), outbox.accounts_due(NOW), outbox.next_due_at()) == (0, [], None)
-    assert outbox.claim("run", ClaimOne(outbox_id, NOW, force=True)).outbox_id == outbox_id, "a person still can"
+    assert outbox.claims.claim("run", ClaimOne(outbox_id, NOW, force=True)).outbox_id == outbox_id, "a person still can"
 
 
 def test_a_drain_leaves_what_has_expired(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(expires_at=NOW)])
-    assert outbox.claim_next("run", wish(NOW)) is None
+    assert outbox.claims.claim_next("run", wish(NOW)) is None
     assert outbox.count_due("work", NOW) == 0
 
 
@@ -133,7 +133,7 @@ def test_a_person_is_refused_in_the_order_of_the_contract(outbox: SqliteStore) -
     (outbox_id,) = outbox.enqueue([new_message(due_at=NOW + 60)])
     used_up = (Limit(0, 60),)
     outbox.hold(outbox_id, NOW)
-    for try_it in (outbox.check_claim, partial(outbox.claim, "run")):
+    for try_it in (outbox.check_claim, partial(outbox.claims.claim, "run")):
         with pytest.raises(NotFound, match="outbox record not found"):
             try_it(ClaimOne(99, NOW, force=True, limits=used_up))
         with pytest.raises(NotAllowedForStatus, match="held") as held:
@@ -143,16 +143,16 @@ def test_a_person_is_refused_in_the_order_of_the_contract(outbox: SqliteStore) -
             try_it(ClaimOne(outbox_id, NOW + 59, force=True, limits=used_up))
         assert limited.value.exit_code == 75
     outbox.release(outbox_id)
-    for try_it in (outbox.check_claim, partial(outbox.claim, "run")):
+    for try_it in (outbox.check_claim, partial(outbox.claims.claim, "run")):
         with pytest.raises(RetryNotDue, match="retry_not_due") as not_due:
             try_it(ClaimOne(outbox_id, NOW + 59, limits=used_up))
         assert (not_due.value.exit_code, not_due.value.code) == (75, "retry_not_due")
-    claimed = outbox.claim("run", ClaimOne(outbox_id, NOW, force=True))
+    claimed = outbox.claims.claim("run", ClaimOne(outbox_id, NOW, force=True))
     with pytest.raises(NotAllowedForStatus, match="sending"):
-        outbox.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
-    outbox.finalize("run", sent(claimed))
+        outbox.claims.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
+    outbox.claims.finalize("run", sent(claimed))
     with pytest.raises(NotAllowedForStatus, match="sent"):
-        outbox.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
+        outbox.claims.claim("other", ClaimOne(outbox_id, NOW + 99, force=True))
 
 
 def test_checking_a_claim_changes_nothing(outbox: SqliteStore) -> None:
@@ -168,99 +168,99 @@ def test_each_definite_failure_gets_a_message_id_of_its_own(outbox: SqliteStore)
     for _ in range(3):
         claimed = claim(outbox, now=now)
         seen.append(claimed.message_id)
-        outbox.finalize("run", ended(claimed, now=now))
+        outbox.claims.finalize("run", ended(claimed, now=now))
         now += 10_000
     assert seen == [f"<outbox-1-{retries}@prx-email.local>" for retries in range(3)]
 
 
 def test_an_attempt_after_an_uncertain_one_repeats_its_message_id(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
-    outbox.finalize("run", ended(claim(outbox)))
+    outbox.claims.finalize("run", ended(claim(outbox)))
     uncertain = claim(outbox, now=NOW + 10)
-    outbox.finalize("run", ended(uncertain, uncertain=True, now=NOW + 10))
+    outbox.claims.finalize("run", ended(uncertain, uncertain=True, now=NOW + 10))
     assert outbox.row(1).uncertain
     repeated = claim(outbox, now=NOW + 10_000)
     assert (uncertain.message_id, repeated.message_id) == ("<outbox-1-1@prx-email.local>",) * 2
-    outbox.finalize("run", ended(repeated, now=NOW + 10_000))
+    outbox.claims.finalize("run", ended(repeated, now=NOW + 10_000))
     assert claim(outbox, now=NOW + 99_999).message_id == uncertain.message_id, "its copy may still have been accepted"
 
 
 def test_an_uncertain_message_waits_for_a_person_when_the_policy_says_hold(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
     policy = RetryPolicy(hold_uncertain=True)
-    outbox.finalize("run", ended(claim(outbox), uncertain=True, policy=policy))
+    outbox.claims.finalize("run", ended(claim(outbox), uncertain=True, policy=policy))
     assert outbox.row(1).held
-    assert outbox.claim_next("run", wish(NOW + 10**6)) is None
-    assert outbox.claim("run", ClaimOne(1, NOW + 10**6, force=True)).message_id == "<outbox-1-0@prx-email.local>"
+    assert outbox.claims.claim_next("run", wish(NOW + 10**6)) is None
+    assert outbox.claims.claim("run", ClaimOne(1, NOW + 10**6, force=True)).message_id == "<outbox-1-0@prx-email.local>"
 
 
 def test_a_retry_goes_only_to_those_not_yet_accepted(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message("a@x.org", "b@x.org", "c@x.org")])
-    outbox.finalize("run", ended(claim(outbox), ACCEPTED, PENDING, REFUSED))
+    outbox.claims.finalize("run", ended(claim(outbox), ACCEPTED, PENDING, REFUSED))
     row = outbox.row(1)
     assert (row.status, row.gave_up) == ("failed", None)
     assert [recipient.status for recipient in row.recipients] == ["accepted", "pending", "refused"]
     again = claim(outbox, now=NOW + 10)
     assert [target.address for target in again.targets] == ["b@x.org"]
     assert [other.status for other in again.others] == ["accepted", "refused"]
-    outbox.finalize("run", ended(again, REFUSED, now=NOW + 10))
+    outbox.claims.finalize("run", ended(again, REFUSED, now=NOW + 10))
     row = outbox.row(1)
     assert (row.status, row.gave_up) == ("failed", "refused")
-    by_hand = outbox.claim("run", ClaimOne(1, NOW + 10_000))
+    by_hand = outbox.claims.claim("run", ClaimOne(1, NOW + 10_000))
     assert [target.address for target in by_hand.targets] == ["b@x.org", "c@x.org"]
-    outbox.finalize("run", ended(by_hand, ACCEPTED, ACCEPTED))
+    outbox.claims.finalize("run", ended(by_hand, ACCEPTED, ACCEPTED))
     assert outbox.row(1).status == "sent"
 
 
 def test_an_account_failure_is_deferred_and_never_given_up(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
     claimed = claim(outbox, now=NOW + 10**7)
-    outbox.finalize("run", ended(claimed, scope=Scope.ACCOUNT, now=NOW + 10**7))
+    outbox.claims.finalize("run", ended(claimed, scope=Scope.ACCOUNT, now=NOW + 10**7))
     row = outbox.row(1)
     assert (row.status, row.retries, row.gave_up, row.next_attempt_at) == ("failed", 1, None, NOW + 10**7 + 10)
 
 
 def test_a_finalize_can_claim_the_next_message_in_the_same_transaction(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(), new_message()])
-    following = outbox.finalize("run", sent(claim(outbox)), wish())
+    following = outbox.claims.finalize("run", sent(claim(outbox)), wish())
     assert following is not None
     assert following.outbox_id == 2
-    assert outbox.finalize("run", sent(following), wish()) is None
+    assert outbox.claims.finalize("run", sent(following), wish()) is None
 
 
 def test_a_claim_that_was_lost_changes_nothing(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(), new_message()])
     claimed = claim(outbox, "mine")
-    outbox.recover(lambda run_id: True, RetryPolicy(), NOW)
+    outbox.claims.recover(lambda run_id: True, RetryPolicy(), NOW)
     again = claim(outbox, "yours")
     assert again.outbox_id == claimed.outbox_id
     before = [outbox.row(1), outbox.row(2)]
     for late in (sent(claimed), ended(claimed, REFUSED), ended(claimed, uncertain=True)):
         with pytest.raises(ClaimLost, match="no longer this run's"):
-            outbox.finalize("mine", late, wish())
+            outbox.claims.finalize("mine", late, wish())
     assert [outbox.row(1), outbox.row(2)] == before
-    outbox.finalize("yours", sent(again))
+    outbox.claims.finalize("yours", sent(again))
 
 
 def test_a_run_that_claimed_the_same_message_twice_finalizes_only_the_second_attempt(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
     first = claim(outbox)
-    outbox.recover(lambda run_id: True, RetryPolicy(), NOW)
+    outbox.claims.recover(lambda run_id: True, RetryPolicy(), NOW)
     second = claim(outbox)
     with pytest.raises(ClaimLost):
-        outbox.finalize("run", sent(first))
-    outbox.finalize("run", sent(second))
+        outbox.claims.finalize("run", sent(first))
+    outbox.claims.finalize("run", sent(second))
     assert outbox.row(1).status == "sent"
 
 
 def test_a_finalized_message_is_not_finalized_again(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message()])
     claimed = claim(outbox)
-    outbox.finalize("run", sent(claimed))
+    outbox.claims.finalize("run", sent(claimed))
     before = outbox.row(1)
     for late in (sent(claimed), ended(claimed)):
         with pytest.raises(ClaimLost):
-            outbox.finalize("run", late)
+            outbox.claims.finalize("run", late)
     assert outbox.row(1) == before
 
 

@@ -126,23 +126,24 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
 def wrap_store(fate: Fate) -> None:
     """Points between the changes."""
     from prx_email_cli.outbox.sqlite import connection
+    from prx_email_cli.outbox.sqlite.claims import Claims
     from prx_email_cli.outbox.sqlite.high_water import HighWater
-    from prx_email_cli.outbox.sqlite.runs import Run, Runs
+    from prx_email_cli.outbox.sqlite.runs import Lock, Runs
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
     def passes(point: str) -> Callable[[], None]:
         return lambda: fate.passes(point)
 
     around(SqliteStore, "submit", before=passes("before the enqueue"))
-    around(SqliteStore, "claim_next", before=passes("before the claim"))
-    around(SqliteStore, "claim", before=passes("before the claim by hand"))
-    around(SqliteStore, "finalize", before=passes("before the finalize"))
-    around(SqliteStore, "recover", before=passes("before the recovery"))
+    around(Claims, "claim_next", before=passes("before the claim"))
+    around(Claims, "claim", before=passes("before the claim by hand"))
+    around(Claims, "finalize", before=passes("before the finalize"))
+    around(Claims, "recover", before=passes("before the recovery"))
     around(SqliteStore, "close", after=passes("outbox closed"))
     around(HighWater, "raise_to", before=passes("before the mark is raised"), after=passes("mark raised"))
     around(Runs, "start", after=passes("run begun"))
     around(Runs, "clear_dead", before=passes("before the lock files go"), after=passes("lock files gone"))
-    around(Run, "__exit__", before=passes("before the run's end"))
+    around(Lock, "release", before=passes("before the run's end"))
     around(os, "fsync", before=passes("before an fsync"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
         connection.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])

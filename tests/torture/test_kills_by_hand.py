@@ -26,11 +26,11 @@ def used(field: Field) -> Field:
     content, to = Content.of(b"\r\ntext\r\n"), [("a@example.org", "to")]
     message = NewMessage("work", "ops@example.com", to, "m", content, Schedule.at_once(0))
     store.enqueue([message] * 4)
-    sent = store.claim("0-0-dead", ClaimOne(int(SENT), 10))
+    sent = store.claims.claim("0-0-dead", ClaimOne(int(SENT), 10))
     accepted = Outcome({0: RecipientResult(RecipientStatus.ACCEPTED, 250, "ok")}, acceptance="ok")
-    store.finalize("0-0-dead", finish(sent, accepted, RetryPolicy(), 10))
-    assert store.claim_next("0-0-dead", ClaimNext("work", 10, 10)) is not None
-    assert store.recover(lambda run_id: True, RetryPolicy(), 10) == [int(UNCERTAIN)]
+    store.claims.finalize("0-0-dead", finish(sent, accepted, RetryPolicy(), 10))
+    assert store.claims.claim_next("0-0-dead", ClaimNext("work", 10, 10)) is not None
+    assert store.claims.recover(lambda run_id: True, RetryPolicy(), 10) == [int(UNCERTAIN)]
     store.hold(int(HELD), 10)
     store.close()
     return field

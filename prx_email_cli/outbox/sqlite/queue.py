@@ -161,6 +161,15 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
     })  # fmt: skip
 
 
+def finalize_or_lose(connection: sqlite3.Connection, run_id: str, finished: Finished) -> ClaimLost | None:
+    """Record a finished attempt; why it was not recorded, None when it was."""
+    try:
+        finalize(connection, run_id, finished)
+    except ClaimLost as lost:
+        return lost
+    return None
+
+
 def within_limits(connection: sqlite3.Connection, wish: ClaimNext, this: int | None = None) -> bool:
     """Whether the provider's limits leave room for the next message, or *this*; asked in the claim's transaction."""
     values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now}

@@ -30,8 +30,8 @@ class Runs:
         self.directory = self._outbox.with_name(self._outbox.name + ".runs")
         self.unreadable: dict[str, LockUnreadable] = {}
 
-    def start(self, now: int) -> "Run":
-        """A new living run.
+    def start(self, now: int) -> "Lock":
+        """The lock of a new living run.
 
         Raises StorageError when its lock file cannot be made, ChangeableByOthers when others could take it away.
         """
@@ -41,7 +41,7 @@ class Runs:
                 run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
                 descriptor = self._lock_new(run_id)
                 if descriptor is not None:
-                    return Run(run_id, self.directory / run_id, descriptor)
+                    return Lock(run_id, self.directory / run_id, descriptor)
         except OSError as error:
             raise StorageError(
                 f"cannot lock a file in {self.directory}: {error.strerror}{_whose(self.directory)}",
@@ -226,20 +226,24 @@ def _whose(path: Path) -> str:
         return _whose(path.parent).replace("; it", "; its directory") if path != path.parent else ""
 
 
-class Run:
-    """One process that delivers, alive until closed."""
+class Lock:
+    """The locked file of a run, alive until it is released; also a context manager."""
 
     def __init__(self, run_id: str, file: Path, descriptor: int) -> None:
         self.run_id = run_id
         self._file = file
         self._descriptor = descriptor
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "Lock":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go: the run is over."""
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
         os.close(self._descriptor)

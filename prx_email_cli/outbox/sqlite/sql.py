@@ -114,6 +114,15 @@ UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = 
  WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
 """
 
+GIVE_BACK = """
+-- sending -> pending|failed as before its claim, if that is still this run's; every failure raises retries, so a
+-- message without one was pending; the Message-ID is the latest recorded attempt's
+UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' END, run_id = NULL, claimed_at = NULL,
+       claimed_by_hand = 0, drained_from = CASE WHEN retries = 0 THEN NULL ELSE drained_from END,
+       message_id = (SELECT message_id FROM attempt WHERE outbox_id = outbox.id ORDER BY attempt.retries DESC LIMIT 1)
+ WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :retries
+"""
+
 SETTLE_RECIPIENT = """
 -- pending|refused -> what the provider said; an accepted recipient stays accepted, an uncertain one is so until then
 UPDATE recipient SET status = :status, code = :code, response = :response,

@@ -1,0 +1,50 @@
+"""Handing one claimed message to an open connection, whatever happens meanwhile."""
+
+from itertools import chain
+
+from prx_email_cli.delivery.attempt import envelope_of, outcome_of
+from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
+from prx_email_cli.errors import OutboxDamaged, PrxEmailError
+from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.messages import Claimed
+from prx_email_cli.outbox.store import Run
+from prx_email_cli.redaction import redact
+from prx_email_cli.smtp.replies import Category
+from prx_email_cli.smtp.session import Session
+from prx_email_cli.smtp.transaction import Transaction
+
+
+def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bool]:
+    """Return the outcome, and whether nothing was said of the message because the connection had ended before.
+
+    Not even an error of this program's own leaves a message without an outcome.
+    """
+    damage = damage_of(claimed)
+    if damage is not None:
+        return damage, False
+    head = claimed.head or b""
+    whole = len(head) == claimed.size_bytes
+    rest = () if whole else verified(claimed, run.content(claimed))
+    transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.facts, session.patience)
+    left_alone = False
+    try:
+        result = session.carry_out(transaction)
+        outcome, left_alone = outcome_of(result), result.left_alone
+    except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
+        session.abandon()
+        outcome = damaged_outcome(error.message, transaction.broken_off(error.message).transcript)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        session.abandon()
+        session.interrupted = isinstance(error, KeyboardInterrupt)
+        outcome = _broken_off(transaction, error)
+    if not left_alone:
+        session.served, session.last = session.served + 1, claimed.outbox_id
+    return outcome, left_alone
+
+
+def _broken_off(transaction: Transaction, error: BaseException) -> Outcome:
+    code = error.code if isinstance(error, PrxEmailError) else PrxEmailError.code
+    detail = redact(f"this program failed {transaction.place}: {error}")
+    if isinstance(error, KeyboardInterrupt):
+        code, detail = Category.NETWORK.value, f"interrupted {transaction.place}"
+    return outcome_of(transaction.broken_off(detail))._replace(error=code, detail=detail)

@@ -1,0 +1,169 @@
+"""Which account opens the next connection, and which may claim one more message: pure, stepped with the time.
+
+Accounts never wait for each other: each has its own connections and its own share of the messages; only the pool of the
+run's connections is common.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from prx_email_cli.outbox.lifecycle import delay_after
+
+POOL = 100  # connections of one run at once, as many as one account may be given
+LONGEST_REST_SECONDS = 60
+
+
+class Part(NamedTuple):
+    """An account's part in a run: how many messages wait, and over how many connections they may go."""
+
+    waiting: int
+    connections: int
+
+
+class _Account:
+    """An account that has messages to send.
+
+    slots: how many it may still claim, None for any number.  dealt: how many slots it was given in all.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.waiting, self.connections = part
+        self.slots: int | None = None
+        self.dealt = self.open = 0
+        self.works = self.exhausted = False
+
+    @property
+    def wanted(self) -> int:
+        """How many more connections it can use: one shows whether the account works, then the others open."""
+        if self.exhausted:
+            return 0
+        most = min(self.connections if self.works else 1, self.waiting)
+        return most - self.open if self.slots is None else min(most - self.open, self.slots)
+
+
+def shares(limit: int, waiting: Mapping[str, int]) -> dict[str, int]:
+    """*limit* messages dealt out in turn, to no account more than wait there."""
+    dealt = dict.fromkeys(waiting, 0)
+    left = min(limit, sum(waiting.values()))
+    while left:
+        for name, most in waiting.items():
+            if left and dealt[name] < most:
+                dealt[name] += 1
+                left -= 1
+    return dealt
+
+
+class Schedule:
+    """Deals out a run's connections and claims.
+
+    limit: at most so many claims until everything is idle again, None for any number.  pool: at most so many open
+    connections.  base_seconds: of the backoff between two tries of an account that cannot be used.
+    """
+
+    def __init__(self, *, limit: int | None = None, pool: int = POOL, base_seconds: int = 5) -> None:
+        self._limit, self._pool, self._base_seconds = limit, pool, base_seconds
+        self._undealt = limit or 0
+        self._accounts: dict[str, _Account] = {}  # the one that opened a connection last stands last
+        self._rests: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
+        self._stopped = False
+        self._now = 0
+
+    def at(self, now: int) -> None:
+        """What happens next happens at *now*."""
+        self._now = now
+
+    @property
+    def idle(self) -> bool:
+        """Whether no connection is open and none is to be opened."""
+        accounts = self._accounts.values()
+        return not any(account.open or (account.wanted > 0 and not self._stopped) for account in accounts)
+
+    def open_to(self, name: str) -> bool:
+        """Whether the account could begin now: it neither rests nor is at work."""
+        until, now = self._rests.get(name), self._now
+        rests = until is not None and now < until <= now + LONGEST_REST_SECONDS  # else the clock has stepped back
+        at_work = name in self._accounts and not self.idle
+        return not rests and not at_work and not self._stopped
+
+    def begin(self, parts: Mapping[str, Part]) -> None:
+        """Let these accounts send what waits there; one that is at work already goes on as it is."""
+        if self.idle:
+            self._accounts.clear()
+            self._undealt = self._limit or 0
+        for name, part in parts.items():
+            self._rests.pop(name, None)
+            if name not in self._accounts and part.waiting > 0:
+                self._accounts[name] = _Account(part)
+        self._deal()
+
+    def next_connection(self) -> str | None:
+        """The account that opens a connection now, counted as open from here on; None when none does."""
+        if self._stopped or sum(account.open for account in self._accounts.values()) >= self._pool:
+            return None
+        for name, account in self._accounts.items():
+            if account.wanted > 0:
+                account.open += 1
+                self._accounts[name] = self._accounts.pop(name)
+                return name
+        return None
+
+    def works(self, name: str) -> None:
+        """The account has logged in: its other connections may follow."""
+        self._accounts[name].works = True
+        self._failures.pop(name, None)
+
+    def no_more_connections(self, name: str) -> None:
+        """The account could not open another connection: it goes on with those that it has."""
+        account = self._accounts[name]
+        account.connections = account.open - 1
+
+    def take(self, name: str) -> bool:
+        """Whether the account may claim one more message, which uses up a slot."""
+        account = self._accounts[name]
+        if self._stopped or name in self._rests or account.exhausted or account.slots == 0:
+            return False
+        if account.slots is not None:
+            account.slots -= 1
+        return True
+
+    def give_back(self, name: str) -> None:
+        """The slot that ``take`` used up is free again: no message was claimed for it."""
+        account = self._accounts[name]
+        if account.slots is not None:
+            account.slots += 1
+
+    def exhausted(self, name: str) -> None:
+        """Nothing more is to be claimed for the account, and no connection to be opened."""
+        self._accounts[name].exhausted = True
+
+    def rest(self, name: str) -> None:
+        """The account cannot be used: it claims nothing more until it is tried again, each time later."""
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
+
+    def closed(self, name: str) -> None:
+        """A connection has ended for good.  After its last one the account leaves to others what it did not use."""
+        account = self._accounts[name]
+        account.open -= 1
+        if account.open:
+            return
+        if account.slots == 0 and account.dealt < account.waiting and name not in self._rests:
+            return  # it has used its share up, and may get some of what others leave
+        del self._accounts[name]
+        self._undealt += account.slots or 0
+        self._deal()
+
+    def stop(self) -> None:
+        """Nothing more is claimed, and no connection opened."""
+        self._stopped = True
+
+    def _deal(self) -> None:
+        if self._limit is None:
+            return
+        for name, more in shares(self._undealt, {name: account.waiting - account.dealt
+                                                 for name, account in self._accounts.items()}).items():  # fmt: skip
+            account = self._accounts[name]
+            account.slots = (account.slots or 0) + more
+            account.dealt += more
+            self._undealt -= more

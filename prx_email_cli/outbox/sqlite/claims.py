@@ -1,0 +1,193 @@
+"""What a run does with messages in a SQLite outbox: claim, record, give back, recover, expire."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Protocol, TypeVar
+
+from prx_email_cli.errors import ClaimLost, OutboxDamaged, PrxEmailError, RestoredBackup
+from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
+from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.sqlite.damage import DespiteDamage
+from prx_email_cli.outbox.sqlite.high_water import Mark
+from prx_email_cli.outbox.sqlite.recording import patiently, record
+from prx_email_cli.outbox.sqlite.restored import RestoreGuard
+from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Claimed | None")
+
+
+class Database(Protocol):
+    """The open database: one connection, used by one thread at a time."""
+
+    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
+        """Result of *make*, once it is durable; its error undoes what it changed."""
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The connection, for looking."""
+
+
+class Claims:
+    """Claims on the messages of one open database.  domain: of the Message-IDs."""
+
+    def __init__(self, database: Database, guard: RestoreGuard, damage: DespiteDamage, domain: str) -> None:
+        self._change, self._reading = database.change, database.reading
+        self._guard, self._damage, self._domain = guard, damage, domain
+
+    def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
+        """Claim the longest-due message, None when nothing is due."""
+
+        def make(connection: sqlite3.Connection) -> Claimed | None:
+            self._guard.before_claim(connection)
+            return queue.claim_next(connection, run_id, wish, self._domain)
+
+        def claim_this(outbox_id: int, unread: bool) -> Claimed | None:
+            def make(connection: sqlite3.Connection) -> Claimed | None:
+                self._guard.before_claim(connection)
+                return queue.claim_this(connection, run_id, wish, self._domain, outbox_id, unread=unread)
+
+            return self._claiming(make)
+
+        try:
+            return self._claiming(make)
+        except OutboxDamaged:
+            return self._damage.claim_next(wish, claim_this)
+
+    def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
+        """Claim this message for a person's retry; also its refused recipients are tried again."""
+
+        def make(connection: sqlite3.Connection, unread: bool) -> Claimed:
+            self._guard.before_claim(connection)
+            return queue.claim_one(connection, run_id, wish, self._domain, unread=unread)
+
+        try:
+            return self._claiming(partial(make, unread=False))
+        except OutboxDamaged:
+            return self._claiming(partial(make, unread=True))
+
+    def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
+        """Record a finished attempt and, in the same transaction, claim the next message.
+
+        Damage of the next one, or of the record of attempts, does not undo the result.  Raises ClaimLost, having
+        changed nothing, when *run_id* no longer owns the row.
+        """
+
+        def together(connection: sqlite3.Connection) -> Claimed | None:
+            queue.finalize(connection, run_id, finished)
+            if then is None or not self._may_claim(connection):
+                return None
+            return queue.claim_next(connection, run_id, then, self._domain)
+
+        alone = partial(queue.finalize, run_id=run_id, finished=finished)
+        way, following = record(
+            lambda: self._claiming(together),
+            lambda: self._change(alone),
+            lambda: self._change(partial(alone, history=False)),
+        )
+        if way == 0 or then is None:
+            return following
+        with suppress(RestoredBackup):
+            return self.claim_next(run_id, then)
+        return None
+
+    def advance(self, run_id: str, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
+        """Record attempts and claim messages, all in one transaction; see ``Run.advance``.
+
+        Raises OutboxDamaged, having changed nothing, when there are several; by itself each gets around damage.
+        """
+        if len(finished) == 1 and len(wishes) <= 1:
+            try:
+                claimed = self.finalize(run_id, finished[0], wishes[0] if wishes else None)
+            except ClaimLost as lost:
+                return Advanced([lost], [None] * len(wishes))
+            return Advanced([None], [claimed] * len(wishes))
+        if not finished and len(wishes) == 1:
+            return Advanced([], [self.claim_next(run_id, wishes[0])])
+        advanced, mark = patiently(lambda: self._change(partial(self._advance, run_id, finished, wishes)))
+        if mark is not None:
+            self._guard.note(mark)
+        return advanced
+
+    def _advance(
+        self, run_id: str, finished: Sequence[Finished], wishes: Sequence[ClaimNext], connection: sqlite3.Connection
+    ) -> tuple[Advanced, Mark | None]:
+        lost = [queue.finalize_or_lose(connection, run_id, one) for one in finished]
+        if wishes and not finished:
+            self._guard.before_claim(connection)
+        may_claim = bool(wishes) and (not finished or self._may_claim(connection))
+        claims = [queue.claim_next(connection, run_id, wish, self._domain) if may_claim else None for wish in wishes]
+        mark = None
+        for claimed in claims:
+            if claimed is not None:
+                mark = self._guard.count(connection, claimed.outbox_id)
+        return Advanced(lost, claims), mark
+
+    def give_back(self, run_id: str, claimed: Sequence[Claimed]) -> None:
+        """Undo claims of which no byte of content was written; see ``Run.give_back``."""
+        rows = [{"id": one.outbox_id, "run": run_id, "retries": one.retries} for one in claimed]
+        self._change(lambda connection: connection.executemany(sql.GIVE_BACK, rows))
+
+    def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
+        """Move the ``sending`` rows of dead runs to ``failed``; costs one read when there are none."""
+        with self._reading() as connection:
+            runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
+        recovered: list[int] = []
+        for run in runs:
+            recover = partial(queue.recover_run, run=run, policy=policy, now=now)
+            try:
+                recovered += self._change(recover)
+            except OutboxDamaged:
+                recovered += self._damage.recover(run, recover)
+        return recovered
+
+    def begin_drain(self, now: int) -> Moment:
+        """Record that a drain begins at *now*; costs one read when nothing waits, or it was just recorded."""
+        with self._reading() as connection:
+            if connection.execute(sql.TO_RECORD, {"now": now, "least": queue.RECORD_EVERY_SECONDS}).fetchone() is None:
+                return Moment(now)
+        try:
+            return self._change(partial(queue.begin_drain, now=now))
+        except OutboxDamaged:  # the oldest message, by which a first drain judges the clock
+            return Moment(now)
+
+    def expire(self, now: int) -> list[int]:
+        """Give up what has expired unsent; costs one read when there is nothing."""
+        with self._reading() as connection:
+            if connection.execute(sql.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
+                return []
+        try:
+            return self._change(partial(queue.expire, now=now))
+        except OutboxDamaged:
+            return self._damage.expire(now)
+
+    def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
+        """The pieces of a message's content after its head."""
+        for number in range(1, PIECES_PER_MESSAGE):
+            with self._reading() as connection:
+                piece = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE + number,)).fetchone()
+            if piece is None:
+                return
+            yield piece[0]
+
+    def _claiming(self, make: Callable[[sqlite3.Connection], C]) -> C:
+        """Make a change that claims; the claim is counted with it, and noted once it is durable."""
+
+        def counted(connection: sqlite3.Connection) -> tuple[C, Mark | None]:
+            claimed = make(connection)
+            return claimed, self._guard.count(connection, claimed.outbox_id) if claimed is not None else None
+
+        claimed, mark = self._change(counted)
+        if mark is not None:
+            self._guard.note(mark)
+        return claimed
+
+    def _may_claim(self, connection: sqlite3.Connection) -> bool:
+        """Whether a claim may follow in a finalize's transaction: what keeps it from that must not undo the result."""
+        try:
+            self._guard.before_claim(connection)
+        except PrxEmailError:
+            return False
+        return True

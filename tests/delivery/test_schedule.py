@@ -1,0 +1,216 @@
+"""The schedule: nobody waits for another account, nobody gets more than its share, and nothing is left undone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prx_email_cli.delivery.schedule import LONGEST_REST_SECONDS, Part, Schedule, shares
+
+NAMES = st.sampled_from(("a", "b", "c", "d"))
+WAITING = st.dictionaries(NAMES, st.integers(0, 30), min_size=1)
+PARTS = st.dictionaries(NAMES, st.builds(Part, st.integers(0, 12), st.integers(1, 4)), min_size=1)
+
+
+def begun(parts: dict[str, Part], limit: int | None = None, pool: int = 100) -> Schedule:
+    schedule = Schedule(limit=limit, pool=pool)
+    schedule.begin(parts)
+    return schedule
+
+
+def openings(schedule: Schedule) -> Counter[str]:
+    """How many connections each account opens now."""
+    return Counter(iter(schedule.next_connection, None))
+
+
+def play(schedule: Schedule, parts: dict[str, Part], choose: Callable[[int], int]) -> Counter[str]:
+    """Let every account claim all that waits there, in an order that *choose* decides; how many each claimed."""
+    left = {name: part.waiting for name, part in parts.items()}
+    claimed: Counter[str] = Counter()
+    open_now: list[str] = []
+    while not schedule.idle:
+        for name in openings(schedule).elements():
+            open_now.append(name)
+            schedule.works(name)
+        name = open_now[choose(len(open_now))]
+        if schedule.take(name):
+            if left[name]:
+                left[name] -= 1
+                claimed[name] += 1
+                continue
+            schedule.give_back(name)
+            schedule.exhausted(name)
+        open_now.remove(name)
+        schedule.closed(name)
+    return claimed
+
+
+class TestShares:
+    @given(st.integers(0, 100), WAITING)
+    def test_deal_out_all_that_is_allowed_and_no_more_than_waits(self, limit: int, waiting: dict[str, int]) -> None:
+        dealt = shares(limit, waiting)
+        assert sum(dealt.values()) == min(limit, sum(waiting.values()))
+        assert all(0 <= dealt[name] <= most for name, most in waiting.items())
+
+    @given(st.integers(0, 100), WAITING)
+    def test_differ_by_one_at_most_among_those_who_could_use_more(self, limit: int, waiting: dict[str, int]) -> None:
+        dealt = shares(limit, waiting)
+        most = max(dealt.values())
+        assert all(dealt[name] >= most - 1 for name in waiting if dealt[name] < waiting[name])
+
+
+class TestConnections:
+    @given(PARTS, st.integers(1, 6))
+    def test_never_exceed_the_pool_nor_the_accounts_own_number(self, parts: dict[str, Part], pool: int) -> None:
+        schedule = begun(parts, pool=pool)
+        opened: Counter[str] = Counter()
+        for _ in range(10):
+            for name in openings(schedule).elements():
+                opened[name] += 1
+                schedule.works(name)
+        assert opened.total() <= pool
+        assert all(count <= min(parts[name]) for name, count in opened.items())
+
+    def test_the_first_one_shows_whether_the_account_works_before_others_open(self) -> None:
+        schedule = begun({"a": Part(9, 3)})
+        assert openings(schedule) == {"a": 1}
+        schedule.works("a")
+        assert openings(schedule) == {"a": 2}
+
+    def test_of_a_pool_are_given_in_turn(self) -> None:
+        schedule = begun({"a": Part(9, 3), "b": Part(9, 3)}, pool=4)
+        assert openings(schedule) == {"a": 1, "b": 1}
+        schedule.works("a")
+        schedule.works("b")
+        assert openings(schedule) == {"a": 1, "b": 1}
+
+    def test_of_an_account_that_hangs_keep_no_other_from_opening(self) -> None:
+        schedule = begun({"hangs": Part(9, 2), "works": Part(9, 2)})
+        openings(schedule)
+        schedule.works("works")
+        assert openings(schedule) == {"works": 1}
+
+    def test_are_no_more_than_could_be_opened(self) -> None:
+        schedule = begun({"a": Part(9, 3)})
+        openings(schedule)
+        schedule.works("a")
+        openings(schedule)
+        schedule.no_more_connections("a")
+        schedule.closed("a")
+        assert openings(schedule) == {}
+        assert not schedule.idle
+
+    def test_none_is_opened_once_it_is_stopped(self) -> None:
+        schedule = begun({"a": Part(9, 1)})
+        schedule.stop()
+        assert openings(schedule) == {}
+        assert schedule.idle
+
+
+class TestClaims:
+    @given(PARTS, st.data())
+    def test_without_a_limit_everything_is_claimed(self, parts: dict[str, Part], data: st.DataObject) -> None:
+        claimed = play(begun(parts), parts, lambda many: data.draw(st.integers(0, many - 1)))
+        assert claimed == {name: part.waiting for name, part in parts.items() if part.waiting}
+
+    @given(PARTS, st.integers(1, 30), st.data())
+    def test_a_limit_is_never_passed_and_wholly_used_whoever_is_fast(
+        self, parts: dict[str, Part], limit: int, data: st.DataObject
+    ) -> None:
+        claimed = play(begun(parts, limit), parts, lambda many: data.draw(st.integers(0, many - 1)))
+        assert claimed.total() == min(limit, sum(part.waiting for part in parts.values()))
+
+    def test_what_one_leaves_of_a_limit_goes_to_those_who_have_used_theirs_up(self) -> None:
+        schedule = begun({"rests": Part(9, 1), "waits": Part(9, 1)}, limit=4)
+        openings(schedule)
+        assert [schedule.take("waits") for _ in range(3)] == [True, True, False]
+        schedule.closed("waits")
+        assert openings(schedule) == {}
+        assert schedule.take("rests")
+        schedule.rest("rests")
+        schedule.closed("rests")
+        assert openings(schedule) == {"waits": 1}
+        assert [schedule.take("waits") for _ in range(2)] == [True, False]
+
+    def test_none_is_made_once_it_is_stopped(self) -> None:
+        schedule = begun({"a": Part(9, 1)})
+        openings(schedule)
+        schedule.stop()
+        assert not schedule.take("a")
+
+    def test_a_limit_counts_anew_once_everything_was_idle(self) -> None:
+        schedule = begun({"a": Part(9, 1)}, limit=1)
+        for _ in range(2):
+            openings(schedule)
+            assert [schedule.take("a"), schedule.take("a")] == [True, False]
+            schedule.closed("a")
+            schedule.begin({"a": Part(8, 1)})
+
+
+class TestRest:
+    def fail(self, schedule: Schedule, now: int) -> None:
+        """One try of the account that cannot be used."""
+        schedule.at(now)
+        assert schedule.open_to("a")
+        schedule.begin({"a": Part(9, 1)})
+        assert openings(schedule) == {"a": 1}
+        schedule.rest("a")
+        assert not schedule.take("a")
+        schedule.closed("a")
+
+    def rest_after(self, schedule: Schedule, now: int) -> int:
+        """Seconds for which the account is left alone."""
+        for seconds in range(200):
+            schedule.at(now + seconds)
+            if schedule.open_to("a"):
+                return seconds
+        raise AssertionError
+
+    def test_lasts_longer_each_time_up_to_a_minute(self) -> None:
+        schedule, now, rests = Schedule(base_seconds=5), 1000, []
+        for _ in range(7):
+            self.fail(schedule, now)
+            rests.append(self.rest_after(schedule, now))
+            now += rests[-1]
+        assert rests == [5, 10, 20, 40, 60, 60, 60]
+
+    def test_is_short_again_after_it_has_worked(self) -> None:
+        schedule = Schedule(base_seconds=5)
+        for now in (1000, 2000, 3000):
+            self.fail(schedule, now)
+        schedule.at(4000)
+        schedule.begin({"a": Part(9, 1)})
+        openings(schedule)
+        schedule.works("a")
+        schedule.closed("a")
+        self.fail(schedule, 5000)
+        assert self.rest_after(schedule, 5000) == 5
+
+    @pytest.mark.parametrize("step_back", [2 * LONGEST_REST_SECONDS, 86_400])
+    def test_ends_when_the_clock_steps_back(self, step_back: int) -> None:
+        schedule = Schedule(base_seconds=5)
+        self.fail(schedule, 100_000)
+        schedule.at(100_000 - step_back)
+        assert schedule.open_to("a")
+
+    def test_of_one_account_keeps_no_other_from_beginning(self) -> None:
+        schedule = Schedule()
+        self.fail(schedule, 1000)
+        schedule.at(1001)
+        assert schedule.open_to("b")
+        schedule.begin({"b": Part(1, 1)})
+        assert openings(schedule) == {"b": 1}
+
+
+def test_an_account_at_work_goes_on_as_it_is_when_another_begins() -> None:
+    schedule = begun({"a": Part(9, 2)})
+    openings(schedule)
+    schedule.works("a")
+    assert not schedule.open_to("a")
+    assert schedule.open_to("b")
+    schedule.begin({"b": Part(1, 1)})
+    assert openings(schedule) == {"a": 1, "b": 1}
