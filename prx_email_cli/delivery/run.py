@@ -275,7 +275,7 @@ class DeliveringRun:
 
     def _work(self, name: str) -> None:
         """Carry out what a worker of this account asks, until it is through."""
-        steps, hands = self._worker(name), Hands(self, name)
+        steps, hands = self._worker(name), self._hands(name)
         ask: Ask | None = None
         answer: Any = None
         try:
@@ -291,6 +291,10 @@ class DeliveringRun:
             hands.close()
             self._ended(name)
             self._wake.set()
+
+    def _hands(self, name: str) -> Hands:
+        """What carries out the asks of a worker of this account."""
+        return Hands(self, name)
 
     def _worker(self, name: str) -> Steps[None]:
         """A worker of this account, which has not begun."""

@@ -54,10 +54,10 @@ class World:
 
     def __init__(self) -> None:
         self.now = float(START)
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
 
-    def at(self, seconds: float, happens: Callable[[], None]) -> None:
+    def at(self, seconds: float, happens: Callable[[], object]) -> None:
         """Let something happen so many seconds from now."""
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), happens))
 
@@ -112,10 +112,13 @@ class PlayedRun(DeliveringRun):
     def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
         while True:
             for name in self._openings():
-                self._play(name, self._worker(name), _PlayedHands(self, name), None)
+                self._play(name, self._worker(name), self._hands(name), None)
             if over():
                 return
             self.world.go_on(patience)
+
+    def _hands(self, name: str) -> _PlayedHands:
+        return _PlayedHands(self, name)
 
     def _play(self, name: str, steps: Any, hands: _PlayedHands, answer: Any) -> None:
         ask = self._step(steps, answer)

@@ -1,0 +1,258 @@
+"""Whole runs, played without threads, sockets or a clock: fairness, limits, and what a failing account costs."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.delivery.run import DrainOptions
+from prx_email_cli.delivery.worker import NotOpened
+from prx_email_cli.errors import AccountUnusable, ConfigError, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.outbox.lifecycle import Outcome, Scope
+from prx_email_cli.outbox.messages import Claimed, Finished
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+
+from ..outbox.messages import new_message, open_store
+from .played import LOGIN_REFUSED, START, PlayedRun, Server, World, accepted, deferred, drain, played
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = open_store(tmp_path / "outbox.db")
+    yield store
+    store.close()
+
+
+def add(store: SqliteStore, account: str, many: int = 1, due_at: int = START) -> list[int]:
+    return store.enqueue([new_message(account=account, due_at=due_at) for _ in range(many)])
+
+
+def statuses(store: SqliteStore, ids: list[int]) -> list[tuple[str, int]]:
+    return [(row.status, row.retries) for row in map(store.row, ids)]
+
+
+class TestADrain:
+    def test_delivers_everything_of_every_account(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 5) + add(store, "b", 3)
+        _, report = drain(store, {"a": Server(), "b": Server()})
+        assert (report.attempted, report.sent, report.still_due) == (8, 8, 0)
+        assert statuses(store, ids) == [("sent", 0)] * 8
+
+    def test_sends_over_so_many_connections_at_once(self, store: SqliteStore) -> None:
+        add(store, "a", 40)
+        slow, _ = drain(store, {"a": Server(seconds_to_take=1)}, connections=1)
+        assert slow.world.now - START > 40
+        add(store, "a", 40)
+        fast, _ = drain(store, {"a": Server(seconds_to_take=1)}, connections=4)
+        assert fast.world.now - START < 12
+        assert len(fast.logins) == 4
+
+    def test_an_account_that_hangs_delays_no_other(self, store: SqliteStore) -> None:
+        hanging, others = add(store, "hangs"), add(store, "works", 5)
+        run, _ = drain(store, {"hangs": Server(seconds_to_take=600), "works": Server()})
+        assert max(at for at, outbox_id in run.taken if outbox_id in others) < 2
+        assert statuses(store, hanging + others) == [("sent", 0)] * 6
+
+    def test_with_a_pool_that_is_used_up_the_accounts_take_turns(self, store: SqliteStore) -> None:
+        names = [f"account{number:03}" for number in range(150)]
+        for name in names:
+            add(store, name)
+        run, report = drain(store, {name: Server(seconds_to_take=5) for name in names})
+        assert report.sent == 150
+        assert max(Counter(run.logins).values()) == 1
+        assert run.world.now - START < 12
+
+    def test_what_becomes_due_meanwhile_is_the_next_one_s(self, store: SqliteStore) -> None:
+        now, later = add(store, "a"), add(store, "a", due_at=START + 1)
+        drain(store, {"a": Server(seconds_to_take=10)})
+        assert statuses(store, now + later) == [("sent", 0), ("pending", 0)]
+
+    def test_a_deferred_message_is_tried_once(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 2)
+        run, report = drain(store, {"a": Server(deferred, seconds_to_take=60)})
+        assert (report.attempted, report.failed, len(run.taken)) == (2, 2, 2)
+        assert statuses(store, ids) == [("failed", 1)] * 2
+
+    def test_a_worn_out_connection_is_replaced(self, store: SqliteStore) -> None:
+        add(store, "a", 7)
+        run, report = drain(store, {"a": Server(messages_per_connection=3)})
+        assert (report.sent, len(run.logins)) == (7, 3)
+
+    def test_a_message_left_untouched_goes_over_another_connection(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 2)
+        answers = iter([None, accepted, accepted])
+
+        def takes(claimed: Claimed) -> Outcome | None:
+            answer = next(answers)
+            return None if answer is None else answer(claimed)
+
+        run, report = drain(store, {"a": Server(takes)})
+        assert (report.attempted, report.sent, len(run.logins)) == (2, 2, 2)
+        assert statuses(store, ids) == [("sent", 0)] * 2
+
+    def test_only_the_account_that_was_asked_for_is_delivered(self, store: SqliteStore) -> None:
+        ids = add(store, "a") + add(store, "b")
+        drain(store, {"a": Server(), "b": Server()}, account="b")
+        assert statuses(store, ids) == [("pending", 0), ("sent", 0)]
+
+
+class TestAnAccountThatFails:
+    def test_costs_one_message_an_attempt_and_the_others_nothing(self, store: SqliteStore) -> None:
+        ids, others = add(store, "a", 5), add(store, "b", 2)
+        servers = {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED)), "b": Server()}
+        run, report = drain(store, servers, connections=4)
+        assert statuses(store, ids) == [("failed", 1)] + [("pending", 0)] * 4
+        assert statuses(store, others) == [("sent", 0)] * 2
+        assert (run.logins.count("a"), report.attempted, report.error_code) == (1, 3, "auth")
+
+    def test_at_a_message_rests_at_once_on_every_connection(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 10)
+        answers = iter([accepted, accepted])
+
+        def takes(claimed: Claimed) -> Outcome:
+            answer = next(answers, None)
+            return answer(claimed) if answer else Outcome({}, error="provider", detail="421", scope=Scope.ACCOUNT)
+
+        _, report = drain(store, {"a": Server(takes)})
+        assert (report.attempted, report.sent, report.still_due) == (3, 2, 7)
+        assert statuses(store, ids[3:]) == [("pending", 0)] * 7
+
+    def test_to_open_another_connection_goes_on_with_the_first(self, store: SqliteStore) -> None:
+        add(store, "a", 9)
+        opened = iter([True])
+        server = Server(opens=lambda: Server().opens() if next(opened, False) else NotOpened(LOGIN_REFUSED))
+        run, report = drain(store, {"a": server}, connections=3)
+        assert (report.sent, report.failed) == (9, 0)
+        assert len(run.logins) == 3
+
+    def test_by_its_config_leaves_its_messages_untouched_and_is_told_once(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 3)
+        fault = ConfigError("account a: no password", hint="set it")
+        _, report = drain(store, {"a": Server(opens=lambda: fault)}, connections=2)
+        assert (report.config_errors, report.attempted) == ([fault], 0)
+        assert statuses(store, ids) == [("pending", 0)] * 3
+
+    def test_by_its_config_between_two_connections_gives_back_what_was_claimed(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 2)
+        fault = ConfigError("account a: no password", hint="set it")
+        opened = iter([Server().opens()])
+        _, report = drain(store, {"a": Server(lambda claimed: None, opens=lambda: next(opened, fault))})
+        assert report.config_errors == [fault]
+        assert statuses(store, ids) == [("pending", 0)] * 2
+        assert store.row(ids[0]).message_id is None
+
+
+class TestALimit:
+    def test_is_shared_in_turn(self, store: SqliteStore) -> None:
+        many, few = add(store, "a", 20), add(store, "b", 20)
+        _, report = drain(store, {"a": Server(), "b": Server(seconds_to_take=9)}, limit=10)
+        assert (report.attempted, report.sent) == (10, 10)
+        assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [5, 5]
+
+    def test_that_one_account_does_not_need_is_used_by_the_others(self, store: SqliteStore) -> None:
+        many, few = add(store, "a", 20), add(store, "b", 2)
+        drain(store, {"a": Server(), "b": Server()}, limit=10)
+        assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [8, 2]
+
+    def test_that_a_failing_account_leaves_is_used_by_the_others(self, store: SqliteStore) -> None:
+        many, refused = add(store, "a", 20), add(store, "b", 20)
+        servers = {"a": Server(), "b": Server(opens=lambda: NotOpened(LOGIN_REFUSED), seconds_to_open=60)}
+        _, report = drain(store, servers, limit=10)
+        assert report.attempted == 10
+        assert statuses(store, many).count(("sent", 0)) == 9
+        assert statuses(store, refused).count(("failed", 1)) == 1
+
+
+def follow(run: PlayedRun, seconds: float) -> None:
+    """Play a follower for so long."""
+    run.world.at(seconds, run._stop.set)
+    run.follow(DrainOptions(), lambda report: None)
+
+
+class TestAFollower:
+    def test_delivers_another_account_s_new_mail_while_one_server_hangs(self, store: SqliteStore) -> None:
+        world = World()
+        add(store, "hangs")
+        servers = {"hangs": Server(seconds_to_take=600), "works": Server()}
+        with played(store, servers, world) as run:
+            world.at(5.3, partial(add, store, "works", due_at=START + 5))
+            follow(run, 30)
+        ((at, _), (answered, _)) = sorted(run.taken)
+        assert 5 < at < 7.5
+        assert answered > 600
+
+    def test_takes_a_deferred_message_again_when_it_is_due(self, store: SqliteStore) -> None:
+        (outbox_id,) = add(store, "a")
+        with played(store, {"a": Server(deferred)}, World()) as run:
+            follow(run, 60)
+        times = [at for at, _ in run.taken]
+        assert len(times) == store.row(outbox_id).retries == 3
+        assert [round(after - before) for before, after in pairwise(times)] == [10, 20]
+
+    def test_tries_an_account_that_cannot_be_used_less_and_less_often(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 100)
+        with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
+            follow(run, 300)
+        assert 6 <= len(run.logins) <= 9
+        assert statuses(store, ids).count(("pending", 0)) == 100 - len(run.logins)
+
+    def test_finishes_what_is_on_the_wire_when_it_is_stopped_and_claims_no_more(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 3)
+        with played(store, {"a": Server(seconds_to_take=20)}, World()) as run:
+            follow(run, 30)
+        assert statuses(store, ids) == [("sent", 0), ("sent", 0), ("pending", 0)]
+
+
+class Chosen:
+    """What came of attempting chosen messages."""
+
+    def __init__(self, store: SqliteStore, servers: dict[str, Server], ids: list[int], *, force: bool = False) -> None:
+        self.results: dict[int, Finished | PrxEmailError] = {}
+        with played(store, servers, World(), connections=4) as run:
+            run.attempt(ids, self.results.__setitem__, force=force)
+        self.logins = run.logins
+
+
+class TestChosenMessages:
+    def test_of_one_account_go_over_one_connection(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 3)
+        chosen = Chosen(store, {"a": Server()}, ids)
+        assert chosen.logins == ["a"]
+        assert statuses(store, ids) == [("sent", 0)] * 3
+
+    def test_of_two_accounts_go_each_over_its_own(self, store: SqliteStore) -> None:
+        ids = [*add(store, "a"), *add(store, "b"), *add(store, "a")]
+        assert sorted(Chosen(store, {"a": Server(), "b": Server()}, ids).logins) == ["a", "b"]
+        assert statuses(store, ids) == [("sent", 0)] * 3
+
+    def test_that_are_refused_stop_no_other_and_log_nobody_in_by_themselves(self, store: SqliteStore) -> None:
+        early = add(store, "a", due_at=START + 60)
+        assert Chosen(store, {"a": Server()}, [*early, 99]).logins == []
+        ids = add(store, "a")
+        chosen = Chosen(store, {"a": Server()}, [*early, 99, *ids])
+        kinds = [type(chosen.results[outbox_id]) for outbox_id in (*early, 99, *ids)]
+        assert kinds == [RetryNotDue, NotFound, Finished]
+        assert statuses(store, early + ids) == [("pending", 0), ("sent", 0)]
+
+    def test_are_untouched_after_the_one_at_which_their_account_failed(self, store: SqliteStore) -> None:
+        ids = add(store, "a", 3)
+        chosen = Chosen(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, ids)
+        assert statuses(store, ids) == [("failed", 1), ("pending", 0), ("pending", 0)]
+        assert [type(chosen.results[outbox_id]) for outbox_id in ids] == [Finished, AccountUnusable, AccountUnusable]
+        assert chosen.logins == ["a"]
+
+
+def test_a_run_that_is_stopped_before_it_starts_claims_nothing(store: SqliteStore) -> None:
+    ids = add(store, "a", 2)
+    stop = threading.Event()
+    stop.set()
+    with played(store, {"a": Server()}, World()) as run:
+        run._stop = stop
+        run.drain(DrainOptions())
+    assert statuses(store, ids) == [("pending", 0)] * 2
