@@ -38,7 +38,7 @@ def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bo
         session.interrupted = isinstance(error, KeyboardInterrupt)
         outcome = _broken_off(transaction, error)
     if not left_alone:
-        session.served, session.last = session.served + 1, claimed.outbox_id
+        session.last = claimed.outbox_id
     return outcome, left_alone
 
 

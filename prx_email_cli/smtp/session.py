@@ -44,8 +44,8 @@ class Session:
         self.alive = True
         self.interrupted = False  # by a signal, while it handed a message over
         self.worn = False  # still polite, but to be renewed before the next message
-        self.served = self.last = 0  # messages attempted; the id of the latest
-        self.number = 1  # within the run
+        self.served = 0  # transactions that were begun
+        self.last: int | None = None  # the caller's number for the latest one
         self.afterthought: str | None = None  # what the server said after an answer that had been taken for its last
 
     def usable(self) -> bool:
@@ -93,6 +93,7 @@ class Session:
         if step.after is After.ENDED:
             self.abandon()
         self.worn = self.worn or step.after is After.WORN
+        self.served += not step.result.left_alone
         return step.result
 
     def abandon(self) -> None:
