@@ -18,7 +18,7 @@ BELOW = {
     "delivery": {"delivery", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "checks": {"checks", "outbox", "smtp", "oauth", "config", *_BOTTOM},
     "submission": {"submission", "outbox", "mail", "config", *_BOTTOM},
-    "outbox": {"outbox", "mail", *_BOTTOM},
+    "outbox": {"outbox", "mail", "config", *_BOTTOM},
     "smtp": {"smtp", "oauth", "config", *_BOTTOM},
     "oauth": {"oauth", "config", *_BOTTOM},
     "mail": {"mail", *_BOTTOM},
@@ -61,6 +61,27 @@ def own_layers(module: Path) -> set[str]:
     return {parts[1] for parts in names if len(parts) > 1} - {"__version__"}
 
 
+def name_of(module: Path) -> str:
+    """Its full name."""
+    parts = ("prx_email_cli", *module.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def own_modules(module: Path) -> set[str]:
+    """Full names of the modules of this package that *module* imports to run, at its top or inside a function."""
+    tree = ast.parse(module.read_text())
+    checks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    typing_only = {node for check in checks for node in ast.walk(check)}
+    modules = {name_of(one) for one in MODULES}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node not in typing_only:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in modules else node.module)
+    return found & modules
+
+
 def printed_by(script: str) -> list[str]:
     """The words that *script* prints in a fresh interpreter."""
     command = [sys.executable, "-W", "error", "-c", script]
@@ -85,6 +106,34 @@ def test_smtp_stays_in_its_folder_and_sql_in_the_outbox(module: Path) -> None:
     for name in imports_of(module):
         home = KEPT_IN.get(name.split(".")[0])
         assert home is None or layer_of(module) == home, f"imports {name}"
+
+
+@each_module
+def test_only_the_outbox_knows_which_database_keeps_it(module: Path) -> None:
+    named = {name for name in imports_of(module) if name.startswith("prx_email_cli.outbox.sqlite")}
+    knows = layer_of(module) == "outbox" and ("sqlite" in module.parts or module.stem in ("open", "surroundings"))
+    assert not named or knows, f"imports {named}"
+
+
+def test_no_module_imports_itself_in_a_circle_not_even_inside_a_function() -> None:
+    imports = {name_of(module): own_modules(module) for module in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"a circle: {' -> '.join((*path[path.index(name) :], name))}"
+        if name not in done:
+            for below in imports.get(name, ()):
+                visit(below, (*path, name))
+            done.add(name)
+
+    for name in imports:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("module", ["schedule", "account", "worker", "attempt", "report", "rehearsal"])
+def test_what_decides_in_a_delivery_opens_nothing_starts_nothing_and_reads_no_clock(module: str) -> None:
+    names = {name.split(".")[0] for name in imports_of(PACKAGE / "delivery" / f"{module}.py")}
+    assert names <= {*NO_IO, "prx_email_cli"}
 
 
 @each_module

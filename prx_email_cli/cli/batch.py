@@ -15,7 +15,7 @@ from prx_email_cli.cli.times import clock
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
-from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Store
 from prx_email_cli.submission.request import read_json, request_from_json
 from prx_email_cli.submission.spool import Spool
 from prx_email_cli.submission.submit import prepare
@@ -92,7 +92,7 @@ class _Chunk:
 class _Composer:
     """What makes a message of a line.  account: of the lines that name none."""
 
-    store: SqliteStore
+    store: Store
     settings: Settings
     account: str | None
     clock: Callable[[], int]

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.store import Store
 
 
 class Invocation:
@@ -33,14 +33,11 @@ class Invocation:
         return load_settings(self.config_file)
 
     @contextmanager
-    def store(self, settings: "Settings") -> "Iterator[SqliteStore]":
+    def store(self, settings: "Settings") -> "Iterator[Store]":
         """Open the outbox, and close it at the end.  Raises StorageError, OutboxBusy, ReadableByOthers."""
-        from prx_email_cli.outbox.sqlite.store import SqliteStore
+        from prx_email_cli.outbox.open import open_store
 
-        outbox = settings.outbox
-        store = SqliteStore(
-            outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds
-        )
+        store = open_store(settings.outbox)
         try:
             yield store
         finally:

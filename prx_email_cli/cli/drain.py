@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.report import DrainReport
     from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
     from prx_email_cli.outbox.messages import Finished
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.store import Store
 
 _REPORT_KEYS = ("run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due")
 
@@ -101,7 +101,7 @@ class _Deliveries:
         self._settings, self._options, self._tick, self._talk = settings, options, tick, talk
         self._rehearsed = rehearsed
 
-    def drain(self, store: "SqliteStore", stop: threading.Event) -> "DrainReport":
+    def drain(self, store: "Store", stop: threading.Event) -> "DrainReport":
         """Deliver once what is due, and tell of it."""
 
         def count_due() -> int:
@@ -112,7 +112,7 @@ class _Deliveries:
         self._tell(store, report)
         return report
 
-    def follow(self, store: "SqliteStore", stop: threading.Event) -> "DrainReport":
+    def follow(self, store: "Store", stop: threading.Event) -> "DrainReport":
         """Deliver until *stop* is set, and tell of what was done; the report of the last round."""
         with self._run(store, stop) as run, _Teller(lambda report: self._tell(store, report)) as teller:
             report = run.follow(self._options, teller.tell)
@@ -120,14 +120,14 @@ class _Deliveries:
         return report
 
     @contextmanager
-    def _run(self, store: "SqliteStore", stop: threading.Event) -> "Iterator[DeliveringRun]":
+    def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":
         from prx_email_cli.delivery.run import DeliveringRun
 
         with store.start_run(self._tick()) as run:
             on_finished = self._talk.listener(self._settings, run.run_id)
             yield DeliveringRun(store, self._settings, run, self._tick, stop=stop, on_finished=on_finished)
 
-    def _tell(self, store: "SqliteStore", report: "DrainReport") -> None:
+    def _tell(self, store: "Store", report: "DrainReport") -> None:
         self._talk.afterwards(report)
         if self._rehearsed:
             self._talk.notes(report)

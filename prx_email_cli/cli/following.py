@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
-from prx_email_cli.errors import PrxEmailError, StorageError
-from prx_email_cli.outbox.sqlite.place import is_whole, look_of
-from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.outbox.open import Vacancy
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
     from prx_email_cli.delivery.report import DrainReport
+    from prx_email_cli.outbox.store import Store
 
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 10.0  # for a file that cannot be opened and does not change: its owner or mode may follow
 
 
 def follow(
-    store: SqliteStore,
+    store: "Store",
     outbox: "OutboxSettings",
     stop: threading.Event,
-    deliver: "Callable[[SqliteStore, threading.Event], DrainReport]",
+    deliver: "Callable[[Store, threading.Event], DrainReport]",
 ) -> "DrainReport":
     """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
@@ -41,11 +40,7 @@ def follow(
                 if not store.replaced():
                     raise
             if not stop.is_set() and store.replaced():
-                if store.lost_its_log():
-                    raise StorageError(
-                        f"the outbox {store.path} lost its write-ahead log while it was open",
-                        hint="stop every drain before you restore a backup, and start this one again now",
-                    )
+                store.check_usable()
                 store.close()
                 store = _successor(store, outbox, stop)
             if stop.is_set():
@@ -57,7 +52,7 @@ def follow(
 class _UntilReplaced(threading.Event):
     """Set when *stop* is, or when another outbox is in the place of *store*: no more of it is then claimed."""
 
-    def __init__(self, stop: threading.Event, store: SqliteStore) -> None:
+    def __init__(self, stop: threading.Event, store: "Store") -> None:
         super().__init__()
         self._stop, self._store = stop, store
 
@@ -65,30 +60,18 @@ class _UntilReplaced(threading.Event):
         return super().is_set() or self._stop.is_set() or self._store.replaced()
 
 
-def _successor(store: SqliteStore, outbox: "OutboxSettings", stop: threading.Event) -> SqliteStore:
+def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event) -> "Store":
     """Open the outbox at the path as soon as there is one; never create one.
 
-    Once *stop* is set it is *store* itself.  Raises StorageError and its like for a file that
-    cannot be opened, when it has not changed for PATIENCE_SECONDS.
+    Once *stop* is set it is *store* itself.  Raises as ``Vacancy.taken_by`` does.
     """
-    told, seen, deadline = False, None, 0.0
+    vacancy, told = Vacancy(outbox), False
     while not stop.is_set():
-        look = look_of(outbox.path)
-        if look is None:
-            if not told:
-                say(f"the outbox {safe(outbox.path)} is gone: waiting for it")
+        successor = vacancy.taken_by(time.monotonic())
+        if successor is not None:
+            return successor
+        if vacancy.empty and not told:
             told = True
-        elif look != seen:
-            seen, deadline = look, time.monotonic() + PATIENCE_SECONDS
-        impatient = seen is not None and time.monotonic() > deadline
-        if look is not None and (impatient or is_whole(outbox.path)):
-            try:
-                return SqliteStore(
-                    outbox.path, message_id_domain=outbox.message_id_domain,
-                    busy_timeout_seconds=outbox.busy_timeout_seconds, create=False,
-                )  # fmt: skip
-            except PrxEmailError:
-                if impatient:
-                    raise
+            say(f"the outbox {safe(outbox.path)} is gone: waiting for it")
         stop.wait(LOOK_SECONDS)
     return store

@@ -12,7 +12,7 @@ from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.store import Store
 
 hold_app, release_app, cancel_app, resolve_app = (typer.Typer(add_completion=False) for _ in range(4))
 
@@ -32,8 +32,8 @@ class _Change(NamedTuple):
     """What to do to one message and to all, and what to call it once done."""
 
     done: str
-    one: "Callable[[SqliteStore, int], None]"
-    everyone: "Callable[[SqliteStore], list[int]]"
+    one: "Callable[[Store, int], None]"
+    everyone: "Callable[[Store], list[int]]"
 
 
 @hold_app.command()
@@ -100,7 +100,7 @@ def resolve(
     _on_ids(invocation(ctx), [outbox_id], done, lambda store, it: store.resolve(it, now, sent=sent))
 
 
-def _hold_all(store: "SqliteStore", account: str | None, now: int) -> list[int]:
+def _hold_all(store: "Store", account: str | None, now: int) -> list[int]:
     restored = _is_restored(store)
     held = store.hold_all(account, now)
     if restored and account is None:
@@ -110,7 +110,7 @@ def _hold_all(store: "SqliteStore", account: str | None, now: int) -> list[int]:
     return held
 
 
-def _is_restored(store: "SqliteStore") -> bool:
+def _is_restored(store: "Store") -> bool:
     try:
         store.refuse_restored()
     except RestoredBackup:
@@ -141,7 +141,7 @@ def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> N
         put(f"{len(changed)} {change.done}")
 
 
-def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[SqliteStore, int], None]") -> None:
+def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[Store, int], None]") -> None:
     """Change each message; a refused one does not stop the others, and its exit status is the command's."""
     settings = this.settings()
     results: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from prx_email_cli.errors import Exit, PrxEmailError
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.messages import Finished
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.store import Store
     from prx_email_cli.outbox.views import Row
 
 app = typer.Typer(add_completion=False)
@@ -48,7 +48,7 @@ def retry(
 
 
 def attempt_now(
-    this: Invocation, store: "SqliteStore", settings: "Settings", outbox_id: int, tick: Callable[[], int],
+    this: Invocation, store: "Store", settings: "Settings", outbox_id: int, tick: Callable[[], int],
     failure_mode: str | None,
 ) -> None:  # fmt: skip
     """Attempt a message that was just stored, after printing its id: it stays stored if this fails."""
@@ -67,7 +67,7 @@ def attempt_now(
 class _Attempts:
     """One run over chosen messages: logs each attempt and tells of what was given up."""
 
-    def __init__(self, store: "SqliteStore", settings: "Settings", tick: Callable[[], int]) -> None:
+    def __init__(self, store: "Store", settings: "Settings", tick: Callable[[], int]) -> None:
         self._store, self._settings, self._tick = store, settings, tick
         self._results: dict[int, list[Finished | PrxEmailError]] = {}  # more than one where an id was given twice
         self._attempted: list[int] = []

@@ -197,5 +197,8 @@ class Store(Outbox, Runs, Queue, Operator, Reports, ReceivedMail, Protocol):
     def replaced(self) -> bool:
         """Whether another database, or none, is by now where this one was opened."""
 
+    def check_usable(self) -> None:
+        """Raise StorageError when what is written to it would reach nobody, although it was not replaced."""
+
     def close(self) -> None:
         """Release the database."""

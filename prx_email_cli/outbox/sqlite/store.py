@@ -53,9 +53,13 @@ class SqliteStore:
         """Whether the database that is open is no longer the one at its path."""
         return self._place.replaced()
 
-    def lost_its_log(self) -> bool:
-        """Whether the database is in its place and its log is not: then it must not be used any more, nor opened."""
-        return self._place.lost_its_log()
+    def check_usable(self) -> None:
+        """Raise StorageError when the database is in its place and its log is not: what is written reaches nobody."""
+        if self._place.lost_its_log():
+            raise StorageError(
+                f"the outbox {self.path} lost its write-ahead log while it was open",
+                hint="stop every drain before you restore a backup, and start this one again now",
+            )
 
     def refuse_restored(self) -> None:
         """Raise RestoredBackup for a restored backup that nobody has accepted."""

@@ -1,0 +1,59 @@
+"""Opening an outbox: the one place that knows every database."""
+
+from typing import TYPE_CHECKING
+
+from prx_email_cli.errors import PrxEmailError
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.outbox.store import Store
+
+PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: it may lack its owner or its mode yet
+
+
+def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
+    """Open the outbox that the config names; with *create*, make one where there is none.
+
+    Raises StorageError, OutboxBusy, ReadableByOthers.
+    """
+    from prx_email_cli.outbox.sqlite.store import SqliteStore
+
+    return SqliteStore(
+        outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
+        create=create,
+    )  # fmt: skip
+
+
+class Vacancy:
+    """The place of an outbox that is gone or replaced, watched until another one can be opened there.
+
+    empty: whether nothing was there at the last look.
+    """
+
+    def __init__(self, outbox: "OutboxSettings") -> None:
+        self._outbox = outbox
+        self._seen: tuple[int, ...] | None = None
+        self._deadline = 0.0
+        self.empty = False
+
+    def taken_by(self, now: float) -> "Store | None":
+        """Open the outbox that is there by *now*, in seconds that never go back; None while there is none, or only a
+        part of one.  Never makes one.
+
+        Raises StorageError and its like for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
+        """
+        from prx_email_cli.outbox.sqlite.place import is_whole, look_of
+
+        look = look_of(self._outbox.path)
+        self.empty = look is None
+        if look is not None and look != self._seen:
+            self._seen, self._deadline = look, now + PATIENCE_SECONDS
+        impatient = self._seen is not None and now > self._deadline
+        if look is None or not (impatient or is_whole(self._outbox.path)):
+            return None
+        try:
+            return open_store(self._outbox, create=False)
+        except PrxEmailError:
+            if impatient:
+                raise
+            return None
