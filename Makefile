@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format docs interop clean
+.PHONY: demo test check torture format docs interop clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/prx-email demo
 
+# More workers than cores: much of a test is waiting for a disk or a server.
+WORKERS ?= 4
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -18,11 +18,32 @@ from .support.certs import Certificates
 
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
 HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"] if os.geteuid() == 0 else []
-_OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # whoever runs the tests
+# What the environment of the tests says to others and not to the command.
+_OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "COLUMNS", "LINES")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of thousands of commands would compile the program anew
 # How long an example takes says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that share a costly fixture to one worker, and the long campaigns to the workers first."""
+    for item in items:
+        shared = _shared_fixture(item)
+        if shared is not None:
+            item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: "torture" not in item.path.parts)
+
+
+def _shared_fixture(item: pytest.Item) -> str | None:
+    """Name the fixture that the test shares with others and that is made once per worker; None without one."""
+    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    if "campaign" in fixtures:
+        return "campaign"
+    wide = any(made[-1].scope == "module" for made in fixtures.values())
+    return f"{item.path.parent.name}/{item.path.stem}" if wide else None
 
 
 @dataclass(frozen=True)
