@@ -93,7 +93,7 @@ def drain(
 
 
 class _Deliveries:
-    """The drains of one command, each on the outbox that its path names by then."""
+    """Drains the outbox that the path names now, as often as the command asks."""
 
     def __init__(
         self, settings: "Settings", options: "DrainOptions", tick: Callable[[], int], talk: "_Talk", *, rehearsed: bool
@@ -102,7 +102,7 @@ class _Deliveries:
         self._rehearsed = rehearsed
 
     def drain(self, store: "Store", stop: threading.Event) -> "DrainReport":
-        """Deliver once what is due, and tell of it."""
+        """Deliver every due message once, and report it."""
 
         def count_due() -> int:
             return sum(store.count_due(name, self._tick()) for name in store.accounts_due(self._tick()))
@@ -113,7 +113,7 @@ class _Deliveries:
         return report
 
     def follow(self, store: "Store", stop: threading.Event) -> "DrainReport":
-        """Deliver until *stop* is set, and tell of what was done; the report of the last round."""
+        """Deliver until *stop* is set, report each round, and give the report of the last."""
         with self._run(store, stop) as run, _Teller(lambda report: self._tell(store, report)) as teller:
             report = run.follow(self._options, teller.tell)
             teller.tell(report)
@@ -140,7 +140,7 @@ class _Deliveries:
 
 
 class _Teller:
-    """Tells of reports one after the other in a thread of its own: a hook may take its time, deliveries go on."""
+    """Prints reports one after the other in a thread of its own: a slow notify command delays no delivery."""
 
     def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
         self._tell = tell
@@ -161,7 +161,7 @@ class _Teller:
             raise self._error
 
     def tell(self, report: "DrainReport") -> None:
-        """Tell of *report* when its turn comes.  Raises what went wrong in telling of an earlier one."""
+        """Queue *report* to be printed.  Raises the error that printing an earlier one ended with."""
         if self._error is not None:
             raise self._error
         self._reports.put(report)

@@ -65,7 +65,7 @@ def attempt_now(
 
 
 class _Attempts:
-    """One run over chosen messages: logs each attempt and tells of what was given up."""
+    """Runs over chosen messages, logs each attempt, and reports given-up ones."""
 
     def __init__(self, store: "Store", settings: "Settings", tick: Callable[[], int]) -> None:
         self._store, self._settings, self._tick = store, settings, tick
@@ -73,7 +73,7 @@ class _Attempts:
         self._attempted: list[int] = []
 
     def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
-        """Attempt these messages, as far as each may be.  Raises StorageError."""
+        """Attempt those of these messages that may be attempted.  Raises StorageError."""
         from prx_email_cli.cli.attempt_log import AttemptLog
         from prx_email_cli.delivery.run import DeliveringRun
 
@@ -88,18 +88,18 @@ class _Attempts:
                     say(f"warning: {safe(getattr(warning, 'message', warning))}")
 
     def refusal(self, outbox_id: int) -> PrxEmailError | None:
-        """Why a message was not attempted, None when it was; once for each time that its id was given."""
+        """Give the refusal of a message, once for each time that its id was given; None when it was attempted."""
         result = self._results[outbox_id].pop(0)
         return result if isinstance(result, PrxEmailError) else None
 
     def raise_refusal(self, outbox_id: int) -> None:
-        """Raise why a message was not attempted, if it was not."""
+        """Raise the refusal of a message; nothing when it was attempted."""
         refusal = self.refusal(outbox_id)
         if refusal is not None:
             raise refusal
 
     def row(self, outbox_id: int) -> "Row":
-        """The message as it is now."""
+        """Read the message as it is now."""
         return self._store.row(outbox_id)
 
     def _note(self, outbox_id: int, result: "Finished | PrxEmailError") -> None:
@@ -128,7 +128,7 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
 
 
 def _tell_several(this: Invocation, attempts: _Attempts, ids: list[int]) -> None:
-    """Tell what became of each message; the worst exit status is the command's."""
+    """Print the result of each message; the worst exit status is the command's."""
     results: list[dict[str, Any]] = []
     worst = int(Exit.OK)
     for outbox_id in ids:
