@@ -1,12 +1,14 @@
 """Replaces tokens again and again and dies at every step of it: ``python dying.py CONFIG``.
 
-A child is killed with SIGKILL at the 1st, 2nd, 3rd... call of a C function while it writes, until one comes to its end.
+A child is killed with SIGKILL at the 1st, 2nd, 3rd... call of a C function while it writes under the lock, until one
+comes to its end.
 Prints a letter for each: what is in the cache after it, o(ld) or n(ew).
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -17,11 +19,16 @@ from prx_email_cli.oauth.tokens import TokenCache
 OLD, NEW = Tokens("old" * 5000, 1, "rt-old"), Tokens("new" * 5000, 2, "rt-new")
 
 
-def write(cache: TokenCache, tokens: Tokens) -> None:
-    """As a renewal does it."""
+Profile = Callable[[FrameType, str, object], None]
+
+
+def write(cache: TokenCache, tokens: Tokens, profile: Profile | None = None) -> None:
+    """As a renewal does it; *profile* sees what is done under the lock."""
     with cache.renewing() as renewal:
+        sys.setprofile(profile)
         renewal.make_room()
         renewal.write(tokens)
+        sys.setprofile(None)
 
 
 def dies_at(step: int, cache: TokenCache) -> bool:
@@ -37,9 +44,7 @@ def dies_at(step: int, cache: TokenCache) -> bool:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.setprofile(count)
-    write(cache, NEW)
-    sys.setprofile(None)
+    write(cache, NEW, count)
     os._exit(0)
 
 
