@@ -12,7 +12,8 @@ from prx_email_cli.config.settings import OutboxSettings, Settings
 from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
 from prx_email_cli.files import faults, program_faults
-from prx_email_cli.outbox.surroundings import Surroundings, surroundings_of
+from prx_email_cli.outbox.open import surroundings_of
+from prx_email_cli.outbox.surroundings import Surroundings
 
 WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: no honest clock shows less to a program written later
 _MIB = 1 << 20
@@ -20,7 +21,7 @@ _MIB = 1 << 20
 
 def check_machine(settings: Settings, now: float) -> Iterator[Check]:
     """Make the checks that need no open outbox; *now* is Unix seconds."""
-    outbox = surroundings_of(settings.outbox.path)
+    outbox = surroundings_of(settings.outbox)
     yield ok("config", f"{settings.file}, accounts: {', '.join(settings.accounts)}")
     yield from _permissions(settings, outbox)
     yield _clock(now)

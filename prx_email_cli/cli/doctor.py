@@ -51,7 +51,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     from prx_email_cli.checks.machine import check_machine
     from prx_email_cli.checks.outbox import check_outbox
     from prx_email_cli.files import faults
-    from prx_email_cli.outbox.surroundings import surroundings_of
+    from prx_email_cli.outbox.open import surroundings_of
 
     try:
         settings = this.settings()
@@ -66,7 +66,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     now = time.time()
     for check in check_machine(settings, now):
         yield "machine", check
-    for check in check_outbox(surroundings_of(outbox), lambda: this.store(settings), int(now)):
+    for check in check_outbox(surroundings_of(settings.outbox), lambda: this.store(settings), int(now)):
         yield f"outbox {outbox}", check
     for account in settings.accounts.values():
         for check in examine(account, now).checks:

@@ -7,6 +7,7 @@ from prx_email_cli.errors import PrxEmailError
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
     from prx_email_cli.outbox.store import Store
+    from prx_email_cli.outbox.surroundings import Surroundings
 
 PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: it may lack its owner or its mode yet
 
@@ -22,6 +23,13 @@ def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
         outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
         create=create,
     )  # fmt: skip
+
+
+def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
+    """Return the outbox that the config names, seen from outside."""
+    from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings
+
+    return FileSurroundings(outbox.path)
 
 
 class Vacancy:

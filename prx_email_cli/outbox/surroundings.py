@@ -31,10 +31,3 @@ class Surroundings(Protocol):
     @property
     def unreadable(self) -> list[LockUnreadable]:
         """Why ``dead_among`` cannot tell of certain runs whether they live; they count as alive."""
-
-
-def surroundings_of(path: Path) -> Surroundings:
-    """Return the surroundings of the outbox at *path*."""
-    from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings
-
-    return FileSurroundings(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.checks.outbox import check_outbox
-from prx_email_cli.outbox.surroundings import surroundings_of
+from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings
 
 from ..cli.outside import enqueue
 from ..conftest import Program
@@ -159,7 +159,7 @@ def sound(file: Path) -> bool:
 
 def database_result(program: Program) -> str:
     """What the first check comes to, as the command sees it; the others must come to anything at all."""
-    around = surroundings_of(program.outbox)
+    around = FileSurroundings(program.outbox)
     return next(iter([*check_outbox(around, lambda: closing(program.store()), now())])).result
 
 
