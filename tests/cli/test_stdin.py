@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from ..conftest import COMMAND, Program
+from ..mail.strangers import letter
 from ..support.mailhost import MailHost
-from ..threads.letters import letter
 from .outside import assert_error, parsed, rows, shell, stored
 
 PARTS = ("--to", "a@example.org", "--subject", "s")

@@ -15,7 +15,7 @@ from prx_email_cli.mail.mime import Attachment
 from prx_email_cli.submission.draft import open_requested
 from prx_email_cli.submission.request import attachment_from_json
 
-from ..attachments.opening import INSIDE, content, policy, secret_beside_store, told
+from ..mail.attaching import INSIDE, content, policy, secret_beside_store, told
 
 PDF = "application/pdf"
 

@@ -6,8 +6,8 @@ import pytest
 
 from ..cli.outside import assert_error, rows, stored
 from ..conftest import Program
+from ..mail.strangers import ID, NOW, body, enqueued, imported, letter
 from ..support.scripted import ScriptedServer
-from .letters import ID, NOW, body, enqueued, imported, letter
 
 UNKNOWN = "in_reply_to_message_id does not exist for this account"
 

@@ -21,8 +21,8 @@ from prx_email_cli.outbox.sqlite.received import COLUMNS
 from prx_email_cli.submission.reply import Manner, Parent, answer
 from prx_email_cli.submission.request import Request
 
-from ..mail.letters import prepared
-from .letters import ID, letter, parent
+from .letters import prepared
+from .strangers import ID, letter, parent
 
 OWN = ["ops@example.com"]
 SETTINGS = check_settings(

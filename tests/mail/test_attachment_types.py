@@ -11,7 +11,7 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachments import allowed_content_type, attachment_from_base64, guess
 from prx_email_cli.mail.mime import attachment_leaf
 
-from .opening import ALLOWED, policy, told
+from .attaching import ALLOWED, policy, told
 
 NOT_ALLOWED = "attachment content type is not allowed"
 

@@ -10,7 +10,7 @@ from prx_email_cli.mail.received import known_message
 
 from ..cli.outside import assert_error, shell
 from ..conftest import Program
-from .letters import ID, NOW, body, enqueued, imported, letter, mbox
+from ..mail.strangers import ID, NOW, body, enqueued, imported, letter, mbox
 
 
 def test_each_message_is_learned_once_and_the_unusable_stop_nothing(program: Program) -> None:

@@ -13,7 +13,7 @@ from prx_email_cli.mail.address_grammar import Mailbox
 from prx_email_cli.mail.attachments import attachment_from_base64, checked_filename
 from prx_email_cli.mail.compose import Draft, compose
 
-from .opening import policy, told
+from .attaching import policy, told
 
 PRINTABLE = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
 AWKWARD = st.sampled_from(" \"'%*=?_;(),<>@:[]\u00a0\u3000éж日ب\U0001f600qQbB")

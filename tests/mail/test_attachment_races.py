@@ -13,7 +13,7 @@ import pytest
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.attachment_files import open_stored
 
-from .opening import INSIDE, SECRET, secret_beside_store
+from .attaching import INSIDE, SECRET, secret_beside_store
 
 READS = 3000
 PATIENCE = 60  # seconds for both outcomes to be seen, on a machine that is busy with other things

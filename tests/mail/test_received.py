@@ -13,7 +13,7 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.mbox import KEPT_BYTES, messages_in
 from prx_email_cli.mail.received import MAX_TEXT_CHARACTERS, KnownMessage, known_message, rough_text
 
-from .letters import letter, mbox
+from .strangers import letter, mbox
 
 HEAD = b"Message-ID: <a@x>\n"
 

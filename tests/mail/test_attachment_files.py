@@ -16,7 +16,7 @@ from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.mail.mime import Attachment
 
 from ..conftest import HELD_TO_MODES, Program
-from .opening import content, descriptors_given_back, open_descriptors, policy, told
+from .attaching import content, descriptors_given_back, open_descriptors, policy, told
 
 TEXT = "text/plain"
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")

@@ -12,7 +12,7 @@ from prx_email_cli.errors import ChangeableByOthers, ValidationError
 from prx_email_cli.mail.attachment_files import open_stored
 from prx_email_cli.mail.attachments import attachment_from_store
 
-from .opening import ESCAPES, INSIDE, content, descriptors_given_back, policy, secret_beside_store, told
+from .attaching import ESCAPES, INSIDE, content, descriptors_given_back, policy, secret_beside_store, told
 
 TEXT = "text/plain"
 
