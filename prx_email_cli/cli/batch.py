@@ -1,9 +1,11 @@
 """``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
 
+from __future__ import annotations
+
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
@@ -15,10 +17,12 @@ from prx_email_cli.cli.times import clock
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError, as_ours
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
-from prx_email_cli.outbox.store import Store
 from prx_email_cli.submission.request import read_json, request_from_json
 from prx_email_cli.submission.spool import Spool
 from prx_email_cli.submission.submit import prepare
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Store
 
 LINES_PER_TRANSACTION = 1000
 _PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30

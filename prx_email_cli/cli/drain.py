@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,6 +142,8 @@ class _Teller:
     """Prints reports one after the other in a thread of its own: a slow notify command delays no delivery."""
 
     def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
+        from queue import SimpleQueue
+
         self._tell = tell
         self._reports: SimpleQueue[DrainReport | None] = SimpleQueue()
         self._error: BaseException | None = None

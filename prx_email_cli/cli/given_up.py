@@ -1,11 +1,14 @@
 """Report each given-up message once, on stderr and to the configured command."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from prx_email_cli.children import end, start
 from prx_email_cli.cli.output import say
@@ -13,7 +16,9 @@ from prx_email_cli.cli.render import row_object, safe
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import ChangeableByOthers
 from prx_email_cli.files import check_program
-from prx_email_cli.outbox.store import Store
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Store
 
 HOOK_TIMEOUT_SECONDS = 60
 RELAY_SECONDS = 1.0

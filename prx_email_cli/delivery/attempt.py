@@ -1,30 +1,15 @@
 """From a claimed message to a finished attempt, by whatever way the attempt went."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from prx_email_cli.config.settings import Account, OutboxSettings
 from prx_email_cli.outbox.lifecycle import (
     Outcome,
     RecipientResult,
     RecipientStatus,
     RetryPolicy,
-    Scope,
     Standing,
     after_attempt,
 )
 from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Target
-from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, Result
-
-if TYPE_CHECKING:
-    from prx_email_cli.smtp.failure import SessionFailed
-
-_STATUSES = {
-    Fate.ACCEPTED: RecipientStatus.ACCEPTED,
-    Fate.DEFERRED: RecipientStatus.PENDING,
-    Fate.REFUSED: RecipientStatus.REFUSED,
-    Fate.UNCERTAIN: RecipientStatus.PENDING,
-}
 
 
 def retry_policy(settings: OutboxSettings) -> RetryPolicy:
@@ -69,43 +54,6 @@ def finish(
         clock_in_doubt=clock_in_doubt,
     )
     return Finished(claimed, outcome, after_attempt(standing, outcome, policy, now), now, milliseconds, connection)
-
-
-def envelope_of(claimed: Claimed, content: Iterable[bytes]) -> Envelope:
-    """Return what a transaction takes to send *claimed* with *content*."""
-    recipients = [Recipient(target.number, target.address) for target in claimed.targets]
-    return Envelope(claimed.sender, recipients, claimed.message_id, claimed.size_bytes, content, claimed.needs_smtputf8)
-
-
-def outcome_of(result: Result) -> Outcome:
-    """Return the outcome of an attempt whose transaction gave *result*."""
-    trouble = result.trouble
-    reply = trouble.reply if trouble else None
-    return Outcome(
-        recipients={number: RecipientResult(_STATUSES[one.fate], one.code, one.text, one.fate is Fate.UNCERTAIN)
-                    for number, one in result.recipients.items()},
-        error=trouble.category.value if trouble else None,
-        detail=trouble.text if trouble else None,
-        code=reply.code if reply else None,
-        enhanced=(reply.enhanced or None) if reply else None,
-        scope=Scope(trouble.scope) if trouble else Scope.MESSAGE,
-        acceptance=result.acceptance,
-        dialogue=result.transcript,
-    )  # fmt: skip
-
-
-def outcome_without_session(failure: "SessionFailed") -> Outcome:
-    """Return the outcome of the one attempt that shows that no session can be opened."""
-    reply = failure.reply
-    return Outcome(
-        {},
-        error=failure.category.value,
-        detail=f"{failure.message} ({failure.hint})" if failure.hint else failure.message,
-        code=reply.code if reply else None,
-        enhanced=(reply.enhanced or None) if reply else None,
-        scope=Scope.ACCOUNT,
-        dialogue=failure.dialogue,
-    )
 
 
 def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:

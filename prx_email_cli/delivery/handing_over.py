@@ -1,17 +1,31 @@
 """Handing one claimed message to an open connection, whatever happens meanwhile."""
 
-from itertools import chain
+from __future__ import annotations
 
-from prx_email_cli.delivery.attempt import envelope_of, outcome_of
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING
+
 from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
 from prx_email_cli.errors import OutboxDamaged, PrxEmailError
-from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
 from prx_email_cli.outbox.messages import Claimed
-from prx_email_cli.outbox.store import Run
 from prx_email_cli.redaction import redact
+from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, Result
+from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.session import Session
 from prx_email_cli.smtp.transaction import Transaction
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Run
+
+_STATUSES = {
+    Fate.ACCEPTED: RecipientStatus.ACCEPTED,
+    Fate.DEFERRED: RecipientStatus.PENDING,
+    Fate.REFUSED: RecipientStatus.REFUSED,
+    Fate.UNCERTAIN: RecipientStatus.PENDING,
+}
 
 
 def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bool]:
@@ -48,3 +62,40 @@ def _broken_off(transaction: Transaction, error: BaseException) -> Outcome:
     if isinstance(error, KeyboardInterrupt):
         code, detail = Category.NETWORK.value, f"interrupted {transaction.place}"
     return outcome_of(transaction.broken_off(detail))._replace(error=code, detail=detail)
+
+
+def envelope_of(claimed: Claimed, content: Iterable[bytes]) -> Envelope:
+    """Return what a transaction takes to send *claimed* with *content*."""
+    recipients = [Recipient(target.number, target.address) for target in claimed.targets]
+    return Envelope(claimed.sender, recipients, claimed.message_id, claimed.size_bytes, content, claimed.needs_smtputf8)
+
+
+def outcome_of(result: Result) -> Outcome:
+    """Return the outcome of an attempt whose transaction gave *result*."""
+    trouble = result.trouble
+    reply = trouble.reply if trouble else None
+    return Outcome(
+        recipients={number: RecipientResult(_STATUSES[one.fate], one.code, one.text, one.fate is Fate.UNCERTAIN)
+                    for number, one in result.recipients.items()},
+        error=trouble.category.value if trouble else None,
+        detail=trouble.text if trouble else None,
+        code=reply.code if reply else None,
+        enhanced=(reply.enhanced or None) if reply else None,
+        scope=Scope(trouble.scope) if trouble else Scope.MESSAGE,
+        acceptance=result.acceptance,
+        dialogue=result.transcript,
+    )  # fmt: skip
+
+
+def outcome_without_session(failure: SessionFailed) -> Outcome:
+    """Return the outcome of the one attempt that shows that no session can be opened."""
+    reply = failure.reply
+    return Outcome(
+        {},
+        error=failure.category.value,
+        detail=f"{failure.message} ({failure.hint})" if failure.hint else failure.message,
+        code=reply.code if reply else None,
+        enhanced=(reply.enhanced or None) if reply else None,
+        scope=Scope.ACCOUNT,
+        dialogue=failure.dialogue,
+    )

@@ -1,10 +1,12 @@
 """Carrying out what one worker asks, with real connections and the real outbox."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from prx_email_cli.delivery.attempt import finish, outcome_without_session
+from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.delivery.ledger import Entry, Ledger
 from prx_email_cli.delivery.worker import (
     Ask,
@@ -23,9 +25,9 @@ from prx_email_cli.delivery.worker import (
 from prx_email_cli.errors import ConfigError, NotAllowedForStatus, PrxEmailError, ReadableByOthers, StorageError
 from prx_email_cli.outbox.lifecycle import RetryPolicy, Status
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Wish
-from prx_email_cli.outbox.store import Run, Store
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Run, Store
     from prx_email_cli.smtp.session import Session, SessionFactory
 
 
@@ -39,7 +41,7 @@ class Office(Protocol):
     clock: Callable[[], int]
     clock_in_doubt: bool
 
-    def sessions(self, account: str) -> "SessionFactory":
+    def sessions(self, account: str) -> SessionFactory:
         """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
 
     def record(self, finished: Finished) -> None:
@@ -105,6 +107,7 @@ class Hands:
             return unreadable_or(refused, wish, self._office)
 
     def _open(self) -> Opened | NotOpened | PrxEmailError:
+        from prx_email_cli.delivery.handing_over import outcome_without_session
         from prx_email_cli.smtp.failure import SessionFailed
 
         try:

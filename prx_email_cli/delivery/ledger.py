@@ -3,12 +3,14 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ClaimLost, OutboxDamaged, ResultNotRecorded, StorageError
 from prx_email_cli.outbox.lifecycle import Verdict
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Finished, Wish
-from prx_email_cli.outbox.store import Run
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Run
 
 
 class Entry(NamedTuple):
@@ -38,7 +40,7 @@ class Ledger:
     for the next step.
     """
 
-    def __init__(self, run: Run, clock: Callable[[], int]) -> None:
+    def __init__(self, run: "Run", clock: Callable[[], int]) -> None:
         self._run, self._clock = run, clock
         self._waiting: deque[_Request] = deque()
         self._lock = threading.Lock()

@@ -1,19 +1,17 @@
 """One delivering run from start to report; it owns every thread."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.account import AccountRun, ChosenMessages, DueMessages
 from prx_email_cli.delivery.attempt import limits_of, retry_policy
-from prx_email_cli.delivery.hands import Hands, unreadable_or
 from prx_email_cli.delivery.ledger import Ledger
-from prx_email_cli.delivery.rehearsal import simulated
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
 from prx_email_cli.delivery.schedule import Part, Schedule
-from prx_email_cli.delivery.worker import Ask, Open, Steps, rehearse, work
 from prx_email_cli.errors import (
     AccountUnusable,
     ConfigError,
@@ -23,9 +21,12 @@ from prx_email_cli.errors import (
 )
 from prx_email_cli.outbox.lifecycle import Outcome
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit
-from prx_email_cli.outbox.store import Run, Store
 
 if TYPE_CHECKING:
+    from prx_email_cli.delivery.account import AccountRun
+    from prx_email_cli.delivery.hands import Hands
+    from prx_email_cli.delivery.worker import Ask, Steps
+    from prx_email_cli.outbox.store import Run, Store
     from prx_email_cli.smtp.session import SessionFactory
 
 POLL_SECONDS = 1.0  # between two looks of a follower at what became due
@@ -129,6 +130,8 @@ class DeliveringRun:
         RetryNotDue, LimitUsedUp, LockUnreadable, the config's fault, AccountUnusable when the account failed at another
         message.  Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
         """
+        from prx_email_cli.delivery.account import AccountRun, ChosenMessages
+
         self._prepare(DrainOptions(failure_mode=failure_mode))
         self._on_result = on_result
         for name, chosen in self._by_account(ids, on_result, force=force).items():
@@ -150,6 +153,8 @@ class DeliveringRun:
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
     ) -> dict[str, list[int]]:
         """The messages that may be attempted, by account; *on_result* is given why others may not."""
+        from prx_email_cli.delivery.hands import unreadable_or
+
         chosen: dict[str, list[int]] = {}
         for outbox_id in ids:
             wish = ClaimOne(outbox_id, self.clock(), force)
@@ -166,7 +171,7 @@ class DeliveringRun:
         code = self.report.error_code or "provider"
         return AccountUnusable(code, f"not attempted: account {name} failed at another message", "try again later")
 
-    def sessions(self, account: str) -> "SessionFactory":
+    def sessions(self, account: str) -> SessionFactory:
         """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
         if account not in self._sessions:
             from prx_email_cli.smtp.credentials import login_of
@@ -217,6 +222,8 @@ class DeliveringRun:
 
     def _part(self, name: str, due_before: int) -> Part | None:
         """Prepare an account's part in a round; None when its config has a fault, which is noted."""
+        from prx_email_cli.delivery.account import AccountRun, DueMessages
+
         limits: tuple[Limit, ...] = ()
         connections = 1
         if self._options.failure_mode is None:
@@ -275,6 +282,8 @@ class DeliveringRun:
 
     def _work(self, name: str) -> None:
         """Carry out what a worker of this account asks, until it is through."""
+        from prx_email_cli.delivery.worker import Open
+
         steps, hands = self._worker(name), self._hands(name)
         ask: Ask | None = None
         answer: Any = None
@@ -294,10 +303,14 @@ class DeliveringRun:
 
     def _hands(self, name: str) -> Hands:
         """What carries out the asks of a worker of this account."""
+        from prx_email_cli.delivery.hands import Hands
+
         return Hands(self, name)
 
     def _worker(self, name: str) -> Steps[None]:
         """A worker of this account, which has not begun."""
+        from prx_email_cli.delivery.worker import rehearse, work
+
         account = self._accounts[name]
         return work(account) if self._options.failure_mode is None else rehearse(account, self._simulated)
 
@@ -321,6 +334,8 @@ class DeliveringRun:
                 return None
 
     def _simulated(self, claimed: Claimed) -> Outcome:
+        from prx_email_cli.delivery.rehearsal import simulated
+
         return simulated(self._options.failure_mode or "", claimed)
 
     def _break_off(self, error: BaseException) -> None:

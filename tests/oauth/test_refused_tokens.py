@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prx_email_cli.delivery.attempt import outcome_without_session
+from prx_email_cli.delivery.handing_over import outcome_without_session
 from prx_email_cli.outbox.lifecycle import Scope
 from prx_email_cli.smtp.failure import SessionFailed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.config.settings import Account, check_settings
-from prx_email_cli.delivery.attempt import envelope_of, outcome_of
+from prx_email_cli.delivery.handing_over import envelope_of, outcome_of
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.messages import Claimed, Target
 from prx_email_cli.smtp.credentials import login_of

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from prx_email_cli.delivery.attempt import outcome_without_session
+from prx_email_cli.delivery.handing_over import outcome_without_session
 from prx_email_cli.outbox.lifecycle import Scope
 from prx_email_cli.smtp.failure import SessionFailed
 

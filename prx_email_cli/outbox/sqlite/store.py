@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import drained_since, message_id_for_attempt
 from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import operator, queue, sql, submit
+from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
@@ -90,6 +90,8 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
+        from prx_email_cli.outbox.sqlite import submit
+
         try:
             return self.change(lambda connection: submit.submit_all(connection, messages, self._guard.last_id()))
         except StorageError as error:
@@ -102,6 +104,8 @@ class SqliteStore:
 
         Raises what is wrong with one of them, and then stores none.
         """
+
+        from prx_email_cli.outbox.sqlite import submit
 
         def make(connection: sqlite3.Connection) -> list[int]:
             submitted = submit.submit_all(connection, messages)
@@ -140,6 +144,8 @@ class SqliteStore:
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
+        from prx_email_cli.outbox.sqlite import operator
+
         self.change(lambda connection: operator.hold(connection, outbox_id, now))
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
@@ -163,6 +169,8 @@ class SqliteStore:
 
     def release(self, outbox_id: int) -> None:
         """Let drains take this message again."""
+        from prx_email_cli.outbox.sqlite import operator
+
         self.change(lambda connection: operator.release(connection, outbox_id))
 
     def release_all(self, account: str | None) -> list[int]:
@@ -171,14 +179,20 @@ class SqliteStore:
 
     def cancel(self, outbox_id: int, now: int) -> None:
         """Give this message up on a person's word."""
+        from prx_email_cli.outbox.sqlite import operator
+
         self.change(lambda connection: operator.cancel(connection, outbox_id, now))
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         """Settle an uncertain outcome on a person's word."""
+        from prx_email_cli.outbox.sqlite import operator
+
         self.change(lambda connection: operator.resolve(connection, outbox_id, now, sent=sent))
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
+        from prx_email_cli.outbox.sqlite import operator
+
         count = last = 0
         while True:
             ids = self.change(partial(operator.prune_some, after=last, before=before, now=now, records=records))
