@@ -103,8 +103,10 @@ def test_one_reply_too_many_in_the_envelope_never_leads_to_an_acceptance(
         certificates, "none", Fault(place, f"250 ok\r\n{extra}"), pipelining=pipelining
     )
     assert outcome.error == "provider"
-    assert (outcome.acceptance, outcome.uncertain, alive) == (None, False, False)
-    assert server.messages == []
+    assert (outcome.acceptance, alive) == (None, False)
+    # A 354 too many that comes well before the right one looks like it: then the dot is said, and nobody can tell.
+    assert not outcome.uncertain or (pipelining and extra == "354 go")
+    assert server.messages == [] or outcome.uncertain
 
 
 def test_421_in_the_middle_of_an_envelope_is_the_account_s(certificates: Certificates) -> None:
