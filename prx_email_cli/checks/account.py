@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.checks.check import Check, failed, ok, warning
 from prx_email_cli.config.auth import LOOPBACK_HOSTS
-from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.providers import TlsMode, provider_named
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, Unwell
 from prx_email_cli.smtp.credentials import Login, login_of
@@ -85,7 +85,7 @@ def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Che
         steps.append(ok("connection", facts.peer))
     if facts.tls is not None:
         steps.append(ok("tls", f"{facts.tls}, {facts.cipher}"))
-    elif account.smtp.tls == "none" and facts.peer is not None:
+    elif account.smtp.tls == TlsMode.NONE and facts.peer is not None:
         steps.append(_no_tls(account))
     if facts.certificate is not None:
         steps.append(_certificate(facts.certificate, now))

@@ -6,13 +6,22 @@ here.  Where a provider documents both ports, the one with implicit TLS is taken
 1,048,576 bytes.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class TlsMode(StrEnum):
+    """How a connection is secured: from its first byte (RFC 8314), by STARTTLS (RFC 3207), or not at all."""
+
+    IMPLICIT = "implicit"
+    STARTTLS = "starttls"
+    NONE = "none"
 
 
 class Provider(NamedTuple):
     """A preset for ``[accounts.X] provider``.
 
-    tls: "implicit", "starttls" or "none".  logins: in order of preference, of "password", "app_password", "oauth" and
+    logins: in order of preference, of "password", "app_password", "oauth" and
     "none".  oauth: name of an OAuth preset.  user: the login name where it is the same for everybody.  size_bytes: the
     whole message, as documented.  recipients: of one message.  by_plan: what may be sent in a day depends on the plan,
     and the lowest plan's number stands here.  explanation: how a person gets what is asked for.
@@ -20,7 +29,7 @@ class Provider(NamedTuple):
 
     host: str
     port: int
-    tls: str
+    tls: TlsMode
     logins: tuple[str, ...]
     title: str
     oauth: str | None = None
@@ -41,7 +50,7 @@ PROVIDERS: dict[str, Provider] = {
         # smtp.gmail.com, 465 for SSL, 587 for STARTTLS.
         "smtp.gmail.com",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         # support.google.com/a/answer/14114704, read 2026-11: OAuth or an app password, the account's own no longer.
         ("app_password", "oauth"),
         "Gmail and Google Workspace",
@@ -66,7 +75,7 @@ PROVIDERS: dict[str, Provider] = {
         # smtp.office365.com, 587 with STARTTLS.
         "smtp.office365.com",
         587,
-        "starttls",
+        TlsMode.STARTTLS,
         # techcommunity.microsoft.com/blog/exchange/.../4489835, 2026-01: passwords are switched off by default at the
         # end of December 2026 and for new tenants; administrators may switch them on again until a date still open.
         ("oauth", "password"),
@@ -94,7 +103,7 @@ PROVIDERS: dict[str, Provider] = {
         # 2024-09-16 (patriotmail.ai/blog/microsoft-modern-authentication-outlook-app-passwords, 2026-03).
         "smtp-mail.outlook.com",
         587,
-        "starttls",
+        TlsMode.STARTTLS,
         ("oauth",),
         "Outlook.com, Hotmail and Live (personal)",
         oauth="microsoft",
@@ -110,7 +119,7 @@ PROVIDERS: dict[str, Provider] = {
         # help.yahoo.com/kb/SLN4724.html, read 2026-11: smtp.mail.yahoo.com, 465 with SSL, 587 with TLS.
         "smtp.mail.yahoo.com",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         # help.yahoo.com/kb/SLN15241.html, read 2026-11: app passwords, under Account Security.
         ("app_password",),
         "Yahoo Mail",
@@ -126,7 +135,7 @@ PROVIDERS: dict[str, Provider] = {
         # passwords only.
         "smtp.fastmail.com",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         ("app_password",),
         "Fastmail",
         # fastmail.com/help/account/limits.html, read 2026-11, names limits of sending only in general.
@@ -141,7 +150,7 @@ PROVIDERS: dict[str, Provider] = {
         # smtp.mail.me.com, 587 with STARTTLS.
         "smtp.mail.me.com",
         587,
-        "starttls",
+        TlsMode.STARTTLS,
         ("app_password",),
         "iCloud Mail",
         # support.apple.com/102198, read 2026-11: 1,000 messages and 1,000 recipients a day, 500 recipients a message,
@@ -161,7 +170,7 @@ PROVIDERS: dict[str, Provider] = {
         # for paid organizations.  Other regions: postigo.net/smtp/zoho, 2026-01.
         "smtp.zoho.com",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         # help.zoho.com/portal/kb/articles/manage-application-specific-passwords, read 2026-11: required with MFA,
         # recommended without.
         ("app_password", "password"),
@@ -180,7 +189,7 @@ PROVIDERS: dict[str, Provider] = {
         # on 465 and 2465, STARTTLS on 25, 587 and 2587.
         "email-smtp.us-east-1.amazonaws.com",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         ("password",),
         "Amazon SES",
         # docs.aws.amazon.com/ses/latest/dg/quotas.html, read 2026-11: in the sandbox one a second and 200 in 24 hours,
@@ -203,7 +212,7 @@ PROVIDERS: dict[str, Provider] = {
         # 10,000 connections.
         "smtp.sendgrid.net",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         ("password",),
         "Twilio SendGrid",
         user="apikey",
@@ -226,7 +235,7 @@ PROVIDERS: dict[str, Provider] = {
         # STARTTLS; smtp.eu.mailgun.org for domains in the EU.
         "smtp.mailgun.org",
         465,
-        "implicit",
+        TlsMode.IMPLICIT,
         ("password",),
         "Mailgun",
         # documentation.mailgun.com/docs/mailgun/user-manual/sending-messages, read 2026-11: 25 MB.  Limits of the free
@@ -243,7 +252,7 @@ PROVIDERS: dict[str, Provider] = {
         # 2525, all with STARTTLS.  Broadcasts: skills.apis.io/skills/activecampaign/postmark-send-email, read 2026-11.
         "smtp.postmarkapp.com",
         587,
-        "starttls",
+        TlsMode.STARTTLS,
         ("password",),
         "Postmark",
         # postmarkapp.com/support/article/1056-what-are-the-attachment-and-email-size-limits, read 2026-11: 10 MB after
@@ -260,7 +269,7 @@ PROVIDERS: dict[str, Provider] = {
         # A mail server on this machine that takes mail without login: port 25, RFC 5321 section 4.5.4.2 (2008-10).
         "localhost",
         25,
-        "none",
+        TlsMode.NONE,
         ("none",),
         "Mail server on this machine",
         explanation=(

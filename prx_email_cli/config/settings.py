@@ -11,7 +11,7 @@ from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.domains import is_address_literal, is_domain
 from prx_email_cli.config.paths import default_outbox_file
-from prx_email_cli.config.providers import NAMES, Provider, provider_named
+from prx_email_cli.config.providers import NAMES, Provider, TlsMode, provider_named
 from prx_email_cli.config.table import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_unchangeable, is_open, read_bounded
@@ -86,7 +86,7 @@ class Smtp(Table):
     host: str | None = key("the server's name, as its certificate has it", None)
     port: int | None = key("465 for implicit TLS, 587 for STARTTLS", None, low=1, high=65_535)
     user: str | None = key("login name", None)
-    tls: str | None = key("by default from the port", None, choices=("implicit", "starttls", "none"))
+    tls: str | None = key("by default from the port", None, choices=tuple(TlsMode))
     allow_plaintext: bool = key('permit tls = "none" beyond loopback', False)
     tls_ca_file: Path | None = key("PEM file of a private CA to trust as well", None)
     timeout_seconds: int = key("for connecting and for each reply", 60, low=1, high=3600)
@@ -284,10 +284,10 @@ def _complete(name: str, account: Account, file: Path) -> Account:
     if smtp.host is None:
         raise place.error("smtp.host", "is missing", 'name the server, or set provider = "gmail" or another known one')
     if smtp.port is None:
-        smtp = smtp.replace(port=IMPLICIT_TLS_PORT if smtp.tls == "implicit" else SUBMISSION_PORT)
+        smtp = smtp.replace(port=IMPLICIT_TLS_PORT if smtp.tls == TlsMode.IMPLICIT else SUBMISSION_PORT)
     if smtp.tls is None:
-        smtp = smtp.replace(tls="implicit" if smtp.port == IMPLICIT_TLS_PORT else "starttls")
-    if smtp.tls == "none" and not smtp.allow_plaintext and smtp.host not in LOOPBACK_HOSTS:
+        smtp = smtp.replace(tls=TlsMode.IMPLICIT if smtp.port == IMPLICIT_TLS_PORT else TlsMode.STARTTLS)
+    if smtp.tls == TlsMode.NONE and not smtp.allow_plaintext and smtp.host not in LOOPBACK_HOSTS:
         raise place.error(
             "smtp.tls",
             f'= "none" would send mail and password in clear to {smtp.host}',
@@ -316,8 +316,8 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
     host = smtp.host or provider.host
     if smtp.port is None:
         return smtp.replace(host=host, port=provider.port, tls=smtp.tls or provider.tls)
-    plain = provider.tls == "none" and host in LOOPBACK_HOSTS  # else the port tells, as without a provider
-    return smtp.replace(host=host, tls=smtp.tls or ("none" if plain else None))
+    plain = provider.tls == TlsMode.NONE and host in LOOPBACK_HOSTS  # else the port tells, as without a provider
+    return smtp.replace(host=host, tls=smtp.tls or (TlsMode.NONE if plain else None))
 
 
 def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
@@ -338,7 +338,7 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
             'write it as "host.example.com", "[192.0.2.7]" or "[IPv6:2001:db8::7]"',
         )
     for name in ("tls_fingerprint", "tls_cert_file", "tls_ca_file"):
-        if smtp.tls == "none" and getattr(smtp, name) is not None:
+        if smtp.tls == TlsMode.NONE and getattr(smtp, name) is not None:
             raise place.error(f"smtp.{name}", 'has no effect with tls = "none"', "remove one of the two")
     if smtp.tls_key_file is not None and smtp.tls_cert_file is None:
         raise place.error("smtp.tls_cert_file", "is missing", "name the certificate that belongs to tls_key_file")

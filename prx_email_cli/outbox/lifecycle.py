@@ -11,9 +11,6 @@ MAX_DOUBLINGS = 10
 MAX_PAUSE_SECONDS = 25 * 3600  # between two drains, one a day at the least: a longer one was an absence
 DOUBTFUL_LEAP_SECONDS = 86_400
 
-# Reasons for giving up.
-REFUSED, EXPIRED, TOO_OLD, CANCELLED, DAMAGED = "refused", "expired", "too long undelivered", "cancelled", "damaged"
-
 
 class Status(StrEnum):
     """The four states; everything else is a fact beside the state."""
@@ -46,6 +43,16 @@ class Verdict(StrEnum):
     SENT = "sent"  # every recipient is accepted now
     DEFERRED = "deferred"
     GAVE_UP = "gave_up"
+
+
+class Reason(StrEnum):
+    """Why a message was given up."""
+
+    REFUSED = "refused"  # by the server, for good, for everybody who has not got it
+    EXPIRED = "expired"
+    TOO_OLD = "too long undelivered"
+    CANCELLED = "cancelled"  # on a person's word
+    DAMAGED = "damaged"  # what is stored is not what was submitted
 
 
 class Scope(StrEnum):
@@ -128,7 +135,7 @@ class Settled(NamedTuple):
     status: Status
     retries: int
     next_attempt_at: int
-    gave_up: str | None = None
+    gave_up: Reason | None = None
     uncertain: bool = False
     held: bool = False
 
@@ -172,11 +179,11 @@ def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: 
         return Settled(Status.SENT, before.retries, before.next_attempt_at)
     retries = before.retries + 1
     next_attempt_at = max(before.next_attempt_at, now + delay_after(retries, policy.base_seconds))
-    gave_up = None
+    gave_up: Reason | None = None
     if outcome.damaged:
-        gave_up = DAMAGED
+        gave_up = Reason.DAMAGED
     elif RecipientStatus.PENDING not in before.recipients:
-        gave_up = REFUSED
+        gave_up = Reason.REFUSED
     elif outcome.scope is not Scope.ACCOUNT:
         gave_up = _time_is_up(before, retries, policy, now)
     held = outcome.uncertain and policy.hold_uncertain
@@ -188,15 +195,15 @@ def after_crash(before: Standing, policy: RetryPolicy, now: int) -> Settled:
     return Settled(Status.FAILED, before.retries + 1, now, uncertain=True, held=policy.hold_uncertain)
 
 
-def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -> str | None:
+def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -> Reason | None:
     """Why the time of a message with *retries* failures is up, None while it is not.
 
     Its age is the time in which drains could have delivered it: a machine that was off for a week has not tried.
     """
     if before.expires_at is not None and now >= before.expires_at:
-        return None if before.clock_in_doubt else EXPIRED
+        return None if before.clock_in_doubt else Reason.EXPIRED
     if before.drained_seconds >= policy.give_up_after_seconds and retries >= policy.give_up_after_attempts:
-        return TOO_OLD
+        return Reason.TOO_OLD
     return None
 
 

@@ -6,7 +6,7 @@ import ssl
 from typing import NamedTuple
 
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
-from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.providers import TlsMode, provider_named
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import AccountUnusable
 from prx_email_cli.redaction import from_outside
@@ -102,7 +102,7 @@ def _connection_hint(account: Account) -> str:
 
 def _step_lost(account: Account, facts: Facts) -> OpeningStep:
     """Return the step that a lost connection broke off."""
-    if facts.extensions and facts.tls is None and account.smtp.tls == "starttls":
+    if facts.extensions and facts.tls is None and account.smtp.tls == TlsMode.STARTTLS:
         return OpeningStep.TLS
     return OpeningStep.LOGIN if facts.extensions else OpeningStep.GREETING
 
@@ -115,7 +115,7 @@ def _hint_lost(step: OpeningStep, error: ConnectionLost, account: Account, facts
         return "the server may have had enough logins for now: the next run tries again"
     if facts.tls is not None and not error.timed_out:
         return f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
-    if account.smtp.tls == "implicit":
+    if account.smtp.tls == TlsMode.IMPLICIT:
         return "check the network, smtp.host and smtp.port"
     return 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
 

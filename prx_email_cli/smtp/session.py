@@ -9,6 +9,7 @@ from typing import Any
 import yagmail
 
 from prx_email_cli.config.domains import is_full_domain
+from prx_email_cli.config.providers import TlsMode
 from prx_email_cli.config.settings import Account
 from prx_email_cli.redaction import redact
 from prx_email_cli.smtp.connection import ImplicitTlsWire, Wire
@@ -136,7 +137,7 @@ class SessionFactory:
     def __init__(self, account: Account, login: Login) -> None:
         self._account = account
         self._login = login
-        self._context = None if account.smtp.tls == "none" else verifying_context(account)
+        self._context = None if account.smtp.tls == TlsMode.NONE else verifying_context(account)
 
     def open(self) -> Session:
         """Open a session and log in; a refused token is replaced if there is another.  Raises SessionFailed."""
@@ -190,7 +191,7 @@ def _client(
 ) -> _Client:
     smtp = account.smtp
     options: dict[str, Any] = {"local_hostname": smtp.helo_name or _machine_name()}
-    if smtp.tls == "implicit":
+    if smtp.tls == TlsMode.IMPLICIT:
         options["context"] = context
     if smtp.source_address is not None:
         options["source_address"] = (smtp.source_address, 0)
@@ -199,13 +200,13 @@ def _client(
         password=password,
         host=account.host,
         port=account.port,
-        smtp_ssl=smtp.tls == "implicit",
-        smtp_starttls={"context": context} if smtp.tls == "starttls" else False,
+        smtp_ssl=smtp.tls == TlsMode.IMPLICIT,
+        smtp_starttls={"context": context} if smtp.tls == TlsMode.STARTTLS else False,
         smtp_skip_login=password is None,
         soft_email_validation=False,
         **options,
     )
-    wire_class = ImplicitTlsWire if smtp.tls == "implicit" else Wire
+    wire_class = ImplicitTlsWire if smtp.tls == TlsMode.IMPLICIT else Wire
     client.wire_class = partial(wire_class, reply_timeout=smtp.timeout_seconds, transcript=transcript, facts=facts)
     client.is_closed = True
     return client

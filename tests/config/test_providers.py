@@ -114,7 +114,7 @@ def test_no_other_name_finds_one(name: str | None) -> None:
 def test_the_table_costs_no_further_import() -> None:
     tree = ast.parse(inspect.getsource(providers))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports] == ["from typing import NamedTuple"]
+    assert [ast.unparse(node) for node in imports] == ["from enum import StrEnum", "from typing import NamedTuple"]
 
 
 @each_provider
