@@ -70,18 +70,19 @@ def ended(
 ) -> Finished:  # fmt: skip
     """An attempt after which *claimed*'s targets have *statuses* (by default: all are still pending).
 
-    uncertain: the server took the message for those that are then pending, and did not answer.
+    uncertain: the server took the message for those that have none, and did not answer.
     """
     results = {
         target.number: RecipientResult(status, 250 if status is RecipientStatus.ACCEPTED else 450, "said so")
-        for target, status in zip(claimed.targets, statuses, strict=bool(statuses))
+        for target, status in zip(claimed.targets, statuses, strict=bool(statuses) and not uncertain)
     }
     if uncertain:
         doubtful = [target for target in claimed.targets if target.number not in results]
         results |= {target.number: RecipientResult(RecipientStatus.PENDING, uncertain=True) for target in doubtful}
+    acceptance = "2.0.0 queued" if RecipientStatus.ACCEPTED in statuses else None
     if statuses and set(statuses) == {RecipientStatus.ACCEPTED}:
-        return finish(claimed, Outcome(results, acceptance="2.0.0 queued"), policy, now)
-    outcome = Outcome(results, error="network", detail="why", scope=scope)
+        return finish(claimed, Outcome(results, acceptance=acceptance), policy, now)
+    outcome = Outcome(results, error="network", detail="why", scope=scope, acceptance=acceptance)
     return finish(claimed, outcome, policy, now)
 
 

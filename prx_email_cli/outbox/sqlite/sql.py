@@ -116,9 +116,12 @@ UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = 
 
 GIVE_BACK = """
 -- sending -> pending|failed as before its claim, if that is still this run's; every failure raises retries, so a
--- message without one was pending; the Message-ID is the latest recorded attempt's
+-- message without one was pending; the Message-ID is the latest recorded attempt's, and the first one at the message's
+-- time is where its age begins
 UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' END, run_id = NULL, claimed_at = NULL,
-       claimed_by_hand = 0, drained_from = CASE WHEN retries = 0 THEN NULL ELSE drained_from END,
+       claimed_by_hand = 0,
+       drained_from = CASE WHEN (SELECT max(started_at) FROM attempt WHERE outbox_id = outbox.id) >= first_due_at
+                           THEN drained_from END,
        message_id = (SELECT message_id FROM attempt WHERE outbox_id = outbox.id ORDER BY attempt.retries DESC LIMIT 1)
  WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :retries
 """
@@ -168,8 +171,7 @@ SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIM
 """
 
 COUNT_DUE = f"""
-SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {DUE} AND next_attempt_at <= :now
-                        AND (expires_at IS NULL OR expires_at > :now) LIMIT :limit)
+SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {_TAKEN_NEXT} LIMIT :limit)
 """
 
 NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"

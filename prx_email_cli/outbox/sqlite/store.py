@@ -117,7 +117,7 @@ class SqliteStore:
 
     def claimable(self, wish: ClaimNext) -> bool:
         """Whether ``claim_next`` would give something; changes nothing."""
-        if not self.count_due(wish.account, wish.due_before, limit=1):
+        if not self._count_due(wish, most=1):
             return False
         with self.reading() as connection:
             return queue.within_limits(connection, wish)
@@ -206,12 +206,14 @@ class SqliteStore:
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """How many messages of *account* a drain would take now, counting no further than *limit*."""
-        most = -1 if limit is None else limit
+        return self._count_due(ClaimNext(account, now, now), -1 if limit is None else limit)
+
+    def _count_due(self, wish: ClaimNext, most: int) -> int:
         if not self._damage.met:
             with suppress(OutboxDamaged), self.reading() as connection:
-                values = {"account": account, "now": now, "limit": most}
+                values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now, "limit": most}
                 return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
-        return self._damage.count_due(account, now, most)
+        return self._damage.count_due(wish.account, wish.due_before, most)
 
     def next_due_at(self) -> int | None:
         """When the next message is due for a drain, None when none ever is."""

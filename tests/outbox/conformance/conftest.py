@@ -1,0 +1,80 @@
+"""Every test here is run once with each kind of outbox; another database is one more entry of KINDS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from prx_email_cli.outbox.sqlite.run import SqliteRun
+from prx_email_cli.outbox.store import Run, Store
+
+from ...support.memory_store import MemoryRun, MemoryStore
+from ..messages import DOMAIN, NOW, open_store
+
+
+class Kind(NamedTuple):
+    """How an outbox is made, and how one of its runs loses its lock without an end."""
+
+    make: Callable[[Path], Store]
+    kill: Callable[[Run], None]
+
+
+def _kill_sqlite(run: Run) -> None:
+    assert isinstance(run, SqliteRun)
+    os.close(run._lock._descriptor)  # what the kernel does; the lock file stays
+
+
+def _kill_memory(run: Run) -> None:
+    assert isinstance(run, MemoryRun)
+    run.die()
+
+
+KINDS = {
+    "sqlite": Kind(lambda directory: open_store(directory / "outbox.db"), _kill_sqlite),
+    "memory": Kind(lambda directory: MemoryStore(DOMAIN), _kill_memory),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """A kind of outbox."""
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def store(kind: Kind, tmp_path: Path) -> Iterator[Store]:
+    """An empty outbox."""
+    store = kind.make(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def run(store: Store) -> Iterator[Run]:
+    """A living run."""
+    with store.start_run(NOW) as run:
+        yield run
+
+
+@pytest.fixture
+def dying(store: Store, kind: Kind) -> Iterator[Callable[[], tuple[Run, Callable[[], None]]]]:
+    """Start another run: `run, die = dying()`."""
+    alive: list[Run] = []
+
+    def start() -> tuple[Run, Callable[[], None]]:
+        run = store.start_run(NOW)
+        alive.append(run)
+
+        def die() -> None:
+            alive.remove(run)
+            kind.kill(run)
+
+        return run, die
+
+    yield start
+    for run in alive:
+        run.__exit__(None, None, None)

@@ -1,0 +1,224 @@
+"""What a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from prx_email_cli.errors import NotAllowedForStatus, NotFound
+from prx_email_cli.outbox.store import Run, Store
+
+from ..messages import NOW, ended, new_message, sent
+from .asking import (
+    ACCEPTED,
+    FOR_EVER,
+    PENDING,
+    REFUSED,
+    attempt,
+    claim,
+    claim_next,
+    forced,
+    record,
+    refuse,
+    statuses,
+    submit,
+)
+
+ACTIONS: list[Callable[[Store, int], None]] = [
+    lambda store, outbox_id: store.hold(outbox_id, NOW),
+    lambda store, outbox_id: store.release(outbox_id),
+    lambda store, outbox_id: store.cancel(outbox_id, NOW),
+    lambda store, outbox_id: store.resolve(outbox_id, NOW, sent=True),
+    lambda store, outbox_id: store.resolve(outbox_id, NOW, sent=False),
+]
+NAMES = ["hold", "release", "cancel", "resolve sent", "resolve unsent"]
+each_action = pytest.mark.parametrize("act", ACTIONS, ids=NAMES)
+
+
+@each_action
+@pytest.mark.parametrize("outbox_id", [0, -1, 2, 2**70])
+def test_there_must_be_such_a_message(store: Store, act: Callable[[Store, int], None], outbox_id: int) -> None:
+    submit(store)
+    with pytest.raises(NotFound):
+        act(store, outbox_id)
+
+
+@each_action
+def test_nothing_is_decided_about_what_is_sent_or_in_hand(
+    store: Store, run: Run, act: Callable[[Store, int], None]
+) -> None:
+    submit(store)
+    claimed = claim(run)
+    for _ in ("in hand", "sent"):
+        before = store.row(1)
+        with pytest.raises(NotAllowedForStatus):
+            act(store, 1)
+        assert store.row(1) == before
+        run.advance([sent(claimed)], [])
+
+
+def test_a_held_message_waits_until_it_is_released(store: Store, run: Run) -> None:
+    submit(store)
+    store.hold(1, NOW)
+    store.hold(1, NOW)
+    assert (store.row(1).held, store.row(1).status, claim_next(run)) == (True, "pending", None)
+    store.release(1)
+    assert not store.row(1).held
+    with pytest.raises(NotAllowedForStatus):
+        store.release(1)
+    assert claim(run).outbox_id == 1
+
+
+def test_a_held_message_can_be_released_while_a_person_has_it_in_hand(store: Store, run: Run) -> None:
+    submit(store)
+    store.hold(1, NOW)
+    claimed = run.claim_by_id(forced(1))
+    store.release(1)
+    run.give_back([claimed])
+    assert (store.row(1).held, store.row(1).status) == (False, "pending")
+
+
+def test_everything_that_drains_might_take_is_held_and_released(store: Store, run: Run) -> None:
+    submit(store, *[new_message(account=account) for account in ("work", "home", "work", "work", "home")])
+    assert claim(run).outbox_id == 1
+    store.cancel(4, NOW)
+    assert sorted(store.hold_all("work", NOW)) == [3]
+    assert sorted(store.hold_all(None, NOW)) == [2, 5]
+    assert (store.hold_all(None, NOW), store.accounts_due(FOR_EVER)) == ([], [])
+    assert [store.row(outbox_id).held for outbox_id in range(1, 6)] == [False, True, True, False, True]
+    assert store.release_all("none") == []
+    assert sorted(store.release_all("home")) == [2, 5]
+    assert sorted(store.release_all(None)) == [3]
+    assert store.accounts_due(NOW) == ["home", "work"]
+
+
+def test_what_was_held_and_given_up_is_released_too(store: Store) -> None:
+    submit(store)
+    store.hold(1, NOW)
+    store.cancel(1, NOW)
+    assert (store.row(1).held, store.row(1).gave_up) == (True, "cancelled")
+    assert store.release_all(None) == [1]
+
+
+def test_a_cancelled_message_is_given_up_and_a_person_can_take_it_again(store: Store, run: Run) -> None:
+    submit(store)
+    store.cancel(1, NOW)
+    row = store.row(1)
+    assert (row.status, row.gave_up, row.next_attempt_at, row.last_error) == ("pending", "cancelled", None, None)
+    assert store.take_unreported(NOW) == []
+    record(run, sent(run.claim_by_id(forced(1))))
+    assert (store.row(1).status, store.row(1).gave_up) == ("sent", None)
+
+
+def test_what_was_given_up_can_be_cancelled_and_is_not_reported_then(store: Store, run: Run) -> None:
+    submit(store)
+    refuse(run)
+    store.cancel(1, NOW)
+    assert (store.row(1).gave_up, store.take_unreported(NOW)) == ("cancelled", [])
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_only_an_uncertain_outcome_is_resolved(store: Store, run: Run, sent: bool) -> None:
+    submit(store)
+    for now in (NOW, NOW + 10_000):
+        with pytest.raises(NotAllowedForStatus):
+            store.resolve(1, NOW, sent=sent)
+        attempt(run, PENDING, now=now)
+
+
+def test_resolved_as_sent_it_is_sent(store: Store, run: Run) -> None:
+    submit(store)
+    attempt(run, uncertain=True)
+    store.hold(1, NOW)
+    store.resolve(1, NOW + 7, sent=True)
+    row = store.row(1)
+    assert (row.status, row.sent_at, row.held, row.uncertain) == ("sent", NOW + 7, False, False)
+    assert (row.provider_message_id, row.last_error, row.error_code) == ("resolved as sent by hand", None, None)
+    assert statuses(store) == ["accepted"]
+
+
+def test_resolved_as_unsent_it_is_certain_and_due_as_before(store: Store, run: Run) -> None:
+    submit(store)
+    attempt(run, uncertain=True)
+    store.hold(1, NOW)
+    store.resolve(1, NOW, sent=False)
+    row = store.row(1)
+    assert (row.status, row.held, row.uncertain, row.next_attempt_at) == ("failed", False, False, NOW + 10)
+    assert statuses(store) == ["pending"]
+
+
+def test_resolving_settles_the_uncertain_recipients_and_no_others(store: Store, run: Run) -> None:
+    submit(store, new_message("a@x.org", "b@x.org", "c@x.org"))
+    attempt(run, ACCEPTED, REFUSED, uncertain=True)
+    assert statuses(store) == ["accepted", "refused", "pending?"]
+    store.resolve(1, NOW, sent=True)
+    row = store.row(1)
+    assert statuses(store) == ["accepted", "refused", "accepted"]
+    assert (row.status, row.gave_up, row.last_error) == ("failed", "refused", "b@x.org: said so")
+    assert store.take_unreported(NOW) == [], "a person has just seen it"
+
+
+def test_what_is_left_after_a_resolve_goes_on_being_tried(store: Store, run: Run) -> None:
+    submit(store, new_message("a@x.org", "b@x.org", "c@x.org"))
+    claimed = claim(run)
+    record(run, ended(claimed, PENDING, REFUSED, uncertain=True))
+    store.resolve(1, NOW, sent=True)
+    row = store.row(1)
+    assert statuses(store) == ["pending", "refused", "accepted"]
+    assert (row.status, row.gave_up, row.uncertain, row.last_error) == ("failed", None, False, "a@x.org: said so")
+    assert [target.address for target in claim(run, NOW + 10).targets] == ["a@x.org"]
+
+
+def test_pruning_drops_the_content_of_what_was_over_then(store: Store, run: Run) -> None:
+    submit(store, *[new_message() for _ in range(6)])
+    record(run, sent(claim(run)))
+    refuse(run)
+    attempt(run, PENDING)
+    store.cancel(4, NOW)
+    in_hand = run.claim_by_id(forced(5))
+    assert store.prune(NOW - 1, NOW + 99) == 0
+    assert store.prune(NOW, NOW + 99) == 2, "sent and cancelled"
+    assert store.prune(NOW + 10, NOW + 99) == 1, "given up"
+    assert store.prune(FOR_EVER, NOW + 99) == 0
+    assert store.row(1).status == "sent"
+    for outbox_id in (2, 4):
+        with pytest.raises(NotAllowedForStatus):
+            run.claim_by_id(forced(outbox_id))
+    assert run.claim_by_id(forced(3)).head, "what is not over keeps its content"
+    assert in_hand.head
+
+
+def test_pruning_records_leaves_nothing_of_what_was_over(store: Store, run: Run) -> None:
+    submit(store, *[new_message() for _ in range(3)])
+    record(run, sent(claim(run)))
+    refuse(run)
+    assert store.prune(FOR_EVER, FOR_EVER) == 2
+    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 2
+    for outbox_id in (1, 2):
+        with pytest.raises(NotFound):
+            store.row(outbox_id)
+        with pytest.raises(NotFound):
+            store.hold(outbox_id, NOW)
+    assert store.stats(NOW).total == 1
+    assert store.take_unreported(NOW) == []
+
+
+def test_given_up_and_in_hand_is_not_over(store: Store, run: Run) -> None:
+    submit(store)
+    refuse(run)
+    claimed = run.claim_by_id(forced(1))
+    assert store.row(1).next_attempt_at is not None
+    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 0
+    record(run, ended(claimed, REFUSED))
+    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 1
+
+
+def test_a_store_that_was_not_restored_refuses_nothing(store: Store, run: Run) -> None:
+    submit(store)
+    claim(run)
+    store.refuse_restored()
+    store.check_usable()
+    assert not store.accept_restored()
+    assert not store.replaced()
+    assert store.unreadable_messages() == []

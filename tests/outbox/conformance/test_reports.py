@@ -1,0 +1,115 @@
+"""What is shown of an outbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from prx_email_cli.errors import NotFound
+from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.store import Run, Store
+from prx_email_cli.outbox.views import Filter, Stats
+
+from ..messages import NOW, new_message
+from .asking import ACCEPTED, PENDING, attempt, claim, claim_next, refuse, submit
+
+
+@pytest.fixture
+def mixed(store: Store, run: Run) -> Store:
+    """Sent, given up, deferred, sending, uncertain and held, cancelled, expired, due, due later, held; and home's."""
+    submit(store, *[new_message(due_at=NOW - 20 + number) for number in range(5)])
+    submit(store, new_message(), new_message(expires_at=NOW), new_message(due_at=NOW - 1), new_message(due_at=NOW + 60))
+    submit(store, new_message(), new_message(account="home"))
+    store.hold(10, NOW)
+    store.cancel(6, NOW)
+    run.expire(NOW)
+    attempt(run, ACCEPTED, now=NOW - 15)
+    refuse(run, NOW - 15)
+    attempt(run, PENDING, now=NOW - 15)
+    claim(run, NOW - 15)
+    attempt(run, uncertain=True, now=NOW - 15)
+    store.hold(5, NOW)
+    return store
+
+
+def ids(store: Store, wanted: Filter) -> list[int]:
+    return [row.outbox_id for row in store.rows(wanted)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Filter(), [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (Filter(limit=3), [11, 10, 9]),
+        (Filter(account="home"), [11]),
+        (Filter(account="none"), []),
+        (Filter(statuses=(Status.SENT,)), [1]),
+        (Filter(statuses=(Status.PENDING,)), [11, 10, 9, 8]),
+        (Filter(statuses=(Status.FAILED, Status.SENDING)), [5, 4, 3, 2]),
+        (Filter(due_at=NOW), [11, 8, 3]),
+        (Filter(due_at=NOW - 6), []),
+        (Filter(gave_up=True), [7, 6, 2]),
+        (Filter(held=True), [10, 5]),
+        (Filter(uncertain=True), [5]),
+        (Filter(held=True, uncertain=True, statuses=(Status.FAILED,), account="work"), [5]),
+        (Filter(gave_up=True, statuses=(Status.FAILED,)), [2]),
+    ],
+    ids=str,
+)
+def test_rows_are_those_that_match_newest_first(mixed: Store, wanted: Filter, found: list[int]) -> None:
+    assert ids(mixed, wanted) == found
+
+
+def test_counts_are_told_by_account_and_status(mixed: Store) -> None:
+    assert mixed.stats(NOW) == Stats(
+        pending=4, sending=1, sent=1, failed=3, cancelled=1, expired=1, total=11, due=3, oldest_due_age_seconds=5,
+        gave_up=3, held=2, uncertain=1, last_attempt_at=NOW - 15, accounts={
+            "home": {"pending": 1, "sending": 0, "sent": 0, "failed": 0, "cancelled": 0, "expired": 0},
+            "work": {"pending": 3, "sending": 1, "sent": 1, "failed": 3, "cancelled": 1, "expired": 1},
+        },
+    )  # fmt: skip
+    assert mixed.stats(NOW - 100).oldest_due_age_seconds is None
+
+
+def test_an_empty_outbox_counts_nothing(store: Store) -> None:
+    stats = store.stats(NOW)
+    assert (stats.total, stats.due, stats.oldest_due_age_seconds, stats.last_attempt_at) == (0, 0, None, None)
+    assert (stats.accounts, store.rows(Filter()), store.accounts_due(NOW), store.next_due_at()) == ({}, [], [], None)
+    health = store.health(NOW)
+    assert (health.faults, health.newest_at, health.unsent_for_seconds) == ([], None, None)
+    assert (health.sending_runs, health.waiting_for_a_person, health.gave_up) == ([], 0, 0)
+
+
+def test_health_tells_what_wants_a_person(mixed: Store, run: Run) -> None:
+    health = mixed.health(NOW)
+    assert health.faults == []
+    assert (health.newest_at, health.unsent_for_seconds) == (NOW, 18)
+    assert (health.sending_runs, health.waiting_for_a_person, health.gave_up) == ([run.run_id], 1, 3)
+
+
+def test_a_row_of_a_list_is_that_of_one_message_without_its_recipients_and_attempts(mixed: Store) -> None:
+    for row in mixed.rows(Filter()):
+        alone = mixed.row(row.outbox_id)
+        assert (row.recipients, row.attempts) == ([], [])
+        assert {**vars(row), "recipients": alone.recipients, "attempts": alone.attempts} == vars(alone)
+
+
+def test_when_it_is_due_is_told_of_what_is_not_over(mixed: Store) -> None:
+    over = [row.outbox_id for row in mixed.rows(Filter()) if row.next_attempt_at is None]
+    assert over == [7, 6, 2, 1]
+
+
+def test_recipients_and_attempts_are_shown_in_their_order(store: Store, run: Run) -> None:
+    submit(store, new_message()._replace(recipients=[("b@x.org", "cc"), ("a@x.org", "to"), ("c@x.org", "to")]))
+    attempt(run, PENDING, ACCEPTED, PENDING)
+    attempt(run, PENDING, PENDING, now=NOW + 100)
+    assert claim_next(run, NOW + 10_000)
+    row = store.row(1)
+    assert [(one.address, one.kind, one.status) for one in row.recipients] == [
+        ("b@x.org", "cc", "pending"), ("a@x.org", "to", "accepted"), ("c@x.org", "to", "pending"),
+    ]  # fmt: skip
+    assert row.to == ["a@x.org", "c@x.org"]
+    assert [(one.started_at, one.outcome) for one in row.attempts] == [
+        (NOW, "deferred"), (NOW + 100, "deferred"), (NOW + 10_000, None),
+    ]  # fmt: skip
+    with pytest.raises(NotFound):
+        store.row(2)
