@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check torture format docs interop clean
+.PHONY: demo test check torture mutation format docs interop clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/prx-email demo
@@ -29,6 +29,13 @@ torture: $(VENV)/.dev
 	@sh tests/torture/install.sh
 	TORTURE_KILLS=$(KILLS) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
+	@$(MAKE) mutation
+
+# Mutants of the rules and of the statements that move messages; each makes a test fail or is explained.
+MUTATED ?= prx_email_cli/outbox/lifecycle.py prx_email_cli/outbox/sqlite/sql.py
+mutation: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4'
+	$(BIN)/python -m tests.mutation $(MUTATED)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

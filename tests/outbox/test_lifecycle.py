@@ -18,6 +18,7 @@ from prx_email_cli.outbox.lifecycle import (
     Settled,
     Standing,
     Status,
+    Verdict,
     after_attempt,
     after_crash,
     clock_in_doubt,
@@ -133,6 +134,36 @@ def test_a_message_is_uncertain_while_a_recipient_is_and_held_when_the_policy_sa
     if settled.status is Status.FAILED:
         assert settled.uncertain == before.uncertain
         assert settled.held == (outcome.uncertain and policy.hold_uncertain)
+
+
+def test_an_outcome_is_uncertain_exactly_when_a_recipient_may_have_the_message() -> None:
+    heard, unheard = RecipientResult(PENDING, 451, "no"), RecipientResult(PENDING, uncertain=True)
+    for results, uncertain in (({}, False), ({0: heard}, False), ({0: heard, 1: unheard}, True)):
+        outcome = Outcome(results, error="network", detail="why")
+        settled = after_attempt(standing(), outcome, RetryPolicy(hold_uncertain=True), 1)
+        assert (outcome.uncertain, settled.held) == (uncertain, uncertain)
+
+
+@pytest.mark.parametrize(
+    ("status", "gave_up", "verdict"),
+    [
+        (Status.SENT, None, Verdict.SENT),
+        (Status.FAILED, None, Verdict.DEFERRED),
+        (Status.FAILED, "refused", Verdict.GAVE_UP),
+    ],
+)
+def test_an_attempt_ends_sent_or_given_up_or_deferred(status: Status, gave_up: str | None, verdict: Verdict) -> None:
+    assert Settled(status, 1, 0, gave_up).verdict is verdict
+
+
+def test_what_nothing_is_said_of_is_certain_new_and_not_held() -> None:
+    assert not RetryPolicy().hold_uncertain
+    assert not RecipientResult(PENDING).uncertain
+    settled = Settled(Status.FAILED, 1, 0)
+    assert not settled.uncertain
+    assert not settled.held
+    assert standing().drained_seconds == 0
+    assert not standing().clock_in_doubt
 
 
 def test_the_backoff_is_the_table_of_the_contract() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, LimitUsedUp, NotAllowedForStatus, NotFound, RetryNotDue
-from prx_email_cli.outbox.lifecycle import RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
 from prx_email_cli.outbox.messages import ClaimOne, Content, Limit
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from .messages import NOW, claim, ended, new_message, open_store, sent, wish
+from .messages import NOW, POLICY, claim, ended, new_message, open_store, sent, wish
 
 PIECE_BYTES = 256 * 1024  # how the store cuts, which no test but the one of bounded pieces relies on
 ACCEPTED, PENDING, REFUSED = RecipientStatus.ACCEPTED, RecipientStatus.PENDING, RecipientStatus.REFUSED
@@ -25,10 +27,8 @@ ACCEPTED, PENDING, REFUSED = RecipientStatus.ACCEPTED, RecipientStatus.PENDING, 
 
 def change(store: SqliteStore, statement: str, *values: Any) -> int:
     """Change the file behind the store's back; how many rows it was."""
-    with sqlite3.connect(store.path) as connection:
-        count = connection.execute(statement, values).rowcount
-    connection.close()
-    return count
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        return connection.execute(statement, values).rowcount
 
 
 def content_of(store: SqliteStore, run_id: str = "run") -> bytes:
@@ -210,6 +210,16 @@ def test_a_retry_goes_only_to_those_not_yet_accepted(outbox: SqliteStore) -> Non
     assert [target.address for target in by_hand.targets] == ["b@x.org", "c@x.org"]
     outbox.claims.finalize("run", ended(by_hand, ACCEPTED, ACCEPTED))
     assert outbox.row(1).status == "sent"
+
+
+def test_an_accepted_recipient_stays_so_whatever_a_later_attempt_says(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message("a@example.org", "b@example.org")])
+    outbox.claims.finalize("run", ended(claim(outbox), ACCEPTED, PENDING))
+    again = claim(outbox, now=NOW + 3600)
+    said = {0: RecipientResult(REFUSED, 550, "never heard of"), 1: RecipientResult(PENDING, 451, "later")}
+    outbox.claims.finalize("run", finish(again, Outcome(said, error="provider", detail="no"), POLICY, NOW + 3600))
+    assert [recipient.status for recipient in outbox.row(1).recipients] == [ACCEPTED, PENDING]
+    assert outbox.row(1).recipients[0].response == "said so"
 
 
 def test_an_account_failure_is_deferred_and_never_given_up(outbox: SqliteStore) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 CertificateKind = Literal[
     "valid", "wrong_host", "expired", "untrusted", "cn_only", "name_only", "ends_tomorrow", "hostile", "self_signed"
@@ -130,7 +132,7 @@ def _issue(ca: trustme.CA, kind: CertificateKind) -> bytes:
         case "name_only":
             made = ca.issue_cert("localhost")
         case "cn_only":
-            made = ca.issue_cert(common_name="localhost")
+            return _without_alternative_names(ca, ca.issue_cert(common_name="localhost"))
         case "wrong_host":
             made = ca.issue_cert("mail.elsewhere.example")
         case "expired":
@@ -143,3 +145,18 @@ def _issue(ca: trustme.CA, kind: CertificateKind) -> bytes:
             alone = trustme.CA()
             return alone.private_key_pem.bytes() + alone.cert_pem.bytes()
     return made.private_key_and_cert_chain_pem.bytes()
+
+
+def _without_alternative_names(ca: trustme.CA, made: trustme.LeafCert) -> bytes:
+    """Issue *made* again without the extension, which trustme leaves empty and Python 3.13 refuses for that."""
+    (pem,) = made.cert_chain_pems
+    leaf = x509.load_pem_x509_certificate(pem.bytes())
+    builder = x509.CertificateBuilder(leaf.issuer, leaf.subject, leaf.public_key(), leaf.serial_number)
+    builder = builder.not_valid_before(leaf.not_valid_before_utc).not_valid_after(leaf.not_valid_after_utc)
+    for extension in leaf.extensions:
+        if not isinstance(extension.value, x509.SubjectAlternativeName):
+            builder = builder.add_extension(extension.value, extension.critical)
+    signer = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    issued = builder.sign(signer, hashes.SHA256())
+    return made.private_key_pem.bytes() + issued.public_bytes(serialization.Encoding.PEM)
