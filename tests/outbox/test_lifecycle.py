@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prx_email_cli.outbox.lifecycle import (
     MOVES,
     Outcome,
+    Reason,
     RecipientResult,
     RecipientStatus,
     RetryPolicy,
@@ -149,10 +150,10 @@ def test_an_outcome_is_uncertain_exactly_when_a_recipient_may_have_the_message()
     [
         (Status.SENT, None, Verdict.SENT),
         (Status.FAILED, None, Verdict.DEFERRED),
-        (Status.FAILED, "refused", Verdict.GAVE_UP),
+        (Status.FAILED, Reason.REFUSED, Verdict.GAVE_UP),
     ],
 )
-def test_an_attempt_ends_sent_or_given_up_or_deferred(status: Status, gave_up: str | None, verdict: Verdict) -> None:
+def test_an_attempt_ends_sent_or_given_up_or_deferred(status: Status, gave_up: Reason | None, verdict: Verdict) -> None:
     assert Settled(status, 1, 0, gave_up).verdict is verdict
 
 

@@ -15,7 +15,15 @@ from prx_email_cli import errors
 from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_digest
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Standing, Status
+from prx_email_cli.outbox.lifecycle import (
+    Outcome,
+    Reason,
+    RecipientResult,
+    RecipientStatus,
+    RetryPolicy,
+    Standing,
+    Status,
+)
 from prx_email_cli.outbox.messages import (
     Advanced,
     Claimed,
@@ -76,7 +84,7 @@ class _Message:
         return max(self.row.created_at, self.due) if given_up else self.row.sent_at
 
     def counted_as(self) -> str:
-        unsent = self.row.status == Status.PENDING or (self.idle() and self.row.gave_up == lifecycle.CANCELLED)
+        unsent = self.row.status == Status.PENDING or (self.idle() and self.row.gave_up == Reason.CANCELLED)
         return (unsent and self.row.gave_up) or self.row.status
 
     def addressed(self, *, by_hand: bool) -> list[int]:
@@ -121,8 +129,9 @@ class MemoryRun(_OneAtATime):
         for it, claimed in dead:
             settled = lifecycle.after_crash(Standing(claimed.retries, it.due, None, True, ()), policy, now)
             doubt = {one.number: RecipientResult(one.status, None, one.response, True) for one in claimed.targets}
+            gave_up = None if it.row.gave_up is None else Reason(it.row.gave_up)
             outcome = Outcome(doubt, "network", "its run died; the provider may have accepted it")
-            it.record(Finished(claimed, outcome, settled._replace(gave_up=it.row.gave_up), now), "died")
+            it.record(Finished(claimed, outcome, settled._replace(gave_up=gave_up), now), "died")
         return [it.row.outbox_id for it, _ in dead]
 
     def begin_drain(self, now: int) -> Moment:
@@ -137,7 +146,7 @@ class MemoryRun(_OneAtATime):
     def expire(self, now: int) -> list[int]:
         expired = [it for it in self.store.of() if it.waits() and it.expired(now)]
         self.store.change([it for it in expired if not it.row.last_error], last_error="expired before it was attempted")
-        return self.store.change(expired, gave_up=lifecycle.EXPIRED)
+        return self.store.change(expired, gave_up=Reason.EXPIRED)
 
     def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
         lost = [self._record(one) for one in finished]
@@ -302,7 +311,7 @@ class MemoryStore(_OneAtATime):
         return self.change([it for it in self.of(account) if it.row.held], held=False)
 
     def cancel(self, outbox_id: int, now: int) -> None:
-        self.told.update(self.change([self._get(outbox_id, _Message.idle)], gave_up=lifecycle.CANCELLED))
+        self.told.update(self.change([self._get(outbox_id, _Message.idle)], gave_up=Reason.CANCELLED))
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         it = self._get(outbox_id, lambda it: it.row.status == Status.FAILED and it.row.uncertain)
@@ -317,7 +326,7 @@ class MemoryStore(_OneAtATime):
         elif sent:
             it.change(last_error=[*reasons, it.row.last_error][0])
             if not it.addressed(by_hand=False):
-                self.told.update(self.change([it], gave_up=lifecycle.REFUSED))
+                self.told.update(self.change([it], gave_up=Reason.REFUSED))
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         over = [it for it in self.of() if (since := it.over_since()) is not None and since <= before]
