@@ -19,8 +19,13 @@ from .support.certs import Certificates
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
 HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"] if os.geteuid() == 0 else []
 # What the environment of the tests says to others and not to the command.
-_OTHERS = ("PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "COLUMNS", "LINES")
+_OTHERS = (
+    "PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "COLUMNS", "LINES", "COVERAGE_",
+)  # fmt: skip
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of thousands of commands would compile the program anew
+# Folders and modules of tests whose commands make coverage measures, too; it doubles the time of each.
+MEASURED = {"checks", "damage", "delivery", "restore", "smtp", "threads"}
+MEASURED |= {"test_drain.py", "test_manage.py", "test_retry.py"}
 # How long an example takes says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -119,9 +124,11 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
+def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
     """The installed command in a home of its own; configured for a server that is not there."""
     program = Program(tmp_path)
+    if not MEASURED.isdisjoint(request.path.parts):
+        program.environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     program.configure()
     return program
 
