@@ -34,7 +34,7 @@ REPLIES = st.lists(st.sampled_from((ACCEPTED, PENDING, REFUSED)), min_size=3, ma
 CODES = {ACCEPTED: 250, PENDING: 451, REFUSED: 550}
 _ROWS = """
 SELECT id, status, retries, next_attempt_at, run_id, message_id, uncertain, held_at IS NOT NULL, gave_up,
-       told_at IS NOT NULL, pruned_at IS NOT NULL,
+       told_at IS NOT NULL, pruned_at IS NOT NULL, drained_from,
        (SELECT group_concat(status || CASE WHEN uncertain THEN '?' ELSE '' END, ' ')
           FROM (SELECT * FROM recipient WHERE outbox_id = id ORDER BY number))
   FROM outbox ORDER BY id
@@ -63,6 +63,7 @@ class _Hand:
     def __init__(self, run: Lock, store: SqliteStore) -> None:
         self.run, self.store = run, store
         self.claims: list[Claimed] = []
+        self.before: dict[int, dict[str, Any]] = {}  # of messages in hand, what giving them back restores
 
     @property
     def run_id(self) -> str:
@@ -92,6 +93,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.seen: dict[int, tuple[str, int]] = {}  # status and due time after the step before
         self.recovered: set[int] = set()
         self.resolved: set[int] = set()
+        self.given_back: set[int] = set()
 
     def teardown(self) -> None:
         for hand in self.hands:
@@ -198,6 +200,10 @@ class OutboxMachine(RuleBasedStateMachine):
             assert claimed.message_id == f"<outbox-{claimed.outbox_id}-{message.retries}@{DOMAIN}>"
             assert claimed.message_id not in self.owner_of
         assert self.owner_of.setdefault(claimed.message_id, claimed.outbox_id) == claimed.outbox_id
+        hand.before[claimed.outbox_id] = {
+            "status": message.status, "message_id": message.message_id, "drained_from": message.drained_from,
+            "run": None,
+        }  # fmt: skip
         message.status, message.run, message.message_id = "sending", hand.run_id, claimed.message_id
         message.by_hand = by_hand
         if message.first_due <= self.now and message.drained_from is None:
@@ -223,6 +229,24 @@ class OutboxMachine(RuleBasedStateMachine):
         with expecting(error):
             wish = ClaimOne(outbox_id, self.now, force)
             self.take(hand, hand.store.claims.claim(hand.run_id, wish), by_hand=True)
+
+    @precondition(lambda self: any(hand.claims for hand in self.hands))
+    @rule(which=ANY, many=st.booleans())
+    def give_back(self, which: int, many: bool) -> None:
+        """Nothing of a message was said: it is as before its claim, but for what a person decided meanwhile."""
+        hand = next(hand for hand in self.hands if hand.claims)
+        first = which % len(hand.claims)
+        back = hand.claims[first:] if many else hand.claims[first : first + 1]
+        hand.store.claims.give_back(hand.run_id, back)
+        for claimed in back:
+            hand.claims.remove(claimed)
+            self.stale.append((hand.run_id, claimed))
+            message = self.messages[claimed.outbox_id]
+            for name, value in hand.before[claimed.outbox_id].items():
+                setattr(message, name, value)
+            if not message.uncertain:
+                del self.owner_of[claimed.message_id]  # nobody has seen it
+        self.given_back = {claimed.outbox_id for claimed in back}
 
     # --- finalize
 
@@ -270,6 +294,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.finalize_in_vain(self.store(store), run_id, claimed)
 
     def finalize_in_vain(self, store: SqliteStore, run_id: str, claimed: Claimed) -> None:
+        store.claims.give_back(run_id, [claimed])
         results = {target.number: ACCEPTED for target in claimed.targets}
         with pytest.raises(ClaimLost):
             store.claims.finalize(run_id, finish(claimed, outcome("said", results), self.policy, self.now), self.wish())
@@ -365,7 +390,8 @@ class OutboxMachine(RuleBasedStateMachine):
         found = self.watcher.execute(_ROWS).fetchall()
         assert found == [
             (outbox_id, it.status, it.retries, it.due, it.run, it.message_id, it.uncertain, it.held, it.gave_up,
-             it.told, it.pruned, " ".join(it.recipients[n] + "?" * (n in it.doubtful) for n in it.recipients))
+             it.told, it.pruned, it.drained_from,
+             " ".join(it.recipients[n] + "?" * (n in it.doubtful) for n in it.recipients))
             for outbox_id, it in self.messages.items()
         ]  # fmt: skip
 
@@ -374,11 +400,12 @@ class OutboxMachine(RuleBasedStateMachine):
         for outbox_id, status, _, due, *_ in self.watcher.execute(_ROWS):
             was, due_before = self.seen.get(outbox_id, ("pending", due))
             legal = was == status or (was, status) in MOVES or (was, status) == ("failed", "sent")
+            legal |= (was, status) == ("sending", "pending") and outbox_id in self.given_back
             assert legal, f"{outbox_id}: {was} -> {status}"
             assert (was, status) != ("failed", "sent") or outbox_id in self.resolved
             assert due >= due_before or outbox_id in self.recovered, f"{outbox_id}: due {due_before} -> {due}"
             self.seen[outbox_id] = status, due
-        self.recovered, self.resolved = set(), set()
+        self.recovered, self.resolved, self.given_back = set(), set(), set()
         self.stores[0].refuse_restored()  # which nothing that was not restored ever looks like
 
 
