@@ -13,7 +13,7 @@ from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
 
-OLD_OUTBOX = Path(__file__).parents[1] / "outbox" / "data" / "version-1.sql"
+OLD_OUTBOX = Path(__file__).parents[1] / "outbox" / "sqlite" / "data" / "version-1.sql"
 A, B, C = "a@example.org", "b@example.org", "c@example.org"
 
 

@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from prx_email_cli.errors import LimitUsedUp, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Limit
+from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, Limit
 from prx_email_cli.outbox.store import Run, Store
 
-from ..messages import DOMAIN, NOW, ended, new_message, sent, wish
-from .asking import ACCEPTED, FOR_EVER, PENDING, REFUSED, attempt, claim, claim_next, forced, record, refuse, submit
+from ..messages import DOMAIN, NOW, new_message, sent, wish
+from .asking import FOR_EVER, PENDING, attempt, claim, claim_next, forced, refuse, submit
 
 # --- the next one
 
@@ -130,77 +130,6 @@ def test_threads_that_deliver_at_once_finish_each_message_once(store: Store, run
     assert store.stats(NOW).sent == len(ids)
 
 
-# --- limits
-
-
-def claims_at(run: Run, *limits: Limit, now: int = NOW) -> Claimed | None:
-    return claim_next(run, now, limits=limits)
-
-
-def test_a_limit_counts_what_was_accepted_and_what_is_under_way_in_its_span(store: Store, run: Run) -> None:
-    submit(store, *[new_message() for _ in range(4)])
-    two_a_minute = Limit(2, 60)
-    record(run, sent(claim(run, NOW)))
-    assert claims_at(run, two_a_minute, now=NOW + 30), "one is taken"
-    assert claims_at(run, two_a_minute, now=NOW + 59) is None, "one was sent and one is under way"
-    assert not store.claimable(ClaimNext("work", NOW + 59, NOW + 59, (two_a_minute,)))
-    assert claims_at(run, Limit(2, 60), Limit(2, 86_400), now=NOW + 60) is None, "each of the limits must have room"
-    assert claims_at(run, two_a_minute, now=NOW + 60), "a minute after it was started, the first no longer counts"
-
-
-def test_each_claim_of_one_step_counts_for_the_next(store: Store, run: Run) -> None:
-    submit(store, *[new_message() for _ in range(4)])
-    limited = ClaimNext("work", NOW, NOW, (Limit(2, 60),))
-    claims = run.advance([], [limited] * 3).claims
-    assert [claimed and claimed.outbox_id for claimed in claims] == [1, 2, None]
-    first = claims[0]
-    assert first is not None
-    assert run.advance([ended(first, REFUSED)], [limited]).claims[0], "what the server refused does not count"
-
-
-def test_what_may_have_been_accepted_counts_and_what_was_refused_does_not(store: Store, run: Run) -> None:
-    submit(store, *[new_message() for _ in range(4)])
-    attempt(run, REFUSED)
-    attempt(run, PENDING)
-    assert claims_at(run, Limit(0, 60)) is None
-    claimed = claims_at(run, Limit(1, 60))
-    assert claimed is not None
-    record(run, ended(claimed, uncertain=True))
-    assert claims_at(run, Limit(1, 60)) is None
-
-
-def test_another_accounts_messages_do_not_count(store: Store, run: Run) -> None:
-    submit(store, new_message(account="home"), new_message())
-    assert claim_next(run, account="home")
-    assert claims_at(run, Limit(1, 60))
-
-
-def test_a_limit_of_recipients_counts_recipients(store: Store, run: Run) -> None:
-    submit(store, new_message("a@x.org", "b@x.org"), new_message("c@x.org"), new_message("d@x.org", "e@x.org"))
-    three_a_day = Limit(3, 86_400, of_recipients=True)
-    first = claims_at(run, three_a_day)
-    assert first is not None
-    record(run, ended(first, ACCEPTED, REFUSED))
-    assert claims_at(run, three_a_day), "one was accepted"
-    assert claims_at(run, three_a_day, now=NOW + 1) is None, "two and two are more than three"
-    assert claims_at(run, three_a_day, now=NOW + 86_400), "a day later they no longer count"
-
-
-def test_a_message_with_more_recipients_than_the_limit_goes_when_nothing_else_counts(store: Store, run: Run) -> None:
-    submit(store, new_message("a@x.org", "b@x.org", "c@x.org"), new_message())
-    one_a_day = Limit(1, 86_400, of_recipients=True)
-    assert claims_at(run, one_a_day)
-    assert claims_at(run, one_a_day) is None
-
-
-def test_what_the_limits_do_not_admit_keeps_its_place(store: Store, run: Run) -> None:
-    """A smaller message does not overtake it."""
-    submit(store, new_message(), new_message("a@x.org", "b@x.org"), new_message())
-    two_a_day = Limit(2, 86_400, of_recipients=True)
-    assert claims_at(run, two_a_day)
-    assert claims_at(run, two_a_day) is None
-
-
 # --- by id
 
 
@@ -240,14 +169,6 @@ def test_a_person_cannot_take_what_was_pruned(store: Store, run: Run) -> None:
 def test_a_person_takes_what_has_expired(store: Store, run: Run) -> None:
     submit(store, new_message(expires_at=NOW))
     assert run.claim_by_id(ClaimOne(1, NOW)).expires_at == NOW
-
-
-def test_a_persons_retry_counts_for_a_limit_and_the_other_way_round(store: Store, run: Run) -> None:
-    submit(store, new_message(), new_message())
-    run.claim_by_id(ClaimOne(2, NOW, limits=(Limit(1, 60),)))
-    assert claims_at(run, Limit(1, 60)) is None
-    with pytest.raises(LimitUsedUp):
-        run.claim_by_id(ClaimOne(1, NOW, limits=(Limit(1, 60),)))
 
 
 # --- Message-IDs

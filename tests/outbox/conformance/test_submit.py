@@ -97,7 +97,11 @@ def test_content_that_breaks_off_stores_nothing_at_all(store: Store) -> None:
     assert submit(store, keyed("k", "of something else")) == [1]
 
 
-@pytest.mark.parametrize("sizes", [[], [1], [262_144], [65_535, 1, 1], [100_000] * 9, [0, 3_000_000, 0, 5]], ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    [[], [1], [262_144], [262_143, 1, 1], [786_432], [262_144, 262_144, 1], [65_535, 1, 1], [0, 3_000_000, 0, 5]],
+    ids=str,
+)
 def test_content_of_any_size_comes_back_as_it_was_however_it_came(store: Store, run: Run, sizes: list[int]) -> None:
     pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
     submit(store, new_message(content=Content.of(b"".join(pieces))._replace(pieces=pieces)))

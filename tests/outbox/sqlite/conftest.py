@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .messages import Other, Start
+from .processes import Other, Start
 
 
 @pytest.fixture

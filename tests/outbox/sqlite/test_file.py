@@ -16,7 +16,8 @@ from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from .messages import NOW, Start, claim, new_message, open_store, sent, wish
+from ..messages import NOW, claim, new_message, open_store, sent, wish
+from .processes import Start
 
 OPEN_WHEN_TOLD = """
 tell("ready")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from prx_email_cli.outbox.lifecycle import message_id_for_attempt
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from .messages import NOW, Start, new_message, open_store, sent, wish
+from ..messages import NOW, new_message, open_store, wish
+from .processes import Start
 
 CLAIM_ALL = """
 now = int(sys.argv[2])
@@ -110,19 +110,3 @@ def test_processes_that_claim_at_once_take_each_message_once(outbox: SqliteStore
     taken = Counter(int(word) for other in others for word in other.hear())
     assert taken == Counter(ids)
     assert [other.end() for other in others] == [0] * 6
-
-
-def test_threads_that_deliver_at_once_finish_each_message_once(outbox: SqliteStore) -> None:
-    ids = outbox.enqueue([new_message() for _ in range(200)])
-    done: list[int] = []
-
-    def deliver(_: int) -> None:
-        claimed = outbox.claims.claim_next("run", wish())
-        while claimed is not None:
-            done.append(claimed.outbox_id)
-            claimed = outbox.claims.finalize("run", sent(claimed), wish())
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(deliver, range(8)))
-    assert sorted(done) == ids
-    assert {outbox.row(outbox_id).status for outbox_id in ids} == {"sent"}
