@@ -169,7 +169,10 @@ class DeliveringRun:
     def _account_failed(self, name: str) -> AccountUnusable:
         """Why a chosen message was not attempted: the account failed at another one."""
         code = self.report.error_code or "provider"
-        return AccountUnusable(code, f"not attempted: account {name} failed at another message", "try again later")
+        return AccountUnusable(
+            code, f"not attempted: account {name} failed at another message",
+            f"it is as it was; prx-email account test {name} tells whether the account works again",
+        )  # fmt: skip
 
     def sessions(self, account: str) -> SessionFactory:
         """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
