@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -16,35 +14,36 @@ from prx_email_cli.delivery.worker import NotOpened
 from prx_email_cli.errors import AccountUnusable, ConfigError, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.messages import Claimed, Finished
-from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Store
 
-from ..outbox.messages import new_message, open_store
+from ..outbox.messages import new_message
+from ..support.memory_store import MemoryStore
 from .played import LOGIN_REFUSED, START, PlayedRun, Server, World, accepted, deferred, drain, played
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = open_store(tmp_path / "outbox.db")
-    yield store
-    store.close()
+def store() -> Store:
+    """An empty outbox; nothing here depends on its database."""
+    return MemoryStore()
 
 
-def add(store: SqliteStore, account: str, many: int = 1, due_at: int = START) -> list[int]:
-    return store.enqueue([new_message(account=account, due_at=due_at) for _ in range(many)])
+def add(store: Store, account: str, many: int = 1, due_at: int = START) -> list[int]:
+    new = [new_message(account=account, due_at=due_at) for _ in range(many)]
+    return [submitted.outbox_id for submitted in store.submit(new)]
 
 
-def statuses(store: SqliteStore, ids: list[int]) -> list[tuple[str, int]]:
+def statuses(store: Store, ids: list[int]) -> list[tuple[str, int]]:
     return [(row.status, row.retries) for row in map(store.row, ids)]
 
 
 class TestADrain:
-    def test_delivers_everything_of_every_account(self, store: SqliteStore) -> None:
+    def test_delivers_everything_of_every_account(self, store: Store) -> None:
         ids = add(store, "a", 5) + add(store, "b", 3)
         _, report = drain(store, {"a": Server(), "b": Server()})
         assert (report.attempted, report.sent, report.still_due) == (8, 8, 0)
         assert statuses(store, ids) == [("sent", 0)] * 8
 
-    def test_sends_over_so_many_connections_at_once(self, store: SqliteStore) -> None:
+    def test_sends_over_so_many_connections_at_once(self, store: Store) -> None:
         add(store, "a", 40)
         slow, _ = drain(store, {"a": Server(seconds_to_take=1)}, connections=1)
         assert slow.world.now - START > 40
@@ -53,13 +52,13 @@ class TestADrain:
         assert fast.world.now - START < 12
         assert len(fast.logins) == 4
 
-    def test_an_account_that_hangs_delays_no_other(self, store: SqliteStore) -> None:
+    def test_an_account_that_hangs_delays_no_other(self, store: Store) -> None:
         hanging, others = add(store, "hangs"), add(store, "works", 5)
         run, _ = drain(store, {"hangs": Server(seconds_to_take=600), "works": Server()})
         assert max(at for at, outbox_id in run.taken if outbox_id in others) < 2
         assert statuses(store, hanging + others) == [("sent", 0)] * 6
 
-    def test_with_a_pool_that_is_used_up_the_accounts_take_turns(self, store: SqliteStore) -> None:
+    def test_with_a_pool_that_is_used_up_the_accounts_take_turns(self, store: Store) -> None:
         names = [f"account{number:03}" for number in range(150)]
         for name in names:
             add(store, name)
@@ -68,23 +67,23 @@ class TestADrain:
         assert max(Counter(run.logins).values()) == 1
         assert run.world.now - START < 12
 
-    def test_what_becomes_due_meanwhile_is_the_next_one_s(self, store: SqliteStore) -> None:
+    def test_what_becomes_due_meanwhile_is_the_next_one_s(self, store: Store) -> None:
         now, later = add(store, "a"), add(store, "a", due_at=START + 1)
         drain(store, {"a": Server(seconds_to_take=10)})
         assert statuses(store, now + later) == [("sent", 0), ("pending", 0)]
 
-    def test_a_deferred_message_is_tried_once(self, store: SqliteStore) -> None:
+    def test_a_deferred_message_is_tried_once(self, store: Store) -> None:
         ids = add(store, "a", 2)
         run, report = drain(store, {"a": Server(deferred, seconds_to_take=60)})
         assert (report.attempted, report.failed, len(run.taken)) == (2, 2, 2)
         assert statuses(store, ids) == [("failed", 1)] * 2
 
-    def test_a_worn_out_connection_is_replaced(self, store: SqliteStore) -> None:
+    def test_a_worn_out_connection_is_replaced(self, store: Store) -> None:
         add(store, "a", 7)
         run, report = drain(store, {"a": Server(messages_per_connection=3)})
         assert (report.sent, len(run.logins)) == (7, 3)
 
-    def test_a_message_left_untouched_goes_over_another_connection(self, store: SqliteStore) -> None:
+    def test_a_message_left_untouched_goes_over_another_connection(self, store: Store) -> None:
         ids = add(store, "a", 2)
         answers = iter([None, accepted, accepted])
 
@@ -96,14 +95,14 @@ class TestADrain:
         assert (report.attempted, report.sent, len(run.logins)) == (2, 2, 2)
         assert statuses(store, ids) == [("sent", 0)] * 2
 
-    def test_only_the_account_that_was_asked_for_is_delivered(self, store: SqliteStore) -> None:
+    def test_only_the_account_that_was_asked_for_is_delivered(self, store: Store) -> None:
         ids = add(store, "a") + add(store, "b")
         drain(store, {"a": Server(), "b": Server()}, account="b")
         assert statuses(store, ids) == [("pending", 0), ("sent", 0)]
 
 
 class TestAnAccountThatFails:
-    def test_costs_one_message_an_attempt_and_the_others_nothing(self, store: SqliteStore) -> None:
+    def test_costs_one_message_an_attempt_and_the_others_nothing(self, store: Store) -> None:
         ids, others = add(store, "a", 5), add(store, "b", 2)
         servers = {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED)), "b": Server()}
         run, report = drain(store, servers, connections=4)
@@ -111,7 +110,7 @@ class TestAnAccountThatFails:
         assert statuses(store, others) == [("sent", 0)] * 2
         assert (run.logins.count("a"), report.attempted, report.error_code) == (1, 3, "auth")
 
-    def test_at_a_message_rests_at_once_on_every_connection(self, store: SqliteStore) -> None:
+    def test_at_a_message_rests_at_once_on_every_connection(self, store: Store) -> None:
         ids = add(store, "a", 10)
         answers = iter([accepted, accepted])
 
@@ -123,7 +122,7 @@ class TestAnAccountThatFails:
         assert (report.attempted, report.sent, report.still_due) == (3, 2, 7)
         assert statuses(store, ids[3:]) == [("pending", 0)] * 7
 
-    def test_to_open_another_connection_goes_on_with_the_first(self, store: SqliteStore) -> None:
+    def test_to_open_another_connection_goes_on_with_the_first(self, store: Store) -> None:
         add(store, "a", 9)
         opened = iter([True])
         server = Server(opens=lambda: Server().opens() if next(opened, False) else NotOpened(LOGIN_REFUSED))
@@ -131,14 +130,14 @@ class TestAnAccountThatFails:
         assert (report.sent, report.failed) == (9, 0)
         assert len(run.logins) == 3
 
-    def test_by_its_config_leaves_its_messages_untouched_and_is_told_once(self, store: SqliteStore) -> None:
+    def test_by_its_config_leaves_its_messages_untouched_and_is_told_once(self, store: Store) -> None:
         ids = add(store, "a", 3)
         fault = ConfigError("account a: no password", hint="set it")
         _, report = drain(store, {"a": Server(opens=lambda: fault)}, connections=2)
         assert (report.config_errors, report.attempted) == ([fault], 0)
         assert statuses(store, ids) == [("pending", 0)] * 3
 
-    def test_by_its_config_between_two_connections_gives_back_what_was_claimed(self, store: SqliteStore) -> None:
+    def test_by_its_config_between_two_connections_gives_back_what_was_claimed(self, store: Store) -> None:
         ids = add(store, "a", 2)
         fault = ConfigError("account a: no password", hint="set it")
         opened = iter([Server().opens()])
@@ -149,18 +148,18 @@ class TestAnAccountThatFails:
 
 
 class TestALimit:
-    def test_is_shared_in_turn(self, store: SqliteStore) -> None:
+    def test_is_shared_in_turn(self, store: Store) -> None:
         many, few = add(store, "a", 20), add(store, "b", 20)
         _, report = drain(store, {"a": Server(), "b": Server(seconds_to_take=9)}, limit=10)
         assert (report.attempted, report.sent) == (10, 10)
         assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [5, 5]
 
-    def test_that_one_account_does_not_need_is_used_by_the_others(self, store: SqliteStore) -> None:
+    def test_that_one_account_does_not_need_is_used_by_the_others(self, store: Store) -> None:
         many, few = add(store, "a", 20), add(store, "b", 2)
         drain(store, {"a": Server(), "b": Server()}, limit=10)
         assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [8, 2]
 
-    def test_that_a_failing_account_leaves_is_used_by_the_others(self, store: SqliteStore) -> None:
+    def test_that_a_failing_account_leaves_is_used_by_the_others(self, store: Store) -> None:
         many, refused = add(store, "a", 20), add(store, "b", 20)
         servers = {"a": Server(), "b": Server(opens=lambda: NotOpened(LOGIN_REFUSED), seconds_to_open=60)}
         _, report = drain(store, servers, limit=10)
@@ -176,7 +175,7 @@ def follow(run: PlayedRun, seconds: float) -> None:
 
 
 class TestAFollower:
-    def test_delivers_another_account_s_new_mail_while_one_server_hangs(self, store: SqliteStore) -> None:
+    def test_delivers_another_account_s_new_mail_while_one_server_hangs(self, store: Store) -> None:
         world = World()
         add(store, "hangs")
         servers = {"hangs": Server(seconds_to_take=600), "works": Server()}
@@ -187,7 +186,7 @@ class TestAFollower:
         assert 5 < at < 7.5
         assert answered > 600
 
-    def test_takes_a_deferred_message_again_when_it_is_due(self, store: SqliteStore) -> None:
+    def test_takes_a_deferred_message_again_when_it_is_due(self, store: Store) -> None:
         (outbox_id,) = add(store, "a")
         with played(store, {"a": Server(deferred)}, World()) as run:
             follow(run, 60)
@@ -195,14 +194,14 @@ class TestAFollower:
         assert len(times) == store.row(outbox_id).retries == 3
         assert [round(after - before) for before, after in pairwise(times)] == [10, 20]
 
-    def test_tries_an_account_that_cannot_be_used_less_and_less_often(self, store: SqliteStore) -> None:
+    def test_tries_an_account_that_cannot_be_used_less_and_less_often(self, store: Store) -> None:
         ids = add(store, "a", 100)
         with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
             follow(run, 300)
         assert 6 <= len(run.logins) <= 9
         assert statuses(store, ids).count(("pending", 0)) == 100 - len(run.logins)
 
-    def test_finishes_what_is_on_the_wire_when_it_is_stopped_and_claims_no_more(self, store: SqliteStore) -> None:
+    def test_finishes_what_is_on_the_wire_when_it_is_stopped_and_claims_no_more(self, store: Store) -> None:
         ids = add(store, "a", 3)
         with played(store, {"a": Server(seconds_to_take=20)}, World()) as run:
             follow(run, 30)
@@ -212,7 +211,7 @@ class TestAFollower:
 class Chosen:
     """What came of attempting chosen messages."""
 
-    def __init__(self, store: SqliteStore, servers: dict[str, Server], ids: list[int], *, force: bool = False) -> None:
+    def __init__(self, store: Store, servers: dict[str, Server], ids: list[int], *, force: bool = False) -> None:
         self.results: dict[int, Finished | PrxEmailError] = {}
         with played(store, servers, World(), connections=4) as run:
             run.attempt(ids, self.results.__setitem__, force=force)
@@ -220,18 +219,18 @@ class Chosen:
 
 
 class TestChosenMessages:
-    def test_of_one_account_go_over_one_connection(self, store: SqliteStore) -> None:
+    def test_of_one_account_go_over_one_connection(self, store: Store) -> None:
         ids = add(store, "a", 3)
         chosen = Chosen(store, {"a": Server()}, ids)
         assert chosen.logins == ["a"]
         assert statuses(store, ids) == [("sent", 0)] * 3
 
-    def test_of_two_accounts_go_each_over_its_own(self, store: SqliteStore) -> None:
+    def test_of_two_accounts_go_each_over_its_own(self, store: Store) -> None:
         ids = [*add(store, "a"), *add(store, "b"), *add(store, "a")]
         assert sorted(Chosen(store, {"a": Server(), "b": Server()}, ids).logins) == ["a", "b"]
         assert statuses(store, ids) == [("sent", 0)] * 3
 
-    def test_that_are_refused_stop_no_other_and_log_nobody_in_by_themselves(self, store: SqliteStore) -> None:
+    def test_that_are_refused_stop_no_other_and_log_nobody_in_by_themselves(self, store: Store) -> None:
         early = add(store, "a", due_at=START + 60)
         assert Chosen(store, {"a": Server()}, [*early, 99]).logins == []
         ids = add(store, "a")
@@ -240,7 +239,7 @@ class TestChosenMessages:
         assert kinds == [RetryNotDue, NotFound, Finished]
         assert statuses(store, early + ids) == [("pending", 0), ("sent", 0)]
 
-    def test_are_untouched_after_the_one_at_which_their_account_failed(self, store: SqliteStore) -> None:
+    def test_are_untouched_after_the_one_at_which_their_account_failed(self, store: Store) -> None:
         ids = add(store, "a", 3)
         chosen = Chosen(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, ids)
         assert statuses(store, ids) == [("failed", 1), ("pending", 0), ("pending", 0)]
@@ -248,7 +247,7 @@ class TestChosenMessages:
         assert chosen.logins == ["a"]
 
 
-def test_a_run_that_is_stopped_before_it_starts_claims_nothing(store: SqliteStore) -> None:
+def test_a_run_that_is_stopped_before_it_starts_claims_nothing(store: Store) -> None:
     ids = add(store, "a", 2)
     stop = threading.Event()
     stop.set()
