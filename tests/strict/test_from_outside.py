@@ -1,10 +1,12 @@
 """The same from outside: what a server gets of ``send``, ``reply``, ``--request`` and ``--batch``."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+
+from prx_email_cli.submission.request import RequestedAttachment
 
 from ..conftest import Program
 from ..support.mailhost import MailHost
@@ -91,7 +93,7 @@ def test_every_field_of_a_request(program: Program, host: MailHost) -> None:
     request = {
         "account": "work", "to": ["Jürgen <j@example.net>", "b@example.net"], "cc": "c@example.net",
         "bcc": "hidden@example.net", "subject": SUBJECT, "body_text": PLAIN, "body_html": "<p>Grüße</p>",
-        "attachments": ATTACHED, "in_reply_to_message_id": "parent@example.net",
+        "attachments": in_json(ATTACHED), "in_reply_to_message_id": "parent@example.net",
     }  # fmt: skip
     (program.home / "request.json").write_text(json.dumps(request))
     answer = program.run("send", "--request", "request.json", "--now")
@@ -120,9 +122,16 @@ def test_a_batch_with_a_message_of_each_kind(program: Program, host: MailHost) -
         )  # a request has no directory that images could lie in
 
 
+def in_json(attachments: Sequence[RequestedAttachment]) -> list[dict[str, str]]:
+    """The attachments as a JSON request has them."""
+    return [{name: value for name, value in one._asdict().items() if value is not None} for one in attachments]
+
+
 def json_of(subject: str, kind: str) -> dict[str, Any]:
     """The request of a kind; its text begins with a line that names it."""
     values: dict[str, Any] = {"to": "Ann <a@example.org>", "body_text": "text\n", **KINDS[kind], "subject": subject}
+    if "attachments" in values:
+        values["attachments"] = in_json(values["attachments"])
     return {**values, "body_text": f"{kind}\n{values['body_text']}"}
 
 
