@@ -71,7 +71,7 @@ class DeliveringRun:
         self.ledger = Ledger(run, clock)
         self.report = DrainReport(run.run_id)
         self._ticks, self._stop, self._on_finished = ticks, stop or threading.Event(), on_finished
-        self._lock = threading.Lock()  # of the schedule, the workers' steps, the report and the sessions
+        self._lock = threading.RLock()  # of the schedule, the workers' steps and the report
         self._wake = threading.Event()
         self._broken: list[BaseException] = []
         self._schedule = Schedule()
@@ -194,7 +194,8 @@ class DeliveringRun:
 
     def warn(self, text: str) -> None:
         """Note what a person should hear of but changes no message."""
-        self.report.warnings.append(text)
+        with self._lock:
+            self.report.warnings.append(text)
 
     def _prepare(self, options: DrainOptions) -> None:
         """Recover what dead runs left; why it is unknown of some goes into the report."""
@@ -246,9 +247,10 @@ class DeliveringRun:
 
     def _note_fault(self, fault: PrxEmailError) -> None:
         """Report what is wrong with the config or a lock, each fault once in this run."""
-        if fault.message not in self._faults:
-            self._faults.add(fault.message)
-            self.report.config_errors.append(fault)
+        with self._lock:
+            if fault.message not in self._faults:
+                self._faults.add(fault.message)
+                self.report.config_errors.append(fault)
 
     def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
         """Start workers as the schedule asks for them until *over*; raises what broke the run off."""
