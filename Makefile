@@ -53,6 +53,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m prx_email_cli.submission.request > docs/request.schema.json
 	$(BIN)/python -m tests.faults.document
 	$(BIN)/python -m tests.config.document
+	$(BIN)/python -m tests.docs.picture
 
 # Real mail servers, unpacked from Debian's packages into a cache and started on loopback ports; needs root.
 interop: $(VENV)/.dev
