@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.redaction import forget_all
 
 from .support.certs import Certificates
 
@@ -121,6 +122,13 @@ class Program:
     def store(self) -> SqliteStore:
         """The outbox itself."""
         return SqliteStore(self.outbox, message_id_domain="prx-email.local")
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_secrets() -> Iterator[None]:
+    """No test masks what another one took for a secret."""
+    yield
+    forget_all()
 
 
 @pytest.fixture
