@@ -26,7 +26,7 @@ from prx_email_cli.cli.output import (
 )
 from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.cli.times import clock
-from prx_email_cli.errors import Exit, MessageUnreadable
+from prx_email_cli.errors import Exit
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
@@ -206,7 +206,6 @@ class _Talk:
         self._advance: Callable[[], None] = lambda: None
         self._log: AttemptLog | None = None
         self._failed = False
-        self._told: set[str] = set()
         wait_for_no_reader()
         if not this.json:
             tell_losses(_on_free_stdout)
@@ -263,10 +262,7 @@ class _Talk:
     def afterwards(self, report: "DrainReport") -> None:
         """Print faults of the config and results that could not be recorded."""
         for error in report.config_errors:
-            if error.message not in self._told:
-                report_error(error, as_json=False)
-            if isinstance(error, MessageUnreadable):  # --follow passes it by for as long as it runs: told once
-                self._told.add(error.message)
+            report_error(error, as_json=False)
         for warning in report.warnings:
             say(f"warning: {safe(warning)}")
 
