@@ -163,14 +163,19 @@ class Field:
         for server in self.servers.values():
             server.wait_for(lambda server=server: server.open_connections == 0, 60)  # type: ignore[misc]
 
-    def copies(self) -> dict[str, list[str]]:
-        """The Message-IDs under which each token arrived, one for each copy."""
-        found: dict[str, list[str]] = defaultdict(list)
+    def copies(self) -> dict[tuple[str, str], list[str]]:
+        """The Message-IDs under which each token arrived at each recipient, one for each copy.
+
+        By recipient, because one that was deferred alone gets its first copy in a later transaction, under a new
+        Message-ID, and nobody got two then.
+        """
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
         for server in self.servers.values():
             for message in server.messages:
                 token = _TOKEN.search(message.content)
                 assert token is not None, message
-                found[token[1].decode()].append(message.message_id)
+                for recipient in message.recipients:
+                    found[token[1].decode(), recipient].append(message.message_id)
         return found
 
     def shown(self, outbox_id: int) -> Any:
@@ -183,13 +188,21 @@ class Field:
         """The campaign in numbers, once it has been finished."""
         copies = self.copies()
         ids = {token: outbox_id for outbox_id, token in self.query("SELECT id, subject FROM outbox")}
-        owners = Counter(name for names in copies.values() for name in set(names))
-        assert max(owners.values(), default=1) == 1, "a Message-ID was used for two messages"
-        doubled = {token: names for token, names in copies.items() if len(names) > 1}
+        owners: dict[str, set[str]] = defaultdict(set)
+        for (token, _), names in copies.items():
+            for name in names:
+                owners[name].add(token)
+        assert all(len(tokens) == 1 for tokens in owners.values()), "a Message-ID was used for two messages"
+        wanted = self.query("SELECT subject, address FROM recipient JOIN outbox ON outbox.id = outbox_id")
+        missed = {token for token, recipient in wanted if (token, recipient) not in copies}
+        again = {to: names for to, names in copies.items() if len(names) > 1}
+        doubled: dict[str, int] = {}
+        for (token, _), names in again.items():
+            doubled[token] = max(len(names), doubled.get(token, 0))
         recorded = 0
-        for token, names in doubled.items():
+        for token, most in doubled.items():
             attempts = self.shown(ids[token])["attempts"]
-            recorded += sum(attempt["uncertain"] for attempt in attempts) >= len(names) - 1
+            recorded += sum(attempt["uncertain"] for attempt in attempts) >= most - 1
         states = Counter(status for (status,) in self.query("SELECT status FROM outbox"))
         lock_files = list(Path(f"{self.program.outbox}.runs").glob("*-*-*"))
         return Tally(
@@ -197,10 +210,10 @@ class Field:
             recoveries=self.query("SELECT count(*) FROM attempt WHERE outcome = 'died'")[0][0],
             acknowledged=len(self.acknowledged),
             stored_unacknowledged=len(set(ids.values()) - set(self.acknowledged)),
-            delivered=len(copies),
-            lost=len(set(self.acknowledged.values()) - set(copies)),
+            delivered=len({token for token, _ in copies}),
+            lost=len(set(self.acknowledged.values()) - (set(ids) - missed)),
             doubled=len(doubled),
-            same_message_id=sum(len(set(names)) == 1 for names in doubled.values()),
+            same_message_id=len(doubled) - len({token for (token, _), names in again.items() if len(set(names)) > 1}),
             recorded_uncertain=recorded,
             stuck_in_sending=states["sending"],
             unsent=states.total() - states["sent"],

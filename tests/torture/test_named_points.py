@@ -69,7 +69,7 @@ class _Campaign:
         wrong = []
         for pid, (label, effect) in self.expected.items():
             message = in_hand.get(pid)
-            arrived = len(copies[tokens[message]]) if message is not None else 1
+            arrived = len(copies[tokens[message], "a@example.org"]) if message is not None else 1
             once = message is None or died[message] == 1  # else another kill shares the blame
             if (message is not None) != effect.in_hand or (once and arrived != effect.copies):
                 wrong.append(f"{label}: message {message} in hand, {arrived} copies, expected {effect}")
