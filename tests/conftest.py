@@ -28,6 +28,7 @@ HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"
 # What the environment of the tests says to others and not to the command.
 _OTHERS = (
     "PRX_EMAIL_", "XDG_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "COLUMNS", "LINES", "COVERAGE_",
+    "PYTEST_",
 )  # fmt: skip
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of thousands of commands would compile the program anew
 # Folders and modules of tests whose commands make coverage measures, too; it doubles the time of each.
@@ -114,7 +115,12 @@ class Program:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def call(self, *arguments: str, text: str = "", **environment: str) -> Answer:
-        """Run it within this process, many times as fast: for claims that are not about a process, and for set-up."""
+        """Run it within this process, many times as fast: for claims that are not about a process, and for set-up.
+
+        With a wrapper it is a process after all.
+        """
+        if self.wrapper:
+            return self.run(*arguments, text=text, **environment)
         out, err = io.StringIO(), io.StringIO()
         forget_all()  # as a new process has
         with pytest.MonkeyPatch.context() as patch, TemporaryFile("w+") as stdin:
@@ -130,13 +136,13 @@ class Program:
 
     def send(self, *arguments: str, to: str = "a@example.org", subject: str = "hello", body: str = "text\n") -> int:
         """Enqueue one message; its id."""
-        answer = self.run("send", "--to", to, "--subject", subject, "--body", body, *arguments)
+        answer = self.call("send", "--to", to, "--subject", subject, "--body", body, *arguments)
         assert answer.status == 0, answer
         return int(answer.out)
 
     def show(self, outbox_id: int) -> Any:
         """The row of ``show --json``."""
-        answer = self.run("show", str(outbox_id), "--json")
+        answer = self.call("show", str(outbox_id), "--json")
         assert answer.status == 0, answer
         return answer.data
 

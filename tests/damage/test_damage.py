@@ -1,10 +1,7 @@
 """What is stored is verified before it is sent: a damaged message reaches nobody and holds no other up."""
 
 import os
-import random
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,57 +10,46 @@ from prx_email_cli.outbox.digest import envelope_digest
 
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
+from .conftest import PAGE, ask, change, overwrite, text_of
 
 LARGE = 600_000  # bytes of text: three pieces
 PIECES = 65_536
 REASON = "what is stored is not what was submitted, and was not sent"
 
 
-@pytest.fixture
-def server(program: Program) -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        program.configure(server.port)
-        yield server
-
-
 def send(program: Program, *, size: int = 20_000, to: str = "a@example.org") -> int:
     """A message whose text is *size* random letters on lines."""
-    letters = random.Random(size).choices("abcdefghij", k=size)
-    text = "\n".join("".join(letters[at : at + 60]) for at in range(0, size, 60)) + "\n"
-    answer = program.run("send", "--to", to, "--subject", "s", text=text)
-    assert answer.status == 0, answer
-    return int(answer.out)
+    return program.send(to=to, subject="s", body=text_of(size, size))
 
 
-def change(program: Program, *statements: str) -> None:
-    """Change rows behind the program's back."""
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def three(program: Program) -> list[int]:
+    """Messages to before@, damaged@ and after@example.org."""
+    return [send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after")]
 
 
-def overwrite(file: Path, at: int, data: bytes) -> None:
-    with file.open("r+b") as stream:
-        stream.seek(at)
-        stream.write(data)
+def assert_the_others_were_sent(program: Program, server: ScriptedServer, before: int, after: int) -> None:
+    assert sorted(message.recipients for message in server.messages) == [["after@example.org"], ["before@example.org"]]
+    assert [(row["status"], row["uncertain"]) for row in map(program.show, (before, after))] == [("sent", False)] * 2
 
 
 def overflow_page(program: Program, outbox_id: int) -> int:
-    """Where the middle of a message's content lies in the file."""
+    """The page that holds the middle of a message's content."""
     change(program)
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        (piece,) = connection.execute("SELECT data FROM content WHERE id = ?", (outbox_id * PIECES,)).fetchone()
-    middle = piece[len(piece) // 2 : len(piece) // 2 + 40]
-    at = program.outbox.read_bytes().find(middle)
+    ((piece,),) = ask(program, "SELECT data FROM content WHERE id = ?", outbox_id * PIECES)
+    at = program.outbox.read_bytes().find(piece[len(piece) // 2 : len(piece) // 2 + 40])
     assert at > 0
-    return at // 4096 * 4096
+    return at // PAGE + 1
+
+
+def destroy_the_root(program: Program, table: str) -> None:
+    change(program)
+    ((root,),) = ask(program, "SELECT rootpage FROM sqlite_master WHERE name = ?", table)
+    overwrite(program, root, b"\xee" * PAGE)
 
 
 def assert_given_up_as_damaged(program: Program, server: ScriptedServer, *ids: int, what: str) -> None:
     """A drain delivers the healthy ones, says so of the damaged ones, and no dot of theirs reached the server."""
-    answer = program.run("drain")
+    answer = program.call("drain")
     assert answer.status == 69, answer
     for outbox_id in ids:
         assert f"gave up outbox message {outbox_id} (s): damaged: {REASON}" in answer.err
@@ -73,27 +59,27 @@ def assert_given_up_as_damaged(program: Program, server: ScriptedServer, *ids: i
         assert f"<outbox-{outbox_id}-" not in str(server.received_message_ids())
 
 
-class TestFourThousandRandomBytes:
-    @pytest.mark.parametrize("size", [20_000, LARGE])
-    def test_over_a_page_of_content_are_never_delivered(
-        self, size: int, program: Program, server: ScriptedServer
-    ) -> None:
-        damaged, healthy = send(program, size=size), send(program, size=30_000)
-        overwrite(program.outbox, overflow_page(program, damaged) + 4, os.urandom(4000))
-        assert_given_up_as_damaged(program, server, damaged, what="its content")
-        assert program.show(healthy)["status"] == "sent"
+@pytest.mark.parametrize("size", [20_000, LARGE])
+def test_random_bytes_over_a_page_of_content_are_never_delivered(
+    size: int, program: Program, server: ScriptedServer
+) -> None:
+    damaged, healthy = send(program, size=size), send(program, size=30_000)
+    overwrite(program, overflow_page(program, damaged), os.urandom(4000), 4)
+    assert_given_up_as_damaged(program, server, damaged, what="its content")
+    assert program.show(healthy)["status"] == "sent"
 
-    def test_over_a_whole_page_of_rows_of_content_stop_no_other_message(
-        self, program: Program, server: ScriptedServer
-    ) -> None:
-        small = [program.send(subject="s") for _ in range(3)]
-        large = send(program, size=LARGE)
-        change(program)
-        with closing(sqlite3.connect(program.outbox)) as connection:
-            (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'content'").fetchone()
-        overwrite(program.outbox, (root - 1) * 4096, b"\xee" * 4096)
-        assert_given_up_as_damaged(program, server, *small, large, what="cannot be read")
-        assert server.messages == []
+
+@pytest.mark.parametrize(
+    ("table", "what"), [("content", "cannot be read"), ("recipient", "its content or recipients, which cannot be read")]
+)
+def test_a_table_that_cannot_be_read_ends_in_a_reason_for_each_message(
+    table: str, what: str, program: Program, server: ScriptedServer
+) -> None:
+    small = [program.send(subject="s") for _ in range(3)]
+    large = send(program, size=LARGE)
+    destroy_the_root(program, table)
+    assert_given_up_as_damaged(program, server, *small, large, what=what)
+    assert server.messages == []
 
 
 ROWS: dict[str, tuple[Callable[[int], str], str]] = {
@@ -119,52 +105,30 @@ ROWS: dict[str, tuple[Callable[[int], str], str]] = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_damaged_row_sends_no_mail_to_a_stranger(name: str, program: Program, server: ScriptedServer) -> None:
-    damaged, healthy = send(program), send(program, size=30_000, to="b@example.org")
+def test_a_damaged_row_sends_no_mail_to_a_stranger_and_undoes_nothing_that_was_sent_before(
+    name: str, program: Program, server: ScriptedServer
+) -> None:
+    before, damaged, after = three(program)
     statement, what = ROWS[name]
     change(program, statement(damaged))
     assert_given_up_as_damaged(program, server, damaged, what=what)
-    assert [message.recipients for message in server.messages] == [["b@example.org"]]
-    assert program.show(healthy)["status"] == "sent"
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_damage_of_the_next_message_does_not_undo_what_was_sent_before(
-    name: str, program: Program, server: ScriptedServer
-) -> None:
-    before, damaged, after = (send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after"))
-    change(program, ROWS[name][0](damaged))
-    assert [program.run("drain").status for _ in range(2)] == [69, 0]
-    assert sorted(message.recipients for message in server.messages) == [["after@example.org"], ["before@example.org"]]
-    assert [program.show(it)["uncertain"] for it in (before, after)] == [False, False]
-
-
-def test_recipients_that_cannot_be_read_end_in_a_reason_for_each_message(
-    program: Program, server: ScriptedServer
-) -> None:
-    ids = [program.send(subject="s") for _ in range(3)]
-    change(program)
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'recipient'").fetchone()
-    overwrite(program.outbox, (root - 1) * 4096, b"\xee" * 4096)
-    assert_given_up_as_damaged(program, server, *ids, what="its content or recipients, which cannot be read")
-    assert server.messages == []
+    assert program.call("drain").status == 0
+    assert_the_others_were_sent(program, server, before, after)
 
 
 @pytest.mark.parametrize("values", ["sent_at = 1", "message_id = CAST(x'ff' AS TEXT), uncertain = 1"])
 def test_a_row_that_cannot_be_written_is_passed_by_told_and_can_be_cancelled(
     values: str, program: Program, server: ScriptedServer
 ) -> None:
-    before, damaged, after = (send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after"))
+    before, damaged, after = three(program)
     change(program, f"UPDATE outbox SET {values} WHERE id = {damaged}")
     for _ in range(2):
-        answer = program.run("drain")
+        answer = program.call("drain")
         assert answer.status == 74
         assert f"outbox message {damaged} can be neither sent nor given up" in answer.err
-    assert sorted(message.recipients for message in server.messages) == [["after@example.org"], ["before@example.org"]]
-    assert [program.show(it)["uncertain"] for it in (before, after)] == [False, False]
-    assert program.run("cancel", str(damaged)).status == 0
-    assert program.run("drain").status == 0
+    assert_the_others_were_sent(program, server, before, after)
+    assert program.call("cancel", str(damaged)).status == 0
+    assert program.call("drain").status == 0
 
 
 @pytest.mark.parametrize(
@@ -180,17 +144,13 @@ def test_an_index_that_calls_a_message_due_which_is_not_makes_nobody_send_it(
     damage: str, told: str, program: Program, server: ScriptedServer
 ) -> None:
     damaged, healthy = send(program, to="damaged@example.org"), send(program, to="healthy@example.org")
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")
-        (entry,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'outbox_due'").fetchall()
-        connection.execute("DELETE FROM sqlite_master WHERE name = 'outbox_due'")
+    writable, its = "PRAGMA writable_schema = ON", "FROM sqlite_master WHERE name = 'outbox_due'"
+    ((entry,),) = ask(program, f"SELECT printf('%Q, %Q, %Q, %d, %Q', type, name, tbl_name, rootpage, sql) {its}")
+    change(program, writable, f"DELETE {its}")
     change(program, f"UPDATE outbox SET {damage} WHERE id = {damaged}")
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")
-        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
-    change(program)
+    change(program, writable, f"INSERT INTO sqlite_master VALUES ({entry})")
 
-    answers = [program.run("drain") for _ in range(2)]
+    answers = [program.call("drain") for _ in range(2)]
 
     assert [answer.status for answer in answers] == [74 if told else 0] * 2
     assert told in answers[0].err
@@ -220,7 +180,7 @@ def test_a_retry_by_hand_refuses_it_as_well_and_tells_why(program: Program, serv
     damaged = send(program)
     change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
     for options in ((), ("--force",)):
-        answer = program.run("retry", str(damaged), *options, "--json")
+        answer = program.call("retry", str(damaged), *options, "--json")
         assert (answer.status, answer.json["error"]["code"]) == (69, "storage")
         assert "what is stored is not what was submitted" in answer.json["error"]["message"]
     assert server.messages == []
@@ -233,14 +193,14 @@ def test_the_notify_command_is_told(program: Program, server: ScriptedServer) ->
     program.config.write_text(program.config.read_text() + f'[notify]\ncommand = ["{hook}"]\n')
     damaged = send(program)
     change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
-    assert program.run("drain").status == 69
+    assert program.call("drain").status == 69
     assert '"gave_up": "damaged"' in told.read_text()
 
 
 def test_a_message_older_than_the_digests_is_sent_unverified(program: Program, server: ScriptedServer) -> None:
     old = [send(program), send(program, size=LARGE)]
     change(program, "UPDATE outbox SET content_digest = NULL, envelope_digest = NULL")
-    assert program.run("drain").status == 0
+    assert program.call("drain").status == 0
     assert len(server.messages) == len(old)
 
 
@@ -249,7 +209,7 @@ def test_the_rest_of_a_partly_delivered_message_is_verified_over_all_its_recipie
 ) -> None:
     both = send(program, to="a@example.org,b@example.org")
     change(program, f"UPDATE recipient SET status = 'accepted' WHERE outbox_id = {both} AND number = 0")
-    assert program.run("drain").status == 0
+    assert program.call("drain").status == 0
     assert [message.recipients for message in server.messages] == [["b@example.org"]]
 
 
@@ -259,15 +219,11 @@ def test_what_was_stored_by_batch_request_and_attachment_is_verified_and_sent(
     file = tmp_path / "file.txt"
     file.write_bytes(os.urandom(300_000).hex().encode())
     line = '{"to": "a@example.org, b@bücher.example", "subject": "s", "body_text": "x"}\n'
-    assert program.run("send", "--batch", "-", text=line * 3).status == 0
-    assert (
-        program.run("send", "--to", "c@example.org", "--subject", "s", "--body", "x", "--attach", str(file)).status == 0
-    )
-    assert program.run("drain").status == 0
+    assert program.call("send", "--batch", "-", text=line * 3).status == 0
+    program.send("--attach", str(file))
+    assert program.call("drain").status == 0
     assert len(server.messages) == 4
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        (unverified,) = connection.execute("SELECT count(*) FROM outbox WHERE envelope_digest IS NULL").fetchone()
-    assert unverified == 0
+    assert ask(program, "SELECT count(*) FROM outbox WHERE envelope_digest IS NULL") == [(0,)]
 
 
 def test_the_digest_of_an_envelope_is_for_ever_what_outboxes_already_hold() -> None:

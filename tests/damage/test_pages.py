@@ -4,7 +4,6 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -13,47 +12,32 @@ from prx_email_cli.outbox.messages import ClaimNext
 
 from ..conftest import Answer, Program
 from ..support.scripted import ScriptedServer
+from .conftest import PAGE, ask, change, overwrite, text_of
 
-PAGE = 4096
 SMALL, LARGE = 900, 20_000  # characters of text: several messages to a page, several pages to a message
+MANY = 120  # messages whose recipients take more than a page
 TRACES = ("Traceback", "this is a bug")
 FILLS = ("random", "zeros", "half")
 
 
-@pytest.fixture
-def server(program: Program) -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        program.configure(server.port, outbox="base_backoff_seconds = 1", smtp="connections = 1")
-        yield server
-
-
-def text_of(number: int, size: int) -> str:
-    letters = random.Random(number).choices("abcdefghij", k=size)
-    return "\n".join("".join(letters[at : at + 60]) for at in range(0, size, 60)) + "\n"
-
-
-def fill(program: Program, count: int, size: int = SMALL, *, to: str = "r{}@example.org") -> dict[int, str]:
+def fill(program: Program, count: int, size: int = SMALL) -> dict[int, str]:
     """An outbox of *count* messages; the text of each, by its id."""
-    texts = {number: text_of(number, size) for number in range(count)}
+    texts = {number: text_of(number, size) for number in range(1, count + 1)}
     lines = [
-        json.dumps({"to": to.format(number), "subject": "s" * 300, "body_text": text}) for number, text in texts.items()
+        json.dumps({"to": f"r{number}@example.org", "subject": "s" * 300, "body_text": text})
+        for number, text in texts.items()
     ]
-    assert program.run("send", "--batch", "-", text="\n".join(lines) + "\n").status == 0
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        ids = [outbox_id for (outbox_id,) in connection.execute("SELECT id FROM outbox ORDER BY id")]
-    return dict(zip(ids, texts.values(), strict=True))
+    assert program.call("send", "--batch", "-", text="\n".join(lines) + "\n").status == 0
+    change(program)
+    return texts
 
 
 def pages(program: Program, name: str, kind: str = "leaf") -> list[int]:
     """The pages of a table or an index, in the order of its rows."""
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        try:
-            found = connection.execute(
-                "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path", (name, kind)
-            ).fetchall()
-        except sqlite3.OperationalError:
-            pytest.skip("this SQLite has no dbstat")
+    try:
+        found = ask(program, "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path", name, kind)
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite has no dbstat")
     return [page for (page,) in found]
 
 
@@ -61,14 +45,12 @@ def damage(program: Program, page: int, how: str, seed: int = 0) -> None:
     """Put something else on a page: random bytes, zeros, or random bytes on its second half."""
     junk = random.Random(f"{how}{page}{seed}").randbytes(PAGE)
     start, data = {"random": (0, junk), "zeros": (0, bytes(PAGE)), "half": (PAGE // 2, junk[PAGE // 2 :])}[how]
-    with program.outbox.open("r+b") as stream:
-        stream.seek((page - 1) * PAGE + start)
-        stream.write(data)
+    overwrite(program, page, data, start)
 
 
 def drains(program: Program, count: int = 3) -> list[Answer]:
     """Drain several times; none of them talks of a bug."""
-    answers = [program.run("drain") for _ in range(count)]
+    answers = [program.call("drain") for _ in range(count)]
     for answer in answers:
         assert answer.status in (0, 69, 74, 75), answer
         assert not any(trace in answer.err for trace in TRACES), answer
@@ -78,12 +60,11 @@ def drains(program: Program, count: int = 3) -> list[Answer]:
 def assert_unaltered_and_once(server: ScriptedServer, texts: dict[int, str]) -> set[int]:
     """All that was delivered is what was submitted, to whom, and once; the ids."""
     by_text = {text.replace("\n", "\r\n"): outbox_id for outbox_id, text in texts.items()}
-    order = list(texts)
     delivered = []
     for message in server.messages:
         body = message.content.decode().partition("\r\n\r\n")[2]
         outbox_id = by_text[body]
-        assert message.recipients == [f"r{order.index(outbox_id)}@example.org"]
+        assert message.recipients == [f"r{outbox_id}@example.org"]
         delivered.append(outbox_id)
     assert len(delivered) == len(set(delivered))
     return set(delivered)
@@ -101,7 +82,7 @@ def assert_each_is_told(program: Program, answers: list[Answer], ids: set[int]) 
         else:
             assert [answer.status for answer in answers] == [74] * len(answers), answers
             assert lines == [1] * len(answers), answers
-            shown = program.run("show", str(outbox_id))
+            shown = program.call("show", str(outbox_id))
             assert shown.status in (0, 66, 74)
             assert not any(trace in shown.err for trace in TRACES)
 
@@ -119,7 +100,7 @@ def assert_each_is_told(program: Program, answers: list[Answer], ids: set[int]) 
 def test_damage_of_a_page_of_messages_stops_no_other_message(
     table: str, kind: str, size: int, how: str, program: Program, server: ScriptedServer
 ) -> None:
-    texts = fill(program, 120 if table == "recipient" else 24, size)
+    texts = fill(program, MANY if table == "recipient" else 24, size)
     there = pages(program, table, kind)
     assert len(there) >= 2
     damage(program, there[0], how)  # the first: all others wait behind it
@@ -159,7 +140,7 @@ def test_damage_anywhere_alters_and_doubles_nothing(seed: int, program: Program,
     drains(program)
     assert_unaltered_and_once(server, texts)
     for outbox_id in texts:
-        assert program.run("show", str(outbox_id)).status in (0, 66, 74)
+        assert program.call("show", str(outbox_id)).status in (0, 66, 74)
 
 
 def test_several_connections_finish_what_they_have_in_hand(program: Program, server: ScriptedServer) -> None:
@@ -177,14 +158,13 @@ def test_several_connections_finish_what_they_have_in_hand(program: Program, ser
 def test_what_a_dead_run_left_on_a_damaged_page_stops_no_other_message(
     table: str, program: Program, server: ScriptedServer
 ) -> None:
-    texts = fill(program, 120)
+    texts = fill(program, MANY)
     first, *rest = texts
     with closing(program.store()) as store:
         claimed = store.claims.claim_next("1-dead", ClaimNext("work", int(time.time()), int(time.time())))
     assert claimed is not None
     assert claimed.outbox_id == first
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    change(program)
     damage(program, pages(program, table)[0], "random")
     answers = drains(program)
     delivered = assert_unaltered_and_once(server, texts)
@@ -195,10 +175,7 @@ def test_what_a_dead_run_left_on_a_damaged_page_stops_no_other_message(
 
 def test_what_expires_on_a_damaged_page_stops_no_other_message(program: Program, server: ScriptedServer) -> None:
     texts = fill(program, 24)
-    with closing(sqlite3.connect(program.outbox)) as connection, connection:
-        connection.execute("UPDATE outbox SET expires_at = 1 WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT 2)")
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    change(program, "UPDATE outbox SET expires_at = 1 WHERE id <= 2")
     damage(program, pages(program, "outbox")[0], "random")
     answers = drains(program)
     delivered = assert_unaltered_and_once(server, texts)

@@ -2,22 +2,22 @@
 
 import gc
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prx_email_cli.config.settings import Settings, load_settings
+from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
 from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..support.certs import Certificates
 from ..support.faults import UNBUFFERABLE
+from ..support.memory_store import MemoryStore
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
 from .places import FIRST, SECOND, Row
@@ -27,7 +27,7 @@ NOW = 1_800_000_000
 DOMAIN = "matrix.prx-email.local"
 USER, PASSWORD = "ops@example.com", "correct horse"
 FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
-ROWS_AT_ONCE, LARGE_AT_ONCE = 32, 4
+WAITING_AT_ONCE, OTHERS_AT_ONCE = 24, 6
 PATIENCE_SECONDS = 60  # the client's, where its patience is not what is tried
 
 
@@ -50,21 +50,18 @@ class Played:
 
 
 class Outbox:
-    """An outbox of its own with an account for one server; its clock stands still until it is moved."""
+    """An outbox of its own with an account for one server; its clock stands still until it is moved.
+
+    What is stored is not the matter here, so it is stored in memory.
+    """
 
     def __init__(
-        self,
-        directory: Path,
-        port: int,
-        *,
-        patience: int = PATIENCE_SECONDS,
-        tls: str = "none",
-        login: bool = False,
+        self, port: int, *, patience: int = PATIENCE_SECONDS, tls: str = "none", login: bool = False,
         ca_file: Path = Path(),
-    ) -> None:
-        self.settings = _settings(directory, port, patience, tls, login, ca_file)
+    ) -> None:  # fmt: skip
+        self.settings = _settings(port, patience, tls, login, ca_file)
         self.now = NOW
-        self.store = SqliteStore(self.settings.outbox.path, message_id_domain=DOMAIN)
+        self.store = MemoryStore(DOMAIN)
 
     def add(self, name: str, *recipients: str, large: bool = False) -> int:
         """Enqueue one message; it is due after those that were added before it."""
@@ -73,27 +70,16 @@ class Outbox:
             sender="ops@example.com",
             recipients=[(address, "to") for address in recipients],
             subject=name,
-            content=Content.of(b"".join(_content(name, large))),
+            content=_content(name, large),
             schedule=Schedule.at_once(self.now),
         )
-        return self.store.enqueue([message])[0]
+        return self.store.submit([message])[0].outbox_id
 
     def drain(self, connections: int = 1) -> DrainReport:
         """One drain over so many connections at once."""
         with self.store.start_run(self.now) as run:
             delivering = DeliveringRun(self.store, self.settings, run, lambda: self.now)
             return delivering.drain(DrainOptions(connections=connections))
-
-
-@contextmanager
-def outbox_for(directory: Path, port: int, **options: Any) -> Iterator[Outbox]:
-    """An Outbox, closed afterwards."""
-    directory.mkdir(parents=True)
-    outbox = Outbox(directory, port, **options)
-    try:
-        yield outbox
-    finally:
-        outbox.store.close()
 
 
 class Campaign(NamedTuple):
@@ -103,20 +89,19 @@ class Campaign(NamedTuple):
     left_open: list[str]
 
 
-def play_all(rows: list[Row], directory: Path, certificates: Certificates) -> Campaign:
-    """Every row, many at a time; the large ones, which take long, first."""
-    large = threading.Semaphore(LARGE_AT_ONCE)
+def play_all(rows: list[Row], certificates: Certificates) -> Campaign:
+    """Every row, many at a time; those in which the client only waits take no turn from the others."""
 
     def play_one(row: Row) -> Played | Exception:
         try:
-            with large if row.scene.large else nullcontext():
-                return play(row, directory / str(row), certificates)
+            return play(row, certificates)
         except Exception as error:
             return error
 
-    rows = sorted(rows, key=lambda row: not row.scene.large)
-    with _noting_what_is_left_open() as left_open, ThreadPoolExecutor(ROWS_AT_ONCE) as pool:
-        return Campaign(dict(zip(rows, pool.map(play_one, rows), strict=True)), left_open)
+    with _noting_what_is_left_open() as left_open:
+        with ThreadPoolExecutor(WAITING_AT_ONCE) as waiting, ThreadPoolExecutor(OTHERS_AT_ONCE) as others:
+            jobs = {row: (waiting if row.patience else others).submit(play_one, row) for row in rows}
+        return Campaign({row: job.result() for row, job in jobs.items()}, left_open)
 
 
 @contextmanager
@@ -131,7 +116,7 @@ def _noting_what_is_left_open() -> Iterator[list[str]]:
         sys.unraisablehook = before
 
 
-def play(row: Row, directory: Path, certificates: Certificates) -> Played:
+def play(row: Row, certificates: Certificates) -> Played:
     """One row."""
     scene = row.scene
     server = ScriptedServer(
@@ -141,8 +126,11 @@ def play(row: Row, directory: Path, certificates: Certificates) -> Played:
         context=certificates.server_context() if scene.tls else None,
         auth={USER: PASSWORD} if scene.login else None,
     )
-    options = {"patience": row.patience or PATIENCE_SECONDS, "tls": scene.tls or "none", "login": scene.login}
-    with server, outbox_for(directory, server.port, ca_file=certificates.ca_file, **options) as outbox:
+    outbox = Outbox(
+        server.port, patience=row.patience or PATIENCE_SECONDS, tls=scene.tls or "none", login=scene.login,
+        ca_file=certificates.ca_file,
+    )  # fmt: skip
+    with server:
         forerunner = outbox.add(FORERUNNER, "zero@example.org") if scene.forerunner else None
         subject = outbox.add(SUBJECT, FIRST, SECOND, large=scene.large)
         other = outbox.add(OTHER, "third@example.org")
@@ -217,30 +205,17 @@ def _retries_in(message_id: str, outbox_id: int) -> int:
     return int(left.removeprefix(prefix)) if left.startswith(prefix) and domain == DOMAIN else -1
 
 
-def _content(name: str, large: bool) -> Iterator[bytes]:
-    yield f"From: <ops@example.com>\r\nTo: somebody\r\nSubject: {name}\r\n\r\n.a dot first\r\n".encode()
-    line = b"x" * 76 + b"\r\n"
-    for _ in range(UNBUFFERABLE // 2**16 if large else 0):
-        yield line * (2**16 // len(line) + 1)
+@cache
+def _content(name: str, large: bool) -> Content:
+    head = f"From: <ops@example.com>\r\nTo: somebody\r\nSubject: {name}\r\n\r\n.a dot first\r\n".encode()
+    return Content.of(head + (b"x" * 76 + b"\r\n") * (UNBUFFERABLE // 76 if large else 0))
 
 
-def _settings(directory: Path, port: int, patience: int, tls: str, login: bool, ca_file: Path) -> Settings:
-    file = directory / "config.toml"
-    lines = [
-        "[outbox]",
-        'path = "outbox.db"',
-        f'message_id_domain = "{DOMAIN}"',
-        "[accounts.work]",
-        'from = "Ops <ops@example.com>"',
-        "[accounts.work.smtp]",
-        'host = "127.0.0.1"',
-        f"port = {port}",
-        f'tls = "{tls}"',
-        f"timeout_seconds = {patience}",
-        f"data_timeout_seconds = {patience}",
-        *([f'tls_ca_file = "{ca_file}"'] if tls != "none" else []),
-        *([f'user = "{USER}"', "[accounts.work.smtp.auth]", f'password = "{PASSWORD}"'] if login else []),
-    ]
-    file.write_text("\n".join(lines) + "\n")
-    file.chmod(0o600)
-    return load_settings(file)
+def _settings(port: int, patience: int, tls: str, login: bool, ca_file: Path) -> Settings:
+    smtp: dict[str, Any] = {"host": "127.0.0.1", "port": port, "tls": tls}
+    smtp |= {"timeout_seconds": patience, "data_timeout_seconds": patience}
+    smtp |= {"tls_ca_file": str(ca_file)} if tls != "none" else {}
+    smtp |= {"user": USER, "auth": {"password": PASSWORD}} if login else {}
+    account = {"from": "Ops <ops@example.com>", "smtp": smtp}
+    outbox = {"path": "outbox.db", "message_id_domain": DOMAIN}
+    return check_settings({"outbox": outbox, "accounts": {"work": account}}, Path("/nowhere/config.toml"))

@@ -8,10 +8,8 @@ from .places import Row
 
 
 @pytest.fixture(scope="session")
-def campaign(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Campaign:
+def campaign(request: pytest.FixtureRequest, certificates: Certificates) -> Campaign:
     """What was observed of each row that this session is about."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
     rows = [call.params["row"] for call in calls if call is not None and isinstance(call.params.get("row"), Row)]
-    return play_all(list(dict.fromkeys(rows)), tmp_path_factory.mktemp("matrix"), certificates)
+    return play_all(list(dict.fromkeys(rows)), certificates)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from .campaign import Campaign, Played
+from .document import FILE, page
 from .places import Manner, Place, Row, all_rows
 from .rules import DOUBTFUL_FORERUNNER, MEANINGS, Fate, after, at_last, verdict_on
 
@@ -13,50 +14,37 @@ SILENT_PLACES = (Place.TLS_AFTER_STARTTLS, Place.TLS_ON_CONNECTING, Place.RSET, 
 """Where a reply is not the reason for anything."""
 
 
-@pytest.fixture
-def seen(row: Row, campaign: Campaign) -> Played:
-    """What was observed of the row."""
-    result = campaign.played[row]
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-@pytest.fixture
-def fate(row: Row, seen: Played) -> Fate:
-    """What must become of its message."""
-    return verdict_on(row, seen.after.error)[0]
-
-
 @pytest.mark.parametrize("row", ROWS, ids=str)
-class TestEveryCombination:
-    def test_really_happened_and_the_client_kept_to_the_protocol(self, row: Row, seen: Played) -> None:
-        assert seen.happened == row.fault.times
-        assert seen.warnings == [] or row.place is Place.IDLE  # what was said after an answer
-        if not (row.place is Place.IDLE and row.reply):  # what nobody asked for may be taken for the answer to MAIL,
-            assert seen.violations == []  # and then the client is always one answer ahead
+def test_each_combination_comes_to_what_the_rules_say(row: Row, campaign: Campaign) -> None:
+    seen = campaign.played[row]
+    if isinstance(seen, Exception):
+        raise seen
+    rule = verdict_on(row, seen.after.error)
+    fate, _ = rule
+    _really_happened_and_the_client_kept_to_the_protocol(row, seen)
+    assert seen.after == after(row, rule)
+    assert seen.attempts == [(_outcome(fate), fate is Fate.UNCERTAIN)]
+    doubtful = row.place is Place.IDLE and (MEANINGS[row.manner] in DOUBTFUL_FORERUNNER or row.manner is Manner.SLOW)
+    assert seen.forerunner in (("sent", "uncertain") if doubtful else ("sent",))
+    assert seen.at_last == at_last(row, fate), "once the server has recovered"
+    _says_why(row, seen, fate)
+    assert seen.connections == 1 or fate is not Fate.ACCOUNT, "a failing account costs one connection"
 
-    def test_leaves_the_message_as_the_rules_say(self, row: Row, seen: Played, fate: Fate) -> None:
-        assert seen.after == after(row, verdict_on(row, seen.after.error))
-        assert seen.attempts == [(_outcome(fate), fate is Fate.UNCERTAIN)]
-        doubtful = row.place is Place.IDLE and (
-            MEANINGS[row.manner] in DOUBTFUL_FORERUNNER or row.manner is Manner.SLOW
-        )
-        assert seen.forerunner in (("sent", "uncertain") if doubtful else ("sent",))
 
-    def test_ends_well_once_the_server_has_recovered(self, row: Row, seen: Played, fate: Fate) -> None:
-        assert seen.at_last == at_last(row, fate)
+def _really_happened_and_the_client_kept_to_the_protocol(row: Row, seen: Played) -> None:
+    assert seen.happened == row.fault.times
+    assert seen.warnings == [] or row.place is Place.IDLE  # what was said after an answer
+    if not (row.place is Place.IDLE and row.reply):  # what nobody asked for may be taken for the answer to MAIL,
+        assert seen.violations == []  # and then the client is always one answer ahead
 
-    def test_says_why(self, row: Row, seen: Played, fate: Fate) -> None:
-        if fate is Fate.SENT:
-            assert seen.last_error == ""
-        elif row.reply and row.place not in SILENT_PLACES:
-            assert row.reply in seen.last_error
-        else:
-            assert seen.last_error
 
-    def test_costs_a_failing_account_one_connection(self, row: Row, seen: Played, fate: Fate) -> None:
-        assert seen.connections == 1 or fate is not Fate.ACCOUNT
+def _says_why(row: Row, seen: Played, fate: Fate) -> None:
+    if fate is Fate.SENT:
+        assert seen.last_error == ""
+    elif row.reply and row.place not in SILENT_PLACES:
+        assert row.reply in seen.last_error
+    else:
+        assert seen.last_error
 
 
 def _outcome(fate: Fate) -> str:
@@ -67,3 +55,7 @@ def test_no_fault_leaves_a_socket_open(campaign: Campaign) -> None:
     """But for one of Python's own: `wrap_socket` forgets a socket whose peer has reset it before the handshake."""
     by_python = re.compile(r"unclosed <ssl\.SSLSocket (?!.*raddr)")
     assert [one for one in campaign.left_open if not by_python.match(one)] == []
+
+
+def test_the_page_that_people_read_says_what_the_rules_say() -> None:
+    assert FILE.read_text(encoding="utf-8") == page(), "run: make docs"

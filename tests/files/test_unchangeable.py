@@ -1,6 +1,7 @@
 """What others can change is not obeyed, with the exceptions that people need."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -82,27 +83,35 @@ def in_namespace(*command: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def on_read_only(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run *command* where *place* is mounted read-only."""
+    script = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} && {shlex.join(command)}"
+    return in_namespace("--mount", "sh", "-c", script)
+
+
 @only_root
 def test_what_lies_on_a_read_only_mount_is_nobodys_to_change(file: Path) -> None:
     file.chmod(0o666)
-    place, look = file.parent, f"{sys.executable} -c '{LOOK}' {file}"
-    script = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} && {look}"
-    done = in_namespace("--mount", "sh", "-c", script)
+    done = on_read_only(file.parent, sys.executable, "-c", LOOK, str(file))
     assert (done.returncode, done.stdout) == (0, "\n"), done
 
 
 @only_root
-def test_a_secret_on_a_read_only_mount_may_be_readable_by_others(program: Program) -> None:
-    """As a container's secrets are: root's, 0444, and mounted read-only."""
+@pytest.mark.parametrize("readable", ["password", "config.toml"])
+def test_a_secret_or_a_config_with_one_may_be_readable_by_others_on_a_read_only_mount(
+    readable: str, program: Program
+) -> None:
+    """As a container gets them from its secrets: root's, 0444, and mounted read-only."""
     place = program.home / "secrets"
     place.mkdir()
     (place / "password").write_text("correct horse battery\n")
-    (place / "password").chmod(0o444)
-    program.configure(9, smtp='user = "ops@example.com"\n', auth=f'password_file = "{place}/password"')
-    assert program.run("account", "test").status == 77
-    command = f"{sys.executable} -m prx_email_cli --config {program.config} account test"
-    script = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} && {command}"
-    done = in_namespace("--mount", "sh", "-c", script)
+    auth = f'password_file = "{place}/password"' if readable == "password" else 'password = "correct horse battery"'
+    program.configure(9, smtp='user = "ops@example.com"\n', auth=auth)
+    config = program.config if readable == "password" else program.config.rename(place / "config.toml")
+    (place / readable).chmod(0o444)
+    command = ("--config", str(config), "account", "test")
+    assert program.call(*command).status == 77
+    done = on_read_only(place, sys.executable, "-m", "prx_email_cli", *command)
     assert done.returncode == 75, done  # nobody listens there; but the secret was read
 
 

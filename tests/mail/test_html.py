@@ -239,7 +239,10 @@ def test_no_part_of_a_long_or_deep_page_is_lost(program: Program) -> None:
         assert "the end" in parts(delivered(program, "--html", page(program.home, markup)))[1]
 
 
-@pytest.mark.parametrize("markup", ["<div>" * 100_000 + "x", "<div>" * 700 + "x", "<style></style>", "\ufeff"])
+@pytest.mark.parametrize(
+    "markup", ["<div>" * 100_000 + "x", "<div>" * 700 + "x", "<style></style>", "\ufeff"],
+    ids=["far too deep", "too deep", "only style", "nothing"],
+)  # fmt: skip
 def test_a_page_that_cannot_be_sent_is_refused(program: Program, markup: str) -> None:
     answer = program.run("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, markup))
     assert (answer.status, "error: " in answer.err) == (65, True), answer

@@ -40,7 +40,7 @@ def mark_file(program: Program) -> Path:
 
 def drain(program: Program) -> None:
     """A drain that delivers everything, in order."""
-    answer = program.run("drain", "--connections", "1")
+    answer = program.call("drain", "--connections", "1")
     assert answer.status == 0, answer
 
 

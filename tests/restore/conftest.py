@@ -23,7 +23,7 @@ def restored(program: Program, server: ScriptedServer) -> Program:
     program.send(subject="one")
     drain(program)
     program.send(subject="two")
-    program.run("hold", "2")
+    program.call("hold", "2")
     program.send(subject="three")
     copy = backup(program)
     program.send(subject="four")

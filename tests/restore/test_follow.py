@@ -15,6 +15,9 @@ from typing import IO
 
 import pytest
 
+from prx_email_cli.config.settings import load_settings
+from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.open import Vacancy
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
 from ..cli.outside import rows
@@ -103,6 +106,11 @@ def remove(program: Program) -> None:
         program.outbox.with_name(program.outbox.name + end).unlink(missing_ok=True)
 
 
+def restore_through_sqlite(program: Program, copy: Path) -> None:
+    with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(program.outbox)) as target:
+        source.backup(target)
+
+
 class TestReplaced:
     def test_by_another_outbox_it_takes_that_up(self, follower: Follower) -> None:
         program = follower.program
@@ -118,21 +126,16 @@ class TestReplaced:
         assert follower.program.show(2)["status"] == "pending"
         assert (follower.end(), follower.said) == (0, [])
 
-    def test_by_a_restored_backup_it_ends_with_75(self, follower: Follower) -> None:
+    @pytest.mark.parametrize("way", [restore, restore_through_sqlite])
+    def test_by_a_restored_backup_it_ends_with_75(
+        self, way: Callable[[Program, Path], None], follower: Follower
+    ) -> None:
         copy = backup(follower.program)
         follower.deliver("since")
-        restore(follower.program, copy)
+        way(follower.program, copy)
         assert follower.end(None) == 75
         assert SAYS in "".join(follower.said)
         assert subjects(follower.server) == ["before", "since"]
-
-    def test_by_a_restored_backup_through_sqlite_itself_it_ends_with_75(self, follower: Follower) -> None:
-        copy = backup(follower.program)
-        follower.deliver("since")
-        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(follower.program.outbox)) as target:
-            source.backup(target)
-        assert follower.end(None) == 75
-        assert SAYS in "".join(follower.said)
 
     def test_by_an_older_schema_it_migrates_it(self, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
         old = Program(follower.program.home / "old")
@@ -165,7 +168,6 @@ class TestGone:
         program = follower.program
         remove(program)
         follower.say(f"the outbox {program.outbox} is gone: waiting for it")
-        time.sleep(0.5)  # some more looks
         assert not program.outbox.exists()
         follower.deliver("begun anew")
         assert follower.end() == 0
@@ -206,31 +208,6 @@ class TestGone:
         restore(follower.program, copy)
         assert follower.end(None) == 75
 
-
-class TestPutInPlaceSlowly:
-    def test_a_file_that_is_still_being_copied_is_waited_for(self, follower: Follower) -> None:
-        program = follower.program
-        content = another(program, "in the new one").read_bytes()
-        remove(program)
-        follower.say("is gone")
-        descriptor = os.open(program.outbox, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        for start in range(0, len(content), len(content) // 4):
-            time.sleep(0.5)  # some looks at half a file
-            os.write(descriptor, content[start : start + len(content) // 4])
-        os.close(descriptor)
-        time.sleep(0.5)  # open to all yet
-        assert program.outbox.read_bytes() == content, "nobody wrote into it"
-        program.outbox.chmod(0o600)
-        follower.has_delivered("in the new one")
-        assert follower.end() == 0
-
-    def test_a_file_that_stays_no_outbox_ends_it_with_74(self, follower: Follower) -> None:
-        remove(follower.program)
-        follower.program.outbox.write_bytes(b"this is no database\n" * 500)
-        follower.program.outbox.chmod(0o600)
-        assert follower.end(None) == 74
-        assert "not a database" in "".join(follower.said)
-
     def test_a_backup_copied_over_it_whose_log_was_removed_is_not_written_to(self, follower: Follower) -> None:
         program = follower.program
         content = backup(program).read_bytes()
@@ -240,6 +217,35 @@ class TestPutInPlaceSlowly:
         assert follower.end(None) == 74
         assert "lost its write-ahead log" in "".join(follower.said)
         assert program.outbox.read_bytes() == content
+
+
+class TestPutInPlaceSlowly:
+    """What a follower does that waits, at each of its looks."""
+
+    def test_a_file_that_is_still_being_copied_is_waited_for(self, program: Program) -> None:
+        content = another(program, "in the new one").read_bytes()
+        vacancy = Vacancy(load_settings(program.config).outbox)
+        assert (vacancy.taken_by(0), vacancy.empty, program.outbox.exists()) == (None, True, False)
+        descriptor = os.open(program.outbox, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        for now, start in enumerate(range(0, len(content), len(content) // 4)):
+            assert vacancy.taken_by(9 * now) is None
+            os.write(descriptor, content[start : start + len(content) // 4])
+        os.close(descriptor)
+        assert [vacancy.taken_by(now) for now in (50, 59)] == [None] * 2, "it is open to all yet"
+        assert program.outbox.read_bytes() == content, "nobody wrote into it"
+        program.outbox.chmod(0o600)
+        successor = vacancy.taken_by(60)
+        assert successor is not None
+        with closing(successor):
+            assert successor.row(1).subject == "in the new one"
+
+    def test_a_file_that_stays_no_outbox_is_told_after_ten_seconds(self, program: Program) -> None:
+        program.outbox.write_bytes(b"this is no database\n" * 500)
+        program.outbox.chmod(0o600)
+        vacancy = Vacancy(load_settings(program.config).outbox)
+        assert [vacancy.taken_by(now) for now in (0, 10)] == [None] * 2
+        with pytest.raises(StorageError, match="not a database"):
+            vacancy.taken_by(10.1)
 
 
 def test_a_link_that_leads_elsewhere_by_now_leaves_the_log_of_what_it_led_to(program: Program) -> None:

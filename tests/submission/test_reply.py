@@ -14,22 +14,25 @@ UNKNOWN = "in_reply_to_message_id does not exist for this account"
 
 def test_a_reply_goes_to_the_sender_in_the_thread_with_one_re(program: Program) -> None:
     imported(program, letter(References="<1@x>\n <2@x>", Subject="AW: RE[2]: =?utf-8?q?Gr=C3=BC=C3=9Fe?="))
-    message = enqueued(program, program.run("reply", "parent@example.net", "--body", "Fine.\n"))
+    message = enqueued(program, program.call("reply", "parent@example.net", "--body", "Fine.\n"))
     assert (message["To"], message["Cc"], message["From"]) == ("Ann <ann@example.net>", None, "Ops <ops@example.com>")
     assert (message["Subject"], message["In-Reply-To"]) == ("Re: Grüße", ID)
     assert message["References"].split() == ["<1@x>", "<2@x>", ID]
     assert body(message) == "Fine.\n"
 
 
-def test_all_adds_the_other_readers_but_not_oneself(program: Program) -> None:
+def test_all_adds_each_other_reader_once_but_not_oneself(program: Program) -> None:
     program.configure(smtp='user = "Login@example.com"')
     imported(program, letter(
-        To='Ops <OPS@example.com>, "B, C" <b@example.org>',
-        Cc="login@example.com, ann@example.net, B@example.org, g: d@example.org;",
+        To='Ops <OPS@Example.COM>, "B, C" <b@x.org>, ann@EXAMPLE.net',
+        Cc="login@example.com, ann@example.net, B@X.org, g: d@x.org;",
     ))  # fmt: skip
-    message = enqueued(program, program.run("reply", ID, "--all", "--body", "x", "--cc", "e@example.org"))
-    assert message["To"] == "Ann <ann@example.net>"
-    assert message["Cc"] == '"B, C" <b@example.org>, d@example.org, e@example.org'
+    options = ("--all", "--body", "x", "--cc", "d@X.org,e@x.org", "--bcc", "e@X.ORG")
+    message = enqueued(program, program.call("reply", ID, *options))
+    assert (message["To"], message["Cc"]) == ("Ann <ann@example.net>", '"B, C" <b@x.org>, d@x.org, e@x.org')
+    assert [(person["address"], person["kind"]) for person in program.show(1)["recipients"]] == [
+        ("ann@example.net", "to"), ("b@x.org", "cc"), ("d@x.org", "cc"), ("e@x.org", "cc"),
+    ]  # fmt: skip
 
 
 def test_what_the_options_say_goes_before_what_the_parent_says(program: Program) -> None:
@@ -39,7 +42,7 @@ def test_what_the_options_say_goes_before_what_the_parent_says(program: Program)
     options = ("--subject", "Other", "--from", "alias@example.com", "--bcc", "h@example.org", "--attach", "log.txt",
                "--html", "page.html", "--quote", "--at", "2030-03-18T00:00:00+00:00", "--expires-in", "2d",
                "--now-ts", str(NOW))  # fmt: skip
-    message = enqueued(program, program.run("reply", ID, *options, text="Fine.\n"))
+    message = enqueued(program, program.call("reply", ID, *options, text="Fine.\n"))
     assert (message["To"], message["Subject"], message["From"]) == (
         "Desk <desk@example.net>", "Other", "alias@example.com",
     )  # fmt: skip
@@ -54,60 +57,34 @@ def test_what_the_options_say_goes_before_what_the_parent_says(program: Program)
 
 def test_a_quote_stands_below_ones_own_text_under_who_wrote_it_and_when(program: Program) -> None:
     imported(program, letter("one\n\n> old\nFrom here\n-- \nAnn\n"))
-    message = enqueued(program, program.run("reply", ID, "--quote", "--body", "Fine.\n"))
+    message = enqueued(program, program.call("reply", ID, "--quote", "--body", "Fine.\n"))
     assert body(message) == ("Fine.\n\nOn Tue, 04 Mar 2025 10:15:00 +0100, Ann wrote:\n> one\n>\n>> old\n> From here\n")
 
 
 @pytest.mark.parametrize("wanted", ["other@example.net", "", "<outbox-1-0@prx-email.local>"])
 def test_an_unknown_parent_is_66_and_import_is_proposed(wanted: str, program: Program) -> None:
-    answer = program.run("reply", wanted, "--body", "x", "--json")
+    answer = program.call("reply", wanted, "--body", "x", "--json")
     assert_error(answer, 66, UNKNOWN, "prx-email import", code="not_found")
     assert answer.json["error"]["message"] == UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("header", "to"),
-    [
-        ("Bob <b@example.com> (a, x@evil.example, (b))", ["b@example.com"]),
-        ("b@example.com (Bob (work))", ["b@example.com"]),
-        (r"Pete(A nice \) chap) <pete(his account)@silly.test(his host)>", ["pete@silly.test"]),
-        ("(x@evil.example) Mary <@node.test:mary@example.net>, , jdoe@test  . example",
-         ["mary@example.net", "jdoe@test.example"]),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("field", ["From", "Reply_To"])
-def test_comments_in_a_parents_headers_address_nobody(field: str, header: str, to: list[str], program: Program) -> None:
-    imported(program, letter(**{field: header}))
-    enqueued(program, program.run("reply", ID, "--body", "x"))
-    assert [person["address"] for person in program.show(1)["recipients"]] == to
-
-
-def test_each_reader_gets_one_copy_however_the_domain_is_written(program: Program) -> None:
-    imported(program, letter(To="c@x.org, ann@EXAMPLE.net", Cc="C@X.org, ops@Example.COM, d@x.org"))
-    options = ("--all", "--cc", "d@X.org,e@x.org", "--bcc", "e@X.ORG", "--body", "x")
-    enqueued(program, program.run("reply", ID, *options))
-    assert [(person["address"], person["kind"]) for person in program.show(1)["recipients"]] == [
-        ("ann@example.net", "to"), ("c@x.org", "cc"), ("d@x.org", "cc"), ("e@x.org", "cc"),
-    ]  # fmt: skip
 
 
 def test_what_one_account_knows_another_does_not(program: Program) -> None:
     imported(program, letter())
     second = "\n[accounts.home]\nfrom = 'me@example.com'\n[accounts.home.smtp]\nhost = 'localhost'\ntls = 'none'\n"
     program.config.write_text("default_account = 'work'\n" + program.config.read_text() + second)
-    assert_error(program.run("reply", ID, "--body", "x", "--account", "home"), 66, UNKNOWN)
+    assert_error(program.call("reply", ID, "--body", "x", "--account", "home"), 66, UNKNOWN)
 
 
 @pytest.mark.parametrize("sender", [None, "Ann <ann@exa mple.net>"])
 def test_a_parent_without_a_usable_sender_is_65(sender: str | None, program: Program) -> None:
     imported(program, letter(From=sender))
-    assert_error(program.run("reply", ID, "--body", "x"), 65, "cannot infer reply recipient from parent sender")
+    assert_error(program.call("reply", ID, "--body", "x"), 65, "cannot infer reply recipient from parent sender")
     assert rows(program) == []
 
 
 def test_a_reply_needs_a_text_also_with_a_quote(program: Program) -> None:
     imported(program, letter())
-    assert_error(program.run("reply", ID, "--quote", text=" \n"), 65, "to/subject/body_text cannot be empty")
+    assert_error(program.call("reply", ID, "--quote", text=" \n"), 65, "to/subject/body_text cannot be empty")
 
 
 @pytest.mark.parametrize(
@@ -116,17 +93,17 @@ def test_a_reply_needs_a_text_also_with_a_quote(program: Program) -> None:
      (ID, "--body", "x", "--now", "--in", "2h")],
 )  # fmt: skip
 def test_contradictions_are_2(words: tuple[str, ...], program: Program) -> None:
-    assert program.run("reply", *words).status == 2
+    assert program.call("reply", *words).status == 2
     assert not program.outbox.exists()
 
 
 def test_parent_imports_and_answers_in_one_step(program: Program) -> None:
     piped = b"From ann Tue Mar  4 10:15:00 2025\n" + letter()
-    enqueued(program, program.run("reply", "--parent", "-", "--body", "x", text=piped.decode()))
+    enqueued(program, program.call("reply", "--parent", "-", "--body", "x", text=piped.decode()))
     (program.home / "x.eml").write_bytes(letter(Message_ID="<2@x>"))
-    enqueued(program, program.run("reply", "--parent", "x.eml", text="y"))
-    assert len(program.run("messages", "list", "--json").data) == 2
-    enqueued(program, program.run("reply", ID, "--body", "again"))
+    enqueued(program, program.call("reply", "--parent", "x.eml", text="y"))
+    assert len(program.call("messages", "list", "--json").data) == 2
+    enqueued(program, program.call("reply", ID, "--body", "again"))
 
 
 @pytest.mark.parametrize(
@@ -139,26 +116,26 @@ def test_a_parent_that_cannot_be_used_says_why(
 ) -> None:
     if content is not None:
         (program.home / "x.eml").write_bytes(content)
-    assert_error(program.run("reply", "--parent", "x.eml", "--body", "x"), status, words)
+    assert_error(program.call("reply", "--parent", "x.eml", "--body", "x"), status, words)
     assert not any(stored(program).values())
 
 
 def test_ones_own_messages_are_known_and_answered_to_those_they_went_to(program: Program) -> None:
     options = ("--cc", "c@example.org", "--from", "alias@example.com", "--now", "--failure-mode", "network")
-    assert program.run("send", "--to", "B <b@example.org>", "--subject", "s", "--body", "old\n", *options).status == 75
+    assert program.call("send", "--to", "B <b@example.org>", "--subject", "s", "--body", "old\n", *options).status == 75
     sent = program.show(1)["message_id"]
-    message = enqueued(program, program.run("reply", sent, "--all", "--quote", "--body", "More."))
+    message = enqueued(program, program.call("reply", sent, "--all", "--quote", "--body", "More."))
     assert (message["To"], message["Cc"]) == ("B <b@example.org>", "c@example.org")
     assert (message["In-Reply-To"], message["References"], message["Subject"]) == (sent, sent, "Re: s")
     assert "alias@example.com wrote:\n> old\n" in body(message)
     for unsent in ("<outbox-1-7@prx-email.local>", "<outbox-2-0@prx-email.local>", "<outbox-1-0@elsewhere>"):
-        assert_error(program.run("reply", unsent, "--body", "x"), 66, UNKNOWN)
+        assert_error(program.call("reply", unsent, "--body", "x"), 66, UNKNOWN)
 
 
 def test_the_same_idempotency_key_answers_once(program: Program) -> None:
     imported(program, letter())
     command = ("reply", ID, "--body", "x", "--idempotency-key", "k", "--json")
-    assert [program.run(*command).data["duplicate"] for _ in range(2)] == [False, True]
+    assert [program.call(*command).data["duplicate"] for _ in range(2)] == [False, True]
     assert len(rows(program)) == 1
 
 
@@ -167,7 +144,7 @@ def test_a_reply_in_a_long_thread_arrives_folded(program: Program) -> None:
     imported(program, letter(References="\n ".join(chain)))
     with ScriptedServer() as server:
         program.configure(server.port)
-        answer = program.run("reply", ID, "--body", "x", "--now", "--json")
+        answer = program.call("reply", ID, "--body", "x", "--now", "--json")
         assert (answer.status, answer.data["status"]) == (0, "sent"), answer
         (received,) = server.messages
     head = received.content.partition(b"\r\n\r\n")[0].decode()

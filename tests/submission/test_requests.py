@@ -1,10 +1,14 @@
-"""``send --request``, further headers, and requests that answer a known message."""
+"""``send --request``, its JSON Schema, further headers, and requests that answer a known message."""
 
 import json
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
+from prx_email_cli.submission.request import FIELDS, Request, request_from_json, request_schema
+
+from ..cli.outside import assert_error, rows
 from ..conftest import Program
 from ..support.mailhost import MailHost
 
@@ -14,30 +18,27 @@ PARENT = (
 )
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["From: x@example.org", "to: x@example.org", "BCC: x@example.org", "Subject: x", "Date: x", "Message-ID: <x@y>",
-     "MIME-Version: 1.0", "Content-Type: text/html", "content-transfer-encoding: 8bit", "References: <x@y>",
-     "In-Reply-To: <x@y>", "Received: x", "Return-Path: <x@y>", "Resent-To: x@example.org", "Sender: x@example.org"],
+PUBLISHED = Path(__file__).parents[2] / "docs" / "request.schema.json"
+NOT_THE_USERS = (
+    "From: x@example.org", "to: x@example.org", "BCC: x@example.org", "Subject: x", "Date: x", "Message-ID: <x@y>",
+    "MIME-Version: 1.0", "Content-Type: text/html", "content-transfer-encoding: 8bit", "References: <x@y>",
+    "In-Reply-To: <x@y>", "Received: x", "Return-Path: <x@y>", "Resent-To: x@example.org", "Sender: x@example.org",
 )  # fmt: skip
-def test_a_header_that_is_not_the_users_to_set_is_refused_with_the_reason(program: Program, header: str) -> None:
-    answer = program.run(*MESSAGE, "--header", header, "--json")
-    assert answer.status == 65
-    assert "may not be set: " in answer.json["error"]["message"]
-    assert program.run("list", "--json").data == []
+NO_HEADERS = ("no colon", ": x", "X Y: z", "X-É: z", "X-A: b\r\nBcc: c@example.org", "X-Empty:")
 
 
-@pytest.mark.parametrize("header", ["no colon", ": x", "X Y: z", "X-É: z", "X-A: b\r\nBcc: c@example.org", "X-Empty:"])
-def test_what_is_no_header_is_refused(program: Program, header: str) -> None:
-    assert program.run(*MESSAGE, "--header", header).status == 65
-    assert program.run("list", "--json").data == []
+@pytest.mark.parametrize("header", [*NOT_THE_USERS, *NO_HEADERS])
+def test_a_header_that_is_none_or_not_the_users_to_set_is_refused(program: Program, header: str) -> None:
+    why = ["may not be set: "] if header in NOT_THE_USERS else []
+    assert_error(program.call(*MESSAGE, "--header", header, "--json"), 65, *why, code="validation")
+    assert rows(program) == []
 
 
 def test_further_headers_arrive_as_they_were_written(program: Program) -> None:
     unsubscribe = f"<https://example.org/{'long' * 40}>, <mailto:out@example.org>"
     with MailHost() as host:
         program.configure(host.port)
-        answer = program.run(
+        answer = program.call(
             *MESSAGE, "--header", f"List-Unsubscribe: {unsubscribe}", "--header", "X-Job: nächtlich", "--now"
         )
         assert answer.status == 0, answer
@@ -49,21 +50,21 @@ def test_further_headers_arrive_as_they_were_written(program: Program) -> None:
 def test_a_request_comes_from_a_file_or_stdin_and_unknown_fields_are_named(program: Program) -> None:
     document = {"to": ["a@example.org", "b@example.org"], "subject": "s", "body_text": "b", "account": "work"}
     (program.home / "request.json").write_text(json.dumps(document))
-    assert program.run("send", "--request", "request.json").status == 0
-    assert program.run("send", "--request", "-", text=json.dumps(document)).status == 0
-    wrong = program.run("send", "--request", "-", "--json", text=json.dumps({**document, "bodytext": "x"}))
-    assert (wrong.status, "'bodytext'" in wrong.json["error"]["message"]) == (65, True)
-    assert len(program.run("list", "--json").data) == 2
+    assert program.call("send", "--request", "request.json").status == 0
+    assert program.call("send", "--request", "-", text=json.dumps(document)).status == 0
+    wrong = program.call("send", "--request", "-", "--json", text=json.dumps({**document, "bodytext": "x"}))
+    assert_error(wrong, 65, "'bodytext'", code="validation")
+    assert len(rows(program)) == 2
 
 
 @pytest.mark.parametrize("way", ["--request", "--batch"])
 def test_a_request_answers_a_known_message(program: Program, way: str) -> None:
-    assert program.run("import", "-", text=PARENT).status == 0
+    assert program.call("import", "-", text=PARENT).status == 0
     document = json.dumps({"in_reply_to_message_id": "q1@example.org", "body_text": "It is.\n"})
     with MailHost() as host:
         program.configure(host.port)
-        assert program.run("send", way, "-", text=document + "\n").status == 0
-        assert program.run("drain").status == 0
+        assert program.call("send", way, "-", text=document + "\n").status == 0
+        assert program.call("drain").status == 0
         message = message_from_bytes(host.messages[0].content, policy=policy.default)
     assert (message["To"], message["Subject"]) == ("Jane <jane@example.org>", "Re: Is it up?")
     assert (message["In-Reply-To"], message["References"]) == ("<q1@example.org>", "<q1@example.org>")
@@ -71,12 +72,22 @@ def test_a_request_answers_a_known_message(program: Program, way: str) -> None:
 
 def test_a_request_that_answers_an_unknown_message_is_66_and_in_a_batch_a_bad_line(program: Program) -> None:
     document = json.dumps({"in_reply_to_message_id": "<nope@x>", "body_text": "hi"})
-    alone = program.run("send", "--request", "-", "--json", text=document)
+    alone = program.call("send", "--request", "-", "--json", text=document)
     good = json.dumps({"to": "a@example.org", "subject": "s", "body_text": "b"})
-    batch = program.run("send", "--batch", "-", "--json", text=f"{document}\n{good}\n")
+    batch = program.call("send", "--batch", "-", "--json", text=f"{document}\n{good}\n")
 
-    assert (alone.status, alone.json["error"]["code"]) == (66, "not_found")
-    assert alone.json["error"]["message"] == "in_reply_to_message_id does not exist for this account"
+    assert_error(alone, 66, "in_reply_to_message_id does not exist for this account", code="not_found")
     assert batch.status == 65
     assert [error["line"] for error in batch.data["errors"]] == [1]
     assert [message["line"] for message in batch.data["messages"]] == [2]
+
+
+def test_the_published_schema_is_current() -> None:
+    assert json.loads(PUBLISHED.read_text()) == request_schema(), "run make docs"
+
+
+def test_every_field_of_the_schema_is_taken() -> None:
+    examples = {"string": "x", "integer": 1, "array": [], "object": {"base64": ""}}
+    for name, field in FIELDS.items():
+        value = "network" if "enum" in field.schema else examples[field.schema.get("type", "string")]
+        assert isinstance(request_from_json({name: value}), Request), name

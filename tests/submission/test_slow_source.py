@@ -93,9 +93,11 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_while_a_source_takes_its_time_another_process_sends_and_drains(way: str, slow: Program) -> None:
     with held(slow, *WAYS[way], nth=2) as sending:
-        other = slow.run("send", "--to", "b@example.org", "--subject", "other", "--body", "b", "--idempotency-key", "o")
+        other = slow.call(
+            "send", "--to", "b@example.org", "--subject", "other", "--body", "b", "--idempotency-key", "o"
+        )
         assert (other.status, other.err) == (0, "")
-        drained = slow.run("drain", "--failure-mode", "network", "--quiet")
+        drained = slow.call("drain", "--failure-mode", "network", "--quiet")
         assert drained.status == 75, drained
         assert [row["subject"] for row in rows(slow)] == ["other"]
         status, out, err = sending.let_go()

@@ -37,6 +37,14 @@ def claim(run: Run, now: int = NOW) -> Claimed:
     return claimed
 
 
+def die_with(dying: Dying, take: Callable[[Run], Claimed] = claim) -> Claimed:
+    """Let another run die with what *take* claims in hand."""
+    run, die = dying()
+    claimed = take(run)
+    die()
+    return claimed
+
+
 def record(run: Run, *finished: Finished) -> None:
     """Record attempts, of which none may be lost."""
     assert run.advance(finished, []).lost == [None] * len(finished)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 
@@ -42,44 +42,36 @@ def test_a_claim_takes_only_its_accounts_messages(store: Store, run: Run) -> Non
     assert (store.count_due("home", NOW), store.count_due("work", NOW), store.count_due("none", NOW)) == (1, 0, 0)
 
 
-def hold(store: Store, run: Run) -> None:
-    store.hold(1, NOW)
+PUT_ASIDE: dict[str, Callable[[Store, Run], object]] = {
+    "held": lambda store, run: store.hold(1, NOW),
+    "cancelled": lambda store, run: store.cancel(1, NOW),
+    "given up": lambda store, run: refuse(run),
+}
 
 
-def cancel(store: Store, run: Run) -> None:
-    store.cancel(1, NOW)
-
-
-def give_up(store: Store, run: Run) -> None:
-    refuse(run)
-
-
-@pytest.mark.parametrize("put_aside", [hold, cancel, give_up])
+@pytest.mark.parametrize("what", PUT_ASIDE)
 def test_a_drain_leaves_what_is_held_or_given_up_and_a_person_can_still_take_it(
-    store: Store, run: Run, put_aside: partial[None]
+    store: Store, run: Run, what: str
 ) -> None:
     submit(store)
-    put_aside(store, run)
+    PUT_ASIDE[what](store, run)
     assert claim_next(run, FOR_EVER) is None
     assert not store.claimable(wish(FOR_EVER))
     assert (store.count_due("work", FOR_EVER), store.accounts_due(FOR_EVER), store.next_due_at()) == (0, [], None)
     assert run.claim_by_id(forced(1)).outbox_id == 1
 
 
-def test_a_drain_leaves_what_has_expired(store: Store, run: Run) -> None:
-    submit(store, new_message(expires_at=NOW + 1))
-    assert store.claimable(wish(NOW))
-    assert not store.claimable(wish(NOW + 1))
-    assert claim_next(run, NOW + 1) is None
+def test_a_drain_leaves_what_has_expired_also_since_it_began_and_a_person_can_still_take_it(
+    store: Store, run: Run
+) -> None:
+    submit(store, new_message(expires_at=NOW + 1), new_message(expires_at=NOW + 1))
+    for late in (wish(NOW + 1), ClaimNext("work", due_before=NOW, now=NOW + 1)):
+        assert not store.claimable(late)
+        assert run.advance([], [late]).claims == [None]
     assert (store.count_due("work", NOW + 1), store.accounts_due(NOW + 1)) == (0, [])
+    assert store.claimable(wish(NOW))
     assert claim(run).outbox_id == 1
-
-
-def test_a_message_that_expired_since_the_drain_began_is_left(store: Store, run: Run) -> None:
-    submit(store, new_message(expires_at=NOW + 1))
-    late = ClaimNext("work", due_before=NOW, now=NOW + 1)
-    assert run.advance([], [late]).claims == [None]
-    assert not store.claimable(late)
+    assert run.claim_by_id(ClaimOne(2, NOW + 1)).expires_at == NOW + 1
 
 
 def test_what_a_run_has_in_hand_or_was_sent_nobody_else_gets(store: Store, run: Run) -> None:
@@ -158,34 +150,17 @@ def test_a_person_is_refused_in_the_order_of_the_contract(store: Store, run: Run
     refused(NotAllowedForStatus, ClaimOne(1, NOW + 60, force=True, limits=used_up))
 
 
-def test_a_person_cannot_take_what_was_pruned(store: Store, run: Run) -> None:
-    submit(store)
-    store.cancel(1, NOW)
-    store.prune(NOW, NOW)
-    with pytest.raises(NotAllowedForStatus):
-        run.claim_by_id(forced(1))
-
-
-def test_a_person_takes_what_has_expired(store: Store, run: Run) -> None:
-    submit(store, new_message(expires_at=NOW))
-    assert run.claim_by_id(ClaimOne(1, NOW)).expires_at == NOW
-
-
 # --- Message-IDs
 
 
-def test_each_definite_failure_gets_a_message_id_of_its_own(store: Store, run: Run) -> None:
+def test_each_definite_failure_gets_a_message_id_of_its_own_and_an_uncertain_one_is_repeated(
+    store: Store, run: Run
+) -> None:
     submit(store)
-    seen = [attempt(run, PENDING, now=NOW + number * 10_000).message_id for number in range(3)]
-    assert seen == [f"<outbox-1-{retries}@{DOMAIN}>" for retries in range(3)]
-
-
-def test_an_attempt_after_an_uncertain_one_repeats_its_message_id(store: Store, run: Run) -> None:
-    submit(store)
-    attempt(run, PENDING)
-    uncertain = attempt(run, uncertain=True, now=NOW + 10)
-    assert uncertain.message_id == f"<outbox-1-1@{DOMAIN}>"
-    repeated = attempt(run, PENDING, now=NOW + 10_000)
+    seen = [attempt(run, PENDING, now=NOW + number * 10_000).message_id for number in range(2)]
+    uncertain = attempt(run, uncertain=True, now=NOW + 20_000)
+    assert [*seen, uncertain.message_id] == [f"<outbox-1-{retries}@{DOMAIN}>" for retries in range(3)]
+    repeated = attempt(run, PENDING, now=NOW + 30_000)
     assert (repeated.message_id, repeated.uncertain) == (uncertain.message_id, True)
     assert claim(run, NOW + 99_999).message_id == uncertain.message_id, "its copy may still have been accepted"
     assert store.row(1).uncertain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from prx_email_cli.errors import LimitUsedUp
@@ -19,45 +21,35 @@ def next_within(run: Run, limit: Limit, now: int = NOW, account: str = "work") -
     return claim_next(run, now, account, (limit,))
 
 
-def test_a_message_under_way_counts_and_no_longer_once_nothing_was_taken(store: Store, run: Run) -> None:
-    submit(store, new_message(), new_message())
-    one = Limit(1, MINUTE)
-    under_way = next_within(run, one)
-    assert under_way is not None
-    assert next_within(run, one) is None
-    with pytest.raises(LimitUsedUp):
-        run.claim_by_id(ClaimOne(2, NOW, limits=(one,)))
-    record(run, ended(under_way))
-    assert next_within(run, one) is not None
+TAKEN: dict[str, Callable[[Run], object]] = {
+    "sent": lambda run: record(run, sent(claim(run))),
+    "under way": claim,
+    "without an answer": lambda run: record(run, ended(claim(run), uncertain=True)),
+}
 
 
 @pytest.mark.parametrize("limit", [Limit(1, MINUTE), Limit(1, MINUTE, of_recipients=True)])
 class TestOneInAMinute:
-    def test_is_used_up_by_what_was_sent_until_the_minute_is_over(self, store: Store, run: Run, limit: Limit) -> None:
-        submit(store, new_message(), new_message())
-        record(run, sent(claim(run)))
-        assert next_within(run, limit, NOW + MINUTE - 1) is None
-        assert next_within(run, limit, NOW + MINUTE) is not None
-
-    def test_is_used_up_by_what_is_under_way_until_the_minute_is_over(
-        self, store: Store, run: Run, limit: Limit
+    @pytest.mark.parametrize("what", TAKEN)
+    def test_is_used_up_by_what_was_or_may_be_taken_until_the_minute_is_over(
+        self, store: Store, run: Run, limit: Limit, what: str
     ) -> None:
-        submit(store, new_message(), new_message())
-        claim(run)
+        submit(store, new_message(), new_message(due_at=NOW - 1))
+        TAKEN[what](run)
         assert next_within(run, limit, NOW + MINUTE - 1) is None
+        with pytest.raises(LimitUsedUp):
+            run.claim_by_id(ClaimOne(1, NOW + MINUTE - 1, limits=(limit,)))
         assert next_within(run, limit, NOW + MINUTE) is not None
 
     def test_is_left_by_an_attempt_of_which_the_provider_took_nothing(
         self, store: Store, run: Run, limit: Limit
     ) -> None:
         submit(store, new_message(), new_message())
-        record(run, ended(claim(run)))
-        assert next_within(run, limit) is not None
-
-    def test_is_used_up_by_an_attempt_that_ended_without_an_answer(self, store: Store, run: Run, limit: Limit) -> None:
-        submit(store, new_message(), new_message())
-        record(run, ended(claim(run), uncertain=True))
+        under_way = next_within(run, limit)
+        assert under_way is not None
         assert next_within(run, limit) is None
+        record(run, ended(under_way))
+        assert next_within(run, limit) is not None
 
     def test_is_each_accounts_own(self, store: Store, run: Run, limit: Limit) -> None:
         submit(store, new_message(), new_message(), new_message(account="home"), new_message(account="other"))
@@ -103,12 +95,8 @@ class TestALimitOfRecipients:
         taken = next_within(run, Limit(2, MINUTE, of_recipients=True))
         assert taken is not None
         assert taken.outbox_id == 5
-
-    def test_asks_about_a_message_that_expires_later(self, store: Store, run: Run) -> None:
-        submit(store, new_message())
-        record(run, sent(claim(run)))
-        submit(store, new_message("a@x.org", "b@x.org", "c@x.org", expires_at=NOW + 1))
-        assert next_within(run, Limit(2, MINUTE, of_recipients=True)) is None
+        submit(store, new_message(*three, due_at=NOW - 5, expires_at=NOW + 1))
+        assert next_within(run, Limit(4, MINUTE, of_recipients=True)) is None, "it expires later"
 
     def test_lets_a_larger_message_go_when_nothing_else_has_been_counted(self, store: Store, run: Run) -> None:
         submit(store, new_message("a@x.org", "b@x.org", "c@x.org"), new_message())
@@ -136,12 +124,10 @@ def test_what_the_limits_do_not_admit_keeps_its_place(store: Store, run: Run) ->
     assert next_within(run, two_a_day) is None
 
 
-def test_a_persons_retry_counts_for_a_limit_and_the_other_way_round(store: Store, run: Run) -> None:
+def test_a_persons_retry_counts_for_a_limit(store: Store, run: Run) -> None:
     submit(store, new_message(), new_message())
     run.claim_by_id(ClaimOne(2, NOW, limits=(Limit(1, 60),)))
     assert next_within(run, Limit(1, 60)) is None
-    with pytest.raises(LimitUsedUp):
-        run.claim_by_id(ClaimOne(1, NOW, limits=(Limit(1, 60),)))
 
 
 def test_each_of_the_limits_must_have_room(store: Store, run: Run) -> None:

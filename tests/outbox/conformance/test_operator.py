@@ -37,11 +37,11 @@ each_action = pytest.mark.parametrize("act", ACTIONS, ids=NAMES)
 
 
 @each_action
-@pytest.mark.parametrize("outbox_id", [0, -1, 2, 2**70])
-def test_there_must_be_such_a_message(store: Store, act: Callable[[Store, int], None], outbox_id: int) -> None:
+def test_there_must_be_such_a_message(store: Store, act: Callable[[Store, int], None]) -> None:
     submit(store)
-    with pytest.raises(NotFound):
-        act(store, outbox_id)
+    for outbox_id in (0, -1, 2, 2**70):
+        with pytest.raises(NotFound):
+            act(store, outbox_id)
 
 
 @each_action

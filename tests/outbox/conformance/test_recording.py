@@ -8,7 +8,7 @@ import pytest
 
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Advanced, ClaimNext, Limit
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, Limit
 from prx_email_cli.outbox.store import Run, Store
 
 from ..messages import DOMAIN, NOW, POLICY, ended, new_message, sent, wish
@@ -139,19 +139,12 @@ def test_a_message_given_up_and_taken_again_is_what_its_last_attempt_says(store:
     submit(store)
     refuse(run)
     assert store.take_unreported(NOW) == [1]
+    record(run, ended(run.claim_by_id(forced(1)), REFUSED))
+    assert (store.row(1).gave_up, store.take_unreported(NOW)) == ("refused", []), "for the same reason"
     record(run, ended(run.claim_by_id(forced(1)), PENDING))
     assert (store.row(1).gave_up, store.row(1).status) == (None, "failed")
     refuse(run, FOR_EVER)
     assert store.take_unreported(NOW) == [1], "it was given up anew"
-
-
-def test_what_is_given_up_again_for_the_same_reason_is_not_reported_again(store: Store, run: Run) -> None:
-    submit(store)
-    refuse(run)
-    assert store.take_unreported(NOW) == [1]
-    record(run, ended(run.claim_by_id(forced(1)), REFUSED))
-    assert store.row(1).gave_up == "refused"
-    assert store.take_unreported(NOW) == []
 
 
 def test_an_account_failure_is_deferred_and_never_given_up(store: Store, run: Run) -> None:
@@ -226,63 +219,39 @@ def test_the_run_that_has_a_message_again_records_only_its_second_attempt(store:
 # --- giving back
 
 
-def first_time(store: Store, run: Run) -> None:
-    """Nothing has happened to it."""
-
-
-def deferred(store: Store, run: Run) -> None:
-    attempt(run, PENDING, ACCEPTED)
-
-
-def uncertain(store: Store, run: Run) -> None:
-    attempt(run, PENDING, ACCEPTED)
-    attempt(run, uncertain=True, now=NOW + 10)
-
-
-def resolved(store: Store, run: Run) -> None:
+def resolve(store: Store, run: Run) -> None:
     attempt(run, uncertain=True)
     store.resolve(1, NOW, sent=False)
 
 
-def held(store: Store, run: Run) -> None:
-    store.hold(1, NOW)
-
-
-def cancelled(store: Store, run: Run) -> None:
-    store.cancel(1, NOW)
-
-
-def given_up(store: Store, run: Run) -> None:
-    refuse(run)
-
-
-PASTS = [first_time, deferred, uncertain, resolved, held, cancelled, given_up]
+PASTS: dict[str, Callable[[Store, Run], object]] = {
+    "first time": lambda store, run: None,
+    "deferred": lambda store, run: attempt(run, PENDING, ACCEPTED),
+    "uncertain": lambda store, run: [attempt(run, PENDING, ACCEPTED), attempt(run, uncertain=True, now=NOW + 10)],
+    "resolved": resolve,
+    "held": lambda store, run: store.hold(1, NOW),
+    "cancelled": lambda store, run: store.cancel(1, NOW),
+    "given up": lambda store, run: refuse(run),
+}
 
 
 @pytest.mark.parametrize("past", PASTS)
-def test_a_claim_given_back_leaves_the_row_as_before(
-    store: Store, run: Run, past: Callable[[Store, Run], None]
+def test_a_claim_given_back_leaves_the_row_as_before_and_is_claimed_as_if_for_the_first_time(
+    store: Store, run: Run, past: str
 ) -> None:
     submit(store, new_message("a@x.org", "b@x.org"))
-    past(store, run)
-    before, counts, due = store.row(1), store.stats(NOW), store.next_due_at()
-    for claimed in (run.claim_by_id(forced(1)), claim_next(run, FOR_EVER)):
+    PASTS[past](store, run)
+    before = store.row(1), store.stats(NOW), store.next_due_at()
+    takes: list[Callable[[], Claimed | None]] = [lambda: run.claim_by_id(forced(1)), lambda: claim_next(run, FOR_EVER)]
+    for take in takes:
+        claimed = take()
         if claimed is not None:
+            run.give_back([claimed])
+            assert (store.row(1), store.stats(NOW), store.next_due_at()) == before
+            assert take() == claimed
             assert store.row(1).status == "sending"
             run.give_back([claimed])
-        assert (store.row(1), store.stats(NOW), store.next_due_at()) == (before, counts, due)
-
-
-@pytest.mark.parametrize("past", [first_time, deferred, uncertain, resolved])
-def test_what_was_given_back_is_claimed_as_if_for_the_first_time(
-    store: Store, run: Run, past: Callable[[Store, Run], None]
-) -> None:
-    submit(store, new_message("a@x.org", "b@x.org"))
-    past(store, run)
-    claimed = claim(run, FOR_EVER)
-    run.give_back([claimed])
-    assert claim(run, FOR_EVER) == claimed
-    record(run, ended(claimed, *[ACCEPTED] * len(claimed.targets)))
+    record(run, sent(run.claim_by_id(forced(1))))
     assert store.row(1).status == "sent"
 
 

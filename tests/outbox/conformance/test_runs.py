@@ -15,6 +15,7 @@ from .asking import (
     attempt,
     claim,
     claim_next,
+    die_with,
     forced,
     record,
     refuse,
@@ -56,21 +57,13 @@ def test_the_rows_of_living_runs_are_left_whatever_the_clock_says(store: Store, 
     assert run.unreadable == []
 
 
-def test_what_was_recovered_is_recovered_once(store: Store, run: Run, dying: Dying) -> None:
-    submit(store)
-    dead, die = dying()
-    claim(dead)
-    die()
-    with store.start_run(NOW) as other:
-        assert [each.recover(POLICY, NOW) for each in (run, other, run)] == [[1], [], []]
-    assert store.row(1).retries == 1
-
-
-def test_a_run_that_ended_with_a_message_in_hand_is_dead(store: Store, run: Run) -> None:
+def test_what_a_run_had_in_hand_when_it_ended_is_recovered_once(store: Store, run: Run) -> None:
     submit(store)
     with store.start_run(NOW) as other:
         claim(other)
-    assert run.recover(POLICY, NOW) == [1]
+    with store.start_run(NOW) as other:
+        assert [each.recover(POLICY, NOW) for each in (run, other, run)] == [[1], [], []]
+    assert store.row(1).retries == 1
 
 
 def test_runs_of_one_moment_are_told_apart(store: Store, run: Run) -> None:
@@ -82,9 +75,7 @@ def test_a_message_whose_run_died_waits_for_a_person_when_the_policy_says_hold(
     store: Store, run: Run, dying: Dying
 ) -> None:
     submit(store)
-    dead, die = dying()
-    claim(dead)
-    die()
+    die_with(dying)
     assert run.recover(RetryPolicy(hold_uncertain=True), NOW) == [1]
     assert (store.row(1).held, store.row(1).uncertain) == (True, True)
     assert claim_next(run, FOR_EVER) is None
@@ -94,9 +85,7 @@ def test_a_message_whose_run_died_waits_for_a_person_when_the_policy_says_hold(
 
 def test_a_dead_attempt_counts_in_the_backoff(store: Store, run: Run, dying: Dying) -> None:
     submit(store)
-    dead, die = dying()
-    claim(dead)
-    die()
+    die_with(dying)
     run.recover(POLICY, NOW)
     record(run, ended(claim(run)))
     row = store.row(1)
@@ -107,9 +96,7 @@ def test_a_dead_attempt_counts_in_the_backoff(store: Store, run: Run, dying: Dyi
 def test_only_whom_the_dead_run_addressed_may_have_it(store: Store, run: Run, dying: Dying) -> None:
     submit(store, new_message("a@x.org", "b@x.org", "c@x.org"))
     attempt(run, ACCEPTED, PENDING, REFUSED)
-    dead, die = dying()
-    claim(dead, NOW + 10)
-    die()
+    die_with(dying, lambda dead: claim(dead, NOW + 10))
     run.recover(POLICY, NOW + 10)
     assert statuses(store) == ["accepted", "pending?", "refused"]
 
@@ -120,9 +107,7 @@ def test_a_dead_retry_by_hand_may_have_reached_the_refused_too_and_is_still_give
     submit(store, new_message("a@x.org", "b@x.org"))
     attempt(run, ACCEPTED, PENDING)
     refuse(run, NOW + 10)
-    dead, die = dying()
-    dead.claim_by_id(forced(1))
-    die()
+    die_with(dying, lambda dead: dead.claim_by_id(forced(1)))
     run.recover(POLICY, NOW + 20)
     assert statuses(store) == ["accepted", "refused?"]
     assert (store.row(1).gave_up, store.row(1).retries, store.row(1).uncertain) == ("refused", 3, True)
@@ -133,9 +118,7 @@ def test_a_dead_retry_by_hand_may_have_reached_the_refused_too_and_is_still_give
 def test_a_message_held_in_hand_stays_held(store: Store, run: Run, dying: Dying) -> None:
     submit(store)
     store.hold(1, NOW)
-    dead, die = dying()
-    dead.claim_by_id(forced(1))
-    die()
+    die_with(dying, lambda dead: dead.claim_by_id(forced(1)))
     run.recover(POLICY, NOW)
     assert (store.row(1).held, store.row(1).message_id) == (True, f"<outbox-1-0@{DOMAIN}>")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, new_message, open_store, wish
-from .processes import Start
+from .conftest import Start
 
 CLAIM_ALL = """
 now = int(sys.argv[2])
@@ -37,10 +38,9 @@ SELECT CASE n % 3 WHEN 0 THEN 'home' ELSE 'work' END, :status, :now - n, :now - 
 
 
 def fill(path: Path, status: str, rows: int) -> None:
-    with sqlite3.connect(path) as connection:
-        sent_at = NOW if status == "sent" else None
+    sent_at = NOW if status == "sent" else None
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(ROWS, {"rows": rows, "status": status, "now": NOW, "sent_at": sent_at})
-    connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +55,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 
 def plan(store: SqliteStore, statement: str) -> list[str]:
     """How SQLite would carry *statement* out."""
-    connection = sqlite3.connect(store.path)
-    connection.create_function("outbox_message_id", 5, message_id_for_attempt)
     values = {"run": "r", "domain": "d", "account": "work", "due_before": NOW, "now": NOW, "limit": 10, "after": ""}
-    steps = [str(step[-1]) for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-    connection.close()
-    return steps
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.create_function("outbox_message_id", 5, message_id_for_attempt)
+        return [str(step[-1]) for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
 
 
 def steps_of_a_claim(store: SqliteStore) -> int:
@@ -102,11 +100,11 @@ def test_a_claim_costs_as_much_among_many_as_among_few(large: SqliteStore, outbo
 
 
 def test_processes_that_claim_at_once_take_each_message_once(outbox: SqliteStore, start: Start) -> None:
-    ids = outbox.enqueue([new_message() for _ in range(300)])
-    others = [start(CLAIM_ALL, outbox.path, NOW) for _ in range(6)]
-    assert [other.hear() for other in others] == [["ready"]] * 6
+    ids = outbox.enqueue([new_message() for _ in range(120)])
+    others = [start(CLAIM_ALL, outbox.path, NOW) for _ in range(4)]
+    assert [other.hear() for other in others] == [["ready"]] * 4
     for other in others:
         other.say("go")
     taken = Counter(int(word) for other in others for word in other.hear())
     assert taken == Counter(ids)
-    assert [other.end() for other in others] == [0] * 6
+    assert [other.end() for other in others] == [0] * 4

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, POLICY, new_message
-from .processes import Start
+from .conftest import Start
 
 CLAIM_AND_WAIT = """
 now = int(sys.argv[2])
@@ -26,69 +25,30 @@ run.__exit__(None, None, None)
 """
 
 
-def recover(outbox: SqliteStore, policy: RetryPolicy = POLICY, now: int = NOW) -> list[int]:
-    return outbox.claims.recover(Runs(outbox.path).is_dead, policy, now)
-
-
-def test_what_a_killed_process_was_sending_is_due_at_once_and_uncertain(outbox: SqliteStore, start: Start) -> None:
+def test_a_process_is_alive_while_it_is_stopped_and_what_it_was_sending_is_due_at_once_when_it_is_killed(
+    outbox: SqliteStore, start: Start
+) -> None:
+    runs = Runs(outbox.path)
     outbox.enqueue([new_message(), new_message()])
     other = start(CLAIM_AND_WAIT, outbox.path, NOW)
     run_id, outbox_id, message_id = other.hear()
     assert (outbox_id, message_id) == ("1", "<outbox-1-0@prx-email.local>")
-    assert recover(outbox) == [], "it is alive"
-    other.kill()
-
-    assert recover(outbox, now=NOW + 5) == [1]
-
-    row = outbox.row(1)
-    assert (row.status, row.retries, row.next_attempt_at, row.uncertain) == ("failed", 1, NOW + 5, True)
-    assert [(attempt.outcome, attempt.run_id, attempt.message_id) for attempt in row.attempts] == [
-        ("died", run_id, message_id)
-    ]
-    assert outbox.row(2).status == "pending"
-
-
-def test_a_stopped_process_is_alive(outbox: SqliteStore, start: Start) -> None:
-    outbox.enqueue([new_message()])
-    other = start(CLAIM_AND_WAIT, outbox.path, NOW)
-    run_id, *_ = other.hear()
     os.kill(other.process.pid, signal.SIGSTOP)
-    try:
-        assert not Runs(outbox.path).is_dead(run_id)
-        assert recover(outbox, now=NOW + 10**6) == []
+    with runs.start(NOW) as mine:
+        assert not runs.is_dead(run_id)
+        assert outbox.claims.recover(runs.is_dead, POLICY, NOW + 10**6) == []
         assert outbox.row(1).status == "sending"
-    finally:
         other.kill()
-    assert Runs(outbox.path).is_dead(run_id)
 
+        assert runs.is_dead(run_id)
+        assert outbox.claims.recover(runs.is_dead, POLICY, NOW + 5) == [1]
 
-def test_a_run_that_ended_leaves_no_file(outbox: SqliteStore) -> None:
-    runs = Runs(outbox.path)
-    with runs.start(NOW), runs.start(NOW):
-        assert len(list(runs.directory.iterdir())) == 2
-    assert list(runs.directory.iterdir()) == []
-
-
-def test_clearing_away_takes_the_files_of_the_dead_and_leaves_those_of_the_living(
-    outbox: SqliteStore, start: Start
-) -> None:
-    runs = Runs(outbox.path)
-    outbox.enqueue([new_message()])
-    other = start(CLAIM_AND_WAIT, outbox.path, NOW)
-    dead, *_ = other.hear()
-    other.kill()
-    with runs.start(NOW) as run:
+        row = outbox.row(1)
+        assert (row.status, row.retries, row.next_attempt_at, row.uncertain) == ("failed", 1, NOW + 5, True)
+        assert [(one.outcome, one.run_id, one.message_id) for one in row.attempts] == [("died", run_id, message_id)]
+        assert outbox.row(2).status == "pending"
         runs.clear_dead()
-        assert [file.name for file in runs.directory.glob("*-*-*")] == [run.run_id]
-        assert (runs.is_dead(dead), runs.is_dead(run.run_id)) == (True, False)
-
-
-def test_two_runs_of_one_process_at_one_time_are_told_apart(outbox: SqliteStore) -> None:
-    runs = Runs(outbox.path)
-    with runs.start(NOW) as first, runs.start(NOW) as second:
-        assert first.run_id != second.run_id
-        assert not runs.is_dead(first.run_id)
-    assert not list(runs.directory.iterdir())
+        assert [file.name for file in runs.directory.glob("*-*-*")] == [mine.run_id], "only the dead's file is gone"
 
 
 @pytest.mark.parametrize("run_id", ["1-2-3", "../outbox.db", "nobody"])
