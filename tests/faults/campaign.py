@@ -27,7 +27,7 @@ NOW = 1_800_000_000
 DOMAIN = "matrix.prx-email.local"
 USER, PASSWORD = "ops@example.com", "correct horse"
 FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
-WAITING_AT_ONCE, OTHERS_AT_ONCE = 24, 6
+WAITING_AT_ONCE, OTHERS_AT_ONCE = 36, 3
 PATIENCE_SECONDS = 60  # the client's, where its patience is not what is tried
 
 

@@ -149,7 +149,7 @@ class Row:
 
         Long enough for all the other replies on a busy machine.
         """
-        return 6 if self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
+        return 3 if self.manner in (Manner.TIMEOUT, Manner.SLOW) else None
 
     def __str__(self) -> str:
         return f"{self.place.name}-{self.manner.name}-{'pipelining' if self.pipelining else 'one-by-one'}"

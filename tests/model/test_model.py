@@ -436,7 +436,7 @@ def expecting(error: type[PrxEmailError] | None) -> Iterator[None]:
 
 
 OutboxMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "300")), stateful_step_count=60, deadline=None,
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "100")), stateful_step_count=60, deadline=None,
     report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 TestOutboxAgainstTheModel = OutboxMachine.TestCase

@@ -42,7 +42,7 @@ MANNERS: tuple[NamedManner, ...] = get_args(NamedManner)
 _WITH_ADDRESS: tuple[Place, ...] = ("mail", "rcpt", "data", "during_data", "after_dot", "idle")
 
 GARBAGE = b"\x00\xff\xfe\x80\x1b[31mnot SMTP\x07\r\nno code here\r\n"
-UNBUFFERABLE = 16 * 1024 * 1024
+UNBUFFERABLE = 8 * 1024 * 1024
 """Bytes that do not fit into the kernel's buffers between client and server.  Of a smaller message the client
 may have written everything, the final dot included, before it can notice a fault at `during_data`."""
 

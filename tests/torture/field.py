@@ -13,10 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from typer.testing import CliRunner
-
-from prx_email_cli.cli.main import app
-
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
 
@@ -135,9 +131,9 @@ class Field:
     def send(self, count: int, account: str = "work", **options: Any) -> list[int]:
         """Enqueue *count* messages; their ids."""
         tokens, text = self.lines(count, account, **options)
-        ended = self.run("send", "--batch", "-", text=text)
-        assert ended.status == 0, ended
-        return self.acknowledge(tokens, ended.out)
+        answer = self.program.call("send", "--batch", "-", text=text)
+        assert answer.status == 0, answer
+        return self.acknowledge(tokens, answer.out)
 
     def query(self, statement: str, *values: object) -> list[Any]:
         """What the outbox's file says."""
@@ -152,8 +148,8 @@ class Field:
     def finish(self, *options: str) -> None:
         """Drain until everything is sent; the servers have seen everything then."""
         for _ in range(5):
-            ended = self.run("drain", *options)
-            assert ended.status in (0, 75), ended
+            answer = self.program.call("drain", *options)
+            assert answer.status in (0, 75), answer
             if not self.query("SELECT 1 FROM outbox WHERE status <> 'sent' LIMIT 1"):
                 break
         self.settle()
@@ -178,12 +174,6 @@ class Field:
                     found[token[1].decode(), recipient].append(message.message_id)
         return found
 
-    def shown(self, outbox_id: int) -> Any:
-        """``show --json``, without the cost of a process."""
-        answer = CliRunner().invoke(app, ["--config", str(self.program.config), "show", str(outbox_id), "--json"])
-        assert answer.exit_code == 0, answer.output
-        return json.loads(answer.stdout)["data"]
-
     def tally(self) -> Tally:
         """The campaign in numbers, once it has been finished."""
         copies = self.copies()
@@ -201,7 +191,7 @@ class Field:
             doubled[token] = max(len(names), doubled.get(token, 0))
         recorded = 0
         for token, most in doubled.items():
-            attempts = self.shown(ids[token])["attempts"]
+            attempts = self.program.show(ids[token])["attempts"]
             recorded += sum(attempt["uncertain"] for attempt in attempts) >= most - 1
         states = Counter(status for (status,) in self.query("SELECT status FROM outbox"))
         lock_files = list(Path(f"{self.program.outbox}.runs").glob("*-*-*"))

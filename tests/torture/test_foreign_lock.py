@@ -44,7 +44,7 @@ def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once
         server.wait_for(lambda: len(server.messages) == CONNECTIONS, 60)
         with locked(field):
             server.release()
-            for _ in range(size("ROUNDS", 1) + 1):  # each of them waits for the busy timeout
+            for _ in range(size("ROUNDS", 1)):  # each of them waits for the busy timeout
                 _send_is_refused(field)
             assert drain.poll() is None
         ended = field.end(drain)

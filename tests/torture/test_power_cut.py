@@ -35,7 +35,7 @@ from .trace import Call, need_strace, record
 
 _SENT = re.compile(rb"\boutbox_id=(\d+) .*\boutcome=sent\b")
 _RUNS = ".runs"
-TORN = 3  # images of chance to one of each other kind
+TORN = 2  # images of chance to one of each other kind
 
 
 @pytest.fixture(autouse=True)

@@ -78,13 +78,14 @@ class _Campaign:
 
 
 def test_kills_at_random_instants_lose_nothing_and_double_nothing_in_silence(field: Field, rng: random.Random) -> None:
+    kills = size("KILLS", 14)
     field.send(BATCH)
 
-    _Campaign(field, rng, size("MESSAGES", 2000), size("KILLS", 20)).run()
+    _Campaign(field, rng, size("MESSAGES", 800), kills).run()
 
     assert field.run("release", "--all").status == 0
     field.finish("--connections", "4")
     tally = field.tally()
     print(f"random instants: {tally}")
     tally.check()
-    assert tally.kills >= size("KILLS", 20)
+    assert tally.kills >= kills
