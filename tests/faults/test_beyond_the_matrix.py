@@ -7,6 +7,7 @@ from ..support.scripted import ScriptedServer, refusing_port
 from .campaign import Outbox, copies
 from .places import FIRST, SECOND
 
+MANY = tuple(f"r{number}@example.org" for number in range(1, 251))
 DOT_LOST = Fault("after_dot", "close", times=1, delivered=True)
 
 
@@ -139,3 +140,54 @@ def test_throttling_quota_and_login_are_the_account_s_wherever_they_are_told(
         drain_when_due(outbox, ids[0])
         assert [outbox.store.row(outbox_id).status for outbox_id in ids] == ["sent", "sent"]
     assert len(server.happened) == 1
+
+
+def test_each_reply_is_matched_among_250_recipients_with_refusals_everywhere() -> None:
+    refused = {MANY[number - 1] for number in (1, 98, 99, 100, 101, 150, 199, 250)}
+    deferred = {MANY[number - 1] for number in (2, 102, 200, 249)}
+    faults = [Fault("rcpt", f"550 5.1.1 no {one}", address=one) for one in refused]
+    faults += [Fault("rcpt", f"450 4.2.1 later {one}", address=one, times=1) for one in deferred]
+    with ScriptedServer(faults) as server:
+        outbox = Outbox(server.port)
+        outbox_id = outbox.add("subject", *MANY)
+        outbox.drain()
+        row = outbox.store.row(outbox_id)
+        outbox.now += 10
+        outbox.drain()
+        row_at_last = outbox.store.row(outbox_id)
+    expected = {one: "refused" if one in refused else "pending" if one in deferred else "accepted" for one in MANY}
+    assert {recipient.address: recipient.status for recipient in row.recipients} == expected
+    assert all(one.address in str(one.response) for one in row.recipients if one.status != "accepted")
+    assert (row.status, row.gave_up, row.uncertain) == ("failed", None, False)
+    assert [set(message.recipients) for message in server.messages] == [set(MANY) - refused - deferred, deferred]
+    assert [one.status for one in row_at_last.recipients].count("refused") == len(refused)
+    assert row_at_last.gave_up is not None
+    assert server.violations == []
+
+
+def test_a_reply_of_too_many_recipients_defers_the_rest() -> None:
+    with ScriptedServer(max_recipients=100) as server:
+        outbox = Outbox(server.port)
+        outbox_id = outbox.add("subject", *MANY)
+        for _ in range(3):
+            outbox.drain()
+            outbox.now = max(outbox.now, outbox.store.row(outbox_id).next_attempt_at or 0)
+        assert outbox.store.row(outbox_id).status == "sent"
+    parts = [list(MANY[:100]), list(MANY[100:200]), list(MANY[200:])]
+    assert [message.recipients for message in server.messages] == parts
+
+
+@pytest.mark.parametrize("reply", ["550 5.1.1 unknown", "450 4.2.0 later"])
+def test_data_that_is_accepted_although_every_recipient_was_refused_leaves_the_connection_to_the_next_message(
+    reply: str,
+) -> None:
+    faults = [Fault("rcpt", reply, address=one) for one in (FIRST, SECOND)]
+    with ScriptedServer(faults, data_without_recipients="accept") as server:
+        outbox = Outbox(server.port)
+        subject, other = outbox.add("subject", FIRST, SECOND), outbox.add("other", "d@example.org")
+        outbox.drain()
+        row, status = outbox.store.row(subject), outbox.store.row(other).status
+    assert (row.status, row.uncertain, row.provider_message_id, status) == ("failed", False, None, "sent")
+    assert (row.gave_up is not None) == reply.startswith("5")
+    assert [(message.content, message.recipients) for message in server.messages[:1]] == [(b"", [])]
+    assert (len(copies(server, "other")), server.connections, server.violations) == (1, 1, [])

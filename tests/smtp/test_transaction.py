@@ -113,9 +113,19 @@ class TestARefusal:
         assert (one.fates, one.written[-1]) == ({1: "refused", 2: "deferred"}, b"RSET\r\n")
         assert str(one.result.trouble and one.result.trouble.text).endswith("550 no (and 1 more recipients)")
 
-    def test_of_all_recipients_before_an_accepted_data_is_followed_by_an_empty_message(self) -> None:
-        one = played(envelope(), Script([OK, Reply(550, "no"), GO_ON, OK]), server("pipelining"))
-        assert (one.written[1:], one.fates, one.result.acceptance) == ([b".\r\n"], {1: "refused"}, None)
+    def test_of_the_sender_is_not_followed_by_the_other_batches(self) -> None:
+        many = [f"r{number}@example.org" for number in range(250)]
+        replies = [Reply(550, "5.7.1 not you"), *[Reply(503, "5.5.1 MAIL first")] * 99, OK]
+        one = played(envelope(*many), Script(replies), server("pipelining"))
+        assert (one.written[1:], set(one.fates.values())) == ([b"RSET\r\n"], {"refused"})
+
+    @pytest.mark.parametrize(("code", "fate"), [(550, "refused"), (450, "deferred")])
+    def test_of_all_recipients_before_an_accepted_data_is_followed_by_an_empty_message(
+        self, code: int, fate: str
+    ) -> None:
+        for answer in (OK, GONE):
+            one = played(envelope(), Script([OK, Reply(code, "no"), GO_ON, answer]), server("pipelining"))
+            assert (one.written[1:], one.fates, one.result.acceptance) == ([b".\r\n"], {1: fate}, None)
 
     def test_of_the_sender_before_an_accepted_data_ends_the_connection_without_content(self) -> None:
         one = played(envelope(), Script([Reply(451, "no"), OK, GO_ON]), server("pipelining"))
