@@ -33,13 +33,6 @@ def test_the_same_key_with_other_content_is_refused_and_names_the_earlier_id(pro
     assert len(rows(program)) == 1
 
 
-def test_keys_of_two_accounts_do_not_meet(program: Program) -> None:
-    text = program.config.read_text()
-    program.config.write_text(text + text[text.index("[accounts.work]") :].replace("accounts.work", "accounts.home"))
-    ids = {program.call("send", *MESSAGE, "--account", name, "--idempotency-key", "k").out for name in ("work", "home")}
-    assert len(ids) == 2
-
-
 def test_twenty_processes_with_one_key_enqueue_one_message(program: Program) -> None:
     processes = [program.start("send", *MESSAGE, "--idempotency-key", "race", "--json") for _ in range(20)]
     answers = [(process.communicate()[0], process.returncode) for process in processes]
@@ -71,16 +64,3 @@ def test_a_duplicate_with_now_is_not_attempted_again(program: Program) -> None:
 
     assert first.status == 75
     assert (second.status, second.data["retries"]) == (0, 1)
-
-
-def test_a_key_outlives_the_content_of_its_message_but_not_its_record(program: Program) -> None:
-    first = program.call("send", *MESSAGE, "--idempotency-key", "k")
-    program.call("cancel", first.out.strip())
-    program.call("prune", "--older-than", "0s")
-    again = program.call("send", *MESSAGE, "--idempotency-key", "k")
-    program.call("prune", "--older-than", "0s", "--all")
-    anew = program.call("send", *MESSAGE, "--idempotency-key", "k")
-
-    assert again.out == first.out
-    assert anew.status == 0
-    assert anew.out != first.out

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxBusy, OutboxDamaged, ReadableByOthers, StorageError
+from prx_email_cli.outbox.sqlite import recording
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -153,18 +154,39 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     store.close()
 
 
-def test_a_lock_that_lasts_is_told_stores_nothing_and_keeps_nobody_from_reading(path: Path) -> None:
+def test_a_lock_that_lasts_is_told_changes_nothing_and_keeps_nobody_from_reading(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE", 2)
     store = open_store(path, busy_timeout_seconds=0.05)
-    store.enqueue([new_message()])
+    store.enqueue([new_message(), new_message()])
+    claimed = claim(store)
+    attempts: list[Callable[[], object]] = [
+        lambda: store.enqueue([new_message()]),
+        lambda: store.claims.claim_next("run", wish()),
+        lambda: store.claims.finalize("run", sent(claimed)),
+    ]
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        for attempt in (lambda: store.enqueue([new_message()]), lambda: store.claims.claim_next("run", wish())):
+        for attempt in attempts:
             with pytest.raises(OutboxBusy, match="locked by another process") as refused:
                 attempt()
             assert refused.value.exit_code == 75
-        assert (store.row(1).status, store.count_due("work", NOW)) == ("pending", 1)
-    assert store.stats(NOW).total == 1
+        assert [store.row(1).status, store.row(2).status, store.stats(NOW).total] == ["sending", "pending", 2]
+    store.claims.finalize("run", sent(claimed))
+    assert store.row(1).status == "sent"
     store.close()
+
+
+def test_an_error_leaves_the_store_without_an_open_transaction(outbox: SqliteStore) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE ledger SET generation = generation + 1")
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        outbox.change(fail)
+    assert not outbox._connection.in_transaction
+    assert outbox.change(lambda connection: connection.execute("SELECT generation FROM ledger").fetchone()) == (0,)
 
 
 def test_a_migration_that_breaks_off_leaves_the_old_schema(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
