@@ -1,9 +1,8 @@
-"""Claims by many at once, and what a claim costs in a large outbox."""
+"""What a claim costs in a large outbox."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,21 +13,8 @@ from prx_email_cli.outbox.lifecycle import message_id_for_attempt
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from ..messages import NOW, new_message, open_store, wish
-from .conftest import Start
+from ..messages import NOW, open_store, wish
 
-CLAIM_ALL = """
-now = int(sys.argv[2])
-store = open_store(sys.argv[1])
-run = Runs(store.path).start(now)
-tell("ready")
-sys.stdin.readline()
-taken = []
-while (claimed := store.claims.claim_next(run.run_id, ClaimNext("work", now, now))) is not None:
-    taken.append(claimed.outbox_id)
-tell(*taken)
-sys.stdin.read()
-"""
 ROWS = """
 WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :rows)
 INSERT INTO outbox (account, status, next_attempt_at, first_due_at, created_at, sent_at, sender, subject, size_bytes)
@@ -97,14 +83,3 @@ def test_recovery_does_not_read_what_was_sent(large: SqliteStore) -> None:
 def test_a_claim_costs_as_much_among_many_as_among_few(large: SqliteStore, outbox: SqliteStore) -> None:
     fill(outbox.path, "pending", 20)
     assert steps_of_a_claim(large) <= 1.2 * steps_of_a_claim(outbox)
-
-
-def test_processes_that_claim_at_once_take_each_message_once(outbox: SqliteStore, start: Start) -> None:
-    ids = outbox.enqueue([new_message() for _ in range(120)])
-    others = [start(CLAIM_ALL, outbox.path, NOW) for _ in range(4)]
-    assert [other.hear() for other in others] == [["ready"]] * 4
-    for other in others:
-        other.say("go")
-    taken = Counter(int(word) for other in others for word in other.hear())
-    assert taken == Counter(ids)
-    assert [other.end() for other in others] == [0] * 4

@@ -1,157 +1,35 @@
-"""The outbox's file: private, migrated once, read in pieces, and clear about what is wrong with it."""
+"""The outbox's file: locked, migrated once, and read in pieces; what commands say of a bad one is in tests/cli."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from prx_email_cli.errors import OutboxBusy, OutboxDamaged, ReadableByOthers, StorageError
+from prx_email_cli.errors import OutboxBusy, OutboxDamaged, StorageError
 from prx_email_cli.outbox.sqlite import recording
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
+from ...conftest import Program
 from ..messages import NOW, claim, new_message, open_store, sent, wish
-from .conftest import Start
 
 PIECE_BYTES = 256 * 1024
-OPEN_WHEN_TOLD = """
-tell("ready")
-for line in sys.stdin:
-    store = open_store(line.strip())
-    ids = store.enqueue([NewMessage(account="work", sender="", recipients=[("a@x.org", "to")], subject="s",
-                                    content=Content.of(b"x"), schedule=Schedule.at_once(1))])
-    store.close()
-    tell(*ids)
-"""
-
-
-@pytest.fixture(params=[0o000, 0o022, 0o077], ids=lambda mask: f"umask {mask:03o}")
-def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = os.umask(request.param)
-    yield
-    os.umask(before)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    (tmp_path / "mail").mkdir()
-    return tmp_path / "mail" / "outbox.db"
+    return tmp_path / "outbox.db"
 
 
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def execute(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-@pytest.mark.usefixtures("_umask")
-def test_database_and_log_and_directories_are_the_owners_alone(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "mail" / "outbox.db"
-    store = open_store(path)
-    store.enqueue([new_message()])
-    runs = Runs(path)
-    with runs.start(NOW):
-        files = {file.name: mode(file) for file in path.parent.iterdir() if file.is_file()}
-        assert files == {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600}
-        assert (mode(path.parent), mode(runs.directory)) == (0o700, 0o700)
-        assert [mode(file) for file in runs.directory.iterdir()] == [0o600]
-    store.close()
-
-
-@pytest.mark.parametrize("bits", [0o640, 0o604, 0o666, 0o620])
-def test_an_outbox_that_others_may_open_is_refused(path: Path, bits: int) -> None:
-    open_store(path).close()
-    path.chmod(bits)
-    with pytest.raises(ReadableByOthers) as refused:
-        open_store(path)
-    assert refused.value.exit_code == 77
-    assert "chmod 600" in refused.value.hint
-
-
-def remove_a_page(path: Path) -> None:
-    open_store(path).close()
-    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
-
-
-def write_garbage(path: Path) -> None:
-    path.write_bytes(b"this is no database, whatever its name says\n" * 100)
-
-
-def make_a_directory(path: Path) -> None:
-    path.mkdir()
-
-
-def make_a_fifo(path: Path) -> None:
-    os.mkfifo(path, 0o600)
-
-
-def put_a_file_in_the_way(path: Path) -> None:
-    path.parent.rmdir()
-    path.parent.touch()
-
-
-def put_another_programs_tables(path: Path) -> None:
-    execute(path, "CREATE TABLE bookmarks (url TEXT)")
-
-
-def let_a_newer_program_migrate_it(path: Path) -> None:
-    open_store(path).close()
-    execute(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "says", "hint"),
-    [
-        (remove_a_page, "malformed|corrupt|disk image", ""),
-        (write_garbage, "not a database", ""),
-        (make_a_directory, "cannot open the outbox|not a regular file", ""),
-        (make_a_fifo, "not a regular file", ""),
-        (put_a_file_in_the_way, "cannot open the outbox", ""),
-        (put_another_programs_tables, "a database of another program", ""),
-        (let_a_newer_program_migrate_it, f"newer than the {len(MIGRATIONS)}", "newer prx-email"),
-    ],
-)
-def test_what_is_no_outbox_is_refused_with_its_path_and_a_fix_and_left_as_it_was(
-    path: Path, spoil: Callable[[Path], None], says: str, hint: str
-) -> None:
-    spoil(path)
-    if path.is_file():
-        path.chmod(0o600)
-    before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(StorageError, match=says) as refused, closing(open_store(path)) as store:
-        store.enqueue([new_message()])
-    assert refused.value.exit_code == 74
-    assert str(path) in refused.value.message
-    assert refused.value.hint
-    assert hint in refused.value.hint
-    assert (path.read_bytes() if path.is_file() else None) == before
-
-
-def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
-    store = open_store(path)
-    store.enqueue([new_message()])
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(StorageError, match="full") as refused:
-        store.enqueue([new_message(), new_message(content=b"x" * 1_000_000)])
-    assert refused.value.exit_code == 74
-    assert "space" in refused.value.hint
-    assert store.stats(NOW).total == 1
-    store.claims.finalize("run", sent(claim(store)))
-    assert store.row(1).status == "sent"
-    store.close()
+def schema_of(path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 def test_a_lock_that_lasts_is_told_changes_nothing_and_keeps_nobody_from_reading(
@@ -213,22 +91,6 @@ def test_every_older_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: p
         assert schema_of(path) == schema_of(tmp_path / "new.db")
 
 
-def schema_of(path: Path) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-def test_processes_that_open_a_new_outbox_at_the_same_time_all_succeed(tmp_path: Path, start: Start) -> None:
-    others = [start(OPEN_WHEN_TOLD) for _ in range(4)]
-    assert [other.hear() for other in others] == [["ready"]] * 4
-    for number in range(10):
-        for other in others:
-            other.say(str(tmp_path / f"{number}.db"))
-        ids = [int(word) for other in others for word in other.hear()]
-        assert sorted(ids) == [1, 2, 3, 4]
-    assert [other.end() for other in others] == [0] * 4
-
-
 def test_a_new_outbox_waits_for_whoever_is_just_creating_it(path: Path) -> None:
     path.touch(0o600)
     creator = sqlite3.connect(path, isolation_level=None)
@@ -241,14 +103,11 @@ def test_a_new_outbox_waits_for_whoever_is_just_creating_it(path: Path) -> None:
         opening.result().close()
 
 
-def test_opening_an_outbox_twice_in_a_process_does_not_take_its_log_away(path: Path, start: Start) -> None:
-    first = open_store(path)
-    open_store(path).close()  # POSIX locks end when a process closes any descriptor of the file
-    other = start(OPEN_WHEN_TOLD)
-    other.hear()
-    other.say(str(path))
-    assert other.hear() == ["1"]
-    assert path.with_name("outbox.db-wal").exists(), "the other process took itself for the last user"
+def test_opening_an_outbox_twice_in_a_process_does_not_take_its_log_away(program: Program) -> None:
+    first = program.store()
+    program.store().close()  # POSIX locks end when a process closes any descriptor of the file
+    assert program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b").out == "1\n"
+    assert program.outbox.with_name("outbox.db-wal").exists(), "the other process took itself for the last user"
     assert first.enqueue([new_message()]) == [2]
     first.close()
 

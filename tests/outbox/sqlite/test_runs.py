@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,37 +13,41 @@ from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, POLICY, new_message
-from .conftest import Start
 
 CLAIM_AND_WAIT = """
+import sys
+from pathlib import Path
+from prx_email_cli.outbox.messages import ClaimNext
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+
 now = int(sys.argv[2])
-store = open_store(sys.argv[1])
-run = Runs(store.path).start(now)
-claimed = store.claims.claim_next(run.run_id, ClaimNext("work", now, now))
-tell(run.run_id, claimed.outbox_id, claimed.message_id)
-sys.stdin.read()
-run.__exit__(None, None, None)
+with SqliteStore(Path(sys.argv[1]), message_id_domain="prx-email.local").start_run(now) as run:
+    (claimed,) = run.advance([], [ClaimNext("work", now, now)]).claims
+    print(run.run_id, claimed.outbox_id, claimed.message_id, flush=True)
+    sys.stdin.read()
 """
 
 
 def test_a_process_is_alive_while_it_is_stopped_and_what_it_was_sending_is_due_at_once_when_it_is_killed(
-    outbox: SqliteStore, start: Start
+    outbox: SqliteStore,
 ) -> None:
     runs = Runs(outbox.path)
     outbox.enqueue([new_message(), new_message()])
-    other = start(CLAIM_AND_WAIT, outbox.path, NOW)
-    run_id, outbox_id, message_id = other.hear()
-    assert (outbox_id, message_id) == ("1", "<outbox-1-0@prx-email.local>")
-    os.kill(other.process.pid, signal.SIGSTOP)
-    with runs.start(NOW) as mine:
+    command = [sys.executable, "-c", CLAIM_AND_WAIT, str(outbox.path), str(NOW)]
+    other = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with runs.start(NOW) as mine, other:
+        assert other.stdout is not None
+        run_id, outbox_id, message_id = other.stdout.readline().split()
+        other.send_signal(signal.SIGSTOP)
+        assert (outbox_id, message_id) == ("1", "<outbox-1-0@prx-email.local>")
         assert not runs.is_dead(run_id)
         assert outbox.claims.recover(runs.is_dead, POLICY, NOW + 10**6) == []
         assert outbox.row(1).status == "sending"
         other.kill()
+        other.wait(timeout=60)
 
         assert runs.is_dead(run_id)
         assert outbox.claims.recover(runs.is_dead, POLICY, NOW + 5) == [1]
-
         row = outbox.row(1)
         assert (row.status, row.retries, row.next_attempt_at, row.uncertain) == ("failed", 1, NOW + 5, True)
         assert [(one.outcome, one.run_id, one.message_id) for one in row.attempts] == [("died", run_id, message_id)]
