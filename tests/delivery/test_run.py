@@ -154,19 +154,6 @@ class TestALimit:
         assert (report.attempted, report.sent) == (10, 10)
         assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [5, 5]
 
-    def test_that_one_account_does_not_need_is_used_by_the_others(self, store: Store) -> None:
-        many, few = add(store, "a", 20), add(store, "b", 2)
-        drain(store, {"a": Server(), "b": Server()}, limit=10)
-        assert [statuses(store, ids).count(("sent", 0)) for ids in (many, few)] == [8, 2]
-
-    def test_that_a_failing_account_leaves_is_used_by_the_others(self, store: Store) -> None:
-        many, refused = add(store, "a", 20), add(store, "b", 20)
-        servers = {"a": Server(), "b": Server(opens=lambda: NotOpened(LOGIN_REFUSED), seconds_to_open=60)}
-        _, report = drain(store, servers, limit=10)
-        assert report.attempted == 10
-        assert statuses(store, many).count(("sent", 0)) == 9
-        assert statuses(store, refused).count(("failed", 1)) == 1
-
 
 def follow(run: PlayedRun, seconds: float) -> None:
     """Play a follower for so long."""

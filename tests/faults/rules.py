@@ -53,14 +53,8 @@ MEANINGS = {
 }
 
 # "Account failures are: cannot connect, TLS or certificate, authentication (any 535, though 5xx), throttling."
-OPENING: Rules = {
-    Meaning.NOT_NOW: (Fate.ACCOUNT, "provider"),
-    Meaning.NEVER: (Fate.ACCOUNT, "provider"),
-    Meaning.THROTTLED: (Fate.ACCOUNT, "provider"),
-    Meaning.LOST: (Fate.ACCOUNT, "network"),
-    Meaning.NONSENSE: (Fate.ACCOUNT, "provider"),
-    Meaning.FINE: (Fate.SENT, None),
-}
+OPENING: Rules = dict.fromkeys(Meaning, (Fate.ACCOUNT, "provider"))
+OPENING |= {Meaning.LOST: (Fate.ACCOUNT, "network"), Meaning.FINE: (Fate.SENT, None)}
 LOGIN: Rules = OPENING | {Meaning.NEVER: (Fate.ACCOUNT, "auth")}
 # Inside a handshake every answer in clear is only broken TLS.
 _BROKEN_TLS: Verdict = (Fate.ACCOUNT, "network")

@@ -55,21 +55,6 @@ def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once
         assert (tally.delivered, tally.doubled, tally.recoveries) == (CONNECTIONS, 0, 0)
 
 
-def test_a_drain_that_meets_a_lock_before_it_claims_exits_75_and_has_done_nothing(program: Program) -> None:
-    with ScriptedServer() as server:
-        field = Field(program, {"work": server}, outbox=BUSY)
-        field.send(10)
-        with locked(field):
-            ended = field.run("drain")
-        assert ended.status == 75, ended
-        assert server.messages == []
-
-        field.finish()
-        tally = field.tally()
-        tally.check()
-        assert (tally.delivered, tally.doubled) == (10, 0)
-
-
 def test_a_lock_that_comes_and_goes_during_a_drain_loses_and_doubles_nothing(program: Program) -> None:
     with ScriptedServer() as server:
         field = Field(program, {"work": server}, outbox=BUSY)

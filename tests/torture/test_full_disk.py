@@ -71,30 +71,6 @@ def _send_until_full(field: Field, **environment: Any) -> None:
     assert "full" in ended.err or "space" in ended.err, ended
 
 
-def _assert_only_the_acknowledged_is_stored(field: Field) -> None:
-    assert dict(field.query("SELECT id, subject FROM outbox")) == field.acknowledged
-    assert field.query("PRAGMA integrity_check") == [("ok",)]
-
-
-def test_a_send_that_finds_no_space_exits_74_and_acknowledges_nothing_that_is_not_stored(
-    tmpfs: Tmpfs, program: Program
-) -> None:
-    with ScriptedServer() as server:
-        field = _on(tmpfs, program, server)
-        _send_until_full(field)
-        tmpfs.fill()
-        single = field.run("send", "--to", "a@example.org", "--subject", "m-0", "--body", "text")
-        assert (single.status, single.out) == (74, "")
-        _assert_only_the_acknowledged_is_stored(field)
-
-        tmpfs.free()
-        field.finish("--connections", "3")
-        tally = field.tally()
-        print(f"\nfull file system, send: {tally}")
-        tally.check()
-        assert (tally.doubled, tally.stored_unacknowledged) == (0, 0)
-
-
 def test_a_drain_that_cannot_record_what_it_sent_exits_74_and_says_so_when_there_is_space_again(
     tmpfs: Tmpfs, program: Program
 ) -> None:
@@ -130,7 +106,8 @@ def test_a_database_at_its_limit_behaves_like_a_full_disk(program: Program) -> N
         field.send(50, large_every=5)
         (pages,) = field.query("PRAGMA page_count")[0]
         _send_until_full(field, TORTURE_MAX_PAGES=str(pages + 400))
-        _assert_only_the_acknowledged_is_stored(field)
+        assert dict(field.query("SELECT id, subject FROM outbox")) == field.acknowledged
+        assert field.query("PRAGMA integrity_check") == [("ok",)]
         (pages,) = field.query("PRAGMA page_count")[0]
 
         ended = field.run("drain", "--connections", "4", TORTURE_MAX_PAGES=str(pages))
@@ -140,14 +117,3 @@ def test_a_database_at_its_limit_behaves_like_a_full_disk(program: Program) -> N
         tally = field.tally()
         print(f"\ndatabase at its limit: {tally}")
         tally.check()
-
-
-def test_a_large_message_that_finds_no_temporary_space_is_74_and_stores_nothing(tmpfs: Tmpfs, program: Program) -> None:
-    (program.home / "large.txt").write_bytes(b"x" * 2 * TMPFS_BYTES)
-    command = ("send", "--to", "a@example.org", "--subject", "m", "--body", "text", "--attach", "large.txt")
-    refused = program.run(*command, TMPDIR=str(tmpfs.directory))
-    assert (refused.status, refused.out) == (74, "")
-    assert "No space left on device" in refused.err
-    assert list(tmpfs.directory.iterdir()) == []
-    tmpfs.free()
-    assert program.run(*command, TMPDIR=str(tmpfs.directory)).out == "1\n"

@@ -1,12 +1,11 @@
 """What a person changes, and the first command of all, are done whole or not at all when they are killed."""
 
+from contextlib import closing
+
 import pytest
 
-from prx_email_cli.delivery.attempt import finish
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy
-from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, Content, NewMessage, Schedule
-
 from ..cli.outside import stored
+from ..outbox.messages import NOW, ended, new_message, sent, wish
 from .field import Field
 
 SENT, UNCERTAIN, HELD, PENDING = "1", "2", "3", "4"
@@ -22,17 +21,13 @@ COMMANDS = {
 @pytest.fixture
 def used(field: Field) -> Field:
     """A field whose outbox has a message of every kind."""
-    store = field.program.store()
-    content, to = Content.of(b"\r\ntext\r\n"), [("a@example.org", "to")]
-    message = NewMessage("work", "ops@example.com", to, "m", content, Schedule.at_once(0))
-    store.enqueue([message] * 4)
-    sent = store.claims.claim("0-0-dead", ClaimOne(int(SENT), 10))
-    accepted = Outcome({0: RecipientResult(RecipientStatus.ACCEPTED, 250, "ok")}, acceptance="ok")
-    store.claims.finalize("0-0-dead", finish(sent, accepted, RetryPolicy(), 10))
-    assert store.claims.claim_next("0-0-dead", ClaimNext("work", 10, 10)) is not None
-    assert store.claims.recover(lambda run_id: True, RetryPolicy(), 10) == [int(UNCERTAIN)]
-    store.hold(int(HELD), 10)
-    store.close()
+    with closing(field.program.store()) as store, store.start_run(NOW) as run:
+        store.submit([new_message()] * 4)
+        first, second = run.advance([], [wish(), wish()]).claims
+        assert first is not None
+        assert second is not None
+        run.advance([sent(first), ended(second, uncertain=True)], [])
+        store.hold(int(HELD), NOW)
     return field
 
 
