@@ -7,15 +7,41 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 from ..conftest import Answer, Program
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
 
 SEND_RESULT = {"outbox_id", "status", "retries", "provider_message_id", "next_attempt_at", "message_id"}
 NOW = 1_900_000_000  # 2030-03-17 17:46:40 UTC
+REFUSED = "nobody@example.org"
+
+
+@contextmanager
+def serving(program: Program, *faults: Fault, **options: Any) -> Iterator[ScriptedServer]:
+    """A server with these faults, through which the account ``work`` sends."""
+    with ScriptedServer(faults, **options) as server:
+        program.configure(server.port)
+        yield server
+
+
+def add(program: Program, text: str) -> None:
+    """Add tables to the config."""
+    program.config.write_text(program.config.read_text() + f"\n{text}\n")
+
+
+def hook(program: Program, body: str) -> Path:
+    """Make a shell script of *body* the notify command, with the word ``$HOME``; the file ``told`` beside it."""
+    script = program.home / "hook.sh"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o755)
+    add(program, f'[notify]\ncommand = ["{script}", "$HOME"]')
+    return program.home / "told"
 
 
 def stored(program: Program) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ from ..conftest import Answer, Program
 from ..support.certs import HOSTILE_SUBJECT, CertificateKind, Certificates
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port
-from .outside import assert_error
+from .outside import assert_error, serving
 
 USER, SECRET = "ops@example.com", "correct-horse/ü"
 USERS = {USER: SECRET}
@@ -274,8 +274,7 @@ class TestASuccess:
         assert told(person)[-2:] == [["ok", "login"], ["ok", "limits"]]
 
     def test_of_a_relay_on_this_machine_says_that_it_needs_neither_tls_nor_login(self, program: Program) -> None:
-        with ScriptedServer() as server:
-            program.configure(server.port)
+        with serving(program):
             person, script = try_both_ways(program)
         assert (person.status, person.err) == (0, "")
         assert [name for _, name in told(person)] == [*IN_CLEAR, "greeting", "login", "limits"]

@@ -11,7 +11,7 @@ from ..conftest import Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer, refusing_port
-from .outside import NOW, enqueue, parsed, rows, statuses
+from .outside import NOW, enqueue, parsed, rows, serving, statuses
 
 REPORT = {"run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due"}
 
@@ -30,16 +30,13 @@ class TestUnderCron:
         answer = program.run("drain")
         assert (answer.status, answer.out, answer.err) == (0, "", "")
 
-    def test_delivered_mail_is_silence_and_0(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            enqueue(program, 3)
-            answer = program.run("drain")
-            assert (answer.status, answer.out, answer.err, len(host.messages)) == (0, "", "", 3)
+    def test_delivered_mail_is_silence_and_0(self, program: Program, host: MailHost) -> None:
+        enqueue(program, 3)
+        answer = program.run("drain")
+        assert (answer.status, answer.out, answer.err, len(host.messages)) == (0, "", "", 3)
 
     def test_deferred_mail_is_silence_and_75(self, program: Program) -> None:
-        with ScriptedServer([Fault("rcpt", "451 4.2.1 try later")]) as server:
-            program.configure(server.port)
+        with serving(program, Fault("rcpt", "451 4.2.1 try later")):
             enqueue(program, 2)
             answer = program.run("drain")
         assert (answer.status, answer.out, answer.err) == (75, "", "")
@@ -52,8 +49,7 @@ class TestUnderCron:
         assert (answer.status, answer.out, answer.err) == (75, "", "")
 
     def test_each_message_given_up_is_one_line_on_stderr_and_69(self, program: Program) -> None:
-        with ScriptedServer([Fault("rcpt", "550 5.1.1 no such user", address="gone@example.org")]) as server:
-            program.configure(server.port)
+        with serving(program, Fault("rcpt", "550 5.1.1 no such user", address="gone@example.org")) as server:
             program.send(to="gone@example.org", subject="lost one")
             program.send()
             program.send(to="gone@example.org", subject="lost two")
@@ -71,8 +67,7 @@ def test_json_has_the_keys_of_the_contract(program: Program) -> None:
         Fault("rcpt", "550 5.1.1 no", address="gone@example.org"),
         Fault("rcpt", "451 4.2.1 busy", address="busy@example.org"),
     ]
-    with ScriptedServer(faults) as server:
-        program.configure(server.port)
+    with serving(program, *faults):
         for name in ("a", "gone", "busy"):
             program.send(to=f"{name}@example.org")
         answer = program.run("drain", "--json")
@@ -85,20 +80,16 @@ def test_json_has_the_keys_of_the_contract(program: Program) -> None:
     assert (answer.status, answer.json["ok"], answer.json["error"], answer.data["attempted"]) == (0, True, None, 0)
 
 
-def test_verbose_tells_of_every_attempt_on_stderr(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        enqueue(program, 3)
-        answer = program.run("drain", "--verbose")
+def test_verbose_tells_of_every_attempt_on_stderr(program: Program, host: MailHost) -> None:
+    enqueue(program, 3)
+    answer = program.run("drain", "--verbose")
     assert (answer.status, answer.out, answer.err.count("\n")) == (0, "", 3)
 
 
-def test_limit_leaves_the_rest_as_it_was(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        enqueue(program, 8)
-        answer = program.run("drain", "--limit", "3", "--json")
-        assert (answer.status, len(host.messages)) == (0, 3)
+def test_limit_leaves_the_rest_as_it_was(program: Program, host: MailHost) -> None:
+    enqueue(program, 8)
+    answer = program.run("drain", "--limit", "3", "--json")
+    assert (answer.status, len(host.messages)) == (0, 3)
     assert (answer.data["attempted"], answer.data["still_due"]) == (3, 5)
     assert Counter((row["status"], row["retries"]) for row in rows(program)) == {("sent", 0): 3, ("pending", 0): 5}
 
@@ -126,20 +117,17 @@ def test_the_longest_due_goes_first(program: Program) -> None:
 
 
 class TestTheMessageId:
-    def test_of_outbox_id_7_is_exactly_that_and_there_once(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            enqueue(program, 7)
-            assert program.run("drain").status == 0
-            (seventh,) = [m for m in host.messages if m.message_id == "<outbox-7-0@prx-email.local>"]
+    def test_of_outbox_id_7_is_exactly_that_and_there_once(self, program: Program, host: MailHost) -> None:
+        enqueue(program, 7)
+        assert program.run("drain").status == 0
+        (seventh,) = [m for m in host.messages if m.message_id == "<outbox-7-0@prx-email.local>"]
         header = seventh.content.partition(b"\r\n\r\n")[0].split(b"\r\n")
         assert [line for line in header if line.lower().startswith(b"message-id")] == [
             b"Message-ID: <outbox-7-0@prx-email.local>"
         ]
 
     def test_is_another_one_after_a_definite_failure(self, program: Program) -> None:
-        with ScriptedServer([Fault("after_dot", "451 4.3.0 try later", times=1)]) as server:
-            program.configure(server.port)
+        with serving(program, Fault("after_dot", "451 4.3.0 try later", times=1)) as server:
             program.send("--now-ts", str(NOW))
             assert program.run("drain", "--now-ts", str(NOW)).status == 75
             assert program.run("drain", "--now-ts", str(NOW + 9)).status == 0
@@ -155,13 +143,11 @@ class TestTheMessageId:
             assert host.received_message_ids() == ["<outbox-1-0@0123abcd.prx-email.local>"]
 
 
-def test_six_drains_started_together_deliver_each_of_300_messages_once(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        enqueue(program, 300)
-        drains = [program.start("drain") for _ in range(6)]
-        assert [(*drain.communicate(timeout=60), drain.returncode) for drain in drains] == [("", "", 0)] * 6
-        received = Counter(host.received_message_ids())
+def test_six_drains_started_together_deliver_each_of_300_messages_once(program: Program, host: MailHost) -> None:
+    enqueue(program, 300)
+    drains = [program.start("drain") for _ in range(6)]
+    assert [(*drain.communicate(timeout=60), drain.returncode) for drain in drains] == [("", "", 0)] * 6
+    received = Counter(host.received_message_ids())
     assert received == {f"<outbox-{number}-0@prx-email.local>": 1 for number in range(1, 301)}
     assert Counter(statuses(program)) == {"sent": 300}
 
@@ -269,11 +255,9 @@ class TestAnAccountFailure:
         assert [(row["status"], row["retries"]) for row in rows(program)] == [("pending", 0)] * 2
 
 
-def test_a_rehearsed_drain_touches_no_network_and_defers_all(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        for _ in range(2):
-            program.send("--now-ts", str(NOW))
-        assert program.run("drain", "--failure-mode", "provider", "--now-ts", str(NOW)).status == 75
-        assert host.connections == 0
+def test_a_rehearsed_drain_touches_no_network_and_defers_all(program: Program, host: MailHost) -> None:
+    for _ in range(2):
+        program.send("--now-ts", str(NOW))
+    assert program.run("drain", "--failure-mode", "provider", "--now-ts", str(NOW)).status == 75
+    assert host.connections == 0
     assert [(row["status"], row["next_attempt_at"] - NOW) for row in rows(program)] == [("failed", 10)] * 2

@@ -12,7 +12,7 @@ import pytest
 
 from ..conftest import Answer, Program
 from ..support.faults import Fault, Place
-from ..support.scripted import ScriptedServer
+from .outside import serving
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Signals itself as soon as NAME is imported, or at its first use of a lock of a thread's when NAME is "at its end".
@@ -127,8 +127,7 @@ def test_while_it_waits_for_the_outbox(program: Program, number: signal.Signals)
 def test_while_a_server_does_not_answer(program: Program, number: signal.Signals, command: list[str]) -> None:
     """Nothing was handed over yet, so that nothing is uncertain."""
     program.send()
-    with ScriptedServer([Fault("greeting", "timeout")]) as server:
-        program.configure(server.port)
+    with serving(program, Fault("greeting", "timeout")) as server:
         more = ["--to", "a@example.org", "--subject", "s", "--body", "b"] if "send" in command else []
         running = program.start(*command, *more)
         server.wait_for(lambda: server.peers)
@@ -143,8 +142,7 @@ def test_while_a_server_does_not_answer(program: Program, number: signal.Signals
 def test_while_a_message_is_on_its_way_leave_what_is_known_of_it(
     program: Program, number: signal.Signals, place: Place, uncertain: bool
 ) -> None:
-    with ScriptedServer([Fault(place, "timeout")]) as server:
-        program.configure(server.port)
+    with serving(program, Fault(place, "timeout")) as server:
         running = program.start("send", "--to", "a@example.org", "--subject", "s", "--body", "b", "--now")
         server.wait_for(lambda: server.happened, timeout=60)
         running.send_signal(number)

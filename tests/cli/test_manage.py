@@ -9,24 +9,23 @@ from ..conftest import Answer, Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
+from .outside import serving
 
 
 def ids(program: Program, *filters: str) -> list[int]:
     return [row["outbox_id"] for row in program.run("list", "--json", *filters).data]
 
 
-def test_a_held_message_is_left_alone_until_it_is_released(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        held, other = program.send(), program.send()
-        assert program.run("hold", str(held)).status == 0
-        assert program.run("drain").status == 0
-        assert (program.show(held)["status"], program.show(other)["status"]) == ("pending", "sent")
-        assert ids(program, "--held") == [held]
+def test_a_held_message_is_left_alone_until_it_is_released(program: Program, host: MailHost) -> None:
+    held, other = program.send(), program.send()
+    assert program.run("hold", str(held)).status == 0
+    assert program.run("drain").status == 0
+    assert (program.show(held)["status"], program.show(other)["status"]) == ("pending", "sent")
+    assert ids(program, "--held") == [held]
 
-        assert program.run("release", str(held)).status == 0
-        assert program.run("drain").status == 0
-        assert program.show(held)["status"] == "sent"
+    assert program.run("release", str(held)).status == 0
+    assert program.run("drain").status == 0
+    assert program.show(held)["status"] == "sent"
 
 
 def test_everything_can_be_held_at_once_as_after_a_restored_backup(program: Program) -> None:
@@ -49,12 +48,12 @@ def test_a_cancelled_message_is_given_up_and_told_by_nobody(program: Program) ->
 
 
 @pytest.mark.parametrize("command", [("hold",), ("release",), ("cancel",), ("resolve", "--sent")])
-def test_an_unknown_id_is_66_and_a_sent_message_is_refused(program: Program, command: tuple[str, ...]) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        sent = program.send("--now")
-        unknown = program.run(*command, "4711", "--json")
-        refused = program.run(*command, str(sent), "--json")
+def test_an_unknown_id_is_66_and_a_sent_message_is_refused(
+    program: Program, host: MailHost, command: tuple[str, ...]
+) -> None:
+    sent = program.send("--now")
+    unknown = program.run(*command, "4711", "--json")
+    refused = program.run(*command, str(sent), "--json")
 
     assert (unknown.status, unknown.json["error"]["message"]) == (66, "outbox record not found")
     assert (refused.status, refused.json["ok"]) == (65, False)
@@ -96,31 +95,21 @@ class TestAnUncertainMessage:
         assert (row["status"], row["uncertain"], row["held"]) == ("sent", False, False)
         assert [recipient["status"] for recipient in row["recipients"]] == ["accepted"]
 
-    def test_is_sent_again_as_new_when_a_person_says_it_was_not(self, program: Program, uncertain: int) -> None:
-        assert program.run("resolve", str(uncertain), "--not-sent").status == 0
-        with MailHost() as host:
-            program.configure(host.port)
-            assert program.run("drain", "--now-ts", "5000").status == 0
-            assert host.received_message_ids() == [f"<outbox-{uncertain}-1@prx-email.local>"]
-
     def test_repeats_its_message_id_when_it_is_retried_without_a_word(self, program: Program, uncertain: int) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
+        with serving(program) as server:
             assert program.run("retry", str(uncertain), "--now-ts", "5000", "--force").status == 0
-            assert host.received_message_ids() == [f"<outbox-{uncertain}-0@prx-email.local>"]
+            assert server.received_message_ids() == [f"<outbox-{uncertain}-0@prx-email.local>"]
 
     def test_needs_one_word_and_not_two(self, program: Program, uncertain: int) -> None:
         assert program.run("resolve", str(uncertain)).status == 2
         assert program.run("resolve", str(uncertain), "--sent", "--not-sent").status == 2
 
 
-def test_a_message_that_expires_before_a_drain_takes_it_is_given_up_unsent(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        outbox_id = program.send("--expires-in", "1h", "--now-ts", "1000")
-        answer = program.run("drain", "--now-ts", "4600", "--json")
-        assert (answer.status, answer.data["gave_up"], answer.data["attempted"]) == (69, 1, 0)
-        assert host.messages == []
+def test_a_message_that_expires_before_a_drain_takes_it_is_given_up_unsent(program: Program, host: MailHost) -> None:
+    outbox_id = program.send("--expires-in", "1h", "--now-ts", "1000")
+    answer = program.run("drain", "--now-ts", "4600", "--json")
+    assert (answer.status, answer.data["gave_up"], answer.data["attempted"]) == (69, 1, 0)
+    assert host.messages == []
     row = program.show(outbox_id)
     assert (row["status"], row["gave_up"], row["attempts"]) == ("pending", "expired", [])
 
@@ -167,28 +156,26 @@ class TestAMessageThatStillFails:
 
 
 class TestAnExpiredMessage:
-    def test_is_given_up_by_the_second_drain_whose_clock_is_far_ahead_and_sent_by_none(self, program: Program) -> None:
+    def test_is_given_up_by_the_second_drain_whose_clock_is_far_ahead_and_sent_by_none(
+        self, program: Program, host: MailHost
+    ) -> None:
         ahead = 1000 + 365 * DAY
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--now-ts", "1000")
-            assert program.run("drain", "--now-ts", "1000").status == 0
-            outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
-            first = program.run("drain", "--now-ts", str(ahead))
-            assert (first.status, program.show(outbox_id)["gave_up"]) == (0, None)
-            assert "note: the clock is more than a day past the last recorded moment" in first.err
-            second = program.run("drain", "--now-ts", str(ahead + 60))
-            assert (second.status, program.show(outbox_id)["gave_up"]) == (69, "expired")
-            assert len(host.messages) == 1
+        program.send("--now-ts", "1000")
+        assert program.run("drain", "--now-ts", "1000").status == 0
+        outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
+        first = program.run("drain", "--now-ts", str(ahead))
+        assert (first.status, program.show(outbox_id)["gave_up"]) == (0, None)
+        assert "note: the clock is more than a day past the last recorded moment" in first.err
+        second = program.run("drain", "--now-ts", str(ahead + 60))
+        assert (second.status, program.show(outbox_id)["gave_up"]) == (69, "expired")
+        assert len(host.messages) == 1
 
-    def test_is_sent_when_the_clock_was_wrong_and_comes_back(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
-            assert program.run("drain", "--now-ts", str(1000 + 365 * DAY)).status == 0
-            assert host.messages == []
-            assert program.run("drain", "--now-ts", "2000").status == 0
-            assert len(host.messages) == 1
+    def test_is_sent_when_the_clock_was_wrong_and_comes_back(self, program: Program, host: MailHost) -> None:
+        outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
+        assert program.run("drain", "--now-ts", str(1000 + 365 * DAY)).status == 0
+        assert host.messages == []
+        assert program.run("drain", "--now-ts", "2000").status == 0
+        assert len(host.messages) == 1
         assert program.show(outbox_id)["status"] == "sent"
 
     def test_is_counted_as_expired_when_it_was_never_attempted(self, program: Program) -> None:
@@ -223,11 +210,9 @@ class TestACancelledMessage:
 class TestPrune:
     """Drops what is over, and nothing else."""
 
-    def test_drops_the_content_and_keeps_the_record(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            old = program.send("--now", "--now-ts", "1000")
-            new = program.send("--now", "--now-ts", "900000")
+    def test_drops_the_content_and_keeps_the_record(self, program: Program, host: MailHost) -> None:
+        old = program.send("--now", "--now-ts", "1000")
+        new = program.send("--now", "--now-ts", "900000")
         waiting = program.send("--now-ts", "1000", body="secret-of-the-waiting\n")
         answer = program.run("prune", "--older-than", "1d", "--now-ts", "900000", "--json")
 

@@ -6,37 +6,17 @@ import os
 import pty
 import stat
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ..conftest import COMMAND, Answer, Program
-from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
-from .outside import enqueue, rows, shell, statuses
+from .outside import REFUSED, add, enqueue, hook, rows, shell, statuses
 
 SEND = "prx-email send --to a@example.org --subject s --body b"
-REFUSED = "nobody@example.org"
 TALK_LOST = ["2>/dev/full", "2>&-", "2>&1 | true", "2>&1 | head -1 >/dev/null", ">&- 2>&-", "<&- >&- 2>&-"]
 DATA_LOST = [">&-", ">/dev/full", "| true"]
-
-
-@pytest.fixture
-def host(program: Program) -> Iterator[MailHost]:
-    """A server that takes everything."""
-    with MailHost() as host:
-        program.configure(host.port)
-        yield host
-
-
-@pytest.fixture
-def refusing(program: Program) -> Iterator[ScriptedServer]:
-    """A server that refuses one address for good."""
-    with ScriptedServer([Fault("rcpt", "550 5.1.1 no such user", address=REFUSED)]) as server:
-        program.configure(server.port)
-        yield server
 
 
 def status_of(program: Program, command: str) -> Answer:
@@ -44,18 +24,6 @@ def status_of(program: Program, command: str) -> Answer:
     run = 'run() { prx-email "$@"; echo $? >"$HOME/status"; }\n'
     answer = shell(program, run + command.replace("prx-email", "run", 1))
     return Answer(int((program.home / "status").read_text()), answer.out, answer.err)
-
-
-def add(program: Program, text: str) -> None:
-    program.config.write_text(program.config.read_text() + f"\n{text}\n")
-
-
-def hook(program: Program, body: str) -> Path:
-    script = program.home / "hook.sh"
-    script.write_text(f"#!/bin/sh\n{body}\n")
-    script.chmod(0o755)
-    add(program, f'[notify]\ncommand = ["{script}"]')
-    return program.home / "told"
 
 
 def full_pipe() -> tuple[int, int]:

@@ -11,7 +11,7 @@ from prx_email_cli.cli.render import safe, safe_lines
 
 from ..conftest import COMMAND, Program
 from ..support.faults import Fault
-from ..support.scripted import ScriptedServer
+from .outside import serving
 
 NASTY = "\x1b[31mred\x9b\u061c\u00ad\u180e\ufff9\u202e\u2028\U000e0041\u115f\u3164\ufeff\u200b"
 ESCAPED = r"\x1b[31mred\x9b\u061c\xad\u180e\ufff9\u202e\u2028\U000e0041\u115f\u3164\ufeff\u200b"  # what a reader sees
@@ -76,8 +76,7 @@ def shown(program: Program, *arguments: str) -> str:
 
 def test_no_server_s_reply_reaches_a_terminal_raw(program: Program) -> None:
     reply = f"550 5.1.1 {NASTY.replace(chr(0x2028), '')}"
-    with ScriptedServer([Fault("rcpt", reply)]) as server:
-        program.configure(server.port)
+    with serving(program, Fault("rcpt", reply)):
         program.send(subject="s")
         for command in ("drain -v", "list", "show 1", "retry 1", "doctor", "account test"):
             shown(program, *command.split())

@@ -7,8 +7,7 @@ import pytest
 from ..conftest import Answer, Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
-from ..support.scripted import ScriptedServer
-from .outside import NOW, SEND_RESULT, assert_error, enqueue, stored
+from .outside import NOW, SEND_RESULT, assert_error, enqueue, serving, stored
 
 DELAYS = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 5120, 5120]
 
@@ -50,33 +49,27 @@ def test_the_first_twelve_failures_give_the_delays_of_the_contract(mode: str, pr
 
 
 class TestOneSecondEarly:
-    def test_it_is_refused_and_changes_nothing(self, program: Program) -> None:
+    def test_it_is_refused_and_changes_nothing(self, program: Program, host: MailHost) -> None:
         fail_once(program)
         before = stored(program)
-        with MailHost() as host:
-            program.configure(host.port)
-            assert_error(retry(program, "1", now=NOW + 9), 75, "retry_not_due")
-            assert host.connections == 0
+        assert_error(retry(program, "1", now=NOW + 9), 75, "retry_not_due")
+        assert host.connections == 0
         assert stored(program) == before
 
-    def test_force_attempts_all_the_same(self, program: Program) -> None:
+    def test_force_attempts_all_the_same(self, program: Program, host: MailHost) -> None:
         fail_once(program)
-        with MailHost() as host:
-            program.configure(host.port)
-            assert retry(program, "1", "--force", now=NOW + 9).status == 0
-            assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
+        assert retry(program, "1", "--force", now=NOW + 9).status == 0
+        assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
 
     def test_a_message_for_later_is_not_due_either(self, program: Program) -> None:
         program.send("--in", "2h", "--now-ts", str(NOW))
         assert_error(retry(program, "1", "--json", now=NOW + 7199), 75, "retry_not_due", code="retry_not_due")
 
 
-def test_at_its_time_it_is_delivered(program: Program) -> None:
+def test_at_its_time_it_is_delivered(program: Program, host: MailHost) -> None:
     fail_once(program)
-    with MailHost() as host:
-        program.configure(host.port)
-        answer = retry(program, "1", "--json", now=NOW + 10)
-        assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
+    answer = retry(program, "1", "--json", now=NOW + 10)
+    assert host.received_message_ids() == ["<outbox-1-1@prx-email.local>"]
     assert (answer.status, answer.json["ok"], answer.json["error"]) == (0, True, None)
     assert (answer.data["status"], answer.data["retries"]) == ("sent", 1)
     assert "queued as 1" in answer.data["provider_message_id"]
@@ -98,21 +91,18 @@ def test_what_is_no_id_is_a_wrong_command_line(words: list[str], program: Progra
 
 class TestAMessageThatIsSent:
     @pytest.mark.parametrize("options", [(), ("--force",)])
-    def test_is_never_sent_again(self, options: tuple[str, ...], program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--now", "--now-ts", str(NOW))
-            before = stored(program)
-            for now in (0, NOW + 100):  # its status is told first, due or not
-                answer = retry(program, "1", "--json", *options, now=now)
-                assert_error(answer, 65, "sent", code="retry_not_allowed_for_status")
-            assert len(host.messages) == 1
+    def test_is_never_sent_again(self, options: tuple[str, ...], program: Program, host: MailHost) -> None:
+        program.send("--now", "--now-ts", str(NOW))
+        before = stored(program)
+        for now in (0, NOW + 100):  # its status is told first, due or not
+            answer = retry(program, "1", "--json", *options, now=now)
+            assert_error(answer, 65, "sent", code="retry_not_allowed_for_status")
+        assert len(host.messages) == 1
         assert stored(program) == before
 
 
 def test_a_message_that_is_being_sent_is_left_to_its_run(program: Program) -> None:
-    with ScriptedServer([Fault("after_dot", "pause")]) as server:
-        program.configure(server.port)
+    with serving(program, Fault("after_dot", "pause")) as server:
         program.send()
         drain = program.start("drain")
         server.wait_for(lambda: server.happened)
@@ -135,13 +125,11 @@ class TestAHeldMessage:
             assert "--force" in answer.json["error"]["hint"]
         assert stored(program) == before
 
-    def test_is_tried_by_force(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send()
-            assert program.run("hold", "1").status == 0
-            assert program.run("retry", "1", "--force").status == 0
-            assert len(host.messages) == 1
+    def test_is_tried_by_force(self, program: Program, host: MailHost) -> None:
+        program.send()
+        assert program.run("hold", "1").status == 0
+        assert program.run("retry", "1", "--force").status == 0
+        assert len(host.messages) == 1
 
 
 class TestAUsedUpLimit:
@@ -170,36 +158,29 @@ class TestAUsedUpLimit:
 
 
 class TestSeveralIds:
-    def test_are_attempted_each(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            enqueue(program, 3)
-            answer = program.run("retry", "1", "3", "--json")
-            assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 3)]
+    def test_are_attempted_each(self, program: Program, host: MailHost) -> None:
+        enqueue(program, 3)
+        answer = program.run("retry", "1", "3", "--json")
+        assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 3)]
         assert (answer.status, [result["outbox_id"] for result in answer.data]) == (0, [1, 3])
         assert program.show(2)["status"] == "pending"
 
-    def test_go_on_after_one_that_is_refused(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            enqueue(program, 2)
-            answer = program.run("retry", "1", "42", "2")
-            assert len(host.messages) == 2
+    def test_go_on_after_one_that_is_refused(self, program: Program, host: MailHost) -> None:
+        enqueue(program, 2)
+        answer = program.run("retry", "1", "42", "2")
+        assert len(host.messages) == 2
         assert answer.status == 66
         assert "outbox record not found" in answer.err
 
-    def test_named_twice_are_sent_once(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            enqueue(program, 1)
-            assert program.run("retry", "1", "1").status == 65
-            assert len(host.messages) == 1
+    def test_named_twice_are_sent_once(self, program: Program, host: MailHost) -> None:
+        enqueue(program, 1)
+        assert program.run("retry", "1", "1").status == 65
+        assert len(host.messages) == 1
 
 
 class TestAGivenUpMessage:
     def test_is_left_alone_by_drains_and_taken_by_hand(self, program: Program) -> None:
-        with ScriptedServer([Fault("rcpt", "550 5.1.1 no such user", times=1)]) as server:
-            program.configure(server.port)
+        with serving(program, Fault("rcpt", "550 5.1.1 no such user", times=1)) as server:
             program.send()
             assert program.run("drain").status == 69
             assert program.show(1)["gave_up"]
@@ -224,8 +205,7 @@ class TestAGivenUpMessage:
 
 
 def test_a_message_refused_for_good_is_69(program: Program) -> None:
-    with ScriptedServer([Fault("mail", "550 5.7.1 not you")]) as server:
-        program.configure(server.port)
+    with serving(program, Fault("mail", "550 5.7.1 not you")):
         program.send()
         answer = program.run("retry", "1", "--json")
     assert (answer.status, answer.json["error"]["code"], answer.data["status"]) == (69, "provider", "failed")

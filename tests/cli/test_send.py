@@ -6,7 +6,7 @@ from ..conftest import Answer, Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer, refusing_port
-from .outside import NOW, SEND_RESULT, assert_error, body, parsed, rows, shell, stored
+from .outside import NOW, SEND_RESULT, assert_error, body, parsed, rows, serving, shell, stored
 
 EMPTY = "to/subject/body_text cannot be empty"
 MIDNIGHT = 1_893_456_000  # 2030-01-01T00:00:00Z
@@ -54,13 +54,11 @@ def test_first_sends_started_together_are_all_acknowledged(program: Program) -> 
 
 
 class TestRecipients:
-    def test_all_get_it_and_bcc_is_in_no_header(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--to", "b@example.org, Zoë <c@example.org>", "--cc", '"Doe, John" <d@example.org>',
-                         "--bcc", "secret@example.org", "--bcc", "e@example.org,f@example.org")  # fmt: skip
-            assert program.run("drain").status == 0
-            (message,) = host.messages
+    def test_all_get_it_and_bcc_is_in_no_header(self, program: Program, host: MailHost) -> None:
+        program.send("--to", "b@example.org, Zoë <c@example.org>", "--cc", '"Doe, John" <d@example.org>',
+                     "--bcc", "secret@example.org", "--bcc", "e@example.org,f@example.org")  # fmt: skip
+        assert program.run("drain").status == 0
+        (message,) = host.messages
         assert sorted(message.recipients) == sorted(
             [*(f"{name}@example.org" for name in "abcdef"), "secret@example.org"]
         )
@@ -72,12 +70,10 @@ class TestRecipients:
         assert b"secret" not in message.content
         assert b"e@example.org" not in message.content
 
-    def test_somebody_named_twice_gets_it_once(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--to", "a@example.org", "--cc", "a@example.org", "--bcc", "a@example.org")
-            assert program.run("drain").status == 0
-            assert [message.recipients for message in host.messages] == [["a@example.org"]]
+    def test_somebody_named_twice_gets_it_once(self, program: Program, host: MailHost) -> None:
+        program.send("--to", "a@example.org", "--cc", "a@example.org", "--bcc", "a@example.org")
+        assert program.run("drain").status == 0
+        assert [message.recipients for message in host.messages] == [["a@example.org"]]
 
     def test_show_tells_the_kind_of_each(self, program: Program) -> None:
         program.send("--cc", "c@example.org", "--bcc", "b@example.org")
@@ -86,12 +82,10 @@ class TestRecipients:
             (f"{name}@example.org", kind, "pending") for name, kind in zip("acb", ("to", "cc", "bcc"), strict=True)
         ]
 
-    def test_from_and_reply_to_are_taken(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--from", "Röbi <robot@example.com>", "--reply-to", "desk@example.com")
-            program.run("drain")
-            (message,) = host.messages
+    def test_from_and_reply_to_are_taken(self, program: Program, host: MailHost) -> None:
+        program.send("--from", "Röbi <robot@example.com>", "--reply-to", "desk@example.com")
+        program.run("drain")
+        (message,) = host.messages
         mail = parsed(message.content)
         assert (message.mail_from, mail["Reply-To"]) == ("robot@example.com", "desk@example.com")
         assert mail["From"].addresses[0].display_name == "Röbi"
@@ -101,7 +95,7 @@ class TestBody:
     TEXT = "<b>5 > 3 & 2</b>\n\n  indented, ünïcode 🎉\n.\nlast line without end"
 
     @pytest.mark.parametrize("way", ["option", "file", "dash", "pipe"])
-    def test_arrives_as_it_was_written_and_as_plain_text(self, way: str, program: Program) -> None:
+    def test_arrives_as_it_was_written_and_as_plain_text(self, way: str, program: Program, host: MailHost) -> None:
         (program.home / "text").write_text(self.TEXT)
         ways = {
             "option": ["--body", self.TEXT],
@@ -109,26 +103,22 @@ class TestBody:
             "dash": ["--body-file", "-"],
             "pipe": [],
         }
-        with MailHost() as host:
-            program.configure(host.port)
-            piped = self.TEXT if way in ("dash", "pipe") else None
-            answer = program.run("send", "--to", "a@example.org", "--subject", "s", *ways[way], text=piped)
-            assert answer.status == 0, answer
-            program.run("drain")
-            (message,) = host.messages
+        piped = self.TEXT if way in ("dash", "pipe") else None
+        answer = program.run("send", "--to", "a@example.org", "--subject", "s", *ways[way], text=piped)
+        assert answer.status == 0, answer
+        program.run("drain")
+        (message,) = host.messages
         mail = parsed(message.content)
         assert (mail.get_content_type(), mail.get_content_charset(), mail.is_multipart()) == (
             "text/plain", "utf-8", False)  # fmt: skip
         assert body(message.content) == self.TEXT
         assert b"<br" not in message.content
 
-    def test_that_names_a_file_attaches_nothing(self, program: Program) -> None:
+    def test_that_names_a_file_attaches_nothing(self, program: Program, host: MailHost) -> None:
         (program.home / "secret.txt").write_text("the file's own text")
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send(body=str(program.home / "secret.txt"))
-            program.run("drain")
-            (message,) = host.messages
+        program.send(body=str(program.home / "secret.txt"))
+        program.run("drain")
+        (message,) = host.messages
         assert not parsed(message.content).is_multipart()
         assert body(message.content) == str(program.home / "secret.txt")
 
@@ -169,24 +159,20 @@ class TestDueTime:
     def test_said_twice_is_a_wrong_command_line(self, words: list[str], program: Program) -> None:
         assert program.run(*options(), *words).status == 2
 
-    def test_is_waited_for_to_the_second(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            program.send("--in", "2h", "--now-ts", str(NOW))
-            assert program.run("drain", "--now-ts", str(NOW + 7199)).status == 0
-            assert host.messages == []
-            assert program.run("drain", "--now-ts", str(NOW + 7200)).status == 0
-            assert len(host.messages) == 1
+    def test_is_waited_for_to_the_second(self, program: Program, host: MailHost) -> None:
+        program.send("--in", "2h", "--now-ts", str(NOW))
+        assert program.run("drain", "--now-ts", str(NOW + 7199)).status == 0
+        assert host.messages == []
+        assert program.run("drain", "--now-ts", str(NOW + 7200)).status == 0
+        assert len(host.messages) == 1
 
 
 class TestNow:
-    def test_delivers_at_once(self, program: Program) -> None:
-        with MailHost() as host:
-            program.configure(host.port)
-            answer = program.run(*options(), "--now")
-            assert (answer.status, answer.out, answer.err) == (0, "1\n", "")
-            answer = program.run(*options(), "--now", "--json")
-            assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 2)]
+    def test_delivers_at_once(self, program: Program, host: MailHost) -> None:
+        answer = program.run(*options(), "--now")
+        assert (answer.status, answer.out, answer.err) == (0, "1\n", "")
+        answer = program.run(*options(), "--now", "--json")
+        assert host.received_message_ids() == [f"<outbox-{number}-0@prx-email.local>" for number in (1, 2)]
         assert (answer.status, answer.json["ok"], answer.json["error"]) == (0, True, None)
         assert (answer.data["status"], answer.data["message_id"]) == ("sent", "<outbox-2-0@prx-email.local>")
         assert "queued as 2" in answer.data["provider_message_id"]
@@ -197,8 +183,7 @@ class TestNow:
     def test_refused_keeps_the_id_and_fills_both_data_and_error(
         self, reply: str, status: int, gave_up: bool, program: Program
     ) -> None:
-        with ScriptedServer([Fault("rcpt", reply)]) as server:
-            program.configure(server.port)
+        with serving(program, Fault("rcpt", reply)):
             answer = program.run(*options(), "--now")
             assert (answer.status, answer.out) == (status, "1\n")
             assert reply in answer.err
@@ -321,12 +306,10 @@ class TestRefusedIs:
 
 
 @pytest.mark.parametrize("subject", ["=?utf-8?q?Stra=C3=9Fe?=", "is 1 =? 2", "Grüße 你好 🎉"])
-def test_a_harmless_subject_arrives_as_it_was_written(subject: str, program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        program.send(subject=subject)
-        program.run("drain")
-        assert parsed(host.messages[0].content)["Subject"] == subject
+def test_a_harmless_subject_arrives_as_it_was_written(subject: str, program: Program, host: MailHost) -> None:
+    program.send(subject=subject)
+    program.run("drain")
+    assert parsed(host.messages[0].content)["Subject"] == subject
 
 
 @pytest.mark.parametrize(
@@ -338,11 +321,11 @@ def test_a_harmless_subject_arrives_as_it_was_written(subject: str, program: Pro
         ("Bob <b@example.com> (a, x@evil.example, (b))", "b@example.com", "Bob <b@example.com>"),
     ],
 )
-def test_a_comment_in_an_address_is_no_part_of_it(to: str, address: str, header: str, program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        assert program.run(*options(to=to), "--now").status == 0
-        (message,) = host.messages
+def test_a_comment_in_an_address_is_no_part_of_it(
+    to: str, address: str, header: str, program: Program, host: MailHost
+) -> None:
+    assert program.run(*options(to=to), "--now").status == 0
+    (message,) = host.messages
     assert message.recipients == [address]
     assert str(parsed(message.content)["To"]) == header
 

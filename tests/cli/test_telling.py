@@ -1,38 +1,15 @@
 """The log of attempts, the command for given-up messages, and the provider's limits."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ..conftest import Program
-from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
+from .outside import REFUSED, add, hook
 
 SECRET = "correct-horse"
-
-
-@pytest.fixture
-def refusing(program: Program) -> Iterator[ScriptedServer]:
-    """A server that refuses one address for good."""
-    with ScriptedServer([Fault("rcpt", "550 5.1.1 no such user", address="nobody@example.org")]) as server:
-        program.configure(server.port)
-        yield server
-
-
-def add(program: Program, text: str) -> None:
-    """Add top-level tables to the config."""
-    program.config.write_text(program.config.read_text() + f"\n{text}\n")
-
-
-def hook(program: Program, body: str) -> Path:
-    script = program.home / "hook.sh"
-    script.write_text(f"#!/bin/sh\n{body}\n")
-    script.chmod(0o755)
-    add(program, f'[notify]\ncommand = ["{script}", "$HOME"]')
-    return script
 
 
 class TestTheNotifyCommand:
@@ -42,7 +19,7 @@ class TestTheNotifyCommand:
         self, program: Program, refusing: ScriptedServer
     ) -> None:
         hook(program, 'printf "%s\\n" "$1" >> words; cat >> told; echo >> told; echo chatter')
-        outbox_id = program.send(to="nobody@example.org")
+        outbox_id = program.send(to=REFUSED)
         first, second = program.run("drain"), program.run("drain")
 
         assert (first.status, second.status, first.out) == (69, 0, "")
@@ -56,14 +33,14 @@ class TestTheNotifyCommand:
         self, program: Program, refusing: ScriptedServer
     ) -> None:
         hook(program, "cat > /dev/null; echo x >> told")
-        assert program.run("send", "--to", "nobody@example.org", "--subject", "s", "--body", "b", "--now").status == 69
+        assert program.run("send", "--to", REFUSED, "--subject", "s", "--body", "b", "--now").status == 69
         assert program.run("drain").err == ""
         assert (program.home / "told").read_text() == "x\n"
 
     @pytest.mark.parametrize("body", ["exit 3", "kill -9 $$"])
     def test_that_fails_only_warns(self, program: Program, refusing: ScriptedServer, body: str) -> None:
         hook(program, body)
-        outbox_id = program.send(to="nobody@example.org")
+        outbox_id = program.send(to=REFUSED)
         answer = program.run("drain")
         assert answer.status == 69
         assert "warning: notify command" in answer.err
@@ -71,13 +48,13 @@ class TestTheNotifyCommand:
 
     def test_that_does_not_exist_only_warns(self, program: Program, refusing: ScriptedServer) -> None:
         add(program, '[notify]\ncommand = ["/nowhere/at-all"]')
-        program.send(to="nobody@example.org")
+        program.send(to=REFUSED)
         assert "cannot be run" in program.run("drain").err
 
     def test_runs_when_several_drains_meet_the_message_once(self, program: Program, refusing: ScriptedServer) -> None:
         hook(program, "cat > /dev/null; echo x >> told")
         for _ in range(5):
-            program.send(to="nobody@example.org")
+            program.send(to=REFUSED)
         drains = [program.start("drain", "--quiet") for _ in range(4)]
         for drain in drains:
             drain.communicate()
@@ -89,7 +66,7 @@ class TestTheLog:
 
     def test_has_a_line_of_logfmt_for_every_attempt(self, program: Program, refusing: ScriptedServer) -> None:
         add(program, '[log]\nfile = "attempts.log"')
-        good, bad = program.send(body=SECRET), program.send(to="nobody@example.org")
+        good, bad = program.send(body=SECRET), program.send(to=REFUSED)
         program.run("drain")
         lines = (program.home / "attempts.log").read_text().splitlines()
 

@@ -109,12 +109,10 @@ def test_files_with_such_names_are_read_as_ever(program: Program) -> None:
     assert program.run("--config", config.name, "stats", "--json").data["pending"] == 6
 
 
-def test_an_attachment_of_such_a_name_arrives_with_what_can_be_read_of_it(program: Program) -> None:
+def test_an_attachment_of_such_a_name_arrives_with_what_can_be_read_of_it(program: Program, host: MailHost) -> None:
     (program.home / f"{BYTE}.txt").write_text("content\n")
-    with MailHost() as host:
-        program.configure(host.port)
-        program.send("--attach", f"{BYTE}.txt")
-        assert program.run("drain").status == 0
+    program.send("--attach", f"{BYTE}.txt")
+    assert program.run("drain").status == 0
     (attachment,) = parsed(host.messages[0].content).iter_attachments()
     assert (attachment.get_filename(), attachment.get_content()) == ("caf\ufffd.txt", "content\n")
 

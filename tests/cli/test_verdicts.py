@@ -12,6 +12,7 @@ from ..conftest import Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
+from .outside import serving
 
 OLD_OUTBOX = Path(__file__).parents[1] / "outbox" / "sqlite" / "data" / "version-1.sql"
 A, B, C = "a@example.org", "b@example.org", "c@example.org"
@@ -38,8 +39,7 @@ class TestRefusedThenAccepted:
 
     @pytest.fixture
     def server(self, program: Program) -> Any:
-        with ScriptedServer(self.FAULTS) as server:
-            program.configure(server.port)
+        with serving(program, *self.FAULTS) as server:
             program.send("--now-ts", "1000", to=f"{A},{B}")
             assert drain(program, 1000)[0] == 75
             yield server
@@ -80,8 +80,7 @@ class TestTwoOfThree:
 
     @pytest.fixture
     def server(self, program: Program) -> Any:
-        with ScriptedServer(self.FAULTS) as server:
-            program.configure(server.port)
+        with serving(program, *self.FAULTS) as server:
             program.send("--now-ts", "1000", to=f"{A},{B},{C}")
             assert drain(program, 1000)[0] == 75
             yield server
@@ -125,12 +124,10 @@ def test_an_earlier_uncertainty_outlives_a_definite_failure(program: Program) ->
         Fault("rcpt", "450 4.2.0 later", address=A, times=1),
         Fault("rcpt", "450 4.2.0 later", address=B, times=1, skip=1),
     )
-    with ScriptedServer(faults[:1]) as server:
-        program.configure(server.port)
+    with serving(program, *faults[:1]) as server:
         program.send("--now-ts", "1000", to=A)
         assert drain(program, 1000)[0] == 75
-    with ScriptedServer(faults[1:2]) as server:
-        program.configure(server.port)
+    with serving(program, *faults[1:2]) as server:
         assert drain(program, 5000)[0] == 75
         assert standing(program) == {A: ("pending", True)}
         assert drain(program, 9000)[0] == 0
@@ -138,8 +135,7 @@ def test_an_earlier_uncertainty_outlives_a_definite_failure(program: Program) ->
 
 
 def test_an_uncertain_recipient_that_is_refused_later_stays_findable(program: Program) -> None:
-    with ScriptedServer([Fault("after_dot", "close", times=1), Fault("rcpt", "550 5.1.1 gone", skip=1)]) as server:
-        program.configure(server.port)
+    with serving(program, Fault("after_dot", "close", times=1), Fault("rcpt", "550 5.1.1 gone", skip=1)):
         program.send("--now-ts", "1000", to=A)
         assert [drain(program, now)[0] for now in (1000, 5000)] == [75, 69]
         assert standing(program) == {A: ("refused", True)}
@@ -148,24 +144,20 @@ def test_an_uncertain_recipient_that_is_refused_later_stays_findable(program: Pr
     assert program.show(1)["status"] == "sent"
 
 
-def test_a_drain_says_nothing_of_a_message_that_reached_everybody(program: Program) -> None:
-    with MailHost() as host:
-        program.configure(host.port)
-        program.send(to=f"{A},{B}")
-        answer = program.run("drain")
-        assert (answer.status, answer.out, answer.err) == (0, "", "")
+def test_a_drain_says_nothing_of_a_message_that_reached_everybody(program: Program, host: MailHost) -> None:
+    program.send(to=f"{A},{B}")
+    answer = program.run("drain")
+    assert (answer.status, answer.out, answer.err) == (0, "", "")
 
 
-def test_an_outbox_of_the_version_before_is_read_resolved_and_drained(program: Program) -> None:
+def test_an_outbox_of_the_version_before_is_read_resolved_and_drained(program: Program, host: MailHost) -> None:
     """It has a message that is uncertain for B and certain for A, and one that waits."""
     with closing(sqlite3.connect(program.outbox)) as connection:
         connection.executescript(OLD_OUTBOX.read_text())
     program.outbox.chmod(0o600)
-    with MailHost() as host:
-        program.configure(host.port)
-        assert standing(program) == {A: ("accepted", False), B: ("pending", True)}
-        assert program.run("resolve", "1", "--sent").status == 0
-        assert standing(program) == {A: ("accepted", False), B: ("accepted", False)}
-        assert program.run("drain").status == 0
-        assert [message.recipients for message in host.messages] == [[C]]
+    assert standing(program) == {A: ("accepted", False), B: ("pending", True)}
+    assert program.run("resolve", "1", "--sent").status == 0
+    assert standing(program) == {A: ("accepted", False), B: ("accepted", False)}
+    assert program.run("drain").status == 0
+    assert [message.recipients for message in host.messages] == [[C]]
     assert [program.show(outbox_id)["status"] for outbox_id in (1, 2)] == ["sent", "sent"]
