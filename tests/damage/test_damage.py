@@ -23,8 +23,11 @@ def send(program: Program, *, size: int = 20_000, to: str = "a@example.org") -> 
 
 
 def three(program: Program) -> list[int]:
-    """Messages to before@, damaged@ and after@example.org."""
-    return [send(program, to=f"{who}@example.org") for who in ("before", "damaged", "after")]
+    """Messages to before@, damaged@ and after@example.org; the second one has three pieces."""
+    return [
+        send(program, size=LARGE if who == "damaged" else 20_000, to=f"{who}@example.org")
+        for who in ("before", "damaged", "after")
+    ]
 
 
 def assert_the_others_were_sent(program: Program, server: ScriptedServer, before: int, after: int) -> None:
@@ -94,6 +97,8 @@ ROWS: dict[str, tuple[Callable[[int], str], str]] = {
     "an undecodable sender": (lambda it: f"UPDATE outbox SET sender = CAST(x'ff' AS TEXT) WHERE id = {it}", "sender"),
     "an undecodable subject": (lambda it: f"UPDATE outbox SET sender = 'x', subject = 's' WHERE id = {it}", "sender"),
     "another content": (lambda it: f"UPDATE content SET data = x'41' WHERE id = {it * PIECES}", "content"),
+    "no second piece": (lambda it: f"DELETE FROM content WHERE id = {it * PIECES + 1}", "content"),
+    "no last piece": (lambda it: f"DELETE FROM content WHERE id = {it * PIECES + 2}", "content"),
     "no content": (lambda it: f"DELETE FROM content WHERE id / {PIECES} = {it}", "content"),
     "half of the digests": (lambda it: f"UPDATE outbox SET envelope_digest = NULL WHERE id = {it}", "sender"),
     "an undecodable envelope's digest": (
@@ -168,14 +173,6 @@ def test_swapped_contents_are_not_sent(size: int, program: Program, server: Scri
     assert server.messages == []
 
 
-@pytest.mark.parametrize("piece", [1, 2])
-def test_a_missing_piece_never_reaches_the_dot(piece: int, program: Program, server: ScriptedServer) -> None:
-    damaged = send(program, size=LARGE)
-    change(program, f"DELETE FROM content WHERE id = {damaged * PIECES + piece}")
-    assert_given_up_as_damaged(program, server, damaged, what="its content")
-    assert server.messages == []
-
-
 def test_a_retry_by_hand_refuses_it_as_well_and_tells_why(program: Program, server: ScriptedServer) -> None:
     damaged = send(program)
     change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
@@ -184,17 +181,6 @@ def test_a_retry_by_hand_refuses_it_as_well_and_tells_why(program: Program, serv
         assert (answer.status, answer.json["error"]["code"]) == (69, "storage")
         assert "what is stored is not what was submitted" in answer.json["error"]["message"]
     assert server.messages == []
-
-
-def test_the_notify_command_is_told(program: Program, server: ScriptedServer) -> None:
-    hook, told = program.home / "hook", program.home / "told"
-    hook.write_text(f"#!/bin/sh\ncat > {told}\n")
-    hook.chmod(0o700)
-    program.config.write_text(program.config.read_text() + f'[notify]\ncommand = ["{hook}"]\n')
-    damaged = send(program)
-    change(program, f"UPDATE content SET data = x'41' WHERE id = {damaged * PIECES}")
-    assert program.call("drain").status == 69
-    assert '"gave_up": "damaged"' in told.read_text()
 
 
 def test_a_message_older_than_the_digests_is_sent_unverified(program: Program, server: ScriptedServer) -> None:

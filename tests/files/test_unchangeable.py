@@ -29,23 +29,6 @@ def told(path: Path, owner: int | None = None) -> list[str]:
     return [fault.message for fault in faults(path, owner=owner)]
 
 
-def test_ones_own_private_file_has_no_fault(file: Path) -> None:
-    assert told(file) == []
-
-
-@pytest.mark.parametrize("mode", [0o602, 0o666, 0o622])
-def test_a_file_that_others_can_write_has_one(file: Path, mode: int) -> None:
-    file.chmod(mode)
-    assert told(file) == [f"{file} is writable by others (mode {mode:04o})"]
-
-
-def test_every_directory_on_the_way_counts_but_a_sticky_one(file: Path) -> None:
-    file.parent.chmod(0o777)
-    assert len(told(file)) == 1
-    file.parent.chmod(0o1777)
-    assert told(file) == []
-
-
 @only_root
 def test_a_strangers_file_or_directory_has_one(file: Path) -> None:
     os.chown(file, STRANGER, STRANGER)

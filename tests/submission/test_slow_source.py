@@ -128,17 +128,7 @@ def test_nothing_is_left_of_a_message_that_was_interrupted(slow: Program, number
     assert rows(slow) == []
 
 
-def test_a_file_that_grows_too_large_meanwhile_is_refused_and_nothing_is_left_of_it(slow: Program) -> None:
-    with held(slow, *SEND, "--attach", "slow.txt", nth=20) as sending:
-        os.truncate(slow.home / "slow.txt", 5 * MEMORY_BYTES)
-        status, out, err = sending.let_go()
-    assert (status, out) == (65, "")
-    assert "attachment exceeds size limit" in err
-    assert list((slow.home / "tmp").iterdir()) == []
-    assert rows(slow) == []
-
-
-def test_in_a_batch_it_is_refused_alone(slow: Program) -> None:
+def test_a_file_that_grows_too_large_meanwhile_is_refused_alone_and_nothing_is_left_of_it(slow: Program) -> None:
     with held(slow, "send", "--batch", "batch", "--json", nth=20) as sending:
         os.truncate(slow.home / "slow.txt", 5 * MEMORY_BYTES)
         status, out, err = sending.let_go()
@@ -146,6 +136,7 @@ def test_in_a_batch_it_is_refused_alone(slow: Program) -> None:
     data = json.loads(out)["data"]
     assert [(told["line"], told["outbox_id"]) for told in data["messages"]] == [(1, 1), (3, 2)]
     assert [(error["line"], error["message"]) for error in data["errors"]] == [(2, "attachment exceeds size limit")]
+    assert list((slow.home / "tmp").iterdir()) == []
 
 
 def test_two_that_read_at_the_same_time_with_one_key_store_one_message(slow: Program) -> None:

@@ -59,7 +59,7 @@ class _Campaign:
 
     def _start_and_kill(self, command: tuple[str, ...], text: str = "") -> str:
         process = self.field.start(*command)
-        killer = threading.Timer(self._chance(0.5, 3.0) * self._life, process.kill)
+        killer = threading.Timer(self._chance(0.5, 2.0) * self._life, process.kill)
         killer.start()
         ended = self.field.end(process, text)
         killer.cancel()

@@ -26,13 +26,6 @@ def test_messages_are_stored_in_order_with_growing_ids(store: Store) -> None:
     assert store.stats(NOW).total == 4
 
 
-def test_an_id_is_not_given_again_when_its_record_is_gone(store: Store, run: Run) -> None:
-    submit(store)
-    refuse(run)
-    assert store.prune(NOW + 10**6, NOW, records=True) == 1
-    assert submit(store) == [2]
-
-
 def test_a_message_is_claimed_as_it_was_submitted(store: Store, run: Run) -> None:
     content = b"Subject: hello\r\n\r\nbody\r\n"
     submit(store, NewMessage(

@@ -62,12 +62,6 @@ def steps_of_a_claim(store: SqliteStore) -> int:
     return count
 
 
-def test_a_claim_goes_straight_to_the_longest_due_row(large: SqliteStore) -> None:
-    steps = plan(large, sql.CLAIM_NEXT)
-    assert any("USING INDEX outbox_due (account=? AND next_attempt_at<?)" in step for step in steps), steps
-    assert not any("SCAN" in step or "TEMP B-TREE" in step for step in steps), steps
-
-
 @pytest.mark.parametrize("statement", [sql.COUNT_DUE, sql.NEXT_DUE_AT, sql.NEXT_ACCOUNT])
 def test_counting_what_is_due_reads_only_what_is_due(large: SqliteStore, statement: str) -> None:
     steps = plan(large, statement)
