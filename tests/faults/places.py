@@ -36,7 +36,7 @@ class Place(StrEnum):
 
 
 class Manner(StrEnum):
-    """A manner of misbehaving; the value is its name in the documentation."""
+    """A manner of misbehaving; the value is its name in the documentation, its own name in small letters the server's."""
 
     LATER = "answers 4xx"
     NEVER = "answers 5xx"
@@ -48,7 +48,7 @@ class Manner(StrEnum):
     SLOW = "answers a byte at a time, without end"
     GARBAGE = "answers with binary garbage"
     ENDLESS = "answers without end"
-    MEGABYTE = "answers with one line of a megabyte"
+    MEGABYTE_LINE = "answers with one line of a megabyte"
     FRAGMENTS = "answers well, in tiny fragments"
 
 
@@ -95,16 +95,6 @@ REPLIES = {
     Manner.QUOTA: "550 5.4.5 daily quota exceeded",
 }
 LOGIN_REPLIES = {Manner.LATER: "454 4.7.0 login later", Manner.NEVER: "535 5.7.8 wrong password"}
-SCRIPTED_MANNERS = {
-    Manner.CLOSE: "close",
-    Manner.RESET: "reset",
-    Manner.TIMEOUT: "timeout",
-    Manner.SLOW: "slow",
-    Manner.GARBAGE: "garbage",
-    Manner.ENDLESS: "endless",
-    Manner.MEGABYTE: "megabyte_line",
-    Manner.FRAGMENTS: "fragments",
-}
 OF_A_MESSAGE = (Place.MAIL, Place.RCPT_1, Place.RCPT_2, Place.DATA, Place.CONTENT, Place.LARGE_CONTENT, Place.DOT)
 """Where quota is spoken of."""
 
@@ -141,7 +131,7 @@ class Row:
         options: dict[str, Any] = {"times": 1, **self.scene.fault}
         if self.place is Place.EHLO and self.manner is not Manner.NEVER:
             options["times"] = 1
-        return Fault(self.scene.place, self.reply or SCRIPTED_MANNERS[self.manner], **options)
+        return Fault(self.scene.place, self.reply or self.manner.name.lower(), **options)
 
     @property
     def patience(self) -> int | None:

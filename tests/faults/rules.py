@@ -48,7 +48,7 @@ MEANINGS = {
     Manner.SLOW: Meaning.LOST,
     Manner.GARBAGE: Meaning.NONSENSE,
     Manner.ENDLESS: Meaning.NONSENSE,
-    Manner.MEGABYTE: Meaning.NONSENSE,
+    Manner.MEGABYTE_LINE: Meaning.NONSENSE,
     Manner.FRAGMENTS: Meaning.FINE,
 }
 

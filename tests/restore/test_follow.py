@@ -112,18 +112,24 @@ def restore_through_sqlite(program: Program, copy: Path) -> None:
 
 
 class TestReplaced:
-    def test_by_another_outbox_it_takes_that_up(self, follower: Follower) -> None:
+    def test_by_a_newer_state_of_itself_another_outbox_or_an_older_schema_it_takes_that_up(
+        self, follower: Follower, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         program = follower.program
+        program.send("--in", "1d", subject="waits")
+        restore(program, backup(program))
+        follower.deliver("after the first")
+        assert program.show(2)["status"] == "pending"
         os.replace(another(program, "in the new one"), program.outbox)
         follower.has_delivered("in the new one")
-        follower.deliver("after")
-        assert (follower.end(), follower.said) == (0, [])
-
-    def test_by_a_newer_state_of_itself_it_goes_on(self, follower: Follower) -> None:
-        follower.program.send("--in", "1d", subject="waits")
-        restore(follower.program, backup(follower.program))
-        follower.deliver("after")
-        assert follower.program.show(2)["status"] == "pending"
+        follower.deliver("after the second")
+        old = Program(program.home / "old")
+        old.home.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
+            old.store().close()
+        os.replace(old.outbox, program.outbox)
+        follower.deliver("after the third")
         assert (follower.end(), follower.said) == (0, [])
 
     @pytest.mark.parametrize("way", [restore, restore_through_sqlite])
@@ -136,15 +142,6 @@ class TestReplaced:
         assert follower.end(None) == 75
         assert SAYS in "".join(follower.said)
         assert subjects(follower.server) == ["before", "since"]
-
-    def test_by_an_older_schema_it_migrates_it(self, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
-        old = Program(follower.program.home / "old")
-        old.home.mkdir()
-        with monkeypatch.context() as patch:
-            patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
-            old.store().close()
-        os.replace(old.outbox, follower.program.outbox)
-        follower.deliver("after")
 
     def test_in_the_middle_of_a_long_delivery_it_claims_no_more_of_the_old_one(self, program: Program) -> None:
         with ScriptedServer([Fault("after_dot", "pause", times=1, skip=1)]) as server:
@@ -166,6 +163,8 @@ class TestReplaced:
 class TestGone:
     def test_it_says_so_once_waits_and_makes_nothing_in_its_place(self, follower: Follower) -> None:
         program = follower.program
+        shutil.rmtree(f"{program.outbox}.runs")
+        follower.deliver("without the directory of its runs")
         remove(program)
         follower.say(f"the outbox {program.outbox} is gone: waiting for it")
         assert not program.outbox.exists()
@@ -188,11 +187,6 @@ class TestGone:
             assert follower.end() == 0
         finally:
             follower.kill()
-
-    def test_with_the_directory_of_its_runs_alone_it_goes_on(self, follower: Follower) -> None:
-        shutil.rmtree(f"{follower.program.outbox}.runs")
-        follower.deliver("after")
-        assert (follower.end(), follower.said) == (0, [])
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_signals_end_it_while_it_waits(self, number: int, follower: Follower) -> None:
