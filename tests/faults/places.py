@@ -36,7 +36,7 @@ class Place(StrEnum):
 
 
 class Manner(StrEnum):
-    """A manner of misbehaving; the value is its name in the documentation, its own name in small letters the server's."""
+    """A manner of misbehaving; the value is its name in the documentation, its name in small letters the server's."""
 
     LATER = "answers 4xx"
     NEVER = "answers 5xx"

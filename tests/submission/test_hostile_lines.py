@@ -137,7 +137,7 @@ LINES = st.one_of(REQUESTS.map(json.dumps), JUNK.map(lambda text: text.replace("
 
 
 @given(lines=st.lists(LINES, max_size=5))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_good_lines_between_hostile_ones_are_all_stored(
     lines: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

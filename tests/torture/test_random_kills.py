@@ -78,10 +78,10 @@ class _Campaign:
 
 
 def test_kills_at_random_instants_lose_nothing_and_double_nothing_in_silence(field: Field, rng: random.Random) -> None:
-    kills = size("KILLS", 14)
+    kills = size("KILLS", 10)
     field.send(BATCH)
 
-    _Campaign(field, rng, size("MESSAGES", 800), kills).run()
+    _Campaign(field, rng, size("MESSAGES", 600), kills).run()
 
     assert field.run("release", "--all").status == 0
     field.finish("--connections", "4")
