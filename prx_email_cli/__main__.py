@@ -10,7 +10,7 @@ for _number in (_signal.SIGINT, _signal.SIGTERM):
 
 def main() -> None:
     """Run the command line."""
-    from prx_email_cli.cli.main import main as run
+    from prx_email_cli.cli.main import main as run  # on use: an interrupt during it is quiet already
 
     run()
 

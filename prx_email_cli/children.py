@@ -1,7 +1,9 @@
 """What the programs that this one starts for itself may know, and how long their answers may be."""
 
 import os
+import select
 import signal
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -29,8 +31,6 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
     Without a terminal, as under cron, it gets a session of its own, so that ``end`` ends what it has started as well;
     at a terminal it may have to ask its user something there.
     """
-    import subprocess
-
     return subprocess.Popen(command, env=environment(), start_new_session=not _on_terminal(), **options)
 
 
@@ -65,8 +65,6 @@ def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
     stdout open is not waited for.
     Raises OSError when it cannot be run, and TimeoutError when it has not ended within *seconds*.
     """
-    import subprocess
-
     with start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as process:
         try:
             output = _read(process, most, time.monotonic() + seconds)
@@ -77,8 +75,6 @@ def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
 
 def _read(process: "subprocess.Popen[bytes]", most: int, until: float) -> bytes:
     """What *process* prints until it ends.  Raises TimeoutError."""
-    import select
-
     stdout = process.stdout
     if stdout is None:
         raise ValueError("its stdout is no pipe")
@@ -100,8 +96,6 @@ def _read(process: "subprocess.Popen[bytes]", most: int, until: float) -> bytes:
 
 
 def _wait(process: "subprocess.Popen[bytes]", until: float) -> None:
-    import subprocess
-
     try:
         process.wait(max(0, until - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -1,7 +1,10 @@
 """Private files: made for their owner alone, replaced whole, and not obeyed where somebody else could change them."""
 
 import os
+import select
+import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -85,9 +88,6 @@ def read_bounded(file: Path, most: int, seconds: float) -> tuple[bytes, os.stat_
 
 
 def _read_slowly(descriptor: int, most: int, seconds: float) -> bytes:
-    import select
-    import time
-
     data, until = b"", time.monotonic() + seconds
     watcher = select.poll()
     watcher.register(descriptor, select.POLLIN)
@@ -103,7 +103,7 @@ def _read_slowly(descriptor: int, most: int, seconds: float) -> bytes:
 
 def user_name(uid: int) -> str:
     """What to call the user *uid* in a message."""
-    import pwd
+    import pwd  # on use
 
     try:
         return pwd.getpwuid(uid).pw_name
@@ -140,8 +140,6 @@ def program_faults(name: str) -> Iterator[ChangeableByOthers]:
     if "/" in name and os.path.dirname(name) not in (*os.get_exec_path(), *_PLACES_OF_PROGRAMS):
         yield from faults(Path(name))
         return
-    import shutil
-
     found = shutil.which(name)
     if found is not None:
         real = Path(os.path.realpath(found))
@@ -205,7 +203,7 @@ def taking(path: Path) -> str:
 
 def quoted(path: Path) -> str:
     """*path* as a shell takes it."""
-    import shlex
+    import shlex  # on use
 
     return shlex.quote(os.fspath(path))
 
@@ -262,8 +260,8 @@ def _is_sticky(status: os.stat_result) -> bool:
 
 def _is_owners_own_group(path: Path, status: os.stat_result) -> bool:
     """Whether the group is the owner's alone: it has their name, is their first, and lists nobody else (umask 002)."""
-    import grp
-    import pwd
+    import grp  # on use
+    import pwd  # on use
 
     if hasattr(os, "listxattr") and _ACCESS_LIST in os.listxattr(path):
         return False  # the bits of the group say then what the list may grant to anybody

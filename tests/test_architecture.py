@@ -82,6 +82,17 @@ def own_modules(module: Path) -> set[str]:
     return found & modules
 
 
+def unmarked_imports(source: str) -> list[str]:
+    """The imports inside functions of *source* whose first line does not carry the mark ``# on use``."""
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    inside = {node for function in functions for node in ast.walk(function)}
+    imports = [node for node in inside if isinstance(node, ast.Import | ast.ImportFrom)]
+    lines = source.splitlines()
+    return [ast.unparse(node) for node in imports if "  # on use" not in lines[node.lineno - 1]]
+
+
 def printed_by(script: str) -> list[str]:
     """The words that *script* prints in a fresh interpreter."""
     command = [sys.executable, "-W", "error", "-c", script]
@@ -128,6 +139,15 @@ def test_no_module_imports_itself_in_a_circle_not_even_inside_a_function() -> No
 
     for name in imports:
         visit(name, ())
+
+
+@each_module
+def test_an_import_inside_a_function_is_marked_as_one_that_most_commands_do_without(module: Path) -> None:
+    assert not unmarked_imports(module.read_text())
+
+
+def test_an_import_without_the_mark_is_found_however_deep_it_lies() -> None:
+    assert unmarked_imports("import a\ndef f():\n    import b  # on use\n    if b:\n        import c\n") == ["import c"]
 
 
 @pytest.mark.parametrize("module", ["schedule", "account", "worker", "attempt", "report", "rehearsal"])

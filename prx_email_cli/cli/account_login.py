@@ -1,23 +1,31 @@
 """``prx-email account login``, ``logout`` and ``set-password``: secrets that prx-email itself gets and keeps."""
 
+import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from prx_email_cli.children import environment
 from prx_email_cli.cli.account_test import try_account
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import first_line_of_stdin
 from prx_email_cli.cli.options import Json, Name
 from prx_email_cli.cli.output import on_terminal, put_json, say, work_is_done
 from prx_email_cli.cli.render import masked, safe
+from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
+from prx_email_cli.config.secrets import forget_password, store_password
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
+from prx_email_cli.oauth.server import ExchangeFailed
+from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
+from prx_email_cli.redaction import remember
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
     from prx_email_cli.oauth.server import Device, Tokens
-    from prx_email_cli.oauth.tokens import AccessTokens
 
 LOGIN_SECONDS = 300
 
@@ -61,9 +69,6 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
 
     Raises ConfigError, AccountUnusable, and typer.Exit when the account does not work.
     """
-    from prx_email_cli.oauth.server import ExchangeFailed
-    from prx_email_cli.oauth.tokens import AccessTokens
-
     if account.smtp.auth.oauth is None:
         raise ConfigError(
             f"accounts.{account.name} has no [accounts.{account.name}.smtp.auth.oauth]",
@@ -86,8 +91,7 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
 
 def _granted(account: "Account", tokens: "AccessTokens", way: LoginWay) -> "Tokens":
     """Get tokens by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
-    from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
-    from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device
+    from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device  # on use
 
     oauth = tokens.oauth
     if oauth.grant == CLIENT_CREDENTIALS:
@@ -118,17 +122,11 @@ def _show_address(url: str, *, open_it: bool) -> None:
     say("open this address in a browser on this machine, and log in:")
     say(f"  {safe(url)}")
     if open_it:
-        import threading
-
         threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
 
 def _open_browser(url: str) -> None:
     """Open a browser, which may run until it is closed and may write on stdout."""
-    import subprocess
-
-    from prx_email_cli.children import environment
-
     command = [sys.executable, "-I", "-m", "webbrowser", url]  # -I: no module of the directory we are in
     nowhere = subprocess.DEVNULL
     with suppress(OSError):
@@ -165,8 +163,6 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     if auth.oauth is not None:
         revoked, removed = _forget_tokens(account)
     elif auth.keyring:
-        from prx_email_cli.config.secrets import forget_password
-
         removed = forget_password(account)
     else:
         raise ValidationError(
@@ -182,9 +178,6 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
     """Revoke and remove an account's tokens; tell whether it was revoked, and whether there was one to remove."""
-    from prx_email_cli.oauth.server import ExchangeFailed
-    from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
-
     revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back
         try:
@@ -199,9 +192,6 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
 
     Example: pass show mail/work | prx-email account set-password work
     """
-    from prx_email_cli.config.secrets import store_password
-    from prx_email_cli.redaction import remember
-
     this = invocation(ctx)
     account = this.settings().account(name)
     if not account.smtp.auth.keyring:
@@ -220,8 +210,6 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
 def _asked_for(account: "Account") -> str:
     if on_terminal(sys.stdin):
         return str(typer.prompt(f"Password of {safe(account.smtp.user)}", hide_input=True, err=True))
-    from prx_email_cli.cli.inputs import first_line_of_stdin
-
     password = first_line_of_stdin()
     if not password or "\0" in password:
         raise ValidationError("no password came on standard input", hint="pipe it in, as its first line")

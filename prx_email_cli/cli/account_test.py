@@ -26,7 +26,7 @@ def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
 
 def try_account(this: Invocation, account: "Account") -> None:
     """Try *account* and print each step.  Raises typer.Exit when the account does not work."""
-    from prx_email_cli.checks.account import examine
+    from prx_email_cli.checks.account import examine  # on use
 
     found = examine(account, time.time())
     if not this.json:

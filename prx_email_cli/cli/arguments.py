@@ -64,7 +64,7 @@ def _checked(leaf: Any) -> Any:
             value = values.get(parameter.name)
             for text in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(text, str) and not text.isascii() and parameter.name not in _NAMES_OF_FILES:
-                    from prx_email_cli.mail.headers import check_unicode
+                    from prx_email_cli.mail.headers import check_unicode  # on use
 
                     check_unicode(text, _shown(parameter))
         return run(**values)

@@ -5,6 +5,7 @@ reader, writes what a full disk did not take later, behind another drain's line,
 """
 
 import errno
+import json
 import os
 import stat
 import time
@@ -104,8 +105,6 @@ def _facts(finished: Finished, run_id: str) -> dict[str, Any]:
 
 
 def _as_json(facts: dict[str, Any]) -> str:
-    import json
-
     return json.dumps(facts)
 
 

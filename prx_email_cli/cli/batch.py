@@ -119,7 +119,7 @@ class _Composer:
         schedule = Schedule.at_once(self.clock() if request.now_ts is None else request.now_ts)
         if request.in_reply_to_message_id is None:
             return prepare(request, self.settings, schedule, self.spool)
-        from prx_email_cli.submission.reply import answer_known
+        from prx_email_cli.submission.reply import answer_known  # on use
 
         request, reply = answer_known(self.store, request, self.settings)
         return prepare(request, self.settings, schedule, self.spool, reply)

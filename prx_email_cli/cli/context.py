@@ -22,20 +22,20 @@ class Invocation:
     @property
     def config_file(self) -> Path:
         """Name the config file, which need not exist."""
-        from prx_email_cli.config.paths import default_config_file
+        from prx_email_cli.config.paths import default_config_file  # on use
 
         return self._config or default_config_file()
 
     def settings(self) -> "Settings":
         """Load and check the config.  Raises ConfigError, ReadableByOthers."""
-        from prx_email_cli.config.settings import load_settings
+        from prx_email_cli.config.settings import load_settings  # on use
 
         return load_settings(self.config_file)
 
     @contextmanager
     def store(self, settings: "Settings") -> "Iterator[Store]":
         """Open the outbox, and close it at the end.  Raises StorageError, OutboxBusy, ReadableByOthers."""
-        from prx_email_cli.outbox.open import open_store
+        from prx_email_cli.outbox.open import open_store  # on use
 
         store = open_store(settings.outbox)
         try:

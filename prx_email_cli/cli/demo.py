@@ -31,7 +31,7 @@ def demo(ctx: typer.Context, as_json: Json = False) -> None:
     Example: prx-email demo
     """
     try:
-        from prx_email_cli.cli.demo_server import DemoServer
+        from prx_email_cli.cli.demo_server import DemoServer  # on use
     except ModuleNotFoundError as error:
         raise ConfigError(f"the demo needs {error.name}", hint="pip install 'prx-email-cli[demo]'") from None
     this = invocation(ctx)
@@ -82,7 +82,7 @@ class _Commands:
 
 
 def _tell_story(commands: _Commands, server: "DemoServer") -> None:
-    from prx_email_cli.cli.demo_server import DEFERRED_ONCE, PASSWORD, USER
+    from prx_email_cli.cli.demo_server import DEFERRED_ONCE, PASSWORD, USER  # on use
 
     home = commands.config.parent
     (home / "password").touch(mode=0o600)
@@ -115,9 +115,9 @@ def _tell_story(commands: _Commands, server: "DemoServer") -> None:
 
 
 def _put_arrived(server: "DemoServer") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Console  # on use
+    from rich.table import Table  # on use
+    from rich.text import Text  # on use
 
     table = Table(title="what the server received", title_justify="left")
     for name in ("Message-ID", "subject", "recipients", "beside"):

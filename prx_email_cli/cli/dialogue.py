@@ -1,7 +1,9 @@
 """The short dialogue that sets an account up: provider, address, way of login."""
 
 import re
+import shlex
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -81,8 +83,6 @@ def _bare(address: str) -> str:
 
 def _wrong_provider(answer: str) -> str | None:
     """Find the fault in a provider's or host's name; None when there is none."""
-    from difflib import get_close_matches
-
     if answer in NAMES:
         return None
     if not _HOST.fullmatch(answer):
@@ -142,8 +142,6 @@ def _ask_env(options: AccountOptions) -> Answers:
 
 
 def _ask_command(options: AccountOptions) -> Answers:
-    import shlex
-
     while True:
         try:
             words = shlex.split(ask("Command (no shell: words only)"))

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from prx_email_cli.checks.check import Verdict, failed
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put, put_check, put_json, say
 from prx_email_cli.cli.render import check_object, error_object, safe
 from prx_email_cli.errors import ChangeableByOthers, PrxEmailError
+from prx_email_cli.files import faults
+from prx_email_cli.outbox.open import surroundings_of
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
@@ -25,8 +28,6 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     The exit status is 0 if all is well, else that of the first fault.
     Example: prx-email doctor
     """
-    from prx_email_cli.checks.check import Verdict
-
     this = invocation(ctx)
     groups: dict[str, list[Check]] = {}
     for group, check in _checks(this):
@@ -46,12 +47,9 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     """Make each check, and give it with its group; a config that cannot be read ends them."""
-    from prx_email_cli.checks.account import examine
-    from prx_email_cli.checks.check import failed
-    from prx_email_cli.checks.machine import check_machine
-    from prx_email_cli.checks.outbox import check_outbox
-    from prx_email_cli.files import faults
-    from prx_email_cli.outbox.open import surroundings_of
+    from prx_email_cli.checks.account import examine  # on use
+    from prx_email_cli.checks.machine import check_machine  # on use
+    from prx_email_cli.checks.outbox import check_outbox  # on use
 
     try:
         settings = this.settings()

@@ -26,13 +26,13 @@ from prx_email_cli.cli.output import (
 )
 from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.cli.times import clock
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
 from prx_email_cli.errors import Exit
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.delivery.report import DrainReport
-    from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.store import Store
 
@@ -70,8 +70,6 @@ def drain(
 
     Example (crontab): * * * * * prx-email drain
     """
-    from prx_email_cli.delivery.run import DrainOptions
-
     this = invocation(ctx)
     settings = this.settings()
     options = DrainOptions(account, limit, connections, failure_mode)
@@ -81,7 +79,7 @@ def drain(
     deliveries = _Deliveries(settings, options, clock(now_ts), talk, rehearsed=now_ts is not None)
     with this.store(settings) as store, _stopping_on_signals() as stop:
         if follow:
-            from prx_email_cli.cli.following import follow as follow_outbox
+            from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
             report = follow_outbox(store, settings.outbox, stop, deliveries.follow)
         else:
@@ -120,8 +118,6 @@ class _Deliveries:
 
     @contextmanager
     def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":
-        from prx_email_cli.delivery.run import DeliveringRun
-
         with store.start_run(self._tick()) as run:
             on_finished = self._talk.listener(self._settings, run.run_id)
             yield DeliveringRun(store, self._settings, run, self._tick, stop=stop, on_finished=on_finished)
@@ -131,7 +127,7 @@ class _Deliveries:
         if self._rehearsed:
             self._talk.notes(report)
         if report.gave_up:
-            from prx_email_cli.cli.given_up import tell_given_up
+            from prx_email_cli.cli.given_up import tell_given_up  # on use
 
             tell_given_up(store, self._settings, self._tick(), say_so=self._talk.speaks)
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal is no evidence of cron
@@ -142,7 +138,7 @@ class _Teller:
     """Prints reports one after the other in a thread of its own: a slow notify command delays no delivery."""
 
     def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
-        from queue import SimpleQueue
+        from queue import SimpleQueue  # on use
 
         self._tell = tell
         self._reports: SimpleQueue[DrainReport | None] = SimpleQueue()
@@ -219,7 +215,7 @@ class _Talk:
         """Make the function that each worker thread calls after an attempt."""
         if not self._verbose and settings.log.file is None:
             return lambda finished: self._bar_only()
-        from prx_email_cli.cli.attempt_log import AttemptLog
+        from prx_email_cli.cli.attempt_log import AttemptLog  # on use
 
         if self._log is None:
             tell_losses(lambda text: self._log is not None and self._log.note(text))
@@ -252,7 +248,7 @@ class _Talk:
         if not self._watched or self._verbose:
             yield
             return
-        from prx_email_cli.cli.progress import delivery_bar
+        from prx_email_cli.cli.progress import delivery_bar  # on use
 
         with delivery_bar(count_due()) as advance:
             self._advance = advance

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
+from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.open import Vacancy
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
-    from prx_email_cli.delivery.report import DrainReport
     from prx_email_cli.outbox.store import Store
 
 LOOK_SECONDS = 0.2
@@ -29,8 +29,6 @@ def follow(
     deliver: delivers from a store until an event is set.  Raises what that raises of an outbox that is still in its
     place, and what opening another one raises.
     """
-    from prx_email_cli.delivery.report import DrainReport
-
     report = DrainReport("")
     try:
         while True:

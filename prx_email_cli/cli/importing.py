@@ -3,18 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.options import AccountName, Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json, report_error, say, work_is_done
 from prx_email_cli.cli.render import error_object, safe
 from prx_email_cli.cli.times import clock
-
-if TYPE_CHECKING:
-    from prx_email_cli.submission.importing import Import, Watcher
+from prx_email_cli.submission.importing import Import, Watcher
 
 app = typer.Typer(add_completion=False)
 
@@ -33,9 +32,6 @@ def import_messages(
 
     Example: prx-email import ~/Maildir saved.mbox letter.eml
     """
-    from prx_email_cli.cli.inputs import open_input
-    from prx_email_cli.submission.importing import Import
-
     if files.count("-") > 1:
         raise typer.BadParameter("stdin can be read only once")
     this = invocation(ctx)
@@ -51,7 +47,6 @@ def import_messages(
 @contextmanager
 def _watching(files: list[str]) -> "Iterator[Watcher]":
     """Print on stderr which messages are skipped, and on a terminal show a bar."""
-    from prx_email_cli.submission.importing import Watcher
 
     class Telling(Watcher):
         def skipped(self, where: str, reason: str) -> None:
@@ -67,7 +62,7 @@ def _watching(files: list[str]) -> "Iterator[Watcher]":
 def _bar(files: list[str]) -> AbstractContextManager[Callable[[int], None]]:
     if not on_terminal(sys.stderr):
         return nullcontext(lambda size: None)
-    from prx_email_cli.cli.progress import import_bar
+    from prx_email_cli.cli.progress import import_bar  # on use
 
     return import_bar(files)
 

@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import select
 import stat
 import sys
+import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -62,9 +64,6 @@ class _PatientPipe(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read, and count the bytes, 0 at the end.  Raises ValidationError when none comes for PIPE_SECONDS."""
-        import select
-        import time
-
         watcher = select.poll()
         watcher.register(self.fileno(), select.POLLIN)
         until = time.monotonic() + PIPE_SECONDS

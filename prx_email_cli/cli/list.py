@@ -9,6 +9,8 @@ from prx_email_cli.cli.options import Json, Limit, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put_json, put_table, say
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.times import clock
+from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.views import Filter
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Row
@@ -47,9 +49,6 @@ def list_messages(
 
     Example: prx-email list --status failed
     """
-    from prx_email_cli.outbox.lifecycle import Status
-    from prx_email_cli.outbox.views import Filter
-
     this = invocation(ctx)
     settings = this.settings()
     wanted = Filter(tuple(map(Status, status or ())), account, clock(now_ts)() if due else None, gave_up, held,

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
-from prx_email_cli.cli.arguments import refuse_undecodable
+from prx_email_cli.cli.arguments import hoisted, json_asked, refuse_undecodable
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.outlet import take_over
 from prx_email_cli.cli.output import put_json, report_error, say
@@ -103,8 +104,6 @@ def _usage_errors() -> Iterator[None]:
 
 
 def _json_asked() -> bool:
-    from prx_email_cli.cli.arguments import json_asked
-
     return json_asked(typer.main.get_command(app), sys.argv[1:])
 
 
@@ -113,8 +112,6 @@ def _debugging() -> bool:
 
 
 def _show_traceback(error: BaseException) -> None:
-    import traceback
-
     say(masked("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
@@ -182,8 +179,6 @@ def _arguments() -> list[str]:
     arguments = sys.argv[1:]
     if "--json" not in arguments:
         return arguments
-    from prx_email_cli.cli.arguments import hoisted
-
     return hoisted(typer.main.get_command(app), arguments)
 
 

@@ -9,6 +9,9 @@ from prx_email_cli.cli.options import AccountName, Json, Limit, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, put_table, say
 from prx_email_cli.cli.render import moment, safe, safe_lines
 from prx_email_cli.errors import NotFound
+from prx_email_cli.mail.headers import decoded_words
+from prx_email_cli.mail.received import known_id
+from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Known
@@ -57,8 +60,6 @@ def show(
 
     Example: prx-email messages show 20260801.4711@example.com
     """
-    from prx_email_cli.mail.received import known_id
-
     this = invocation(ctx)
     settings = this.settings()
     name = settings.account(account).name
@@ -80,9 +81,6 @@ def show(
 
 def _object(known: "Known") -> dict[str, Any]:
     """Make the object of a known message, without its text; times are Unix seconds."""
-    from prx_email_cli.mail.headers import decoded_words
-    from prx_email_cli.mail.reply_headers import mailboxes_in, sent_at
-
     message = known.message
     lists = {"reply_to": message.reply_to, "to": message.recipients, "cc": message.copies}
     return {

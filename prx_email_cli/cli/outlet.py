@@ -221,7 +221,7 @@ class _Channel:
 
     def _prepare(self, mode: int) -> None:
         if stat.S_ISSOCK(mode):
-            import socket
+            import socket  # on use
 
             self._socket = socket.socket(fileno=os.dup(self._descriptor))
         elif stat.S_ISFIFO(mode) or os.isatty(self._descriptor):
@@ -235,7 +235,7 @@ class _Channel:
     def write(self, data: bytes | bytearray) -> int:
         """Write some of *data*, and count it.  Raises OSError; BlockingIOError when there is no room."""
         if self._socket is not None:
-            import socket
+            import socket  # on use
 
             return int(self._socket.send(data, socket.MSG_DONTWAIT))
         if self._polls and not self.has_room(0.0):

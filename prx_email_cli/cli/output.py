@@ -100,7 +100,7 @@ def _tell_elsewhere(text: str) -> None:
 
 def put_json(data: Any, error: dict[str, str] | None = None) -> None:
     """Print the one JSON object of an answer; ok: whether *error* is None."""
-    import json
+    import json  # on use
 
     put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))
     if error is not None and _is_lost():
@@ -137,9 +137,9 @@ def put_table(lines: list[dict[str, str]]) -> None:
         for line in lines:
             put("\t".join(safe(value) for value in line.values()))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Console  # on use
+    from rich.table import Table  # on use
+    from rich.text import Text  # on use
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in lines[0]:

@@ -42,7 +42,7 @@ def _visible(character: str, before: str) -> str:
 def _hides(character: str) -> bool:
     if character.isprintable():
         return character in _BLANK or character in _SELECTORS
-    from unicodedata import category
+    from unicodedata import category  # on use
 
     kind = category(character)
     return kind != "Zs" and not (kind == "Cn" and ord(character) in _PICTOGRAPHS)
@@ -79,7 +79,7 @@ def send_result(row: "Row") -> dict[str, Any]:
 
 def row_object(row: "Row", *, whole: bool = False) -> dict[str, Any]:
     """Make the object of a message for ``list``, and with *whole* for ``show``."""
-    from dataclasses import asdict
+    from dataclasses import asdict  # on use
 
     values = asdict(row)
     if not whole:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.inputs import Bodies
+from prx_email_cli.cli.inputs import Bodies, open_input
 from prx_email_cli.cli.options import (
     AccountName,
     At,
@@ -27,10 +27,11 @@ from prx_email_cli.cli.options import (
 )
 from prx_email_cli.cli.send import enqueue_and_answer
 from prx_email_cli.cli.times import Times, clock
+from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent
+from prx_email_cli.submission.request import Request
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.submission.reply import Parent
 
 app = typer.Typer(add_completion=False)
 
@@ -74,9 +75,6 @@ def reply(
     """
     _check(message_id, parent, (at is not None, within is not None, now))
     bodies = Bodies(body, body_file, html, parent=parent)
-    from prx_email_cli.submission.reply import Manner, answer
-    from prx_email_cli.submission.request import Request
-
     this = invocation(ctx)
     settings = this.settings()
     tick = clock(now_ts)
@@ -103,8 +101,6 @@ def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, 
 
 def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":
     """Find the message to answer among the known and the sent ones.  Raises NotFound."""
-    from prx_email_cli.submission.reply import find_parent
-
     name = settings.account(account).name
     with this.store(settings) as store:
         return find_parent(store, name, message_id)
@@ -112,11 +108,8 @@ def _known_parent(this: Invocation, settings: "Settings", account: str | None, m
 
 def _learned_parent(this: Invocation, settings: "Settings", account: str | None, file: str, now: int) -> "Parent":
     """Learn the one message in *file*, which is to be answered.  Raises InputNotFound, ValidationError."""
-    from prx_email_cli.submission.reply import Parent
-
     name = settings.account(account).name
-    from prx_email_cli.cli.inputs import open_input
-    from prx_email_cli.submission.importing import only_message
+    from prx_email_cli.submission.importing import only_message  # on use
 
     known = only_message(file, open_input)
     with this.store(settings) as store:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.attempt_log import AttemptLog
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.given_up import tell_given_up
 from prx_email_cli.cli.options import FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, report_error, say, say_error, wait_for_no_reader, work_is_done
-from prx_email_cli.cli.render import error_object, exit_status, safe, send_result
+from prx_email_cli.cli.render import error_object, exit_status, moment, safe, send_result
 from prx_email_cli.cli.times import clock
+from prx_email_cli.delivery.run import DeliveringRun
 from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:
@@ -74,9 +77,6 @@ class _Attempts:
 
     def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
         """Attempt those of these messages that may be attempted.  Raises StorageError."""
-        from prx_email_cli.cli.attempt_log import AttemptLog
-        from prx_email_cli.delivery.run import DeliveringRun
-
         wait_for_no_reader()
         with self._store.start_run(self._tick()) as claims:
             log = AttemptLog(self._settings.log, claims.run_id, verbose=False)
@@ -103,8 +103,6 @@ class _Attempts:
         return self._store.row(outbox_id)
 
     def _note(self, outbox_id: int, result: "Finished | PrxEmailError") -> None:
-        from prx_email_cli.cli.given_up import tell_given_up
-
         self._results.setdefault(outbox_id, []).append(result)
         if isinstance(result, PrxEmailError):
             return
@@ -162,8 +160,6 @@ def _error_of(row: "Row") -> dict[str, str] | None:
 def _what_next(row: "Row") -> str:
     if row.gave_up:
         return f"given up ({row.gave_up}): no drain takes it again; prx-email show {row.outbox_id} tells why"
-    from prx_email_cli.cli.render import moment
-
     return f"deferred: due again at {moment(row.next_attempt_at)}; prx-email show {row.outbox_id} tells more"
 
 

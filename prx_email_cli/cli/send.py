@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.inputs import Bodies
+from prx_email_cli.cli.inputs import Bodies, read_text
 from prx_email_cli.cli.options import (
     AccountName,
     At,
@@ -26,13 +26,17 @@ from prx_email_cli.cli.options import (
     Within,
 )
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
+from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import Times, clock
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.submission.draft import empty
+from prx_email_cli.submission.request import Request, read_json, request_from_json
+from prx_email_cli.submission.spool import Spool
+from prx_email_cli.submission.submit import prepare, submit
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.submission.reply import Answer
-    from prx_email_cli.submission.request import Request
 
 app = typer.Typer(add_completion=False)
 
@@ -88,7 +92,7 @@ def send(
     if batch is not None:
         if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
             raise typer.BadParameter("--batch takes everything from its lines")
-        from prx_email_cli.cli.batch import send_batch
+        from prx_email_cli.cli.batch import send_batch  # on use
 
         return send_batch(this, batch, account, now_ts, failure_mode)
     if request is not None:
@@ -98,8 +102,6 @@ def send(
         if account is not None:
             settings.account(account)
         return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now=now)
-    from prx_email_cli.submission.request import Request
-
     bodies = Bodies(body, body_file, html)
     settings = this.settings()
     if bodies.awaits_stdin:
@@ -117,8 +119,6 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
     """Check the account and the headers before stdin is read.  Raises ConfigError, ValidationError."""
     settings.account(account)
     if not complete:
-        from prx_email_cli.submission.draft import empty
-
         raise empty()
 
 
@@ -126,7 +126,7 @@ def send_request(this: Invocation, settings: "Settings", request: "Request", tim
     """Enqueue *request* and answer; with *now*, attempt it at once."""
     if request.in_reply_to_message_id is None:
         return enqueue_and_answer(this, settings, request, times, now=now)
-    from prx_email_cli.submission.reply import answer_known
+    from prx_email_cli.submission.reply import answer_known  # on use
 
     with this.store(settings) as store:
         answer = answer_known(store, request, settings)
@@ -137,10 +137,6 @@ def enqueue_and_answer(
     this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, *, now: bool
 ) -> None:
     """Store a message, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
-    from prx_email_cli.submission.request import Request
-    from prx_email_cli.submission.spool import Spool
-    from prx_email_cli.submission.submit import prepare, submit
-
     request, reply = (asked, None) if isinstance(asked, Request) else asked
     tick = clock(request.now_ts)
     with Spool() as spool:
@@ -150,15 +146,13 @@ def enqueue_and_answer(
             spool.clear()
             work_is_done(f"stored as {submitted.outbox_id}")
             if now and not submitted.duplicate:
-                from prx_email_cli.cli.retry import attempt_now
+                from prx_email_cli.cli.retry import attempt_now  # on use
 
                 attempt_now(this, store, settings, submitted.outbox_id, tick, request.failure_mode)
                 return
             if request.failure_mode is not None and not now:
                 say("note: without --now nothing is attempted, so --failure-mode has no effect here")
             if this.json:
-                from prx_email_cli.cli.render import send_result
-
                 put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
             else:
                 put(str(submitted.outbox_id))
@@ -166,9 +160,6 @@ def enqueue_and_answer(
 
 def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
     """Read the request in a JSON file, and complete it from the command line."""
-    from prx_email_cli.cli.inputs import read_text
-    from prx_email_cli.submission.request import read_json, request_from_json
-
     try:
         document = read_json(read_text(name))
     except (ValueError, RecursionError) as error:

@@ -6,13 +6,17 @@ from typing import Any
 
 import typer
 
+from prx_email_cli.cli.account_login import LoginWay, log_in_and_try
 from prx_email_cli.cli.account_options import AccountOptions
+from prx_email_cli.cli.account_test import try_account
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.output import on_terminal, put_json, say, work_is_done
 from prx_email_cli.cli.render import safe
 from prx_email_cli.config.providers import provider_named
+from prx_email_cli.config.secrets import store_password
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.redaction import remember
 
 Tables = dict[str, Any]
 
@@ -28,7 +32,7 @@ def set_up(
     asked = on_terminal(sys.stdin) and on_terminal(sys.stderr) and not this.json
     keyring_password = None
     if asked:
-        from prx_email_cli.cli.dialogue import complete
+        from prx_email_cli.cli.dialogue import complete  # on use
 
         options, keyring_password = complete(options)
     elif options.provider is None and options.host is None:
@@ -63,17 +67,11 @@ def _next_command(table: Tables) -> str:
 
 def _store(account: Account, password: str) -> None:
     """Put the password into the keyring before anything is written: there may be no keyring."""
-    from prx_email_cli.config.secrets import store_password
-    from prx_email_cli.redaction import remember
-
     store_password(account, remember(password))
 
 
 def _try(this: Invocation, name: str, *, log_in: bool) -> None:
     """Try the new account; it stays written when it does not work."""
-    from prx_email_cli.cli.account_login import LoginWay, log_in_and_try
-    from prx_email_cli.cli.account_test import try_account
-
     try:
         account = this.settings().account(name)
         if log_in:

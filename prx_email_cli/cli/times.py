@@ -3,12 +3,11 @@
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
-
-if TYPE_CHECKING:
-    from prx_email_cli.outbox.messages import Schedule
+from prx_email_cli.outbox.messages import Schedule
 
 LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -39,8 +38,6 @@ def duration_seconds(text: str, option: str) -> int:
 
 def unix_time(text: str, option: str) -> int:
     """Read an ISO 8601 time, given to *option*; without an offset it is local time.  Raises ValidationError."""
-    from datetime import datetime
-
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError):
@@ -87,7 +84,5 @@ class Times(NamedTuple):
 
     def resolve(self, now: int) -> "Schedule":
         """Work the times out from *now*.  Raises ValidationError."""
-        from prx_email_cli.outbox.messages import Schedule
-
         due_at = due_time(self.at, self.within, now)
         return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))

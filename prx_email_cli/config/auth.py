@@ -1,6 +1,7 @@
 """``[accounts.X.smtp.auth]``: how an account logs in, and where each secret comes from."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prx_email_cli.config.oauth_servers import (
     CLIENT_CREDENTIALS,
@@ -107,8 +108,6 @@ def _check_oauth(oauth: OAuth, place: Place) -> None:
 
 def _check_url(url: str | None, name: str, place: Place) -> None:
     """Check that tokens travel over TLS (RFC 6749 section 3.2), or to this machine itself.  Raises ConfigError."""
-    from urllib.parse import urlsplit
-
     if url is None:
         return
     try:

@@ -1,6 +1,7 @@
 """Names to greet with in EHLO: domains and address literals (RFC 5321 sections 4.1.2 and 4.1.3)."""
 
 import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -21,8 +22,6 @@ def is_address_literal(text: str) -> bool:
     """Tell whether *text* is an address literal: ``[192.0.2.7]`` or ``[IPv6:2001:db8::7]``."""
     if not (text.startswith("[") and text.endswith("]")):
         return False
-    from ipaddress import AddressValueError, IPv4Address, IPv6Address
-
     inside = text[1:-1]
     try:
         if inside[:5].lower() == "ipv6:":
@@ -34,8 +33,6 @@ def is_address_literal(text: str) -> bool:
 
 def address_literal(address: str) -> str:
     """Write an IP *address* as an address literal, without a zone such as ``%eth0``."""
-    from ipaddress import IPv6Address, ip_address
-
     plain = ip_address(address.partition("%")[0])
     if isinstance(plain, IPv6Address):
         return f"[IPv6:{plain}]" if plain.ipv4_mapped is None else f"[{plain.ipv4_mapped}]"

@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tomli_w
+
 from prx_email_cli.config.settings import CONFIG_SECONDS, MAX_CONFIG_BYTES
 from prx_email_cli.config.toml_text import without_inline_table, without_table
 from prx_email_cli.errors import ConfigError
@@ -41,8 +43,6 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
 
     Raises ConfigError when it exists or cannot be written, ChangeableByOthers when others could replace it there.
     """
-    import tomli_w
-
     refuse_existing(file)
     try:
         make_directories(file.parent)
@@ -72,8 +72,6 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
     Raises ConfigError, having changed nothing, when the account exists, when the file cannot be read or written, and
     when something else in it would change; ChangeableByOthers when others could have written it.
     """
-    import tomli_w
-
     real = file.resolve()
     with _locked(file, real) as old:
         document = _parsed(old, file)
@@ -104,8 +102,6 @@ def _edited(old: str, name: str, accounts: dict[str, Any]) -> str:
 
     An inline table of all accounts is written as tables.  Whether the result is what is wanted, the caller checks.
     """
-    import tomli_w
-
     unfolded = without_inline_table(old, "accounts")
     if unfolded is not None:
         return _joined(unfolded, _in_line_ends_of(old, tomli_w.dumps({"accounts": accounts})), None)

@@ -54,7 +54,7 @@ def absolute(text: str) -> Path:
 
 def _user_directory(kind: str, otherwise: str) -> Path:
     """Name ``prx-email`` in the user's directory of this *kind*, which XDG_…_HOME can name.  Raises ConfigError."""
-    import platformdirs
+    import platformdirs  # on use
 
     variable = f"XDG_{kind.upper()}_HOME"
     named = os.environ.get(variable, "").strip()

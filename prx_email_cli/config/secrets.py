@@ -164,12 +164,12 @@ def _entry(account: Account) -> tuple[str, str]:
 @contextmanager
 def _keyring(where: str) -> Iterator[Any]:
     try:
-        import keyring
+        import keyring  # on use: optional
     except ImportError:
         raise ConfigError(
             f"{where}: this installation cannot use a keyring", hint="pip install 'prx-email-cli[keyring]'"
         ) from None
-    from keyring.errors import KeyringError
+    from keyring.errors import KeyringError  # on use
 
     try:
         yield keyring

@@ -3,7 +3,9 @@
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +228,6 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
 
 def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
     """Parse the file, and give its status as it was then.  Raises ConfigError."""
-    import tomllib
-
     try:
         data, status = read_bounded(file, MAX_CONFIG_BYTES, CONFIG_SECONDS)
         if len(data) > MAX_CONFIG_BYTES:
@@ -343,8 +343,6 @@ def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
     if smtp.tls_key_file is not None and smtp.tls_cert_file is None:
         raise place.error("smtp.tls_cert_file", "is missing", "name the certificate that belongs to tls_key_file")
     if smtp.source_address is not None:
-        from ipaddress import ip_address
-
         try:
             ip_address(smtp.source_address)
         except ValueError:

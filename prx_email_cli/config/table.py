@@ -1,6 +1,7 @@
 """Read a TOML table into a typed object, with errors that name the file, the key and the fix."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, get_args, get_origin
@@ -129,8 +130,6 @@ def read_table(cls: type[T], table: Mapping[str, Any], place: Place) -> T:
 
 
 def _nearest(name: str, known: list[str], what: str = "keys") -> str:
-    from difflib import get_close_matches
-
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else f"known {what} here: {', '.join(sorted(known))}"
 

@@ -107,8 +107,8 @@ class Hands:
             return unreadable_or(refused, wish, self._office)
 
     def _open(self) -> Opened | NotOpened | PrxEmailError:
-        from prx_email_cli.delivery.handing_over import outcome_without_session
-        from prx_email_cli.smtp.failure import SessionFailed
+        from prx_email_cli.delivery.handing_over import outcome_without_session  # on use
+        from prx_email_cli.smtp.failure import SessionFailed  # on use
 
         try:
             self._session = self._office.sessions(self._account).open()
@@ -119,7 +119,7 @@ class Hands:
         return Opened()
 
     def _deliver(self, claimed: Claimed, *, again: bool) -> Delivered | Untouched:
-        from prx_email_cli.delivery.handing_over import hand_over
+        from prx_email_cli.delivery.handing_over import hand_over  # on use
 
         session = self._session
         if session is None:

@@ -130,7 +130,7 @@ class DeliveringRun:
         RetryNotDue, LimitUsedUp, LockUnreadable, the config's fault, AccountUnusable when the account failed at another
         message.  Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
         """
-        from prx_email_cli.delivery.account import AccountRun, ChosenMessages
+        from prx_email_cli.delivery.account import AccountRun, ChosenMessages  # on use
 
         self._prepare(DrainOptions(failure_mode=failure_mode))
         self._on_result = on_result
@@ -153,7 +153,7 @@ class DeliveringRun:
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
     ) -> dict[str, list[int]]:
         """The messages that may be attempted, by account; *on_result* is given why others may not."""
-        from prx_email_cli.delivery.hands import unreadable_or
+        from prx_email_cli.delivery.hands import unreadable_or  # on use
 
         chosen: dict[str, list[int]] = {}
         for outbox_id in ids:
@@ -177,8 +177,8 @@ class DeliveringRun:
     def sessions(self, account: str) -> SessionFactory:
         """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
         if account not in self._sessions:
-            from prx_email_cli.smtp.credentials import login_of
-            from prx_email_cli.smtp.session import SessionFactory
+            from prx_email_cli.smtp.credentials import login_of  # on use
+            from prx_email_cli.smtp.session import SessionFactory  # on use
 
             settings = self.settings.account(account)
             self._sessions[account] = SessionFactory(settings, login_of(settings))
@@ -226,7 +226,7 @@ class DeliveringRun:
 
     def _part(self, name: str, due_before: int) -> Part | None:
         """Prepare an account's part in a round; None when its config has a fault, which is noted."""
-        from prx_email_cli.delivery.account import AccountRun, DueMessages
+        from prx_email_cli.delivery.account import AccountRun, DueMessages  # on use
 
         limits: tuple[Limit, ...] = ()
         connections = 1
@@ -287,7 +287,7 @@ class DeliveringRun:
 
     def _work(self, name: str) -> None:
         """Carry out what a worker of this account asks, until it is through."""
-        from prx_email_cli.delivery.worker import Open
+        from prx_email_cli.delivery.worker import Open  # on use
 
         steps, hands = self._worker(name), self._hands(name)
         ask: Ask | None = None
@@ -308,13 +308,13 @@ class DeliveringRun:
 
     def _hands(self, name: str) -> Hands:
         """What carries out the asks of a worker of this account."""
-        from prx_email_cli.delivery.hands import Hands
+        from prx_email_cli.delivery.hands import Hands  # on use
 
         return Hands(self, name)
 
     def _worker(self, name: str) -> Steps[None]:
         """A worker of this account, which has not begun."""
-        from prx_email_cli.delivery.worker import rehearse, work
+        from prx_email_cli.delivery.worker import rehearse, work  # on use
 
         account = self._accounts[name]
         return work(account) if self._options.failure_mode is None else rehearse(account, self._simulated)
@@ -339,7 +339,7 @@ class DeliveringRun:
                 return None
 
     def _simulated(self, claimed: Claimed) -> Outcome:
-        from prx_email_cli.delivery.rehearsal import simulated
+        from prx_email_cli.delivery.rehearsal import simulated  # on use
 
         return simulated(self._options.failure_mode or "", claimed)
 

@@ -1,5 +1,6 @@
 """Addresses as people type them and as SMTP wants them."""
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -102,7 +103,7 @@ def _check_domain(domain: str, address: str, what: str) -> str:
     if len(domain) > MAX_DOMAIN_OCTETS:
         raise _malformed(address, what)
     if not domain.isascii():
-        import idna
+        import idna  # on use
 
         try:
             domain = idna.encode(domain, uts46=True).decode()
@@ -122,8 +123,6 @@ def _is_dot_atom(local: str) -> bool:
 
 def _ip_address(literal: str) -> "IPv4Address | IPv6Address":
     """The address in a domain literal (RFC 5321 section 4.1.3).  Raises ValueError for anything else."""
-    import ipaddress
-
     inner = literal[1:-1]
     return ipaddress.IPv6Address(inner[5:]) if inner[:5].lower() == "ipv6:" else ipaddress.IPv4Address(inner)
 

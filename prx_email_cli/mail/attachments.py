@@ -191,7 +191,7 @@ def guess(filename: str) -> str:
 
 @cache
 def _endings() -> dict[str, str]:
-    from mimetypes import MimeTypes
+    from mimetypes import MimeTypes  # on use
 
     # The table alone: MimeTypes.guess_type takes names for URLs, in which "data:,x.exe" is a text.
     return MimeTypes().types_map[1]

@@ -78,7 +78,7 @@ def words_header(name: str, words: Iterable[str]) -> str:
 
 def encoded_words(value: str, offset: int = 0) -> str:
     """*value* as UTF-8 encoded words of at most 75 characters, folded; *offset* is where it starts on its line."""
-    from email.header import Header
+    from email.header import Header  # on use
 
     return Header(value, "utf-8", maxlinelen=ENCODED_FOLD_AT, header_name="x" * max(offset - 2, 1)).encode(
         linesep="\r\n"
@@ -145,7 +145,7 @@ def check_header_text(value: str, what: str) -> str:
 
 def _decoded_by_stdlib(value: str) -> str:
     """*value* as the standard library's readers decode it, which take more for encoded words than RFC 2047 does."""
-    from email.header import decode_header
+    from email.header import decode_header  # on use
 
     try:
         parts = decode_header(value)

@@ -35,7 +35,7 @@ def html_body(source: str, directory: Path | None, policy: Policy) -> HtmlBody:
     page = _page(source)
     inline = [] if directory is None else _take_images(page, directory, policy)
     if page.css_first("style") is not None:
-        from prx_email_cli.mail.page_style import with_inlined_styles  # start-up: not every page has one
+        from prx_email_cli.mail.page_style import with_inlined_styles  # on use: not every page has styles
 
         page = with_inlined_styles(page)
     return HtmlBody(f"<!DOCTYPE html>\n{written(page)}\n", inline)

@@ -91,7 +91,7 @@ def attachment_leaf(attachment: Attachment) -> Leaf:
 
 def _disposition(disposition: str, filename: str) -> str:
     if _MISREAD.intersection(filename) and filename.isascii():
-        from email.utils import encode_rfc2231
+        from email.utils import encode_rfc2231  # on use
 
         extended = encode_rfc2231(filename, "utf-8")  # RFC 2231 section 4: nothing in it needs quotes
         return f"Content-Disposition: {disposition};\r\n filename*={extended}\r\n"
@@ -100,8 +100,8 @@ def _disposition(disposition: str, filename: str) -> str:
 
 def _header(name: str, value: str, **parameters: str) -> str:
     """One MIME header as the stdlib encodes and folds it, ending in CRLF."""
-    from email.message import MIMEPart
-    from email.policy import SMTP
+    from email.message import MIMEPart  # on use
+    from email.policy import SMTP  # on use
 
     part = MIMEPart(policy=SMTP)
     part.add_header(name, value, **parameters)

@@ -2,6 +2,7 @@
 
 import binascii
 import codecs
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
@@ -103,8 +104,6 @@ def known_id(text: str) -> str | None:
 
 def _id_of_ours(data: bytes) -> str:
     """An id for a message without one: the same however it is kept, in an mbox or alone, with LF or CRLF."""
-    import hashlib
-
     content = data.replace(b"\r\n", b"\n").strip()
     return f"no-message-id-{hashlib.sha256(content).hexdigest()[:24]}"
 
@@ -161,8 +160,8 @@ def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
 
 def rough_text(markup: str) -> str:
     """The words and links of some HTML, as a browser shows them.  Takes time in proportion to its length."""
-    from prx_email_cli.mail.page import flat, parsed
-    from prx_email_cli.mail.page_text import is_block, page_text
+    from prx_email_cli.mail.page import flat, parsed  # on use
+    from prx_email_cli.mail.page_text import is_block, page_text  # on use
 
     try:
         return page_text(parsed(markup))

@@ -146,7 +146,7 @@ def attribution(parent: KnownMessage) -> str:
 
 def sent_date(parent: KnownMessage) -> str:
     """*parent*'s Date in the one form, in its own time zone; "" when it has none that can be understood."""
-    from email.utils import format_datetime
+    from email.utils import format_datetime  # on use
 
     date = _date(parent)
     return format_datetime(date) if date is not None else ""
@@ -162,7 +162,7 @@ def sent_at(parent: KnownMessage) -> int | None:
 
 
 def _date(parent: KnownMessage) -> "datetime | None":
-    from email.utils import parsedate_to_datetime
+    from email.utils import parsedate_to_datetime  # on use
 
     try:
         return parsedate_to_datetime(parent.date)

@@ -1,6 +1,7 @@
 """Let a person log in: in a browser that comes back to this machine, or with a code typed elsewhere."""
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,8 +37,6 @@ class Redirect:
         self.uri = f"http://{host}:{self._server.server_port}"
 
     def __enter__(self) -> "Redirect":
-        import threading
-
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 

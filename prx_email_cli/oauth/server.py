@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.auth import LATEST_EXPIRY, OAuth
@@ -173,10 +174,10 @@ class Exchange:
     @contextmanager
     def _session(self, url: str | None, scope: str | None = None) -> Iterator[Any]:
         """Yield Authlib's session.  Raises ExchangeFailed, without secrets, for whatever fails in it."""
-        from authlib.integrations.base_client import OAuthError
-        from authlib.integrations.requests_client import OAuth2Session
-        from requests import RequestException
-        from requests.exceptions import JSONDecodeError
+        from authlib.integrations.base_client import OAuthError  # on use: optional
+        from authlib.integrations.requests_client import OAuth2Session  # on use: optional
+        from requests import RequestException  # on use
+        from requests.exceptions import JSONDecodeError  # on use
 
         method = "client_secret_post" if self._secret is not None else "none"
         session = OAuth2Session(
@@ -229,8 +230,6 @@ def usable_token(token: str) -> bool:
 
 def check_library() -> None:
     """Check that the ``oauth`` extra is installed, without importing it.  Raises ConfigError."""
-    from importlib.util import find_spec
-
     if find_spec("authlib") is None or find_spec("requests") is None:
         raise ConfigError("OAuth needs a library that is not installed", hint="pip install 'prx-email-cli[oauth]'")
 
@@ -273,9 +272,9 @@ def _with_lifetime_apart(answer: Any) -> Any:
 
 def _bounded_adapter() -> Any:
     """Return requests' adapter, which here gives up an answer without end, and one that drips."""
-    from requests import ReadTimeout, RequestException
-    from requests.adapters import HTTPAdapter
-    from urllib3.exceptions import HTTPError
+    from requests import ReadTimeout, RequestException  # on use
+    from requests.adapters import HTTPAdapter  # on use
+    from urllib3.exceptions import HTTPError  # on use
 
     class BoundedAdapter(HTTPAdapter):
         def send(self, *arguments: Any, **options: Any) -> Any:
@@ -302,8 +301,8 @@ def _bounded_adapter() -> Any:
 
 def _cause(error: Exception) -> str:
     """Return why a request failed, in a few words: requests nests its causes and names memory addresses."""
-    from requests import HTTPError
-    from requests.exceptions import SSLError, Timeout
+    from requests import HTTPError  # on use
+    from requests.exceptions import SSLError, Timeout  # on use
 
     if isinstance(error, HTTPError) and error.response is not None:
         return f"answered {error.response.status_code} {error.response.reason}"

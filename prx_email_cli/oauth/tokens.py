@@ -210,7 +210,7 @@ class TokenCache:
 
         What a server rotates is lost if it cannot be stored, so room for it is made before anybody is asked.
         """
-        from filelock import FileLock, Timeout  # only where tokens are renewed: it takes as long to import as the rest
+        from filelock import FileLock, Timeout  # on use: it takes as long to import as all the rest
 
         lock = FileLock(
             self._lock_file, timeout=WAIT_SECONDS, mode=0o600, fallback_to_soft=False, poll_interval=_POLL_SECONDS

@@ -17,7 +17,7 @@ def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
 
     Raises StorageError, OutboxBusy, ReadableByOthers.
     """
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
 
     return SqliteStore(
         outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
@@ -27,7 +27,7 @@ def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
 
 def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
     """Return the outbox that the config names, seen from outside."""
-    from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings
+    from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings  # on use
 
     return FileSurroundings(outbox.path)
 
@@ -50,7 +50,7 @@ class Vacancy:
 
         Raises StorageError and its like for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
         """
-        from prx_email_cli.outbox.sqlite.place import is_whole, look_of
+        from prx_email_cli.outbox.sqlite.place import is_whole, look_of  # on use
 
         look = look_of(self._outbox.path)
         self.empty = look is None

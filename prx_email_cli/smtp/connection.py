@@ -4,6 +4,7 @@ A reply is bounded in lines, bytes and time; what is said is noted without secre
 command left is taken for its answer, and nothing that arrived in clear for an answer under TLS.
 """
 
+import base64
 import select
 import smtplib
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from prx_email_cli.config.domains import address_literal
 from prx_email_cli.redaction import from_outside, remember_encoded
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused, Unasked
 from prx_email_cli.smtp.replies import CHALLENGE, Reply
@@ -73,8 +75,6 @@ class Wire(smtplib.SMTP):
 
     def _own_address(self) -> str:
         """Return this end of the connection, to greet with if the machine has no full name (RFC 5321 section 4.1.4)."""
-        from prx_email_cli.config.domains import address_literal
-
         try:
             return address_literal(self.sock.getsockname()[0])  # type: ignore[union-attr]
         except (OSError, ValueError, AttributeError):  # not connected, or not by IP
@@ -371,8 +371,6 @@ def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
 
 
 def _base64(text: str) -> str:
-    import base64
-
     return remember_encoded(base64.b64encode(text.encode()).decode())
 
 

@@ -73,7 +73,7 @@ def policy_for(request: Request, settings: "Settings") -> "Policy | None":
     """The attachment policy of the config, None for a request that has no use for one."""
     if not (request.attachments or request.attach or request.attach_stored or request.body_html is not None):
         return None
-    from prx_email_cli.mail.attachments import Policy
+    from prx_email_cli.mail.attachments import Policy  # on use
 
     policy, store = settings.attachments.policy, settings.attachments.store
     return Policy(
@@ -93,7 +93,11 @@ def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]"
     """Open the attachments of *request*, to be read later.  Raises ValidationError."""
     if policy is None or not (request.attachments or request.attach or request.attach_stored):
         return []
-    from prx_email_cli.mail.attachments import attachment_from_file, attachment_from_store, split_attach_option
+    from prx_email_cli.mail.attachments import (  # on use
+        attachment_from_file,
+        attachment_from_store,
+        split_attach_option,
+    )
 
     return [
         *(attachment_from_file(*split_attach_option(option), policy) for option in request.attach),
@@ -104,7 +108,7 @@ def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]"
 
 def open_requested(asked: RequestedAttachment, policy: "Policy") -> "Attachment":
     """Open an attachment of a JSON request.  Raises ValidationError."""
-    from prx_email_cli.mail.attachments import attachment_from_base64, attachment_from_store
+    from prx_email_cli.mail.attachments import attachment_from_base64, attachment_from_store  # on use
 
     if asked.base64 is not None and asked.path is None:
         return attachment_from_base64(asked.filename, asked.content_type, asked.base64, policy)
@@ -138,7 +142,7 @@ def _bodies(request: Request, policy: "Policy | None") -> "tuple[str, str | None
     """The plain text, the HTML and the images that it shows."""
     if request.body_html is None or policy is None:
         return request.body_text, None, []
-    from prx_email_cli.mail.html import html_body, plain_text
+    from prx_email_cli.mail.html import html_body, plain_text  # on use
 
     directory = Path(request.html_file).parent if request.html_file not in (None, "-") else None
     body = html_body(request.body_html, directory, policy)

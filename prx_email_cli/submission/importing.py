@@ -1,6 +1,8 @@
 """Learn the messages in files, mboxes, Maildirs and pipes, so that they can be answered."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,9 +44,6 @@ class Import:
 
         opener: opens an input for reading.  Raises StorageError.
         """
-        from concurrent.futures import Future, ThreadPoolExecutor
-        from itertools import islice
-
         messages = self._messages(inputs, opener)
         with ThreadPoolExecutor(1) as writer:
             writing: tuple[int, Future[int]] | None = None

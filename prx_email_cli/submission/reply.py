@@ -82,7 +82,7 @@ def _own(account: Account, request: Request, parent: Parent) -> list[str]:
 def _with_quote(request: Request, parent: KnownMessage) -> Request:
     text, markup = request.body_text, request.body_html
     if not text.strip() and markup is not None:
-        from prx_email_cli.mail.html import plain_text
+        from prx_email_cli.mail.html import plain_text  # on use
 
         text = plain_text(markup)
     if markup is not None:

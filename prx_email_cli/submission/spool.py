@@ -60,7 +60,7 @@ class Spool:
         return Content(_Pieces(file.fileno(), size), size, digest.hexdigest())
 
     def _new_file(self) -> FileIO:
-        from tempfile import TemporaryFile
+        from tempfile import TemporaryFile  # on use
 
         file = _on_disk(lambda: TemporaryFile(buffering=0))  # noqa: SIM115 - clear closes it
         self._files.append(file)

@@ -1,5 +1,6 @@
 """Make a request an outbox message, composed and fingerprinted, and store it."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,6 @@ class _Fingerprint:
     """A digest of what a message says whenever it is sent: no date, no boundaries, but every attachment's bytes."""
 
     def __init__(self, drafted: Draft, account: str) -> None:
-        import hashlib
-
         self._drafted = drafted
         self._digest = hashlib.sha256()
         self._add(account)

@@ -5,6 +5,7 @@ cannot be read or written can be neither sent nor given up: the process passes i
 Each try is a transaction of its own, so that nothing is written in one that has met damage.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -113,6 +114,4 @@ class DespiteDamage:
         )
 
     def _but(self, passed: Iterable[int] = ()) -> str:
-        import json
-
         return json.dumps([*self._unreadable, *passed])

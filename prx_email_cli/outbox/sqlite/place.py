@@ -34,7 +34,7 @@ class Place:
         """
         log = _file_id(self._log_path)
         if log != self._log and (log is not None or self.lost_its_log()):
-            import ctypes
+            import ctypes  # on use
 
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never closed: the process's end releases it
         elif log is None or _file_id(self._real_path) == self._database:

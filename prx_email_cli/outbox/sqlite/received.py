@@ -62,7 +62,7 @@ def head_sent_as(connection: sqlite3.Connection, account: str, message_id: str) 
 
 
 def _known(values: tuple[Any, ...]) -> Known:
-    from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.mail.received import KnownMessage  # on use
 
     account, learned_at, *fields = values
     return Known(account, learned_at, KnownMessage(*fields))

@@ -1,6 +1,7 @@
 """The tables, as numbered migrations.  A released migration is never edited: a change is a new one."""
 
 import sqlite3
+from hashlib import sha256
 
 from prx_email_cli.errors import StorageError
 
@@ -182,8 +183,6 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
 
 def _identity(*oldest: object) -> str:
     """An identity made of the oldest message."""
-    from hashlib import sha256
-
     return sha256(repr(oldest).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

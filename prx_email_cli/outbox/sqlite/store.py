@@ -75,7 +75,7 @@ class SqliteStore:
 
     def start_run(self, now: int) -> "SqliteRun":
         """A new living run."""
-        from prx_email_cli.outbox.sqlite.run import SqliteRun
+        from prx_email_cli.outbox.sqlite.run import SqliteRun  # on use
 
         runs = Runs(self.path)
         return SqliteRun(self, runs, runs.start(now))
@@ -90,7 +90,7 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; what became of each, in order."""
-        from prx_email_cli.outbox.sqlite import submit
+        from prx_email_cli.outbox.sqlite import submit  # on use
 
         try:
             return self.change(lambda connection: submit.submit_all(connection, messages, self._guard.last_id()))
@@ -105,7 +105,7 @@ class SqliteStore:
         Raises what is wrong with one of them, and then stores none.
         """
 
-        from prx_email_cli.outbox.sqlite import submit
+        from prx_email_cli.outbox.sqlite import submit  # on use
 
         def make(connection: sqlite3.Connection) -> list[int]:
             submitted = submit.submit_all(connection, messages)
@@ -144,7 +144,7 @@ class SqliteStore:
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
-        from prx_email_cli.outbox.sqlite import operator
+        from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.hold(connection, outbox_id, now))
 
@@ -169,7 +169,7 @@ class SqliteStore:
 
     def release(self, outbox_id: int) -> None:
         """Let drains take this message again."""
-        from prx_email_cli.outbox.sqlite import operator
+        from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.release(connection, outbox_id))
 
@@ -179,19 +179,19 @@ class SqliteStore:
 
     def cancel(self, outbox_id: int, now: int) -> None:
         """Give this message up on a person's word."""
-        from prx_email_cli.outbox.sqlite import operator
+        from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.cancel(connection, outbox_id, now))
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         """Settle an uncertain outcome on a person's word."""
-        from prx_email_cli.outbox.sqlite import operator
+        from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.resolve(connection, outbox_id, now, sent=sent))
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
-        from prx_email_cli.outbox.sqlite import operator
+        from prx_email_cli.outbox.sqlite import operator  # on use
 
         count = last = 0
         while True:
@@ -224,55 +224,55 @@ class SqliteStore:
 
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store those of the *messages* that *account* does not know; how many."""
-        from prx_email_cli.outbox.sqlite import received
+        from prx_email_cli.outbox.sqlite import received  # on use
 
         return self.change(lambda connection: received.learn(connection, account, messages, now))
 
     def known(self, account: str, message_id: str) -> "Known | None":
         """The message that *account* has learned under this id, None when there is none."""
-        from prx_email_cli.outbox.sqlite import received
+        from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.find(connection, account, message_id)
 
     def known_messages(self, account: str | None, limit: int) -> "list[Known]":
         """The messages learned last (of *account*), without their texts."""
-        from prx_email_cli.outbox.sqlite import received
+        from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.newest(connection, account, limit)
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
         """The beginning of the outbox message of *account* that an attempt gave this Message-ID."""
-        from prx_email_cli.outbox.sqlite import received
+        from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.head_sent_as(connection, account, message_id)
 
     def rows(self, wanted: "Filter") -> "list[Row]":
         """The rows that match, newest first."""
-        from prx_email_cli.outbox.sqlite import reports
+        from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
             return reports.rows(connection, wanted)
 
     def row(self, outbox_id: int) -> "Row":
         """One message with recipients and attempts."""
-        from prx_email_cli.outbox.sqlite import reports
+        from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
             return reports.row(connection, outbox_id)
 
     def stats(self, now: int) -> "Stats":
         """Counts and ages for monitoring."""
-        from prx_email_cli.outbox.sqlite import reports
+        from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self.reading() as connection:
             return reports.stats(connection, now)
 
     def health(self, now: int) -> "Health":
         """Whether the database is intact, and what in it wants a person; may take a while."""
-        from prx_email_cli.outbox.sqlite import reports
+        from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self.reading() as connection:
             return reports.health(connection, now)
