@@ -221,7 +221,7 @@ def _steps(path: str) -> Iterator[_Step]:
     """Everything on the way to *path*, each symbolic link before what it leads to.  Raises OSError."""
     names = _names(os.path.join(os.getcwd(), path))
     here, above, links = "/", [os.lstat("/")], 0
-    yield _Step(Path("/"), above[0], not names, False)
+    yield _Step(Path("/"), above[0], is_last=not names, is_open_to_newcomers=False)
     while names:
         name = names.pop()
         if name == "..":

@@ -26,7 +26,7 @@ from prx_email_cli.cli.output import (
 )
 from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.cli.times import clock
-from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.errors import Exit
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class _Deliveries:
     def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":
         with store.start_run(self._tick()) as run:
             on_finished = self._talk.listener(self._settings, run.run_id)
-            yield DeliveringRun(store, self._settings, run, self._tick, stop=stop, on_finished=on_finished)
+            around = Environment(self._tick, stop=stop, on_finished=on_finished)
+            yield DeliveringRun(store, self._settings, run, around)
 
     def _tell(self, store: "Store", report: "DrainReport") -> None:
         self._talk.afterwards(report)

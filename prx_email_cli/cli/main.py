@@ -115,7 +115,7 @@ def _show_traceback(error: BaseException) -> None:
     say(masked("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
-def _show_version(value: bool) -> None:
+def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
     if value:
         typer.echo(f"prx-email {__version__}")
         raise typer.Exit()

@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import invocation
 MOST_ROWS = 1_000_000_000  # SQLite's LIMIT cannot be much larger
 
 
-def _note_json(ctx: typer.Context, value: bool) -> bool:
+def _note_json(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - as typer calls it
     invocation(ctx).json = value
     return value
 

@@ -12,7 +12,7 @@ from prx_email_cli.cli.options import FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, report_error, say, say_error, wait_for_no_reader, work_is_done
 from prx_email_cli.cli.render import error_object, exit_status, moment, safe, send_result
 from prx_email_cli.cli.times import clock
-from prx_email_cli.delivery.run import DeliveringRun
+from prx_email_cli.delivery.run import DeliveringRun, Environment
 from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def retry(
     settings = this.settings()
     tick = clock(now_ts)
     with this.store(settings) as store:
-        attempts = _Attempts(store, settings, tick)
+        attempts = Attempts(store, settings, tick)
         attempts.make(ids, force=force, failure_mode=failure_mode)
         if len(ids) == 1:
             attempts.raise_refusal(ids[0])
@@ -50,24 +50,20 @@ def retry(
             _tell_several(this, attempts, ids)
 
 
-def attempt_now(
-    this: Invocation, store: "Store", settings: "Settings", outbox_id: int, tick: Callable[[], int],
-    failure_mode: str | None,
-) -> None:  # fmt: skip
+def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_mode: str | None) -> None:
     """Attempt a message that was just stored, after printing its id: it stays stored if this fails."""
     if not this.json:
         put(str(outbox_id))
     try:
-        attempts = _Attempts(store, settings, tick)
         attempts.make([outbox_id], failure_mode=failure_mode)
         attempts.raise_refusal(outbox_id)
     except PrxEmailError as error:
-        report_error(error, as_json=this.json, data=send_result(store.row(outbox_id)))
+        report_error(error, as_json=this.json, data=send_result(attempts.row(outbox_id)))
         raise typer.Exit(error.exit_code) from None
-    _tell_one(this, store.row(outbox_id), say_id=False)
+    _tell_one(this, attempts.row(outbox_id), say_id=False)
 
 
-class _Attempts:
+class Attempts:
     """Runs over chosen messages, logs each attempt, and reports given-up ones."""
 
     def __init__(self, store: "Store", settings: "Settings", tick: Callable[[], int]) -> None:
@@ -80,7 +76,8 @@ class _Attempts:
         wait_for_no_reader()
         with self._store.start_run(self._tick()) as claims:
             log = AttemptLog(self._settings.log, claims.run_id, verbose=False)
-            run = DeliveringRun(self._store, self._settings, claims, self._tick, on_finished=log.write)
+            around = Environment(self._tick, on_finished=log.write)
+            run = DeliveringRun(self._store, self._settings, claims, around)
             try:
                 run.attempt(ids, self._note, force=force, failure_mode=failure_mode)
             finally:
@@ -125,7 +122,7 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
         raise typer.Exit(status)
 
 
-def _tell_several(this: Invocation, attempts: _Attempts, ids: list[int]) -> None:
+def _tell_several(this: Invocation, attempts: Attempts, ids: list[int]) -> None:
     """Print the result of each message; the worst exit status is the command's."""
     results: list[dict[str, Any]] = []
     worst = int(Exit.OK)

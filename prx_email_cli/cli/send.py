@@ -146,9 +146,10 @@ def enqueue_and_answer(
             spool.clear()
             work_is_done(f"stored as {submitted.outbox_id}")
             if now and not submitted.duplicate:
-                from prx_email_cli.cli.retry import attempt_now  # on use
+                from prx_email_cli.cli.retry import Attempts, attempt_now  # on use
 
-                attempt_now(this, store, settings, submitted.outbox_id, tick, request.failure_mode)
+                attempts = Attempts(store, settings, tick)
+                attempt_now(this, attempts, submitted.outbox_id, request.failure_mode)
                 return
             if request.failure_mode is not None and not now:
                 say("note: without --now nothing is attempted, so --failure-mode has no effect here")

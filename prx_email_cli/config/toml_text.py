@@ -36,7 +36,7 @@ def statements(document: str) -> Iterator[Statement]:
             yield Statement(text, comments=comments)
         elif bare.startswith("["):
             table = _names(tomllib.loads(text))
-            yield Statement(text, table, True, comments)
+            yield Statement(text, table, is_header=True, comments=comments)
         else:
             key = _KEY.match(text)
             names = _names(tomllib.loads(f"{key[0] if key else ''}= 0"))

@@ -37,25 +37,17 @@ class DueMessages:
     def __init__(self, account: str, due_before: int, limits: tuple[Limit, ...] = ()) -> None:
         self._wish: ClaimNext | None = ClaimNext(account, due_before, due_before, limits)
 
-    def look(self) -> Wish | None:
+    def look(self) -> ClaimNext | None:
         """The wish for any due message, until there was none."""
         return self._wish
 
-    def next(self) -> Wish | None:
-        """The wish for any due message, until there was none."""
-        return self._wish
-
-    def ahead(self) -> ClaimNext | None:
-        """The wish for any due message, until there was none."""
-        return self._wish
-
-    def skip(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Nothing is due any more, or the limits are used up."""
-        self._wish = None
+    next = ahead = look
 
     def nothing_for(self, wish: Wish, refused: PrxEmailError | None) -> None:
         """Nothing is due any more, or the limits are used up."""
         self._wish = None
+
+    skip = nothing_for
 
 
 class ChosenMessages:

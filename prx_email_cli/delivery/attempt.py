@@ -9,7 +9,7 @@ from prx_email_cli.outbox.lifecycle import (
     Standing,
     after_attempt,
 )
-from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Target
+from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Moment, Target
 
 
 def retry_policy(settings: OutboxSettings) -> RetryPolicy:
@@ -32,16 +32,7 @@ def limits_of(account: Account) -> tuple[Limit, ...]:
     return tuple(Limit(most, seconds, of_recipients) for most, seconds, of_recipients in limits if most is not None)
 
 
-def finish(
-    claimed: Claimed,
-    outcome: Outcome,
-    policy: RetryPolicy,
-    now: int,
-    *,
-    clock_in_doubt: bool = False,
-    milliseconds: int = 0,
-    connection: int = 0,
-) -> Finished:
+def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, moment: Moment) -> Finished:
     """The attempt on *claimed* that came to *outcome*, with what the rules make of it."""
     recipients = _recipients_after(claimed, outcome)
     standing = Standing(
@@ -51,9 +42,9 @@ def finish(
         uncertain=any(recipient.uncertain for recipient in recipients),
         recipients=[recipient.status for recipient in recipients],
         drained_seconds=claimed.drained_seconds,
-        clock_in_doubt=clock_in_doubt,
+        clock_in_doubt=moment.clock_in_doubt,
     )
-    return Finished(claimed, outcome, after_attempt(standing, outcome, policy, now), now, milliseconds, connection)
+    return Finished(claimed, outcome, after_attempt(standing, outcome, policy, moment.now), moment.now)
 
 
 def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:

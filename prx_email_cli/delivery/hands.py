@@ -24,7 +24,7 @@ from prx_email_cli.delivery.worker import (
 )
 from prx_email_cli.errors import ConfigError, NotAllowedForStatus, PrxEmailError, ReadableByOthers, StorageError
 from prx_email_cli.outbox.lifecycle import RetryPolicy, Status
-from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Wish
+from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Moment, Wish
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Run, Store
@@ -132,10 +132,10 @@ class Hands:
 
     def _settle(self, ask: Settle) -> Entry:
         office = self._office
-        finished = finish(
-            ask.claimed, ask.outcome, office.policy, office.clock(), clock_in_doubt=office.clock_in_doubt,
-            milliseconds=ask.milliseconds, connection=ask.connection,
-        )  # fmt: skip
+        moment = Moment(office.clock(), office.clock_in_doubt)
+        finished = finish(ask.claimed, ask.outcome, office.policy, moment)._replace(
+            milliseconds=ask.milliseconds, connection=ask.connection
+        )
         entry = office.ledger.settle(finished, ask.then)
         if entry.lost is None:
             office.record(finished)

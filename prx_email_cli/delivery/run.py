@@ -46,31 +46,31 @@ class DrainOptions(NamedTuple):
     failure_mode: str | None = None
 
 
-class DeliveringRun:
-    """Delivers messages of *store* that *run* claims.
+class Environment(NamedTuple):
+    """What a run is told from outside, and whom it tells.
 
     clock: gives Unix seconds.  ticks: gives seconds that never go back, by which a follower looks again.  stop: once
     set, messages on the wire are finished and none is claimed.  on_finished: is given every attempt, by the thread that
     made it.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Settings,
-        run: Run,
-        clock: Callable[[], int],
-        *,
-        stop: threading.Event | None = None,
-        ticks: Callable[[], float] = time.monotonic,
-        on_finished: Callable[[Finished], None] = lambda finished: None,
-    ) -> None:
-        self.store, self.settings, self.run, self.clock = store, settings, run, clock
+    clock: Callable[[], int]
+    ticks: Callable[[], float] = time.monotonic
+    stop: threading.Event | None = None
+    on_finished: Callable[[Finished], None] | None = None
+
+
+class DeliveringRun:
+    """Delivers messages of *store* that *run* claims."""
+
+    def __init__(self, store: Store, settings: Settings, run: Run, around: Environment) -> None:
+        self.store, self.settings, self.run, self.clock = store, settings, run, around.clock
         self.policy = retry_policy(settings.outbox)
         self.clock_in_doubt = False
-        self.ledger = Ledger(run, clock)
+        self.ledger = Ledger(run, around.clock)
         self.report = DrainReport(run.run_id)
-        self._ticks, self._stop, self._on_finished = ticks, stop or threading.Event(), on_finished
+        self._ticks, self._on_finished = around.ticks, around.on_finished
+        self._stop = around.stop or threading.Event()
         self._lock = threading.RLock()  # of the schedule, the workers' steps and the report
         self._wake = threading.Event()
         self._broken: list[BaseException] = []
@@ -188,7 +188,8 @@ class DeliveringRun:
         """Count a finished attempt, which is durable, and tell of it."""
         with self._lock:
             self.report.record(finished, self.policy)
-        self._on_finished(finished)
+        if self._on_finished is not None:
+            self._on_finished(finished)
         if self._on_result is not None:
             self._on_result(finished.claimed.outbox_id, finished)
 

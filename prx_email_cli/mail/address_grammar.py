@@ -68,10 +68,12 @@ def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
             member, in_group, after_comma = [], True, False
         elif token.kind in (",", "end") or (token.kind == ";" and (in_group or obsolete)):
             real = [one for one in member if one.kind != "comment"]
-            if not obsolete and _misplaced(token.kind, bool(real), in_group, after_group, after_comma):
+            if not obsolete and _misplaced(
+                token.kind, filled=bool(real), in_group=in_group, after_group=after_group, after_comma=after_comma
+            ):
                 yield Broken(member[0].at if member else token.at)
             elif real:
-                yield _entry(member, real, obsolete)
+                yield _entry(member, real, obsolete=obsolete)
             after_group = token.kind == ";" and in_group
             in_group = in_group and token.kind == ","
             member, after_comma, spoiled = [], token.kind == ",", False
@@ -80,7 +82,7 @@ def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
             spoiled = spoiled or token.kind not in _NAMING
 
 
-def _misplaced(end: str, filled: bool, in_group: bool, after_group: bool, after_comma: bool) -> bool:
+def _misplaced(end: str, *, filled: bool, in_group: bool, after_group: bool, after_comma: bool) -> bool:
     """Whether something is missing or too much where a member ends, by the letter of the grammar."""
     if in_group and end == "end":
         return True
@@ -159,18 +161,18 @@ def _with_angles(tokens: Iterator[_Token]) -> list[_Token]:
     return kept
 
 
-def _entry(member: list[_Token], real: list[_Token], obsolete: bool) -> Entry | Broken:
+def _entry(member: list[_Token], real: list[_Token], *, obsolete: bool) -> Entry | Broken:
     """The mailbox that *member* is; *real* is what of it is no comment."""
     *before, last = real
     if last.kind != "angle":
-        spec = _addr_spec(real, obsolete)
+        spec = _addr_spec(real, obsolete=obsolete)
         behind = member[member.index(last) + 1 :]
         return Entry(behind[0].text.strip() if behind else "", *spec) if spec else Broken(member[0].at)
-    spec = _addr_spec(_without_route(last.inner) if obsolete else last.inner, obsolete)
+    spec = _addr_spec(_without_route(last.inner) if obsolete else last.inner, obsolete=obsolete)
     if spec and (not before or _is_phrase(before)):
         return Entry(_phrase(before), *spec)
     # Many write the address as its own name and forget the quotes.
-    if spec and obsolete and _same(_addr_spec(before, obsolete), spec):
+    if spec and obsolete and _same(_addr_spec(before, obsolete=obsolete), spec):
         return Entry("", *spec)
     return Broken(member[0].at)
 
@@ -179,20 +181,20 @@ def _same(one: tuple[str, str] | None, other: tuple[str, str]) -> bool:
     return one is not None and "@".join(one).lower() == "@".join(other).lower()
 
 
-def _addr_spec(tokens: Sequence[_Token], obsolete: bool) -> tuple[str, str] | None:
+def _addr_spec(tokens: Sequence[_Token], *, obsolete: bool) -> tuple[str, str] | None:
     """Local part and domain, None for what is no address."""
     at = next((index for index, token in enumerate(tokens) if token.kind == "@"), 0)
     local, domain = tokens[:at], tokens[at + 1 :]
-    if not _is_dotted(local, _WORDS, obsolete):
+    if not _is_dotted(local, _WORDS, obsolete=obsolete):
         return None
     if len(domain) == 1 and domain[0].kind == "literal":
         return _local_part(local), domain[0].text
-    if not _is_dotted(domain, ("atom",), obsolete):
+    if not _is_dotted(domain, ("atom",), obsolete=obsolete):
         return None
     return _local_part(local), ".".join(token.text for token in domain[::2])
 
 
-def _is_dotted(tokens: Sequence[_Token], kinds: Sequence[str], obsolete: bool) -> bool:
+def _is_dotted(tokens: Sequence[_Token], kinds: Sequence[str], *, obsolete: bool) -> bool:
     """Whether *tokens* are words with single dots between them; white space and quotes there are obsolete."""
     if len(tokens) % 2 == 0:
         return False

@@ -190,7 +190,7 @@ class _Writer:
         self._on_leaving.append(lambda: (self._lists.pop(), None)[1])
 
     def _item(self, node: LexborNode, attributes: _Attributes) -> None:
-        around = self._lists[-1] if self._lists else _List(None, True)
+        around = self._lists[-1] if self._lists else _List(None, marked=True)
         marker = "* "
         if around.next is not None:
             number = _number(attributes.get("value"), around.next[0])
@@ -229,9 +229,9 @@ class _Writer:
         address = _address_of(attributes.get("href") or "", self._base)
         if address:
             place, pictures = self._lines.place(), self._pictures
-            self._on_leaving.append(lambda: self._write_out(address, place, self._pictures > pictures))
+            self._on_leaving.append(lambda: self._write_out(address, place, picture=self._pictures > pictures))
 
-    def _write_out(self, address: str, place: Place, picture: bool) -> None:
+    def _write_out(self, address: str, place: Place, *, picture: bool) -> None:
         text = self._lines.since(place)
         if text == "":
             if picture:

@@ -157,7 +157,13 @@ def message_id(outbox_id: int, retries: int, domain: str) -> str:
     return f"<outbox-{outbox_id}-{retries}@{domain}>"
 
 
-def message_id_for_attempt(outbox_id: int, retries: int, domain: str, previous: str | None, uncertain: bool) -> str:
+def message_id_for_attempt(
+    outbox_id: int,
+    retries: int,
+    domain: str,
+    previous: str | None,
+    uncertain: bool,  # noqa: FBT001 - a function in SQL, too, where nothing has a name
+) -> str:
     """The Message-ID of the next attempt.
 
     While an earlier copy may have been accepted, that copy's Message-ID is repeated, so that a provider can drop the

@@ -45,7 +45,7 @@ def _pinned_to(fingerprint: str) -> type[ssl.SSLSocket]:
     """Return a socket class that compares the server's certificate before anything is sent."""
 
     class PinnedSocket(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
+        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001 - as ssl has it
             super().do_handshake(block)
             found = hashlib.sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
             if found != fingerprint:

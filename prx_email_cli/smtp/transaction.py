@@ -256,7 +256,7 @@ class Transaction:
         except ConnectionLost as lost:
             self._dot_written = False  # it ends what was to be written whole
             if isinstance(lost, Unasked):
-                return (yield from self._early_refusal(lost, started or lost.midway))
+                return (yield from self._early_refusal(lost, started=started or lost.midway))
             return (yield from self._early_reply(lost))
         self._transcript.event(f"content sent, {self._size} bytes")
         self.place = "after the final dot"
@@ -270,7 +270,7 @@ class Transaction:
         if isinstance(said, Unasked) and said.closing is None:
             raise BadReply(f"two answers to one message; {said}")
 
-    def _early_refusal(self, unasked: Unasked, started: bool) -> Generator[Step, Heard, Reply]:
+    def _early_refusal(self, unasked: Unasked, *, started: bool) -> Generator[Step, Heard, Reply]:
         """Return the reply of a server that refuses halfway.  Raises *unasked* if it is none, or nothing was sent."""
         if not started or unasked.closing is not None:
             raise unasked

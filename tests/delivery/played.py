@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.hands import Hands
 from prx_email_cli.delivery.report import DrainReport
-from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.delivery.worker import Ask, Delivered, NotOpened, Opened, Untouched
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
@@ -143,7 +143,7 @@ def played(
     """A run over *store* that is about to be played."""
     with store.start_run(START) as claims:
         settings = settings_for(list(servers), connections, **smtp)
-        run = PlayedRun(store, settings, claims, lambda: int(world.now), ticks=lambda: world.now)
+        run = PlayedRun(store, settings, claims, Environment(lambda: int(world.now), lambda: world.now))
         run.world, run.servers, run.taken, run.logins = world, servers, [], []
         yield run
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from prx_email_cli.delivery.report import DrainReport
-from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.outbox.messages import Finished
 
 from ..conftest import Program
@@ -50,7 +50,8 @@ def take_all(talk: Talk) -> None:
 def drained(outbox: Outbox, between: Between) -> DrainReport:
     """One drain over one connection at a time."""
     with outbox.store.start_run(outbox.now) as run:
-        delivering = DeliveringRun(outbox.store, outbox.settings, run, lambda: outbox.now, on_finished=between.recorded)
+        around = Environment(lambda: outbox.now, on_finished=between.recorded)
+        delivering = DeliveringRun(outbox.store, outbox.settings, run, around)
         return delivering.drain(DrainOptions(connections=1))
 
 

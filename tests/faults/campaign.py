@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.report import DrainReport
-from prx_email_cli.delivery.run import DeliveringRun, DrainOptions
+from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
 
 from ..support.certs import Certificates
@@ -78,7 +78,7 @@ class Outbox:
     def drain(self, connections: int = 1) -> DrainReport:
         """One drain over so many connections at once."""
         with self.store.start_run(self.now) as run:
-            delivering = DeliveringRun(self.store, self.settings, run, lambda: self.now)
+            delivering = DeliveringRun(self.store, self.settings, run, Environment(lambda: self.now))
             return delivering.drain(DrainOptions(connections=connections))
 
 

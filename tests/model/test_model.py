@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Content, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -269,7 +269,7 @@ class OutboxMachine(RuleBasedStateMachine):
         hand = busy[which % len(busy)]
         claimed = hand.claims.pop(which % len(hand.claims))
         results = {} if kind == "account" else {target.number: said[target.number] for target in claimed.targets}
-        finished = finish(claimed, outcome(kind, results), self.policy, self.now)
+        finished = finish(claimed, outcome(kind, results), self.policy, Moment(self.now))
         welcome = {number for number, status in results.items() if status == ACCEPTED}
         results = dict(results) if kind == "said" else results | dict.fromkeys(welcome & results.keys(), PENDING)
         following = hand.store.claims.finalize(hand.run_id, finished, self.wish() if go_on else None)
@@ -297,7 +297,9 @@ class OutboxMachine(RuleBasedStateMachine):
         store.claims.give_back(run_id, [claimed])
         results = {target.number: ACCEPTED for target in claimed.targets}
         with pytest.raises(ClaimLost):
-            store.claims.finalize(run_id, finish(claimed, outcome("said", results), self.policy, self.now), self.wish())
+            store.claims.finalize(
+                run_id, finish(claimed, outcome("said", results), self.policy, Moment(self.now)), self.wish()
+            )
 
     # --- a person
 

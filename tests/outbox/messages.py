@@ -7,7 +7,7 @@ from typing import Any
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, Content, Finished, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, Content, Finished, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 DOMAIN = "prx-email.local"
@@ -64,9 +64,9 @@ def ended(
         results |= {target.number: RecipientResult(RecipientStatus.PENDING, uncertain=True) for target in doubtful}
     acceptance = "2.0.0 queued" if RecipientStatus.ACCEPTED in statuses else None
     if statuses and set(statuses) == {RecipientStatus.ACCEPTED}:
-        return finish(claimed, Outcome(results, acceptance=acceptance), policy, now)
+        return finish(claimed, Outcome(results, acceptance=acceptance), policy, Moment(now))
     outcome = Outcome(results, error="network", detail="why", scope=scope, acceptance=acceptance)
-    return finish(claimed, outcome, policy, now)
+    return finish(claimed, outcome, policy, Moment(now))
 
 
 def sent(claimed: Claimed) -> Finished:

@@ -42,12 +42,13 @@ class Claims:
 
         def make(connection: sqlite3.Connection) -> Claimed | None:
             self._guard.before_claim(connection)
-            return queue.claim_next(connection, run_id, wish, self._domain)
+            return queue.claim_next(connection, queue.Claimant(run_id, self._domain), wish)
 
-        def claim_this(outbox_id: int, unread: bool) -> Claimed | None:
+        def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
             def make(connection: sqlite3.Connection) -> Claimed | None:
                 self._guard.before_claim(connection)
-                return queue.claim_this(connection, run_id, wish, self._domain, outbox_id, unread=unread)
+                claimant = queue.Claimant(run_id, self._domain)
+                return queue.claim_this(connection, claimant, wish, outbox_id, unread=unread)
 
             return self._claiming(make)
 
@@ -59,9 +60,9 @@ class Claims:
     def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
         """Claim this message for a person's retry; also its refused recipients are tried again."""
 
-        def make(connection: sqlite3.Connection, unread: bool) -> Claimed:
+        def make(connection: sqlite3.Connection, *, unread: bool) -> Claimed:
             self._guard.before_claim(connection)
-            return queue.claim_one(connection, run_id, wish, self._domain, unread=unread)
+            return queue.claim_one(connection, queue.Claimant(run_id, self._domain), wish, unread=unread)
 
         try:
             return self._claiming(partial(make, unread=False))
@@ -79,7 +80,7 @@ class Claims:
             queue.finalize(connection, run_id, finished)
             if then is None or not self._may_claim(connection):
                 return None
-            return queue.claim_next(connection, run_id, then, self._domain)
+            return queue.claim_next(connection, queue.Claimant(run_id, self._domain), then)
 
         alone = partial(queue.finalize, run_id=run_id, finished=finished)
         way, following = record(
@@ -118,7 +119,10 @@ class Claims:
         if wishes and not finished:
             self._guard.before_claim(connection)
         may_claim = bool(wishes) and (not finished or self._may_claim(connection))
-        claims = [queue.claim_next(connection, run_id, wish, self._domain) if may_claim else None for wish in wishes]
+        claims = [
+            queue.claim_next(connection, queue.Claimant(run_id, self._domain), wish) if may_claim else None
+            for wish in wishes
+        ]
         mark = None
         for claimed in claims:
             if claimed is not None:
@@ -136,7 +140,7 @@ class Claims:
             runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
         recovered: list[int] = []
         for run in runs:
-            recover = partial(queue.recover_run, run=run, policy=policy, now=now)
+            recover = partial(queue.recover_run, recovery=queue.Recovery(run, policy, now))
             try:
                 recovered += self._change(recover)
             except OutboxDamaged:

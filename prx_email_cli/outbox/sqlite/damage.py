@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged
 from prx_email_cli.outbox.messages import Claimed, ClaimNext
@@ -19,6 +19,12 @@ from prx_email_cli.outbox.sqlite import queue, sql
 MOST = 100  # a damaged page takes some twenty rows, and may keep those on the pages beside it from being written
 
 Change = Callable[[sqlite3.Connection], Any]
+
+
+class ClaimOf(Protocol):
+    """What claims this one message; *unread*: without its content and recipients."""
+
+    def __call__(self, outbox_id: int, *, unread: bool) -> Claimed | None: ...
 
 
 class DespiteDamage:
@@ -39,8 +45,8 @@ class DespiteDamage:
         """Why each of them is."""
         return list(self._unreadable.values())
 
-    def claim_next(self, wish: ClaimNext, claim: Callable[[int, bool], Claimed | None]) -> Claimed | None:
-        """The first of the due messages that *claim* gives, which takes an id and whether to leave the rest unread."""
+    def claim_next(self, wish: ClaimNext, claim: ClaimOf) -> Claimed | None:
+        """The first of the due messages that *claim* gives."""
         passed: set[int] = set()
         while True:
             values = {"account": wish.account, "due_before": wish.due_before, "but": self._but(passed)}
@@ -53,15 +59,15 @@ class DespiteDamage:
                 with self._reading() as connection:
                     if not queue.within_limits(connection, wish, found[0]):
                         return None
-                claimed = claim(found[0], False)
+                claimed = claim(found[0], unread=False)
             except OutboxDamaged:
                 claimed = self._unread(found[0], claim)
             if claimed is not None:
                 return claimed
 
-    def _unread(self, outbox_id: int, claim: Callable[[int, bool], Claimed | None]) -> Claimed | None:
+    def _unread(self, outbox_id: int, claim: ClaimOf) -> Claimed | None:
         try:
-            return claim(outbox_id, True)
+            return claim(outbox_id, unread=True)
         except OutboxDamaged as error:
             self._pass_by(outbox_id, error)
             return None
@@ -78,10 +84,9 @@ class DespiteDamage:
             sending = queue.ids(connection.execute(sql.SENDING_BY_INDEX, (run,)))
         recovered: list[int] = []
         for outbox_id in sending:
-            for history, recipients in ((True, True), (False, True), (False, False)):
-                parts = partial(recover, only=outbox_id, history=history, recipients=recipients)
+            for parts in (queue.WHOLE, queue.Parts(history=False), queue.Parts(history=False, recipients=False)):
                 try:
-                    recovered += self._change(parts)
+                    recovered += self._change(partial(recover, only=outbox_id, parts=parts))
                     break
                 except OutboxDamaged as error:
                     damage = error

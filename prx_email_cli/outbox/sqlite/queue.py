@@ -1,7 +1,7 @@
 """The moves of a message's life as statements on a connection, each inside its caller's transaction."""
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from prx_email_cli.errors import (
     ClaimLost,
@@ -36,14 +36,39 @@ RECORD_EVERY_SECONDS = 60  # a moment that a drain has recorded is good for so l
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
-def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str) -> Claimed | None:
+class Claimant(NamedTuple):
+    """The run that claims, and the domain of its Message-IDs."""
+
+    run: str
+    domain: str
+
+
+class Recovery(NamedTuple):
+    """The dead run whose messages are settled, by which rules, and when."""
+
+    run: str
+    policy: RetryPolicy
+    now: int
+
+
+class Parts(NamedTuple):
+    """What of a recovered message is written beside its row: its attempt, and the doubt about its recipients."""
+
+    history: bool = True
+    recipients: bool = True
+
+
+WHOLE = Parts()
+
+
+def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext) -> Claimed | None:
     """Claim the longest-due message that *wish* admits, None when there is none.
 
     Raises OutboxDamaged when the index and the rows do not agree on which that is, or it cannot be read.
     """
     if not within_limits(connection, wish):
         return None
-    values = _values_of_next(run_id, wish, domain)
+    values = _values_of_next(claimant, wish)
     found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
     if not found and connection.execute(sql.NEXT, values).fetchone():
         raise OutboxDamaged("an index of the outbox is damaged")
@@ -51,21 +76,21 @@ def claim_next(connection: sqlite3.Connection, run_id: str, wish: ClaimNext, dom
 
 
 def claim_this(
-    connection: sqlite3.Connection, run_id: str, wish: ClaimNext, domain: str, outbox_id: int, *, unread: bool
+    connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext, outbox_id: int, *, unread: bool
 ) -> Claimed | None:
     """Claim this message, None when *wish* does not admit it; *unread*: without content and recipients, to be given up.
 
     Raises OutboxDamaged when it cannot be read, or the index knows it and there is no such row.
     """
-    values = {**_values_of_next(run_id, wish, domain), "id": outbox_id}
+    values = {**_values_of_next(claimant, wish), "id": outbox_id}
     found = connection.execute(sql.CLAIM_THIS_UNREAD if unread else sql.CLAIM_THIS, values).fetchall()
     if not found and connection.execute(sql.ROW, (outbox_id,)).fetchone() is None:
         raise OutboxDamaged("its record is gone")
     return claimed(found[0], wish.now) if found else None
 
 
-def _values_of_next(run_id: str, wish: ClaimNext, domain: str) -> dict[str, Any]:
-    return {"run": run_id, "domain": domain, "account": wish.account, "due_before": wish.due_before, "now": wish.now}
+def _values_of_next(claimant: Claimant, wish: ClaimNext) -> dict[str, Any]:
+    return {**claimant._asdict(), "account": wish.account, "due_before": wish.due_before, "now": wish.now}
 
 
 def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
@@ -84,12 +109,10 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
     return account
 
 
-def claim_one(
-    connection: sqlite3.Connection, run_id: str, wish: ClaimOne, domain: str, *, unread: bool = False
-) -> Claimed:
+def claim_one(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimOne, *, unread: bool = False) -> Claimed:
     """Claim this message for a person's retry; *unread* as ``claim_this`` has it.  Raises as ``Store.claim`` says."""
     check_one(connection, wish)
-    values = {"run": run_id, "domain": domain, **_values(wish)}
+    values = {**claimant._asdict(), **_values(wish)}
     found = connection.execute(sql.CLAIM_ONE_UNREAD if unread else sql.CLAIM_ONE, values).fetchall()
     return claimed(found[0], wish.now, by_hand=True)
 
@@ -214,13 +237,13 @@ def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
 
 
 def recover_run(
-    connection: sqlite3.Connection, run: str, policy: RetryPolicy, now: int, *, only: int | None = None,
-    history: bool = True, recipients: bool = True,
-) -> list[int]:  # fmt: skip
+    connection: sqlite3.Connection, recovery: Recovery, *, only: int | None = None, parts: Parts = WHOLE
+) -> list[int]:
     """Settle what a dead run left in ``sending``; the ids.
 
-    only: nothing but this message.  history, recipients: whether to record the attempt, and make recipients uncertain.
+    only: nothing but this message.
     """
+    run, policy, now = recovery
     recovered = []
     for outbox_id, account, retries, due, expires, uncertain, message_id, claimed_at in connection.execute(
         sql.ROWS_OF_RUN, {"run": run, "only": only}
@@ -231,9 +254,9 @@ def recover_run(
             "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
         }  # fmt: skip
         if connection.execute(sql.RECOVER, values).rowcount == 1:
-            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount if recipients else 0
+            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount if parts.recipients else 0
             recovered.append(outbox_id)
-            if not history:
+            if not parts.history:
                 continue
             connection.execute(sql.RECORD_ATTEMPT, {
                 "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
