@@ -37,7 +37,7 @@ def mbox(*messages: bytes) -> bytes:
 def imported(program: Program, *messages: bytes) -> Any:
     """What ``import`` counts for an mbox of *messages*."""
     (program.home / "in.mbox").write_bytes(mbox(*messages))
-    answer = program.run("import", "in.mbox", "--json")
+    answer = program.call("import", "in.mbox", "--json")
     assert answer.status == 0, answer
     return answer.data
 

@@ -51,7 +51,7 @@ def delivered(program: Program, *arguments: str) -> EmailMessage:
     """What a server gets of ``prx-email send ARGUMENTS --now``."""
     with MailHost() as host:
         program.configure(host.port)
-        answer = program.run("send", "--to", "a@example.org", "--subject", "s", *arguments, "--now")
+        answer = program.call("send", "--to", "a@example.org", "--subject", "s", *arguments, "--now")
         assert answer.status == 0, answer
         (message,) = host.messages
     return message_from_bytes(message.content.replace(b"\r\n", b"\n"), policy=policy.default)
@@ -130,18 +130,18 @@ def test_a_local_image_goes_inline_once(program: Program) -> None:
 @pytest.mark.parametrize("source", ["../secret.png", "/etc/hostname.png", "sub/../../secret.png", "%2e%2e/secret.png"])
 def test_an_image_outside_the_directory_of_the_html_is_refused(program: Program, source: str) -> None:
     (program.home.parent / "secret.png").write_bytes(PNG)
-    answer = program.run(
+    answer = program.call(
         "send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, f'<img src="{source}">')
     )
     assert answer.status == 65
     assert "outside its own directory" in answer.err
-    assert program.run("list", "--json").data == []
+    assert program.call("list", "--json").data == []
 
 
 def test_an_image_through_a_symlink_is_refused(program: Program) -> None:
     (program.home.parent / "secret.png").write_bytes(PNG)
     (program.home / "link.png").symlink_to(program.home.parent / "secret.png")
-    answer = program.run(
+    answer = program.call(
         "send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, '<img src="link.png">x')
     )
     assert answer.status == 65
@@ -149,14 +149,14 @@ def test_an_image_through_a_symlink_is_refused(program: Program) -> None:
 
 def test_an_image_is_under_the_attachment_policy(program: Program) -> None:
     (program.home / "a.gif").write_bytes(b"GIF89a")
-    answer = program.run("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, '<img src="a.gif">x'))
+    answer = program.call("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, '<img src="a.gif">x'))
     assert (answer.status, "attachment content type is not allowed" in answer.err) == (65, True)
 
 
 def test_a_request_brings_html_but_no_local_images(program: Program) -> None:
     (program.home / "a.png").write_bytes(PNG)
     document = '{"to": "a@example.org", "subject": "s", "body_html": "<img src=\\"a.png\\"><p>x</p>"}'
-    answer = program.run("send", "--request", "-", text=document)
+    answer = program.call("send", "--request", "-", text=document)
     assert answer.status == 0, answer
     assert program.show(int(answer.out))["size_bytes"] < 1500
 
@@ -217,8 +217,8 @@ def test_a_byte_order_mark_is_no_part_of_a_text(program: Program) -> None:
 
 def test_requests_may_begin_with_a_byte_order_mark(program: Program) -> None:
     request = '\ufeff{"to": "a@example.org", "subject": "s", "body_html": "\ufeff<p>x</p>"}\n'
-    assert program.run("send", "--request", "-", text=request).status == 0
-    assert program.run("send", "--batch", "-", text=request + request.removeprefix("\ufeff")).status == 0
+    assert program.call("send", "--request", "-", text=request).status == 0
+    assert program.call("send", "--batch", "-", text=request + request.removeprefix("\ufeff")).status == 0
 
 
 def test_a_page_of_pictures_has_a_plain_text_all_the_same(program: Program) -> None:
@@ -244,7 +244,7 @@ def test_no_part_of_a_long_or_deep_page_is_lost(program: Program) -> None:
     ids=["far too deep", "too deep", "only style", "nothing"],
 )  # fmt: skip
 def test_a_page_that_cannot_be_sent_is_refused(program: Program, markup: str) -> None:
-    answer = program.run("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, markup))
+    answer = program.call("send", "--to", "a@b.c", "--subject", "s", "--html", page(program.home, markup))
     assert (answer.status, "error: " in answer.err) == (65, True), answer
 
 

@@ -93,7 +93,7 @@ class TestItsPlace:
             assert cache_of(first).file == cache_of(second).file
             for name in tables:
                 enqueue(program, 1, name)
-            assert program.run("drain").status == 0
+            assert program.call("drain").status == 0
             assert (len(one.messages), len(two.messages)) == (1, 1)
         assert oauth.count("refresh_token") == 1
 
@@ -241,7 +241,7 @@ def test_the_commands_say_so_and_touch_no_message(name: str, oauth: OAuthServer,
         file = keep(configure(program, server.port, renewed_by(oauth, given_by(oauth).refresh)), OLD)
         enqueue(program)
         spoil(file)
-        drain, test = program.run("drain"), program.run("account", "test", "--json")
+        drain, test = program.call("drain"), program.call("account", "test", "--json")
         assert server.connections == 0
     assert_error(drain, status, str(file), "hint: ")
     assert_error(test, status, str(file), code="config")
@@ -262,7 +262,7 @@ def test_another_accounts_mail_leaves_all_the_same(name: str, oauth: OAuthServer
         TRAPS[name][0](file)
         enqueue(program, 1, "broken")
         enqueue(program, 20, "good")
-        assert program.run("drain").status == TRAPS[name][1]
+        assert program.call("drain").status == TRAPS[name][1]
         assert (len(good.messages), broken.connections) == (20, 0)
 
 
@@ -322,7 +322,7 @@ class TestADiskThatFails:
             assert_error(answer, 78, str(file), "File too large", code="config")
             assert oauth.requests == []
             assert (file.read_bytes(), leftovers(program.home)) == (before, [])
-            assert program.run("account", "test").status == 0
+            assert program.call("account", "test").status == 0
 
     def test_while_the_answer_is_written_leaves_the_old_file(self, oauth: OAuthServer, program: Program) -> None:
         oauth.token_bytes = 400_000  # more than the room that was made for it
@@ -381,6 +381,6 @@ class TestKillMinusNine:
             assert file.read_bytes() == before
             oauth.hang = False
             started = time.monotonic()
-            assert program.run("account", "test").status == 0
+            assert program.call("account", "test").status == 0
             assert time.monotonic() - started < 60
         assert leftovers(program.home) == []

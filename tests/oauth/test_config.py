@@ -242,7 +242,7 @@ class TestWithoutARefreshToken:
         with mail_server_of(oauth) as server:
             configure(program, server.port, renewed_by(oauth))
             enqueue(program)
-            drain, test = program.run("drain"), program.run("account", "test", "--json")
+            drain, test = program.call("drain"), program.call("account", "test", "--json")
             assert server.connections == 0
         assert_error(drain, 78, f"there is no token for {USER}", "hint: prx-email account login work")
         assert_error(test, 78, "there is no token", "prx-email account login work", code="config")

@@ -57,7 +57,7 @@ def test_it_logs_in_the_only_account(program: Program) -> None:
     with serving(TOKEN) as server:
         configure(program, server.port, {})
         enqueue(program, 1)
-        answer = program.run("drain", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: str(int(time.time()) + 3600)})
+        answer = program.call("drain", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: str(int(time.time()) + 3600)})
         assert (answer.status, answer.out, answer.err) == (0, "", "")
         assert attempts(server) == [f"XOAUTH2 {xoauth2(TOKEN)}"]
         assert len(server.messages) == 1
@@ -66,7 +66,7 @@ def test_it_logs_in_the_only_account(program: Program) -> None:
 def test_it_goes_before_the_token_of_the_config(program: Program) -> None:
     with serving(TOKEN, OTHER) as server:
         configure(program, server.port, {"oauth_token": OTHER, "oauth_expires_at": 1})
-        assert program.run("account", "test", **{ENV_TOKEN: TOKEN}).status == 0
+        assert program.call("account", "test", **{ENV_TOKEN: TOKEN}).status == 0
         assert attempts(server) == [f"XOAUTH2 {xoauth2(TOKEN)}"]
 
 
@@ -76,7 +76,7 @@ def test_an_account_with_a_password_never_sends_it(kind: str, program: Program) 
     (program.home / "password").write_text("hunter2hunter2")
     with serving(TOKEN, "hunter2hunter2", mechanisms=("XOAUTH2", "PLAIN")) as server:
         configure(program, server.port, {kind: PASSWORDS[kind]})
-        answer = program.run("account", "test", MAIL_PASSWORD="hunter2hunter2", **{ENV_TOKEN: TOKEN})
+        answer = program.call("account", "test", MAIL_PASSWORD="hunter2hunter2", **{ENV_TOKEN: TOKEN})
         assert answer.status == 0
         assert [attempt.split()[0] for attempt in attempts(server)] == ["PLAIN"]
     check_kept_secret("".join(line for _, line, _ in server.commands) + told(answer), TOKEN)
@@ -102,7 +102,7 @@ def test_it_never_reaches_another_accounts_server(default: str | None, program: 
         tables = {name: account_table({"oauth_token": OTHER}, servers[name].port) for name in accounts}
         configure_accounts(program, tables, **({"default_account": default} if default else {}))
         for name in accounts:
-            answer = program.run("account", "test", name, **{ENV_TOKEN: TOKEN})
+            answer = program.call("account", "test", name, **{ENV_TOKEN: TOKEN})
             assert answer.status == (0 if name == default else 75), answer
             due = TOKEN if name == default else OTHER
             assert attempts(servers[name]) == [f"XOAUTH2 {xoauth2(due)}"]
@@ -117,7 +117,7 @@ def test_a_drain_of_two_accounts_gives_it_to_the_default_one_only(program: Progr
         configure_accounts(program, tables, default_account="work")
         for name in tables:
             enqueue(program, 1, name)
-        assert program.run("drain", **{ENV_TOKEN: TOKEN}).status == 0
+        assert program.call("drain", **{ENV_TOKEN: TOKEN}).status == 0
         assert attempts(work) == [f"XOAUTH2 {xoauth2(TOKEN)}"]
         assert attempts(other) == [f"XOAUTH2 {xoauth2(OTHER)}"]
 
@@ -144,8 +144,8 @@ def test_once_it_has_expired_nothing_is_sent(program: Program) -> None:
         configure(program, server.port, {})
         enqueue(program)
         environment = {ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: str(int(time.time()) - 1)}
-        assert program.run("drain", **environment).status == 75
-        assert_error(program.run("account", "test", "--json", **environment), 75, "expired", code="auth")
+        assert program.call("drain", **environment).status == 75
+        assert_error(program.call("account", "test", "--json", **environment), 75, "expired", code="auth")
         assert server.connections == 0
     check_one_probe(program, "auth", "expired")
 
@@ -163,7 +163,7 @@ def test_an_end_that_is_no_time_touches_no_message(program: Program) -> None:
     with serving(TOKEN) as server:
         configure(program, server.port, {})
         enqueue(program)
-        answer = program.run("drain", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: "soon"})
+        answer = program.call("drain", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: "soon"})
         assert server.connections == 0
     assert_error(answer, 78, ENV_TOKEN_EXPIRES_AT)
     check_untouched(program)
@@ -172,7 +172,7 @@ def test_an_end_that_is_no_time_touches_no_message(program: Program) -> None:
 def test_an_end_beyond_all_calendars_is_no_crash(program: Program) -> None:
     with serving(TOKEN) as server:
         configure(program, server.port, {})
-        answer = program.run("account", "test", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: "9" * 30})
+        answer = program.call("account", "test", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: "9" * 30})
     assert answer.status in (0, 78), answer
 
 
@@ -187,8 +187,8 @@ def test_a_bad_one_is_refused_and_no_other_taken(token: str, program: Program, m
 def test_it_is_used_where_nobody_has_logged_in_yet(oauth: OAuthServer, program: Program) -> None:
     with serving(TOKEN) as server:
         configure(program, server.port, renewed_by(oauth))
-        assert program.run("account", "test").status == 78
-        assert program.run("account", "test", **{ENV_TOKEN: TOKEN}).status == 0
+        assert program.call("account", "test").status == 78
+        assert program.call("account", "test", **{ENV_TOKEN: TOKEN}).status == 0
     assert oauth.requests == []
 
 

@@ -71,6 +71,6 @@ def test_a_token_of_ones_own_that_ends_soon_is_not_renewed_by_a_login(oauth: OAu
     auth = {"oauth_token": given.access, "oauth_expires_at": int(time.time()) + 3600}
     with mail_server_of(oauth) as server:
         configure(program, server.port, auth)
-        answer = program.run("account", "test")
+        answer = program.call("account", "test")
     assert "nothing renews it: get a new one where oauth_token takes it from" in answer.out
     assert "account login" not in answer.out

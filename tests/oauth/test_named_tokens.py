@@ -108,14 +108,14 @@ def test_it_logs_in_and_delivers(source: str, program: Program) -> None:
     with serving(TOKEN) as server:
         configure(program, server.port, named_by(source, TOKEN, program))
         enqueue(program, 1)
-        drain = program.run("drain")
+        drain = program.call("drain")
         assert (drain.status, drain.out, drain.err) == (0, "", "")
         assert [message.user for message in server.messages] == [USER]
         assert attempts(server) == [f"XOAUTH2 {xoauth2(TOKEN)}"]
-        test = program.run("account", "test")
+        test = program.call("account", "test")
         assert (test.status, test.err) == (0, "")
         assert f"XOAUTH2 as {USER}" in test.out
-    check_kept_secret(told(test) + told(program.run("show", "1")), TOKEN)
+    check_kept_secret(told(test) + told(program.call("show", "1")), TOKEN)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -140,7 +140,7 @@ def test_the_commands_tell_of_a_bad_token_and_touch_no_message(name: str, progra
     with serving(token) as server:
         configure(program, server.port, named_by("oauth_token_env", token, program))
         enqueue(program)
-        drain, test = program.run("drain"), program.run("account", "test", "--json")
+        drain, test = program.call("drain"), program.call("account", "test", "--json")
         assert server.connections == 0
     assert_error(drain, 78, "accounts.work.smtp.auth.oauth_token_env", "hint: ")
     assert_error(test, 78, "oauth_token_env", code="config")
@@ -166,8 +166,8 @@ def test_a_file_that_others_can_read_is_refused(program: Program) -> None:
         configure(program, server.port, named_by("oauth_token_file", TOKEN, program))
         (program.home / "token").chmod(0o644)
         enqueue(program)
-        assert_error(program.run("account", "test", "--json"), 77, "readable by others", code="config")
-        assert program.run("drain").status == 77
+        assert_error(program.call("account", "test", "--json"), 77, "readable by others", code="config")
+        assert program.call("drain").status == 77
         assert server.connections == 0
     check_untouched(program)
 
@@ -213,7 +213,7 @@ class TestExpiresAt:
             auth = {**named_by(source, TOKEN, program), "oauth_expires_at": ended}
             configure(program, server.port, auth)
             enqueue(program)
-            drain, test = program.run("drain"), program.run("account", "test", "--json")
+            drain, test = program.call("drain"), program.call("account", "test", "--json")
             assert server.connections == 0
         when = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(ended))
         assert drain.status == 75
@@ -229,14 +229,14 @@ class TestExpiresAt:
     def test_is_told_by_account_test(self, program: Program) -> None:
         with serving(TOKEN) as server:
             configure(program, server.port, {"oauth_token": TOKEN, "oauth_expires_at": NOW})
-            assert "2030-03-1" in program.run("account", "test").out
+            assert "2030-03-1" in program.call("account", "test").out
 
     @pytest.mark.parametrize("ends", [10**11, 10**18, 2**63 - 1])
     def test_may_be_at_the_end_of_all_days(self, ends: int, program: Program) -> None:
         with serving(TOKEN) as server:
             auth = f'oauth_token = "{TOKEN}"\noauth_expires_at = {ends}'
             program.configure(server.port, smtp=f'user = "{USER}"', auth=auth)
-            answer = program.run("account", "test")
+            answer = program.call("account", "test")
         assert answer.status in (0, 78), answer
 
 
@@ -247,7 +247,7 @@ class TestACommand:
             smtp = {"connections": 1, "messages_per_connection": 1}
             configure(program, server.port, {"oauth_token_command": command}, smtp=smtp)
             enqueue(program, 3)
-            assert program.run("drain").status == 0
+            assert program.call("drain").status == 0
             assert len(server.messages) == 3
             assert attempts(server) == [f"XOAUTH2 {xoauth2(f'at-{name}')}" for name in ("first", "second", "third")]
         assert runs_of_command(program.home) == 3
@@ -255,7 +255,7 @@ class TestACommand:
     def test_is_run_once_for_a_test(self, program: Program) -> None:
         with serving(TOKEN) as server:
             configure(program, server.port, {"oauth_token_command": printing(program.home, TOKEN)})
-            assert program.run("account", "test").status == 0
+            assert program.call("account", "test").status == 0
         assert runs_of_command(program.home) == 1
 
     def test_is_run_again_when_its_token_is_refused(self, program: Program) -> None:
@@ -263,7 +263,7 @@ class TestACommand:
             command = printing(program.home, "at-stale", "at-fresh")
             configure(program, server.port, {"oauth_token_command": command})
             enqueue(program, 1)
-            assert program.run("drain").status == 0
+            assert program.call("drain").status == 0
             assert attempts(server) == [f"XOAUTH2 {xoauth2('at-stale')}", f"XOAUTH2 {xoauth2('at-fresh')}"]
             assert len(server.messages) == 1
         assert runs_of_command(program.home) == 2
@@ -273,7 +273,7 @@ class TestACommand:
             command = printing(program.home, "at-1", "at-2", "at-3", "at-4")
             configure(program, server.port, {"oauth_token_command": command})
             enqueue(program)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             assert len(attempts(server)) == 2
         assert runs_of_command(program.home) == 2
         check_one_probe(program, "auth", "535")
@@ -282,7 +282,7 @@ class TestACommand:
         with serving() as server:
             configure(program, server.port, {"oauth_token_command": printing(program.home, TOKEN)})
             enqueue(program)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             assert len(attempts(server)) == 1
         check_one_probe(program, "auth", "535")
 
@@ -290,7 +290,7 @@ class TestACommand:
         with serving() as server:
             configure(program, server.port, {"oauth_token_command": printing(program.home, "at-stale", "-")})
             enqueue(program)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             assert len(attempts(server)) == 1
         check_one_probe(program, "auth", "535", "ended with status 7")
 
@@ -298,7 +298,7 @@ class TestACommand:
         with serving() as server:
             configure(program, server.port, {"oauth_token_command": printing(program.home, "-")})
             enqueue(program)
-            assert_error(program.run("drain"), 78, "ended with status 7")
+            assert_error(program.call("drain"), 78, "ended with status 7")
             assert server.connections == 0
         check_untouched(program)
 
@@ -320,7 +320,7 @@ class TestACommand:
         with serving("at-1") as server:
             command = [sys.executable, "-I", "-c", f"{script}; print('at-1')"]
             configure(program, server.port, {"oauth_token_command": command})
-            assert program.run("account", "test").status == 0
+            assert program.call("account", "test").status == 0
         seen = json.loads((program.home / "seen").read_text())
         assert {name for name in seen if name not in ("LC_CTYPE",)} <= set(program.environment)
         assert all(seen[name] == value for name, value in program.environment.items() if name in seen)
@@ -331,6 +331,6 @@ def test_a_fixed_token_that_is_refused_is_not_tried_again(source: str, program: 
     with serving() as server:
         configure(program, server.port, named_by(source, TOKEN, program))
         enqueue(program)
-        assert program.run("drain").status == 75
+        assert program.call("drain").status == 75
         assert len(attempts(server)) == 1
     check_one_probe(program, "auth", "535", "wrong, expired or revoked", source)

@@ -90,8 +90,8 @@ def test_the_command_tells_the_reason_and_one_message_bears_it(program: Program)
     with refusing_every_token(challenge(REASON)) as server:
         configure(program, server.port, {"oauth_token": TOKEN})
         enqueue(program)
-        assert program.run("drain").status == 75
-        test = program.run("account", "test", "--json")
+        assert program.call("drain").status == 75
+        test = program.call("account", "test", "--json")
         assert len(attempts(server)) == 2
         assert server.messages == []
     assert_error(test, 75, "535", "status 400", code="auth")
@@ -121,10 +121,10 @@ def test_a_drain_survives_every_challenge(name: str, program: Program) -> None:
     with refusing_every_token(HOSTILE[name]) as server:
         configure(program, server.port, {"oauth_token": TOKEN})
         enqueue(program)
-        drain = program.run("drain", "--verbose")
+        drain = program.call("drain", "--verbose")
     assert drain.status == 75, drain
     assert "Traceback" not in drain.err
-    assert "\x1b" not in told(drain) + program.run("show", "1").out
+    assert "\x1b" not in told(drain) + program.call("show", "1").out
     check_one_probe(program, "auth")
 
 
@@ -186,7 +186,7 @@ def test_what_a_server_repeats_is_neither_shown_nor_stored(name: str, program: P
     with refusing_every_token(ECHOES[name], faults=[Fault("auth", f"535 5.7.8 {TOKEN}")]) as server:
         configure(program, server.port, {"oauth_token": TOKEN}, log={"file": "log"})
         enqueue(program)
-        answers = [program.run("drain", "-v"), program.run("account", "test", "--json"), program.run("show", "1")]
+        answers = [program.call("drain", "-v"), program.call("account", "test", "--json"), program.call("show", "1")]
     for answer in answers:
         check_kept_secret(told(answer), TOKEN)
     check_kept_secret(everything_stored(program), TOKEN)
@@ -227,6 +227,6 @@ def test_the_enhanced_code_of_a_refused_login_stands_in_the_attempt(program: Pro
     with refusing_every_token(faults=[Fault("auth", "535 5.7.139 disabled")]) as server:
         configure(program, server.port, {"oauth_token": TOKEN})
         enqueue(program)
-        assert program.run("drain").status == 75
+        assert program.call("drain").status == 75
     (attempt,) = program.show(1)["attempts"]
     assert (attempt["code"], attempt["enhanced"]) == (535, "5.7.139")

@@ -292,7 +292,7 @@ class TestARefusal:
             keep(configure(program, server.port, renewed_by(oauth, given.refresh)), given.access)
             oauth.revoke(given.access)
             enqueue(program, 3)
-            drain = program.run("drain")
+            drain = program.call("drain")
             assert (drain.status, drain.err) == (0, "")
             assert len(server.messages) == 3
             tried = [f"XOAUTH2 {xoauth2(token)}" for token in (given.access, oauth.issued[-1])]
@@ -305,7 +305,7 @@ class TestARefusal:
         with refusing_every_token() as server:
             keep(configure(program, server.port, renewed_by(oauth, given.refresh)), given.access)
             enqueue(program)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             assert len(attempts(server)) == 2
         assert oauth.count(REFRESH) == 1
         check_one_probe(program, "auth", "535", "prx-email account login work")
@@ -314,8 +314,8 @@ class TestARefusal:
         with refusing_every_token() as server:
             configure(program, server.port, as_application(oauth))
             enqueue(program)
-            answer = program.run("account", "test", "--json")
-            assert program.run("drain").status == 75
+            answer = program.call("account", "test", "--json")
+            assert program.call("drain").status == 75
         check_one_probe(program, "auth", "535", "what the provider lets it do")
         for text in (program.show(1)["last_error"], answer.out):
             assert "account login" not in text
@@ -358,7 +358,7 @@ class TestARefusal:
             file = keep(account, given.access)
             before = file.read_bytes()
             enqueue(program)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             assert len(attempts(server)) == 1
         assert oauth.count(REFRESH) == 1
         assert file.read_bytes() == before
@@ -422,7 +422,7 @@ class TestALongRun:
             auth = renewed_by(oauth, given_by(oauth).refresh)
             configure(program, server.port, auth, smtp={"connections": 1, "messages_per_connection": 1})
             enqueue(program, 4)
-            drain = program.run("drain")
+            drain = program.call("drain")
             assert (drain.status, drain.err) == (0, "")
             assert len(server.messages) == 4
 

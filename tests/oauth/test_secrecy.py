@@ -56,7 +56,7 @@ def secrets_of(oauth: OAuthServer) -> list[str]:
 
 def look(program: Program, *commands: tuple[str, ...], **environment: str) -> str:
     """What these commands say."""
-    return "".join(told(program.run(*command, **environment)) for command in commands)
+    return "".join(told(program.call(*command, **environment)) for command in commands)
 
 
 def test_the_search_finds_every_form() -> None:
@@ -122,7 +122,7 @@ def test_when_the_next_process_shows_what_the_last_one_stored(oauth: OAuthServer
     with mail_server_of(oauth) as server:
         configure(program, server.port, login_of(oauth, given.refresh))
         enqueue(program, 2)
-        program.run("drain")
+        program.call("drain")
         configure(program, server.port, {})
     check_kept_secret(look(program, LOOKS[0], LOOKS[1]) + everything_stored(program), given.refresh)
 
@@ -265,7 +265,7 @@ def test_to_a_command_that_prints_a_token_of_another_account(oauth: OAuthServer,
         configure_accounts(program, tables)
         for name in tables:
             enqueue(program, 1, name)
-        program.run("drain")
+        program.call("drain")
         assert len(other.messages) == 1
     seen = json.loads(seen_file.read_text())
     given_by_caller = {f"{name}={value}" for name, value in program.environment.items()}

@@ -137,7 +137,7 @@ def test_another_login_does_not_wait(oauth: OAuthServer, program: Program) -> No
         configure_accounts(program, tables)
         waiting = program.start("account", "test", "slow")
         silent.wait_for(lambda: silent.requests, timeout=60)
-        assert program.run("account", "test", "work").status == 0
+        assert program.call("account", "test", "work").status == 0
         assert waiting.poll() is None
         silent.close()
         out, _ = waiting.communicate(timeout=60)

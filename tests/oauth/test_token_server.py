@@ -212,7 +212,7 @@ class TestTheCommand:
             file = keep(account, "at-that-has-ended", ends_in=0)
             before = file.read_bytes()
             enqueue(program)
-            drain = program.run("drain", "--verbose")
+            drain = program.call("drain", "--verbose")
             assert (drain.status, server.connections) == (75, 0), drain
         assert len(oauth.requests) == 1
         assert file.read_bytes() == before
@@ -226,7 +226,7 @@ class TestTheCommand:
         with mail_server_of(oauth) as server, refusing_port() as port:
             url = f"http://127.0.0.1:{port}/token"
             configure(program, server.port, renewed_by(oauth, REFRESH, token_url=url))
-            test = program.run("account", "test", "--json")
+            test = program.call("account", "test", "--json")
             assert server.connections == 0
         assert_error(test, 75, "Connection refused", url, code="network")
 
@@ -235,9 +235,9 @@ class TestTheCommand:
         with mail_server_of(oauth) as server:
             configure(program, server.port, renewed_by(oauth, given_by(oauth).refresh))
             enqueue(program, 2)
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             oauth.refuse = None
-            assert program.run("drain").status == 0
+            assert program.call("drain").status == 0
             assert len(server.messages) == 1  # the other one waits for its time
-            assert program.run("drain", "--now-ts", str(int(time.time()) + 60)).status == 0
+            assert program.call("drain", "--now-ts", str(int(time.time()) + 60)).status == 0
             assert len(server.messages) == 2

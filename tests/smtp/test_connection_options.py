@@ -101,7 +101,7 @@ class TestTheSourceAddress:
             program.configure(server.port, smtp='source_address = "127.0.0.5"')
             program.send("--now")
             assert server.peers == ["127.0.0.5"]
-            assert program.run("account", "test").status == 0
+            assert program.call("account", "test").status == 0
             assert set(server.peers) == {"127.0.0.5"}
 
     def test_is_the_systems_choice_by_default(self) -> None:

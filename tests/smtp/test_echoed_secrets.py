@@ -94,7 +94,7 @@ def all_that_is_told(program: Program, port: int, auth: str) -> str:
     reader.execute("SELECT count(*) FROM sqlite_master").fetchall()  # while it is open, the -wal stays
     said = ""
     for command in (["drain", "-v"], ["account", "test", "--json"], ["show", "1"], ["show", "1", "--json"], ["list"]):
-        answer = program.run(*command)
+        answer = program.call(*command)
         assert answer.status != 70, answer
         said += answer.out + answer.err
     stored = [file for file in program.home.rglob("*") if file.is_file() and file != program.config]

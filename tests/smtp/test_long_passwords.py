@@ -64,6 +64,6 @@ def test_a_password_of_400_characters_sends(program: Program) -> None:
     password = "x" * 400
     with ScriptedServer(auth={USER: password}, auth_mechanisms=["PLAIN"]) as server:
         program.configure(server.port, smtp=f'user = "{USER}"', auth=f'password = "{password}"')
-        assert program.run("account", "test").status == 0
+        assert program.call("account", "test").status == 0
         program.send("--now")
         assert [message.user for message in server.messages] == [USER]

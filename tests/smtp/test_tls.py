@@ -177,8 +177,8 @@ def test_the_commands_tell_it_and_the_message_waits(
     with trouble.serve(certificates) as server:
         configure(program, server.port, account_settings(trouble, certificates), trouble.password)
         store = program.store()  # keeps the write-ahead log from being folded in and deleted
-        test = program.run("account", "test")
-        send = program.run("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b", "--json")
+        test = program.call("account", "test")
+        send = program.call("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b", "--json")
         check_nothing_was_sent(server)
         row = store.row(1)
         stored = stored_bytes(program)
@@ -234,10 +234,10 @@ def test_a_well_behaved_provider_takes_login_and_message(
 ) -> None:
     with MailHost(tls=tls, context=certificates.server_context(), users=USERS) as host:
         configure(program, host.port, {"tls": tls, "tls_ca_file": certificates.ca_file}, PASSWORD)
-        test = program.run("account", "test")
+        test = program.call("account", "test")
         assert (test.status, test.err) == (0, "")
         assert f" as {USER}" in test.out
-        assert program.run("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b").status == 0
+        assert program.call("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b").status == 0
         assert [(message.user, message.over_tls) for message in host.messages] == [(USER, True)]
         check_no_secret(test.out)
         check_no_secret(stored_bytes(program))
@@ -253,12 +253,12 @@ def test_a_server_that_repeats_the_secret_does_not_get_it_shown_or_stored(
     with server:
         configure(program, server.port, {"tls": "implicit", "tls_ca_file": certificates.ca_file}, PASSWORD)
         answers = [
-            program.run("account", "test"),
-            program.run("account", "test", "--json"),
-            program.run("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b"),
-            program.run("show", "1"),
-            program.run("show", "1", "--json"),
-            program.run("drain", "--verbose", "--now-ts", "9999999999"),
+            program.call("account", "test"),
+            program.call("account", "test", "--json"),
+            program.call("send", "--now", "--to", "a@x.org", "--subject", "s", "--body", "b"),
+            program.call("show", "1"),
+            program.call("show", "1", "--json"),
+            program.call("drain", "--verbose", "--now-ts", "9999999999"),
         ]
         assert server.happened
     forms = () if mechanism == "LOGIN" else (PLAIN_PAYLOAD,)

@@ -121,9 +121,9 @@ class TestAPinnedCertificate:
         with server_with(certificates, "implicit", "self_signed") as server:
             pin = certificates.fingerprint()
             program.configure(server.port, smtp=f'tls = "implicit"\ntls_fingerprint = "{colons(pin)}"')
-            refused = program.run("account", "test")
+            refused = program.call("account", "test")
             program.send()
-            assert program.run("drain").status == 75
+            assert program.call("drain").status == 75
             check_nothing_was_said_under_tls(server)
         found = certificates.fingerprint("self_signed")
         assert refused.status == 75
@@ -134,7 +134,7 @@ class TestAPinnedCertificate:
         pin = certificates.fingerprint("self_signed")
         with ScriptedServer(tls="implicit", context=certificates.server_context("self_signed")) as server:
             program.configure(server.port, smtp=f'tls = "implicit"\ntls_fingerprint = "{pin}"')
-            answer = program.run("account", "test", "--json")
+            answer = program.call("account", "test", "--json")
         assert (answer.status, answer.data["certificate"]["sha256"]) == (0, pin)
 
 
@@ -289,7 +289,7 @@ class TestAClientCertificatesFiles:
     def test_that_are_no_use_leave_the_messages_untouched(self, certificates: Certificates, program: Program) -> None:
         program.configure(smtp=f'tls = "starttls"\ntls_cert_file = "{program.home}/gone.pem"')
         program.send()
-        drain = program.run("drain")
+        drain = program.call("drain")
         assert drain.status == 78
         assert "gone.pem" in drain.err
         assert (program.show(1)["status"], program.show(1)["retries"]) == ("pending", 0)
@@ -306,8 +306,8 @@ class TestAClientCertificatesFiles:
             program.config.write_text(f"{program.config.read_text()}\n{other}\nport = {server.port}\n")
             program.send("--account", "work")
             line = '{"account": "other", "to": "a@example.org", "subject": "s", "body_text": "t"}\n'
-            assert program.run("send", "--batch", "-", text=line * 200).status == 0
-            drain = program.run("drain")
+            assert program.call("send", "--batch", "-", text=line * 200).status == 0
+            drain = program.call("drain")
             assert len(server.messages) == 200
         assert drain.status == 77
         assert f"chmod 600 {copy}" in drain.err

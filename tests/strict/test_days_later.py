@@ -43,13 +43,13 @@ def test_a_retry_days_later_differs_in_the_message_id_alone(command: str, progra
     deferred = [Fault("after_dot", "451 4.3.0 try later", times=2, delivered=True)]
     with ScriptedServer(deferred) as server:
         with_files(program, server.port)
-        answer = program.run(*COMMANDS[command], "--now", "--now-ts", str(NOW))
+        answer = program.call(*COMMANDS[command], "--now", "--now-ts", str(NOW))
         assert answer.status == 75, answer
         shutil.rmtree(program.home / "files")  # also the store itself
         for days in (3, 30):
             text = program.config.read_text().replace("Ops <ops@example.com>", f"Other <other{days}@example.com>")
             program.config.write_text(text)
-            program.run("drain", "--now-ts", str(NOW + days * DAY))
+            program.call("drain", "--now-ts", str(NOW + days * DAY))
         assert program.show(1)["status"] == "sent"
         first, second, third = server.messages
     assert len({message.message_id for message in (first, second, third)}) == 3
@@ -63,9 +63,9 @@ def test_a_retry_days_later_differs_in_the_message_id_alone(command: str, progra
 def test_after_a_lost_reply_not_even_the_message_id_differs(program: Program) -> None:
     with ScriptedServer([Fault("after_dot", "close", times=1, delivered=True)]) as server:
         with_files(program, server.port)
-        assert program.run(*COMMANDS["send"], "--now", "--now-ts", str(NOW)).status == 75
+        assert program.call(*COMMANDS["send"], "--now", "--now-ts", str(NOW)).status == 75
         shutil.rmtree(program.home / "files")
-        assert program.run("drain", "--now-ts", str(NOW + 3 * DAY)).status == 0
+        assert program.call("drain", "--now-ts", str(NOW + 3 * DAY)).status == 0
         first, second = server.messages
     assert second.content == first.content
 
@@ -73,10 +73,10 @@ def test_after_a_lost_reply_not_even_the_message_id_differs(program: Program) ->
 def test_a_refusal_before_the_text_changes_nothing_either(program: Program) -> None:
     with ScriptedServer([Fault("data", "451 4.3.0 try later", times=1)]) as server:
         with_files(program, server.port)
-        twice = [program.run(*COMMANDS["send"], "--now-ts", str(NOW)).status for _ in range(2)]
+        twice = [program.call(*COMMANDS["send"], "--now-ts", str(NOW)).status for _ in range(2)]
         shutil.rmtree(program.home / "files")
-        program.run("drain", "--connections", "1", "--now-ts", str(NOW))
-        program.run("drain", "--now-ts", str(NOW + 3 * DAY))
+        program.call("drain", "--connections", "1", "--now-ts", str(NOW))
+        program.call("drain", "--now-ts", str(NOW + 3 * DAY))
         at_once, later = (read_strictly(message.content) for message in server.messages)
     assert twice == [0, 0]
     assert later._replace(files=(), html=None) == at_once._replace(files=(), html=None)

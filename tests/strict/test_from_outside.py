@@ -58,7 +58,7 @@ def test_everything_that_send_takes(program: Program, host: MailHost) -> None:
     words = ["--to", ", ".join(people), "--cc", '"Müller, Jürgen" <j@bücher.example>', "--bcc", "hidden@example.org",
              "--reply-to", "日本語 <desk@example.com>", "--subject", SUBJECT, "--html", "page.html", "--body", PLAIN,
              "--header", "X-Long: " + "word " * 50, "--now"]  # fmt: skip
-    answer = program.run("send", *words, *ATTACH)
+    answer = program.call("send", *words, *ATTACH)
     assert answer.status == 0, answer
     (received,) = host.messages
     letter = accepted(received)
@@ -74,7 +74,7 @@ def test_everything_that_send_takes(program: Program, host: MailHost) -> None:
 
 def test_everything_that_reply_takes(program: Program, host: MailHost) -> None:
     words = ["--parent", "parent.eml", "--all", "--quote", "--html", "page.html", "--body", PLAIN, "--now"]
-    answer = program.run("reply", *words, *ATTACH)
+    answer = program.call("reply", *words, *ATTACH)
     assert answer.status == 0, answer
     (received,) = host.messages
     letter = accepted(received)
@@ -89,14 +89,14 @@ def test_everything_that_reply_takes(program: Program, host: MailHost) -> None:
 
 
 def test_every_field_of_a_request(program: Program, host: MailHost) -> None:
-    assert program.run("import", "parent.eml").status == 0
+    assert program.call("import", "parent.eml").status == 0
     request = {
         "account": "work", "to": ["Jürgen <j@example.net>", "b@example.net"], "cc": "c@example.net",
         "bcc": "hidden@example.net", "subject": SUBJECT, "body_text": PLAIN, "body_html": "<p>Grüße</p>",
         "attachments": in_json(ATTACHED), "in_reply_to_message_id": "parent@example.net",
     }  # fmt: skip
     (program.home / "request.json").write_text(json.dumps(request))
-    answer = program.run("send", "--request", "request.json", "--now")
+    answer = program.call("send", "--request", "request.json", "--now")
     assert answer.status == 0, answer
     (received,) = host.messages
     letter = accepted(received)
@@ -109,9 +109,9 @@ def test_every_field_of_a_request(program: Program, host: MailHost) -> None:
 def test_a_batch_with_a_message_of_each_kind(program: Program, host: MailHost) -> None:
     requests = {kind: request_for(kind, program.home / "page.html") for kind in KINDS if "headers" not in KINDS[kind]}
     lines = [json.dumps(json_of(request.subject, kind)) for kind, request in requests.items()]
-    answer = program.run("send", "--batch", "-", text="\n".join(lines))
+    answer = program.call("send", "--batch", "-", text="\n".join(lines))
     assert answer.status == 0, answer
-    assert program.run("drain", "--connections", "1").status == 0
+    assert program.call("drain", "--connections", "1").status == 0
     letters = {letter.plain.split("\r\n", 1)[0]: letter for letter in map(accepted, host.messages)}
     assert set(letters) == set(requests)
     for kind, request in requests.items():
