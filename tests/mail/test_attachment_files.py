@@ -155,9 +155,10 @@ def test_a_file_without_the_right_to_read_it_is_refused(program: Program) -> Non
     (program.home / "x.txt").write_bytes(b"x")
     (program.home / "x.txt").chmod(0)
     program.wrapper = HELD_TO_MODES
-    answer = program.call("send", "--to", "a@example.org", "--subject", "s", "--body", "b", "--attach", "x.txt")
-    assert (answer.status, answer.out) == (65, "")
-    assert "Permission denied" in answer.err
+    process = program.start("send", "--to", "a@example.org", "--subject", "s", "--body", "b", "--attach", "x.txt")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (65, "")
+    assert "Permission denied" in err
 
 
 @pytest.mark.parametrize("path", ["", "x.txt/", "no/such.txt", "x" * 5000])

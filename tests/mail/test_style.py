@@ -17,6 +17,7 @@ from ..conftest import Program
 from ..support.mailhost import MailHost
 from .test_html import page
 
+LONG = "a" * 11_000_000
 POLICY = Policy(1_000_000, ("*/*",), 1_000_000, None)
 LIBRARY = re.compile(r"\| +(premailer|cssutils|lxml|css_inline|selectolax|yagmail)$", re.MULTILINE)
 
@@ -175,6 +176,13 @@ def test_a_fragment_and_xhtml_become_pages() -> None:
         '<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml"><head></head>'
         '<body><p style="top: 0;">x<br></p></body></html>\n'
     )
+
+
+@pytest.mark.parametrize(
+    "before", [f"<p>{LONG}</p>", f'<img src="data:{LONG}">', "<div>" * 400], ids=["long text", "long picture", "deep"]
+)
+def test_no_part_of_a_long_or_deep_page_is_lost(before: str) -> None:
+    assert "the end" in sent(f"{before}the end")
 
 
 def test_style_sheets_in_files_are_not_read(tmp_path: Path) -> None:

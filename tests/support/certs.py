@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 CertificateKind = Literal[
-    "valid", "wrong_host", "expired", "untrusted", "cn_only", "name_only", "ends_tomorrow", "hostile", "self_signed"
+    "valid", "wrong_host", "expired", "untrusted", "cn_only", "ends_tomorrow", "hostile", "self_signed"
 ]
 """valid: localhost and 127.0.0.1.  untrusted: the same names from the other CA.  cn_only: localhost, but no
-subjectAltName.  name_only: localhost without the address, so a connection to 127.0.0.1 must fail.  ends_tomorrow: valid
-for another day.  hostile: valid, with escape sequences in its subject.  self_signed: for no name at all."""
+subjectAltName.  ends_tomorrow: valid for another day.  hostile: valid, with escape sequences in its
+subject.  self_signed: for no name at all."""
 ClientKind = Literal["valid", "untrusted", "expired"]
 HOSTILE_SUBJECT = "\x1b[31mred\x07"
 
@@ -129,8 +129,6 @@ def _issue(ca: trustme.CA, kind: CertificateKind) -> bytes:
     match kind:
         case "valid" | "untrusted":
             made = ca.issue_cert(*names)
-        case "name_only":
-            made = ca.issue_cert("localhost")
         case "cn_only":
             return _without_alternative_names(ca, ca.issue_cert(common_name="localhost"))
         case "wrong_host":

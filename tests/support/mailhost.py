@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -15,15 +15,13 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from .record import Received, Record, has_bare_newlines
 
 _LOOPBACK = "127.0.0.1"
-_OK = "250 2.1.5 recipient ok"
 
 
 class MailHost(Record):
     """Collects every message in `messages`; use it in a `with` block.
 
     tls: with *context*; "starttls" is then required.  users: {user: password}, and then MAIL needs a login.
-    rcpt_replies: {address: replies}, taken one at a time; 250 once they are used up.  A reply 2xx
-    accepts.  delay: seconds before the reply to the final dot, for tests that need deliveries to overlap.
+    delay: seconds before the reply to the final dot, for tests that need deliveries to overlap.
     Of the record only messages, connections, open_connections and peak_connections are kept.
     """
 
@@ -33,7 +31,6 @@ class MailHost(Record):
         tls: Literal["implicit", "starttls"] | None = None,
         context: ssl.SSLContext | None = None,
         users: Mapping[str, str] | None = None,
-        rcpt_replies: Mapping[str, Iterable[str]] | None = None,
         pipelining: bool = True,
         delay: float = 0.0,
     ) -> None:
@@ -44,7 +41,6 @@ class MailHost(Record):
         self.over_tls = tls is not None
         self.pipelining = pipelining
         self.delay = delay
-        self._replies = {address: list(replies) for address, replies in (rcpt_replies or {}).items()}
         self._controller = _Controller(
             self,
             ssl_context=context if tls == "implicit" else None,
@@ -82,11 +78,6 @@ class MailHost(Record):
     ) -> None:
         self.stop()
 
-    def next_reply(self, address: str) -> str:
-        """What RCPT for *address* is answered with, this time."""
-        replies = self._replies.get(address)
-        return replies.pop(0) if replies else _OK
-
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, presented: object
     ) -> AuthResult:
@@ -120,10 +111,8 @@ class _Hooks:
     async def handle_RCPT(  # noqa: N802
         self, _server: _Smtp, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        reply = self._host.next_reply(address)
-        if reply.startswith("2"):
-            envelope.rcpt_tos.append(address)
-        return reply
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 recipient ok"
 
     async def handle_DATA(self, server: _Smtp, session: Session, envelope: Envelope) -> str:  # noqa: N802
         await asyncio.sleep(self._host.delay)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import smtplib
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from .faults import UNBUFFERABLE, Fault
 from .raw_client import RawClient
 from .scripted import ScriptedServer, refusing_port
-from .wire import fragments_of
 
 SENDER, RECIPIENT = "a@example.com", "b@example.com"
 ENVELOPE = [f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{RECIPIENT}>", "DATA"]
@@ -52,12 +50,6 @@ class TestAWellBehavedDelivery:
         assert [command.line.upper() for command in server.commands][-2:] == ["DATA", "QUIT"]
         assert server.violations == []
 
-    def test_works_when_every_reply_comes_in_fragments(self) -> None:
-        with ScriptedServer(fragments=True) as server:
-            with smtplib.SMTP(server.host, server.port) as client:
-                assert client.sendmail(SENDER, [RECIPIENT], "hello") == {}
-            assert len(server.messages) == 1
-
     def test_counts_connections(self) -> None:
         with ScriptedServer() as server:
             with RawClient(server.port) as one, RawClient(server.port) as two:
@@ -65,29 +57,8 @@ class TestAWellBehavedDelivery:
                 assert (server.connections, server.open_connections, server.peak_connections) == (2, 2, 2)
             server.wait_for(lambda: server.open_connections == 0)
 
-    def test_makes_a_new_message_of_each_transaction(self) -> None:
-        with greeted(server := ScriptedServer()) as client:
-            assert deliver(client) == deliver(client) == [250, 250, 354, 250]
-            assert len(server.messages) == 2
-
-
-def test_fragments_cut_the_code_and_the_last_line_end() -> None:
-    pieces = list(fragments_of(b"250-first line\r\n250 second line\r\n"))
-    assert (pieces[0], pieces[-2][-1:], pieces[-1]) == (b"25", b"\r", b"\n")
-    assert b"".join(pieces) == b"250-first line\r\n250 second line\r\n"
-
 
 class TestPipelining:
-    def test_replies_in_order_to_an_envelope_in_one_write(self) -> None:
-        fault = Fault("rcpt", "550 5.1.1 no such user", nth=2)
-        with greeted(server := ScriptedServer([fault])) as client:
-            client.say(ENVELOPE[0], "RCPT TO:<b@test>", "RCPT TO:<c@test>", "RCPT TO:<d@test>", "DATA")
-            assert [client.reply()[:3] for _ in range(5)] == ["250", "250", "550", "250", "354"]
-            client.say("hello", ".")
-            assert client.reply().startswith("250 ")
-            assert server.messages[0].recipients == ["b@test", "d@test"]
-            assert server.violations == []
-
     def test_is_a_violation_where_it_was_not_offered(self) -> None:
         with greeted(server := ScriptedServer(pipelining=False)) as client:
             assert "PIPELINING" not in client.ask("EHLO client")
@@ -108,15 +79,6 @@ class TestPipelining:
             assert client.code("RSET") == 250
             assert server.messages == []
 
-    def test_data_without_an_accepted_recipient_is_taken_and_then_refused_on_request(self) -> None:
-        server = ScriptedServer([Fault("rcpt", "550 5.1.1 no")], data_without_recipients="accept")
-        with greeted(server) as client:
-            client.say(*ENVELOPE)
-            assert [client.reply()[:3] for _ in range(3)] == ["250", "550", "354"]
-            assert client.code(".") == 554
-            (message,) = server.messages
-            assert (message.recipients, message.content, message.acknowledged) == ([], b"", False)
-
 
 class TestTheEndOfTheContent:
     @pytest.mark.parametrize("trap", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r\r\n", b"\r.\r\n"])
@@ -127,15 +89,6 @@ class TestTheEndOfTheContent:
             assert server.messages[0].bare_newlines
             assert server.messages[0].content == content.replace(b"\r\n.", b"\r\n")
             assert client.code("NOOP") == 250
-
-    def test_is_found_when_every_byte_comes_alone(self) -> None:
-        with greeted(server := ScriptedServer()) as client:
-            assert [client.code(line) for line in ENVELOPE] == [250, 250, 354]
-            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for octet in b"..x\r\n.\r\nNOOP\r\n":
-                client.send(bytes((octet,)))
-            assert [client.reply()[:3], client.reply()[:3]] == ["250", "250"]
-            assert server.messages[0].content == b".x\r\n"
 
     @pytest.mark.parametrize("content", [b"", b"\r\n", b"..\r\n", b"a\r\n\r\n..\r\n..b\r\n"])
     def test_leaves_the_content_as_it_was_before_stuffing(self, content: bytes) -> None:
@@ -151,77 +104,16 @@ class TestAFault:
             assert [deliver(client)[-1], deliver(client)[-1], deliver(client)[-1]] == [451, 250, 250]
             assert len(server.messages) == 2
 
-    def test_counts_over_all_connections(self) -> None:
-        server = ScriptedServer([Fault("greeting", "close", times=1)])
-        with server, RawClient(server.port) as first, RawClient(server.port) as second:
-            assert sorted([first.line()[:3], second.line()[:3]]) == [b"", b"220"]
-
     def test_spares_the_visits_it_is_told_to_skip(self) -> None:
         with greeted(ScriptedServer([Fault("mail", "421 4.3.2 bye", skip=2)])) as client:
             assert [deliver(client)[-1], deliver(client)[-1]] == [250, 250]
             assert client.code("MAIL FROM:<>") == 421
-
-    def test_can_follow_another_at_the_same_place(self) -> None:
-        faults = [Fault("data", "451 4.3.0 later", times=1), Fault("data", "554 5.6.0 never", times=1)]
-        with greeted(ScriptedServer(faults)) as client:
-            codes = []
-            for _ in range(3):
-                codes.append(deliver(client)[2])
-                client.ask("RSET")
-            assert codes == [451, 554, 354]
 
     def test_can_be_for_one_recipient(self) -> None:
         fault = Fault("rcpt", "450 4.2.1 mailbox busy", address="c@test")
         with greeted(server := ScriptedServer([fault])) as client:
             assert deliver(client, "b@test", "c@test", "d@test") == [250, 250, 450, 250, 354, 250]
             assert server.messages[0].recipients == ["b@test", "d@test"]
-
-    def test_can_be_for_the_message_to_one_recipient(self) -> None:
-        with greeted(server := ScriptedServer([Fault("after_dot", "554 5.7.1 spam", address="c@test")])) as client:
-            assert [deliver(client, "b@test")[-1], deliver(client, "d@test", "c@test")[-1]] == [250, 554]
-            assert len(server.messages) == 1
-
-    def test_that_is_a_good_reply_counts_as_consent(self) -> None:
-        faults = [Fault("rcpt", "251 2.1.5 will forward"), Fault("after_dot", "250 2.0.0 <id@provider> OK")]
-        with greeted(server := ScriptedServer(faults)) as client:
-            assert deliver(client) == [250, 251, 354, 250]
-            assert server.messages[0].acknowledged
-
-    @pytest.mark.parametrize("place", ["mail", "rcpt", "data"])
-    def test_that_is_a_refusal_leaves_the_connection_usable(self, place: str) -> None:
-        fault = Fault(place, "451 4.3.0 later", times=1)  # type: ignore[arg-type]
-        with greeted(ScriptedServer([fault])) as client:
-            assert 451 in deliver(client)
-            assert client.code("RSET") == 250
-            assert deliver(client) == [250, 250, 354, 250]
-
-    def test_at_the_greeting_refuses_everything_but_quit(self) -> None:
-        with (
-            ScriptedServer([Fault("greeting", "554 no service")]) as server,
-            RawClient(server.port) as client,
-        ):
-            assert client.reply() == "554 no service"
-            assert [client.code("EHLO client"), client.code("MAIL FROM:<>"), client.code("QUIT")] == [
-                503,
-                503,
-                221,
-            ]
-
-    def test_that_closes_over_unread_commands_does_not_reset_the_connection(self) -> None:
-        server = ScriptedServer([Fault("ehlo", "pause"), Fault("mail", "close")])
-        with server, RawClient(server.port) as client:
-            client.reply()
-            client.say("EHLO client")
-            server.wait_for(lambda: server.happened)
-            client.say("MAIL FROM:<>", *["NOOP"] * 5000)  # more than the server reads at once
-            server.release()
-            assert client.reply().startswith("250")
-            assert client.read(1) == b""
-
-    def test_that_is_endless_ends_at_its_cap(self) -> None:
-        server = ScriptedServer([Fault("greeting", "endless", cap=200_000)])
-        with server, RawClient(server.port) as client:
-            assert 100_000 < len(client.read(1_000_000)) <= 200_000
 
     def test_that_is_misspelt_is_refused(self) -> None:
         for place, manner in (("rpct", "close"), ("rcpt", "closed"), ("rcpt", "25 ok")):
@@ -246,13 +138,6 @@ class TestAFaultAfterTheDot:
             assert server.received_message_ids() == (["<1@test>"] if delivered else [])
             assert not any(message.acknowledged for message in server.messages)
 
-    @pytest.mark.parametrize("manner", ["fragments", "pause"])
-    def test_that_is_no_fault_acknowledges(self, manner: str) -> None:
-        with greeted(server := ScriptedServer([Fault("after_dot", manner)])) as client:
-            server.release()
-            assert deliver(client)[-1] == 250
-            assert [message.acknowledged for message in server.messages] == [True]
-
 
 class TestAFaultDuringTheContent:
     @pytest.mark.parametrize("manner", ["close", "reset"])
@@ -261,20 +146,6 @@ class TestAFaultDuringTheContent:
         with greeted(server := ScriptedServer([fault])) as client:
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 deliver(client, content=b"x" * UNBUFFERABLE)
-            assert server.messages == []
-
-    def test_blocks_a_client_that_is_still_writing(self) -> None:
-        with greeted(server := ScriptedServer([Fault("during_data", "timeout")])) as client:
-            assert [client.code(line) for line in ENVELOPE] == [250, 250, 354]
-            client.sock.settimeout(0.3)
-            with pytest.raises(TimeoutError):
-                client.send(b"x" * UNBUFFERABLE)
-            assert server.messages == []
-
-    def test_that_is_a_reply_is_the_only_reply(self) -> None:
-        with greeted(server := ScriptedServer([Fault("during_data", "452 4.3.1 disk full", times=1)])) as client:
-            assert deliver(client) == [250, 250, 354, 452]
-            assert client.code("NOOP") == 250
             assert server.messages == []
 
     def test_waits_for_so_many_octets(self) -> None:
@@ -291,13 +162,6 @@ class TestWhatIsNotOffered:
     def test_is_refused(self, param: str) -> None:
         with greeted(ScriptedServer(eightbitmime=False)) as client:
             assert client.code(f"MAIL FROM:<{SENDER}> {param}") == 555
-
-    def test_is_accepted_once_it_is_offered(self) -> None:
-        with greeted(ScriptedServer(size=10, smtputf8=True, extensions=["DSN"])) as client:
-            capabilities = client.ask("EHLO client")
-            assert all(word in capabilities for word in ("SIZE 10", "SMTPUTF8", "8BITMIME", "DSN"))
-            assert client.code("MAIL FROM:<ä@test> SIZE=9 BODY=8BITMIME SMTPUTF8") == 250
-            assert client.code("RCPT TO:<ö@test>") == 250
 
     def test_an_address_beyond_ascii_needs_smtputf8(self) -> None:
         with greeted(ScriptedServer()) as client:

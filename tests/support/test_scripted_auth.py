@@ -38,18 +38,6 @@ def greeted(server: ScriptedServer) -> Iterator[RawClient]:
 
 
 @each_mechanism
-def test_a_good_token_is_taken_in_one_step_and_in_two(mechanism: str) -> None:
-    for at_once in (True, False):
-        with greeted(ScriptedServer(auth={"user": "token"}, auth_mechanisms=[mechanism])) as client:
-            if at_once:
-                assert client.code(f"AUTH {mechanism} {response(mechanism, 'token')}") == 235
-            else:
-                assert client.ask(f"AUTH {mechanism}") == "334 "
-                assert client.code(response(mechanism, "token")) == 235
-            assert client.code("MAIL FROM:<a@test>") == 250
-
-
-@each_mechanism
 def test_a_bad_token_hears_why_and_then_the_verdict(mechanism: str) -> None:
     with greeted(server := ScriptedServer(auth={"user": "token"}, auth_mechanisms=[mechanism])) as client:
         code, _, reason = client.ask(f"AUTH {mechanism} {response(mechanism, 'stale')}").partition(" ")
@@ -65,34 +53,6 @@ def test_another_answer_to_the_reason_is_a_violation(mechanism: str, answer: str
         client.ask(f"AUTH {mechanism} {response(mechanism, 'stale')}")
         assert client.code(answer) == 535
         assert bool(server.violations) == (answer != ANSWERS[mechanism])
-
-
-@each_mechanism
-def test_challenges_come_as_they_were_scripted(mechanism: str) -> None:
-    server = ScriptedServer(auth={}, auth_mechanisms=[mechanism], challenges=["first", "", "!third"])
-    with greeted(server) as client:
-        assert client.ask(f"AUTH {mechanism} {response(mechanism, 'stale')}") == "334 first"
-        assert client.ask(ANSWERS[mechanism]) == "334 "
-        assert client.ask(ANSWERS[mechanism]) == "334 !third"
-        assert client.code(ANSWERS[mechanism]) == 535
-
-
-def test_no_challenges_at_all_are_a_verdict_at_once() -> None:
-    with greeted(ScriptedServer(auth={}, auth_mechanisms=["XOAUTH2"], challenges=[])) as client:
-        assert client.code(f"AUTH XOAUTH2 {response('XOAUTH2', 'stale')}") == 535
-
-
-def test_a_password_hears_no_reason() -> None:
-    with greeted(ScriptedServer(auth={}, challenges=["first"])) as client:
-        assert client.code(f"AUTH PLAIN {encoded(chr(0) + 'user' + chr(0) + 'wrong')}") == 535
-
-
-def test_a_function_can_say_who_belongs_in() -> None:
-    server = ScriptedServer(auth=lambda user, token: user == token, auth_mechanisms=["XOAUTH2"])
-    with greeted(server) as client:
-        assert client.code(f"AUTH XOAUTH2 {response('XOAUTH2', 'other')}") == 334
-        client.ask("")
-        assert client.code(f"AUTH XOAUTH2 {response('XOAUTH2', 'user')}") == 235
 
 
 @pytest.mark.parametrize(("saslname", "user"), [("a=2Cb", "a,b"), ("a=3Db", "a=b"), ("=3D2C", "=2C")])

@@ -96,15 +96,6 @@ class TestEveryPlace:
         with at_fault(Fault(place, "451 4.3.0 try later"), certificates) as (_, client):
             assert client.line() == b"451 4.3.0 try later\r\n"
 
-    def test_gives_a_literal_reply_of_several_lines(self, place: Place, certificates: Certificates) -> None:
-        with at_fault(Fault(place, "550-no\r\n550 never"), certificates) as (_, client):
-            assert client.reply() == "550-no\r\n550 never"
-
-    def test_ends_the_connection_after_421(self, place: Place, certificates: Certificates) -> None:
-        with at_fault(Fault(place, "421 4.3.2 going down"), certificates) as (_, client):
-            assert client.line() == b"421 4.3.2 going down\r\n"
-            assert client.read(1) == b""
-
     def test_closes_with_an_orderly_end_of_stream(self, place: Place, certificates: Certificates) -> None:
         with at_fault(Fault(place, "close"), certificates) as (_, client):
             assert client.read(1) == b""
