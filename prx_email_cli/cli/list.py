@@ -68,7 +68,7 @@ def list_messages(
 
 
 def _line(row: "Row") -> dict[str, str]:
-    waits = row.status in ("pending", "failed") and not row.gave_up
+    waits = row.status in (Status.PENDING, Status.FAILED) and not row.gave_up
     to = row.to[0] + (f" +{len(row.to) - 1}" if len(row.to) > 1 else "") if row.to else ""
     return {
         "id": str(row.outbox_id),

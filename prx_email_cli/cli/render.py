@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.errors import Exit
+from prx_email_cli.outbox.lifecycle import Reason, Status
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
@@ -95,7 +96,7 @@ def shown_status(row: "Row") -> str:
     facts = ["held"] * row.held + ["uncertain"] * row.uncertain
     if row.gave_up is None:
         return " ".join([row.status, *facts])
-    if row.status != "sending" and (row.gave_up == "cancelled" or row.status == "pending"):
+    if row.status != Status.SENDING and (row.gave_up == Reason.CANCELLED or row.status == Status.PENDING):
         return " ".join([row.gave_up, *facts])
     return " ".join([row.status, f"gave up: {row.gave_up}", *facts])
 
@@ -107,6 +108,6 @@ def check_object(check: "Check") -> dict[str, str]:
 
 def exit_status(row: "Row") -> int:
     """Choose the exit status for a message: 0 when it is sent or waiting, 75 failed for now, 69 given up."""
-    if row.status != "failed":
+    if row.status != Status.FAILED:
         return Exit.OK
     return Exit.GAVE_UP if row.gave_up else Exit.TRY_LATER

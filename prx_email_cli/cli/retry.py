@@ -14,6 +14,7 @@ from prx_email_cli.cli.render import error_object, exit_status, moment, safe, se
 from prx_email_cli.cli.times import clock
 from prx_email_cli.delivery.run import DeliveringRun, Environment
 from prx_email_cli.errors import Exit, PrxEmailError
+from prx_email_cli.outbox.lifecycle import Status
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -112,7 +113,7 @@ class Attempts:
 def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
     if this.json:
         put_json(send_result(row), _error_of(row))
-    elif row.status == "failed":
+    elif row.status == Status.FAILED:
         say(f"error: outbox message {row.outbox_id}: {safe(row.last_error)}")
         say(f"hint: {_what_next(row)}")
     elif say_id:
@@ -149,7 +150,7 @@ def _tell_several(this: Invocation, attempts: Attempts, ids: list[int]) -> None:
 
 
 def _error_of(row: "Row") -> dict[str, str] | None:
-    if row.status != "failed":
+    if row.status != Status.FAILED:
         return None
     return error_object(row.error_code or "provider", row.last_error or "", _what_next(row))
 

@@ -8,6 +8,7 @@ from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put, put_json
 from prx_email_cli.cli.render import moment, row_object, safe, shown_status
+from prx_email_cli.outbox.lifecycle import Status
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Attempt, Row
@@ -46,6 +47,7 @@ def show(
 
 
 def _facts(row: "Row") -> list[tuple[str, str]]:
+    over = row.gave_up and row.status != Status.SENDING
     facts = [
         ("outbox id", str(row.outbox_id)),
         ("account", row.account),
@@ -54,7 +56,10 @@ def _facts(row: "Row") -> list[tuple[str, str]]:
         ("size", f"{row.size_bytes} bytes"),
         ("created", moment(row.created_at)),
         ("retries", str(row.retries)),
-        ("next attempt", "none: given up" if row.gave_up and row.status != "sending" else moment(row.next_attempt_at)),
+        (
+            "next attempt",
+            "none: given up" if over else moment(row.next_attempt_at),
+        ),
         ("sent", moment(row.sent_at)),
         ("message id", row.message_id or "-"),
         ("accepted with", row.provider_message_id or "-"),

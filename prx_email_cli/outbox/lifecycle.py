@@ -37,12 +37,29 @@ class RecipientStatus(StrEnum):
     REFUSED = "refused"
 
 
+class RecipientKind(StrEnum):
+    """In which header a recipient is named; bcc in none."""
+
+    TO = "to"
+    CC = "cc"
+    BCC = "bcc"
+
+
 class Verdict(StrEnum):
     """What a finished attempt came to: the one truth for store, report, log, exit status and notify."""
 
     SENT = "sent"  # every recipient is accepted now
     DEFERRED = "deferred"
     GAVE_UP = "gave_up"
+
+
+class Ending(StrEnum):
+    """How a recorded attempt ended: with a verdict, or with the death of its run."""
+
+    SENT = Verdict.SENT.value
+    DEFERRED = Verdict.DEFERRED.value
+    GAVE_UP = Verdict.GAVE_UP.value
+    DIED = "died"
 
 
 class Reason(StrEnum):

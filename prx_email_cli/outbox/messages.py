@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from prx_email_cli.errors import ClaimLost, PrxEmailError
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus, Settled, Verdict
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientKind, RecipientStatus, Settled, Verdict
 
 
 class Schedule(NamedTuple):
@@ -40,16 +40,23 @@ class Content(NamedTuple):
         return cls((data,), len(data), hashlib.sha256(data).hexdigest())
 
 
+class Addressee(NamedTuple):
+    """A recipient of a new message."""
+
+    address: str
+    kind: RecipientKind = RecipientKind.TO
+
+
 class NewMessage(NamedTuple):
     """A composed message on its way into the outbox.
 
-    sender: envelope sender, "" for the null one.  recipients: (address, "to" | "cc" | "bcc").  fingerprint: a digest of
-    what the message says, whenever that is; needed with an idempotency_key.
+    sender: envelope sender, "" for the null one.  fingerprint: a digest of what the message says, whenever that is;
+    needed with an idempotency_key.
     """
 
     account: str
     sender: str
-    recipients: list[tuple[str, str]]
+    recipients: list[Addressee]
     subject: str
     content: Content
     schedule: Schedule

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
@@ -14,8 +14,8 @@ class Recipient:
     """A recipient as ``show`` tells of it."""
 
     address: str
-    kind: str
-    status: str
+    kind: RecipientKind
+    status: RecipientStatus
     code: int | None
     response: str | None
     uncertain: bool
@@ -23,13 +23,13 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt as ``show`` tells of it; outcome is None while it runs, else sent, deferred, gave_up or died."""
+    """An attempt as ``show`` tells of it; outcome is None while it runs."""
 
     started_at: int
     finished_at: int | None
     run_id: str
     message_id: str
-    outcome: str | None
+    outcome: Ending | None
     code: int | None
     enhanced: str | None
     response: str | None
@@ -43,7 +43,7 @@ class Row:
 
     outbox_id: int
     account: str
-    status: str
+    status: Status
     retries: int
     next_attempt_at: int | None
     message_id: str | None
@@ -55,7 +55,7 @@ class Row:
     created_at: int
     sent_at: int | None
     held: bool
-    gave_up: str | None
+    gave_up: Reason | None
     uncertain: bool
     error_code: str | None = None
     recipients: list[Recipient] = field(default_factory=list)

@@ -7,6 +7,8 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.addresses import delivered_to, parse_mailbox, parse_mailboxes, without_repeats
 from prx_email_cli.mail.compose import EMPTY, Draft
 from prx_email_cli.mail.headers import LONGEST_NAME, check_header_text
+from prx_email_cli.outbox.lifecycle import RecipientKind
+from prx_email_cli.outbox.messages import Addressee
 from prx_email_cli.submission.request import Request, RequestedAttachment
 
 if TYPE_CHECKING:
@@ -52,15 +54,15 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
     )
 
 
-def recipients(drafted: Draft, most: int) -> list[tuple[str, str]]:
-    """(address, kind) of everybody who gets *drafted*, each address once, under the first kind that names it.
+def recipients(drafted: Draft, most: int) -> list[Addressee]:
+    """Everybody who gets *drafted*, each address once, under the first kind that names it.
 
     Raises ValidationError for more than *most*.
     """
-    seen: dict[str, tuple[str, str]] = {}
-    for kind, mailboxes in (("to", drafted.to), ("cc", drafted.cc), ("bcc", drafted.bcc)):
+    seen: dict[str, Addressee] = {}
+    for kind, mailboxes in zip(RecipientKind, (drafted.to, drafted.cc, drafted.bcc), strict=True):
         for mailbox in mailboxes:
-            seen.setdefault(delivered_to(mailbox.address), (mailbox.address, kind))
+            seen.setdefault(delivered_to(mailbox.address), Addressee(mailbox.address, kind))
     if len(seen) > most:
         raise ValidationError(
             f"the message has {len(seen)} recipients, over {most}",

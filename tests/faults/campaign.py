@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
-from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 
 from ..support.certs import Certificates
 from ..support.faults import UNBUFFERABLE
@@ -68,7 +68,7 @@ class Outbox:
         message = NewMessage(
             account="work",
             sender="ops@example.com",
-            recipients=[(address, "to") for address in recipients],
+            recipients=[Addressee(address) for address in recipients],
             subject=name,
             content=_content(name, large),
             schedule=Schedule.at_once(self.now),

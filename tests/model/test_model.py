@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -167,7 +167,7 @@ class OutboxMachine(RuleBasedStateMachine):
           life=st.sampled_from((None, None, 8000, 200_000)))  # fmt: skip
     def send(self, which: int, recipients: int, later: int, life: int | None) -> None:
         due, expires = self.now + later, None if life is None else self.now + life
-        addresses = [(f"r{number}@example.org", "to") for number in range(recipients)]
+        addresses = [Addressee(f"r{number}@example.org") for number in range(recipients)]
         content = f"Subject: m\r\n\r\n{self.last_id}\r\n".encode()
         schedule = Schedule(self.now, due, expires)
         new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", Content.of(content), schedule)

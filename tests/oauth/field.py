@@ -17,7 +17,7 @@ from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.config.settings import Account, check_settings
 from prx_email_cli.oauth.server import Tokens
 from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
-from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 from prx_email_cli.outbox.views import Filter, Row
 from prx_email_cli.smtp.credentials import TokenLogin, login_of
 from prx_email_cli.smtp.failure import SessionFailed
@@ -227,7 +227,7 @@ def enqueue(program: Program, count: int = 3, account: str = "work") -> None:
     """*count* messages that are due now."""
     now = int(time.time())
     content = b"From: ops@example.com\r\nTo: a@example.org\r\nSubject: hello\r\n\r\ntext\r\n"
-    to = [("a@example.org", "to")]
+    to = [Addressee("a@example.org")]
     message = NewMessage(account, "ops@example.com", to, "hello", Content.of(content), Schedule.at_once(now))
     store = program.store()
     store.submit([message] * count)

@@ -7,7 +7,7 @@ from typing import Any
 
 from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, Content, Finished, Moment, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, Content, Finished, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 DOMAIN = "prx-email.local"
@@ -25,7 +25,7 @@ def new_message(
     return NewMessage(
         account=account,
         sender="ops@example.com",
-        recipients=[(address, "to") for address in recipients or ("a@example.org",)],
+        recipients=[Addressee(address) for address in recipients or ("a@example.org",)],
         subject="s",
         content=content if isinstance(content, Content) else Content.of(content),
         schedule=Schedule(NOW, due_at, expires_at),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
+from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.submission.request import FIELDS, read_json, request_from_json
 
@@ -94,7 +94,7 @@ def test_an_account_that_is_none_is_78_before_anything_is_read(program: Program)
 def message(**changed: Any) -> NewMessage:
     content = Content.of(b"X: y\r\n\r\n")
     ordinary = NewMessage(
-        "work", "ops@example.com", [("a@example.org", "to")], "s", content, Schedule.at_once(1), fingerprint="f"
+        "work", "ops@example.com", [Addressee("a@example.org")], "s", content, Schedule.at_once(1), fingerprint="f"
     )
     return ordinary._replace(**changed)
 
@@ -103,7 +103,7 @@ CULPRITS = {
     "subject": {"subject": "\ud800"},
     "sender": {"sender": "\ud800"},
     "account": {"account": "\ud800"},
-    "recipient": {"recipients": [("a@example.org", "to"), ("\ud800", "cc")]},
+    "recipient": {"recipients": [Addressee("a@example.org"), Addressee("\ud800")]},
     "time": {"schedule": Schedule(1, 2**63)},
     "key": {"idempotency_key": "\ud800"},
 }

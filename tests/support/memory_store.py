@@ -16,8 +16,10 @@ from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_digest
 from prx_email_cli.outbox.lifecycle import (
+    Ending,
     Outcome,
     Reason,
+    RecipientKind,
     RecipientResult,
     RecipientStatus,
     RetryPolicy,
@@ -91,7 +93,7 @@ class _Message:
         wanted = (PENDING, REFUSED) if by_hand else (PENDING,)
         return [number for number, one in enumerate(self.row.recipients) if one.status in wanted]
 
-    def record(self, finished: Finished, word: str) -> None:
+    def record(self, finished: Finished, word: Ending) -> None:
         """Record the attempt under way, whose end is called *word*."""
         (claimed, outcome, settled, now, *_), row, everyone = finished, self.row, list(self.row.recipients)
         for number, (status, code, response, uncertain) in outcome.recipients.items():
@@ -131,7 +133,7 @@ class MemoryRun(_OneAtATime):
             doubt = {one.number: RecipientResult(one.status, None, one.response, True) for one in claimed.targets}
             gave_up = None if it.row.gave_up is None else Reason(it.row.gave_up)
             outcome = Outcome(doubt, "network", "its run died; the provider may have accepted it")
-            it.record(Finished(claimed, outcome, settled._replace(gave_up=gave_up), now), "died")
+            it.record(Finished(claimed, outcome, settled._replace(gave_up=gave_up), now), Ending.DIED)
         return [it.row.outbox_id for it, _ in dead]
 
     def begin_drain(self, now: int) -> Moment:
@@ -176,7 +178,7 @@ class MemoryRun(_OneAtATime):
             return errors.ClaimLost(f"outbox message {one.claimed.outbox_id} is no longer this run's")
         if one.settled.gave_up != it.row.gave_up:
             self.store.told.discard(it.row.outbox_id)
-        it.record(one, one.verdict)
+        it.record(one, Ending(one.verdict))
         return None
 
     def _claim(self, it: _Message, now: int, *, by_hand: bool = False) -> Claimed:
@@ -237,7 +239,7 @@ class MemoryStore(_OneAtATime):
             return Submitted(0, error=errors.ValidationError(f"key used for other content: message {earlier}"))
         if earlier:
             return Submitted(earlier, duplicate=True)
-        outbox_id, to = next(self._ids), [address for address, kind in new.recipients if kind == "to"]
+        outbox_id, to = next(self._ids), [address for address, kind in new.recipients if kind == RecipientKind.TO]
         if new.idempotency_key is not None:
             self._keys[new.account, new.idempotency_key] = outbox_id, new.fingerprint
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,

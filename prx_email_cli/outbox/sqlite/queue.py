@@ -13,6 +13,7 @@ from prx_email_cli.errors import (
     RetryNotDue,
 )
 from prx_email_cli.outbox.lifecycle import (
+    Ending,
     RecipientStatus,
     RetryPolicy,
     Standing,
@@ -260,7 +261,7 @@ def recover_run(
                 continue
             connection.execute(sql.RECORD_ATTEMPT, {
                 "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
-                "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": "died",
+                "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": Ending.DIED,
                 "code": None, "enhanced": None, "response": DIED, "uncertain": True, "counts": True, "dialogue": None,
                 "recipients": doubtful,
             })  # fmt: skip

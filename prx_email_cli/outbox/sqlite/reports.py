@@ -2,13 +2,16 @@
 
 import json
 import sqlite3
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.sql import DUE
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats
+
+E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
@@ -86,7 +89,9 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
     if found is None:
         raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     recipients = [
-        Recipient(address, kind, status, code, response, bool(uncertain))
+        Recipient(
+            address, _member(RecipientKind, kind), _member(RecipientStatus, status), code, response, bool(uncertain)
+        )
         for address, kind, status, code, response, uncertain in _readable(connection, _RECIPIENTS, outbox_id)
     ]
     attempts = [
@@ -94,7 +99,7 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
         for statement in (_ATTEMPTS, _UNDER_WAY)
         for values in _readable(connection, statement, outbox_id)
     ]
-    to = [recipient.address for recipient in recipients if recipient.kind == "to"]
+    to = [recipient.address for recipient in recipients if recipient.kind == RecipientKind.TO]
     return _row(found, {outbox_id: to}, recipients, attempts)
 
 
@@ -155,10 +160,19 @@ def _addresses(connection: sqlite3.Connection, ids: list[int]) -> dict[int, list
     return to
 
 
+def _member(enum: type[E], stored: str) -> E:
+    """What *stored* is a name of; damage may have left another word, which is shown as it stands."""
+    try:
+        return enum(stored)
+    except ValueError:
+        return cast(E, stored)
+
+
 def _attempt(values: tuple[Any, ...]) -> Attempt:
     started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, uncertain, dialogue = values
     return Attempt(
-        started_at, finished_at, run_id, message_id, outcome, code, enhanced, response, bool(uncertain), dialogue
+        started_at, finished_at, run_id, message_id, outcome and _member(Ending, outcome), code, enhanced, response,
+        bool(uncertain), dialogue,
     )  # fmt: skip
 
 
@@ -170,11 +184,11 @@ def _row(
 ) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
      held_at, gave_up, uncertain, error_code) = values  # fmt: skip
-    over = status == "sent" or (gave_up is not None and status != "sending")
+    over = status == Status.SENT or (gave_up is not None and status != Status.SENDING)
     return Row(
-        outbox_id=outbox_id, account=account, status=status, retries=retries,
+        outbox_id=outbox_id, account=account, status=_member(Status, status), retries=retries,
         next_attempt_at=None if over else due, message_id=message_id, provider_message_id=acceptance,
         last_error=last_error, subject=subject, to=to.get(outbox_id, []), size_bytes=size, created_at=created,
-        sent_at=sent_at, held=held_at is not None, gave_up=gave_up, uncertain=bool(uncertain), error_code=error_code,
-        recipients=recipients or [], attempts=attempts or [],
+        sent_at=sent_at, held=held_at is not None, gave_up=gave_up and _member(Reason, gave_up),
+        uncertain=bool(uncertain), error_code=error_code,        recipients=recipients or [], attempts=attempts or [],
     )  # fmt: skip

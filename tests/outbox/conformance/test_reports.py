@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.lifecycle import RecipientKind, Status
+from prx_email_cli.outbox.messages import Addressee
 from prx_email_cli.outbox.store import Run, Store
 from prx_email_cli.outbox.views import Filter, Stats
 
@@ -91,7 +92,12 @@ def test_a_row_of_a_list_is_that_of_one_message_without_its_recipients_and_attem
 
 
 def test_recipients_and_attempts_are_shown_in_their_order(store: Store, run: Run) -> None:
-    submit(store, new_message()._replace(recipients=[("b@x.org", "cc"), ("a@x.org", "to"), ("c@x.org", "to")]))
+    submit(
+        store,
+        new_message()._replace(
+            recipients=[Addressee("b@x.org", RecipientKind.CC), Addressee("a@x.org"), Addressee("c@x.org")]
+        ),
+    )
     attempt(run, PENDING, ACCEPTED, PENDING)
     attempt(run, PENDING, PENDING, now=NOW + 100)
     assert claim_next(run, NOW + 10_000)

@@ -8,7 +8,8 @@ import pytest
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.digest import content_digest, has_its_envelope
-from prx_email_cli.outbox.messages import Content, NewMessage, Schedule
+from prx_email_cli.outbox.lifecycle import RecipientKind
+from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 from prx_email_cli.outbox.store import Run, Store
 
 from ..messages import NOW, new_message
@@ -29,7 +30,9 @@ def test_messages_are_stored_in_order_with_growing_ids(store: Store) -> None:
 def test_a_message_is_claimed_as_it_was_submitted(store: Store, run: Run) -> None:
     content = b"Subject: hello\r\n\r\nbody\r\n"
     submit(store, NewMessage(
-        account="work", sender="", recipients=[("a@x.org", "to"), ("b@x.org", "cc"), ("c@x.org", "bcc")],
+        account="work", sender="", recipients=[
+            Addressee("a@x.org"), Addressee("b@x.org", RecipientKind.CC), Addressee("c@x.org", RecipientKind.BCC)
+        ],
         subject="hello", content=Content.of(content), schedule=Schedule(NOW - 9, NOW - 5, NOW + 60),
         needs_smtputf8=True,
     ))  # fmt: skip
