@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import limits_of, retry_policy
 from prx_email_cli.delivery.ledger import Ledger
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
-from prx_email_cli.delivery.schedule import Part, Schedule
+from prx_email_cli.delivery.schedule import POOL, Part, Schedule
 from prx_email_cli.errors import (
     AccountUnusable,
     ConfigError,
@@ -23,6 +24,8 @@ from prx_email_cli.outbox.lifecycle import Outcome
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from prx_email_cli.delivery.account import AccountRun
     from prx_email_cli.delivery.hands import Hands
     from prx_email_cli.delivery.worker import Ask, Steps
@@ -255,21 +258,19 @@ class DeliveringRun:
 
     def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
         """Start workers as the schedule asks for them until *over*; raises what broke the run off."""
-        threads: list[threading.Thread] = []
-        try:
-            while True:
-                self._wake.clear()
-                for name in self._openings():
-                    threads.append(threading.Thread(target=self._guarded, args=(name,), name=f"account {name}"))
-                    threads[-1].start()
-                if over():
-                    break
-                self._wake.wait(patience)
-                threads = [thread for thread in threads if thread.is_alive()]
-        except BaseException as error:  # noqa: BLE001 - raised below, once the workers have ended
-            self._break_off(error)
-        for thread in threads:
-            thread.join()
+        with ExitStack() as stack:  # at its end the workers have ended
+            pool: ThreadPoolExecutor | None = None
+            try:
+                while True:
+                    self._wake.clear()
+                    for name in self._openings():
+                        pool = pool or stack.enter_context(_threads())
+                        pool.submit(self._guarded, name)
+                    if over():
+                        break
+                    self._wake.wait(patience)
+            except BaseException as error:  # noqa: BLE001 - raised below, once the workers have ended
+                self._break_off(error)
         if self._broken:
             raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
 
@@ -357,3 +358,10 @@ class DeliveringRun:
         if not lost:
             return self._broken[0]
         return ResultNotRecorded("; ".join(error.message for error in lost), hint=lost[0].hint)
+
+
+def _threads() -> ThreadPoolExecutor:
+    """Return a thread for each connection that a run may open."""
+    from concurrent.futures import ThreadPoolExecutor  # on use
+
+    return ThreadPoolExecutor(POOL, thread_name_prefix="connection")
