@@ -76,15 +76,23 @@ def check_end(program: Program, end: End) -> None:
 
 @pytest.mark.parametrize("place", ["secret", "starttls", "login"])
 def test_a_person_is_told_of_a_failure_as_a_script_is(place: str, program: Program) -> None:
-    with account_server(program, Fault("auth", f"535 5.7.8 I do not know {SECRET}")) as server:
+    with account_server(program, Fault("auth", f"535 5.7.8 \x1b[31m[bold]no: {SECRET}")) as server:
         tls = 'tls = "starttls"\n' if place == "starttls" else ""
         auth = 'password_env = "NOT_SET"' if place == "secret" else LOGIN["auth"]
         program.configure(server.port, smtp=f"{tls}{LOGIN['smtp']}", auth=auth)
         person, script = try_both_ways(program)
+    error = {name: escaped(text) for name, text in script["error"].items()}
     assert person.status == {"secret": 78, "starttls": 75, "login": 75}[place]
-    assert person.err == f"error: {script['error']['message']}\nhint: {script['error']['hint']}\n"
+    assert person.err == f"error: {error['message']}\nhint: {error['hint']}\n"
     assert told(person)[-1] == ["FAIL", {"starttls": "tls"}.get(place, place)]
     assert SECRET not in person.out + person.err + json.dumps(script, ensure_ascii=False)
+    assert "\x1b" not in person.out + person.err
+    assert (r"\x1b[31m[bold]no: ***" in person.err) == (place == "login")
+
+
+def escaped(text: str) -> str:
+    """*text* as a terminal gets it."""
+    return text.replace("\x1b", r"\x1b")
 
 
 class TestAFailure:
@@ -94,6 +102,8 @@ class TestAFailure:
         with ScriptedServer() as server:
             program.configure(server.port, smtp=LOGIN["smtp"], auth='password_env = "NOT_SET"')
             check_end(program, End([], "secret", 78, "config", "NOT_SET is not set", "export NOT_SET"))
+            program.configure(server.port, smtp=LOGIN["smtp"], auth='oauth_token = "ya29.abc"\noauth_expires_at = 1')
+            check_end(program, End(FIND, "login", 75, "auth", "token expired at 1970-01-01", "oauth_token"))
             assert server.connections == 0
 
     def test_at_a_secret_that_others_can_read_is_77(self, program: Program) -> None:
@@ -129,55 +139,57 @@ class TestAFailure:
             program.configure(server.port, smtp=f'tls = "{tls}"\ntls_ca_file = "{certificates.ca_file}"')
             check_end(program, End(CONNECT, "tls", 75, "network", cause, fix))
 
-    def test_at_starttls_that_is_not_offered(self, program: Program) -> None:
+    @pytest.mark.parametrize(
+        ("tls", "cause", "fix"),
+        [
+            ("starttls", "does not offer STARTTLS", 'tls = "implicit"'),
+            ("implicit", "does not speak TLS", 'tls = "starttls"'),
+        ],
+    )
+    def test_at_a_server_without_the_tls_that_is_due(self, tls: str, cause: str, fix: str, program: Program) -> None:
         with account_server(program) as server:
-            program.configure(server.port, smtp='tls = "starttls"')
-            check_end(program, End(CONNECT, "tls", 75, "network", "does not offer STARTTLS", 'tls = "implicit"'))
+            program.configure(server.port, smtp=f'tls = "{tls}"')
+            check_end(program, End(CONNECT, "tls", 75, "network", cause, fix))
             assert not any("AUTH" in command.line for command in server.commands)
 
-    def test_at_starttls_that_is_refused(self, program: Program, certificates: Certificates) -> None:
-        refusal = Fault("starttls", "454 4.7.0 TLS not available")
-        with account_server(program, refusal, tls="starttls", context=certificates.server_context()):
-            check_end(program, End(CONNECT, "tls", 75, "provider", "454 4.7.0 TLS not available", "wait|next run"))
-
-    @pytest.mark.parametrize("tls", ["starttls", "implicit"])
-    def test_at_a_handshake_that_the_server_breaks_off(
-        self, tls: Any, program: Program, certificates: Certificates
+    @pytest.mark.parametrize(
+        ("tls", "fault", "code", "cause", "fix"),
+        [
+            ("starttls", Fault("starttls", "454 4.7.0 TLS not available"), "provider", "454 4.7.0 TLS not", "next run"),
+            ("starttls", Fault("handshake", "close"), "network", "TLS|connection", "port"),
+            ("implicit", Fault("handshake", "close"), "network", "TLS|connection", "port"),
+        ],
+    )
+    def test_at_tls_that_the_server_refuses_or_breaks_off(
+        self, tls: Any, fault: Fault, code: str, cause: str, fix: str, program: Program, certificates: Certificates
     ) -> None:
-        hangs_up = Fault("handshake", "close")
-        with account_server(program, hangs_up, tls=tls, context=certificates.server_context()):
-            check_end(program, End(CONNECT, "tls", 75, "network", "TLS|connection", "port"))
+        with account_server(program, fault, tls=tls, context=certificates.server_context()):
+            check_end(program, End(CONNECT, "tls", 75, code, cause, fix))
 
-    def test_at_a_server_that_speaks_in_clear_where_tls_is_due(self, program: Program) -> None:
-        with account_server(program) as server:
-            program.configure(server.port, smtp='tls = "implicit"')
-            check_end(program, End(CONNECT, "tls", 75, "network", "does not speak TLS", 'tls = "starttls"'))
-
-    @pytest.mark.parametrize("reply", ["554 5.3.2 not for you", "421 4.3.2 closing down"])
-    def test_at_a_greeting_that_refuses(self, reply: str, program: Program) -> None:
-        with account_server(program, Fault("greeting", reply)):
-            check_end(program, End(IN_CLEAR, "greeting", 75, "provider", f"refused the session: {reply}", "provider"))
-
-    def test_at_an_ehlo_that_is_refused(self, program: Program) -> None:
-        with account_server(program, Fault("ehlo", "550 5.7.1 I do not like your name")):
-            check_end(program, End(IN_CLEAR, "greeting", 75, "provider", "550 5.7.1 I do not like", "provider"))
-
-    @pytest.mark.parametrize("raw", [NOT_SMTP, b"\x00\xff\xfe\x1b[31m\r\n"], ids=["HTTP", "binary"])
-    def test_at_a_server_that_is_none_of_smtp(self, raw: bytes, program: Program) -> None:
-        with account_server(program, Fault("greeting", "garbage", raw=raw)):
-            check_end(program, End(IN_CLEAR, "greeting", 75, "provider", "not an SMTP reply", "is this an SMTP server"))
-
-    def test_at_a_server_that_says_nothing(self, program: Program) -> None:
-        with account_server(program, Fault("greeting", "timeout")):
-            program.config.write_text(program.config.read_text().replace("timeout_seconds = 60", "timeout_seconds = 1"))
-            check_end(program, End(IN_CLEAR, "greeting", 75, "network", "timeout", "smtp.port"))
+    @pytest.mark.parametrize(
+        ("fault", "code", "cause", "fix"),
+        [
+            (Fault("greeting", "554 5.3.2 not for you"), "provider", "refused the session: 554 5.3.2 not", "provider"),
+            (Fault("greeting", "421 4.3.2 closing"), "provider", "refused the session: 421 4.3.2 closing", "provider"),
+            (Fault("ehlo", "550 5.7.1 I do not like your name"), "provider", "550 5.7.1 I do not like", "provider"),
+            (Fault("greeting", "garbage", raw=NOT_SMTP), "provider", "not an SMTP reply", "is this an SMTP server"),
+            (Fault("greeting", "garbage", raw=b"\x00\xff\xfe\x1b[31m\r\n"), "provider", "not an SMTP reply", "SMTP"),
+            (Fault("greeting", "timeout"), "network", "timeout", "smtp.port"),
+        ],
+        ids=["554", "421", "EHLO", "HTTP", "binary", "silence"],
+    )
+    def test_at_the_greeting(self, fault: Fault, code: str, cause: str, fix: str, program: Program) -> None:
+        with account_server(program, fault):
+            if fault.manner == "timeout":
+                text = program.config.read_text().replace("timeout_seconds = 60", "timeout_seconds = 1")
+                program.config.write_text(text)
+            check_end(program, End(IN_CLEAR, "greeting", 75, code, cause, fix))
 
     def test_at_a_login_that_is_refused(self, program: Program, certificates: Certificates) -> None:
         refusal = Fault("auth", "535 5.7.8 wrong user or password")
         with account_server(program, refusal, tls="implicit", context=certificates.server_context()):
-            program.config.write_text(
-                program.config.read_text().replace("tls =", f'tls_ca_file = "{certificates.ca_file}"\ntls =')
-            )
+            trust = f'tls_ca_file = "{certificates.ca_file}"\ntls ='
+            program.config.write_text(program.config.read_text().replace("tls =", trust))
             well = [*CONNECT, "tls", "certificate", "greeting"]
             check_end(program, End(well, "login", 75, "auth", "login refused: 535 5.7.8", "smtp.user"))
 
@@ -185,12 +197,6 @@ class TestAFailure:
         with account_server(program, auth_mechanisms=["XOAUTH2"]):
             well = [*IN_CLEAR, "greeting"]
             check_end(program, End(well, "login", 75, "auth", "offers no login that a password fits", "OAUTH|XOAUTH2"))
-
-    def test_at_an_expired_token_claims_nothing_of_a_server_that_was_not_asked(self, program: Program) -> None:
-        with ScriptedServer(auth=USERS, auth_mechanisms=["XOAUTH2"]) as server:
-            program.configure(server.port, smtp=LOGIN["smtp"], auth='oauth_token = "ya29.abc"\noauth_expires_at = 1')
-            check_end(program, End(FIND, "login", 75, "auth", "token expired at 1970-01-01", "oauth_token"))
-            assert server.connections == 0
 
 
 @pytest.fixture
@@ -203,6 +209,14 @@ def ipv6() -> str:
     return "::1"
 
 
+def tried_over_tls(program: Program, certificates: Certificates, kind: CertificateKind) -> tuple[Answer, Any]:
+    """The answers when the server has such a certificate."""
+    with account_server(program, tls="implicit", context=certificates.server_context(kind)) as server:
+        smtp = f'tls = "implicit"\ntls_ca_file = "{certificates.ca_file}"'
+        program.configure(server.port, smtp=f"{smtp}\n{LOGIN['smtp']}", auth=LOGIN["auth"])
+        return try_both_ways(program)
+
+
 class TestASuccess:
     @pytest.mark.parametrize("tls", ["starttls", "implicit"])
     def test_shows_every_step_and_what_was_found(self, tls: Any, program: Program, certificates: Certificates) -> None:
@@ -210,7 +224,11 @@ class TestASuccess:
             smtp = f'{LOGIN["smtp"]}\ntls = "{tls}"\ntls_ca_file = "{certificates.ca_file}"\nmessages_per_minute = 30'
             program.configure(server.port, smtp=smtp, auth=LOGIN["auth"], account='provider = "gmail"')
             person, script = try_both_ways(program)
-            assert not any(re.match("MAIL|RCPT|DATA", command.line) for command in server.commands)
+            server.wait_for(lambda: server.open_connections == 0)
+            verbs = [command.line.split()[0].upper() for command in server.commands]
+        assert "AUTH" in verbs
+        assert not {"MAIL", "RCPT", "DATA"} & {*verbs}
+        assert verbs[-1] == "QUIT"
         data = script["data"]
         names = ["secret", "address", "connection", "tls", "certificate", "greeting", "login", "limits"]
         assert [step["name"] for step in data["steps"]] == names
@@ -245,10 +263,7 @@ class TestASuccess:
         assert known.strip().startswith(documented) if documented else "documents" not in known
 
     def test_shows_whose_certificate_it_is_and_until_when(self, program: Program, certificates: Certificates) -> None:
-        with account_server(program, tls="implicit", context=certificates.server_context()) as server:
-            smtp = f'tls = "implicit"\ntls_ca_file = "{certificates.ca_file}"'
-            program.configure(server.port, smtp=f"{smtp}\n{LOGIN['smtp']}", auth=LOGIN["auth"])
-            person, script = try_both_ways(program)
+        person, script = tried_over_tls(program, certificates, "valid")
         shown = script["data"]["certificate"]
         assert shown["names"] == ["localhost", "127.0.0.1"]
         assert shown["sha256"] == certificates.fingerprint()
@@ -261,10 +276,7 @@ class TestASuccess:
     def test_warns_of_a_certificate_that_ends_tomorrow_and_goes_on(
         self, program: Program, certificates: Certificates
     ) -> None:
-        with account_server(program, tls="implicit", context=certificates.server_context("ends_tomorrow")) as server:
-            smtp = f'tls = "implicit"\ntls_ca_file = "{certificates.ca_file}"'
-            program.configure(server.port, smtp=f"{smtp}\n{LOGIN['smtp']}", auth=LOGIN["auth"])
-            person, script = try_both_ways(program)
+        person, script = tried_over_tls(program, certificates, "ends_tomorrow")
         assert (person.status, person.err) == (0, "")
         unwell = [step for step in script["data"]["steps"] if step["result"] != "ok"]
         assert [(step["name"], step["result"]) for step in unwell] == [("certificate", "warning")]
@@ -292,10 +304,7 @@ class TestASuccess:
     def test_cannot_be_used_by_a_certificate_to_move_the_cursor(
         self, program: Program, certificates: Certificates
     ) -> None:
-        with account_server(program, tls="implicit", context=certificates.server_context("hostile")) as server:
-            smtp = f'tls = "implicit"\ntls_ca_file = "{certificates.ca_file}"'
-            program.configure(server.port, smtp=f"{smtp}\n{LOGIN['smtp']}", auth=LOGIN["auth"])
-            person, script = try_both_ways(program)
+        person, script = tried_over_tls(program, certificates, "hostile")
         assert script["data"]["certificate"]["subject"] == HOSTILE_SUBJECT
         assert not set("\x1b\x07") & set(person.out + person.err)
         assert r"\x1b[31mred\x07" in person.out

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ..conftest import Program
+from .outside import assert_error
 
 WRONG = [
     ("list", "--json", "--nonsense"), ("list", "--nonsense", "--json"), ("--json", "list", "--nonsense"),
@@ -64,10 +65,13 @@ def test_the_id_that_failed_is_named(command: tuple[str, ...], program: Program)
         assert f"error: outbox message {missing}: outbox record not found" in answer.err
 
 
-@pytest.mark.parametrize("command", [("show",), ("hold",), ("retry",), ("resolve", "--sent"), ("cancel",)])
-def test_a_single_id_is_named_as_well(command: tuple[str, ...], program: Program) -> None:
-    assert "99999" in program.run(*command, "99999").err
-    assert "99999" in program.run(*command, "99999", "--json").json["error"]["hint"]
+@pytest.mark.parametrize("command", ["show", "hold", "release", "cancel", "retry", "resolve --sent"])
+def test_an_id_that_nothing_has_is_66_and_named_where_it_is_no_nonsense(command: str, program: Program) -> None:
+    for outbox_id, named in (("99999", ["99999"]), ("9223372036854775808", [])):
+        answer = program.run(*command.split(), outbox_id)
+        assert_error(answer, 66, "outbox record not found", *named)
+        answer = program.run(*command.split(), outbox_id, "--json")
+        assert_error(answer, 66, "outbox record not found", *named, code="not_found")
 
 
 def test_several_ids_that_are_not_due_get_the_hint_that_one_gets(program: Program) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ..conftest import COMMAND, Program
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
-from .outside import NOW, assert_error, enqueue, rows, shell, stored
+from .outside import NOW, enqueue, rows, shell, stored
 
 ROW = {"outbox_id", "account", "status", "retries", "next_attempt_at", "message_id", "provider_message_id",
        "last_error", "subject", "to", "size_bytes", "created_at", "sent_at", "held", "gave_up",
@@ -166,11 +166,6 @@ class TestShow:
         answer = program.run("show", str(GONE), "--json")
         assert not set(answer.out) & set("\x1b\x07\u202e")
         assert EVIL in answer.data["last_error"]
-
-    @pytest.mark.parametrize("outbox_id", ["42", "9223372036854775808"])
-    def test_of_an_unknown_id_is_66(self, outbox_id: str, program: Program) -> None:
-        assert_error(program.run("show", outbox_id), 66, "outbox record not found")
-        assert_error(program.run("show", outbox_id, "--json"), 66, "outbox record not found", code="not_found")
 
     def test_of_no_number_is_a_wrong_command_line(self, program: Program) -> None:
         assert program.run("show", "latest").status == 2

@@ -75,15 +75,6 @@ def test_at_its_time_it_is_delivered(program: Program, host: MailHost) -> None:
     assert "queued as 1" in answer.data["provider_message_id"]
 
 
-def test_an_unknown_id_is_not_found(program: Program) -> None:
-    assert_error(retry(program, "42"), 66, "outbox record not found")
-    assert_error(retry(program, "42", "--json"), 66, "outbox record not found", code="not_found")
-
-
-def test_an_id_beyond_all_numbers_is_not_found_either(program: Program) -> None:
-    assert_error(retry(program, "9223372036854775808"), 66, "outbox record not found")
-
-
 @pytest.mark.parametrize("words", [[], ["first"]])
 def test_what_is_no_id_is_a_wrong_command_line(words: list[str], program: Program) -> None:
     assert retry(program, *words).status == 2

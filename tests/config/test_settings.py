@@ -235,6 +235,9 @@ def test_an_unknown_key_that_resembles_nothing_is_answered_with_all_known_ones(f
         ('user = "a\\u0000b"', "accounts.work.smtp.user", "control character"),
         ('user = ""', "accounts.work.smtp.user", "leave the key out"),
         ("[attachments.policy]\nallowed_content_types = [1]", "attachments.policy.allowed_content_types", '["'),
+        ("helo_name = 5", "accounts.work.smtp.helo_name", 'helo_name = "text"'),
+        ("[outbox]\ngive_up_after_hours = -1", "outbox.give_up_after_hours", "1 or more"),
+        ("[outbox]\nmessage_id_domain = 'a b>'", "outbox.message_id_domain", ""),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key_and_the_fix(file: Path, addition: str, key: str, fix: str) -> None:
@@ -254,12 +257,17 @@ def test_a_secret_of_the_wrong_type_is_not_shown(file: Path) -> None:
     [
         ('[accounts.work]\nfrom = "a@b.c"\n[accounts.work.smtp]\nhost = ""\n', "accounts.work.smtp.host is empty"),
         ('[accounts.work]\nfrom = "a@b.c"\n', "accounts.work.smtp.host is missing"),
+        (MINIMAL.replace("ops@example.com", "nobody"), "accounts.work.from"),
+        (MINIMAL.replace("ops@example.com", "a@b@c.org"), "accounts.work.from"),
+        (MINIMAL.replace("ops@example.com", "Ops <ops@example.com"), "accounts.work.from"),
         ("", "no account is configured"),
         ("accounts = 5", "accounts must be a table"),
         ("[accounts]\nwork = 5", "accounts.work must be a table"),
         ('[accounts.work]\nprovider = "gmial"\n', "accounts.work.provider must be one of"),
         ("this is not toml", "not valid TOML"),
         (MINIMAL + MINIMAL, "not valid TOML"),
+        ("a = ", "not valid TOML"),
+        ("\0", "not valid TOML"),
         ('default_account = "home"\n' + MINIMAL, "there is no account 'home'"),
     ],
 )

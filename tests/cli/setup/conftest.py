@@ -9,6 +9,7 @@ import pytest
 from ...conftest import Program
 from ...support.oauth_server import OAuthServer
 from ...support.scripted import ScriptedServer
+from .field import mail_for, oauth_table, write_config
 
 _NOT_OURS = ("XDG_", "PYTHON_KEYRING_", "TERM", "DISPLAY", "WAYLAND_")  # the last three would bring browsers along
 PLAINTEXT = "keyrings.alt.file.PlaintextKeyring"
@@ -24,11 +25,6 @@ def clean_owner(home: Path) -> Program:
     }
     owner.environment |= {"PYTHON_KEYRING_BACKEND": PLAINTEXT, "BROWSER": os.devnull, "LC_ALL": "C.UTF-8"}
     return owner
-
-
-def mail_for(oauth: OAuthServer) -> ScriptedServer:
-    """A mail server that takes the tokens of *oauth* from whom they were issued to."""
-    return ScriptedServer(auth=lambda user, token: oauth.valid(token) == user, auth_mechanisms=["XOAUTH2"])
 
 
 @pytest.fixture
@@ -49,3 +45,10 @@ def mail(oauth: OAuthServer) -> Iterator[ScriptedServer]:
     """The mail server that goes with ``oauth``."""
     with mail_for(oauth) as server:
         yield server
+
+
+@pytest.fixture
+def account(owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> Program:
+    """An account that waits for its first login."""
+    write_config(owner, mail, oauth_table(oauth))
+    return owner

@@ -3,11 +3,9 @@
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple, Self, TypeVar
+from typing import IO, Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -19,8 +17,11 @@ from ...support.scripted import ScriptedServer
 
 USER = "ops@example.com"
 _PATIENCE = 60.0
-K = TypeVar("K")
-T = TypeVar("T")
+
+
+def mail_for(oauth: OAuthServer) -> ScriptedServer:
+    """A mail server that takes the tokens of *oauth* from whom they were issued to."""
+    return ScriptedServer(auth=lambda user, token: oauth.valid(token) == user, auth_mechanisms=["XOAUTH2"])
 
 
 def write_config(owner: Program, mail: ScriptedServer, auth: dict[str, Any], **smtp: Any) -> None:
@@ -181,10 +182,3 @@ def assert_one_object(answer: Answer) -> None:
 def steps(answer: Answer) -> list[list[str]]:
     """Result and name of each step of the account's test, as told to a person."""
     return [line.split()[:2] for line in answer.out.splitlines()[1:]]
-
-
-def together(jobs: Mapping[K, Callable[[], T]]) -> dict[K, T]:
-    """What each job returns; four are done at a time, so that a second processor has work too."""
-    with ThreadPoolExecutor(4) as pool:
-        futures = {name: pool.submit(job) for name, job in jobs.items()}
-        return {name: future.result() for name, future in futures.items()}

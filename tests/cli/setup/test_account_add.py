@@ -1,9 +1,7 @@
 """``account add``: one account more, and nothing less, whatever the file looked like before."""
 
 import os
-import subprocess
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,7 @@ import pytest
 
 from ...conftest import Program
 from ..outside import assert_error
-from .conftest import clean_owner
-from .field import assert_one_object, together
+from .field import assert_one_object
 
 NEW = ("--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
 TABLE = {"provider": "fastmail", "smtp": {"user": "me@fastmail.com", "auth": {"password_env": "P"}}}
@@ -119,11 +116,7 @@ class TestTheFile:
         wanted = {**tomllib.loads(OLD), "default_account": "work"}
         wanted["accounts"] = {**wanted["accounts"], "home": TABLE}
         assert tomllib.loads(text) == wanted
-        assert names_beside(mine.config) == []
-
-    def test_becomes_its_owners_alone(self, mine: Program) -> None:
-        assert add(mine, "home").status == 0
-        assert mine.config.stat().st_mode & 0o777 == 0o600
+        assert (mine.config.stat().st_mode & 0o777, names_beside(mine.config)) == (0o600, [])
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
     def test_keeps_its_owner(self, mine: Program) -> None:
@@ -220,6 +213,7 @@ class TestANameThatIsTaken:
         assert len(new) == len(text) - len((before + after).replace("\n", end))
         assert tomllib.loads(new) == {"accounts": {"work": TABLE}}
         assert new.count("\n") == new.count(end)
+        assert (mine.home / "config.toml.bak").read_bytes().decode() == (before + old + after).replace("\n", end)
 
     @pytest.mark.parametrize(("old", "kept"), HOWEVER_IT_WAS_WRITTEN.values(), ids=HOWEVER_IT_WAS_WRITTEN)
     def test_is_replaced_however_it_was_written(self, old: str, kept: str, mine: Program) -> None:
@@ -229,12 +223,6 @@ class TestANameThatIsTaken:
         before = tomllib.loads(old)
         assert tomllib.loads(text) == {**before, "accounts": {**before["accounts"], "work": TABLE}}
         assert kept in text
-
-    def test_keeps_the_old_file_byte_for_byte(self, mine: Program) -> None:
-        old = OLD.replace("\n", "\r\n").encode()
-        mine.config.write_bytes(old)
-        assert add(mine, "work", "--replace").status == 0
-        assert (mine.home / "config.toml.bak").read_bytes() == old
 
     def test_with_replace_a_new_one_is_merely_added(self, mine: Program) -> None:
         assert add(mine, "home", "--replace").status == 0
@@ -265,16 +253,14 @@ class TestTheDefault:
         assert "default_account" not in tomllib.loads(mine.config.read_text())
 
 
-def test_names_of_any_letters_are_kept_or_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    names = ["a.b", "Büro", "two words", '"quoted"', "[x]", "\x1b[31mred", "line\nbreak", "-", "", "日本"]
-    owners = {name: clean_owner(tmp_path_factory.mktemp("named")) for name in names}
-    for owner in owners.values():
-        owner.config.write_text(OLD)
-    answers = together({name: partial(owner.run, "account", "add", *NEW, "--", name) for name, owner in owners.items()})
-    for name, answer in answers.items():
-        assert answer.status in (0, 65, 78), answer
-        assert "\x1b" not in answer.err
-        assert accounts_of(owners[name]).get(name) == (TABLE if answer.status == 0 else None)
+@pytest.mark.parametrize(
+    "name", ["a.b", "Büro", "two words", '"quoted"', "[x]", "\x1b[31mred", "line\nbreak", "-", "", "日本"], ids=ascii
+)
+def test_a_name_of_any_letters_is_kept_or_refused(name: str, mine: Program) -> None:
+    answer = mine.run("account", "add", *NEW, "--", name)
+    assert answer.status in (0, 65, 78), answer
+    assert "\x1b" not in answer.err
+    assert accounts_of(mine).get(name) == (TABLE if answer.status == 0 else None)
 
 
 def test_answers_in_json(mine: Program) -> None:
@@ -295,27 +281,17 @@ class TestAtTheSameTime:
         assert {*accounts_of(mine)} == {"work", *names}
         assert {"config.toml.bak"} >= {*names_beside(mine.config)}
 
-    def test_of_one_name_one_wins(self, mine: Program) -> None:
+    @pytest.mark.parametrize("words", [("account", "add", "home"), ("init",)], ids=" ".join)
+    def test_of_one_name_one_wins(self, words: tuple[str, ...], owner: Program) -> None:
+        if "add" in words:
+            owner.config.write_text(OLD)
         users = [f"u{number}@fastmail.com" for number in range(5)]
-        running = {user: mine.start("account", "add", "home", *NEW, "--user", user) for user in users}
-        statuses = {user: _status(process) for user, process in running.items()}
-        assert sorted(statuses.values()) == [0, 78, 78, 78, 78]
-        (winner,) = [user for user, status in statuses.items() if status == 0]
-        assert accounts_of(mine)["home"]["smtp"]["user"] == winner
-
-    def test_of_five_inits_one_wins(self, owner: Program) -> None:
-        users = [f"u{number}@fastmail.com" for number in range(5)]
-        running = {user: owner.start("init", *NEW, "--user", user) for user in users}
-        statuses = {user: _status(process) for user, process in running.items()}
-        assert sorted(statuses.values()) == [0, 78, 78, 78, 78]
-        (winner,) = [user for user, status in statuses.items() if status == 0]
-        assert accounts_of(owner)["default"]["smtp"]["user"] == winner
+        running = {user: owner.start(*words, *NEW, "--user", user) for user in users}
+        ends = {user: (process.communicate(timeout=60), process.returncode) for user, process in running.items()}
+        assert sorted(status for _, status in ends.values()) == [0, 78, 78, 78, 78]
+        (winner,) = [user for user, (_, status) in ends.items() if status == 0]
+        assert accounts_of(owner)["home" if "add" in words else "default"]["smtp"]["user"] == winner
         assert names_beside(owner.config) == []
-
-
-def _status(process: "subprocess.Popen[str]") -> int:
-    process.communicate(timeout=60)
-    return process.returncode
 
 
 def test_no_backup_takes_the_place_of_another(mine: Program) -> None:

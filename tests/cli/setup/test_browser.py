@@ -11,8 +11,7 @@ import pytest
 
 from ...conftest import Program
 from ...support.oauth_server import OAuthServer
-from ...support.scripted import ScriptedServer
-from .field import Running, address_of, assert_one_object, assert_secret, get, oauth_table, write_config
+from .field import Running, address_of, assert_one_object, assert_secret, get
 
 _STAY = """
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -68,13 +67,6 @@ def browser(owner: Program) -> Iterator[Browser]:
     browser = Browser(owner)
     yield browser
     browser.close()
-
-
-@pytest.fixture
-def account(owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> Program:
-    """An account that waits for its first login."""
-    write_config(owner, mail, oauth_table(oauth))
-    return owner
 
 
 @pytest.mark.parametrize("how", ["%s", "%s &"], ids=["waited for", "in the background"])

@@ -33,37 +33,32 @@ LOGIN = ("account", "login", "--no-browser")
 
 class TestALoginThatSucceeds:
     def test_keeps_private_tokens_and_ends_with_a_tried_login(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
+        self, account: Program, oauth: OAuthServer, mail: ScriptedServer
     ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        answer = log_in(owner)
+        answer = log_in(account)
         assert answer.status == 0, answer
         assert ["ok", "login"] in steps(answer)
-        (file,) = token_files(owner)
+        (file,) = token_files(account)
         assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-        kept = kept_tokens(owner)
+        kept = kept_tokens(account)
         assert ([kept["access_token"]], [kept["refresh_token"]]) == (oauth.issued, oauth.refresh_tokens)
         assert not {"MAIL", "RCPT", "DATA"} & {command.line.split()[0].upper() for command in mail.commands}
         assert_secret(oauth, answer.out, answer.err)
 
     def test_is_enough_for_the_drains_that_follow(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
+        self, account: Program, oauth: OAuthServer, mail: ScriptedServer
     ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        assert log_in(owner).status == 0
+        assert log_in(account).status == 0
         asked = len(oauth.requests)
         for _ in range(2):
-            owner.send()
-            drained = owner.run("drain")
+            account.send()
+            drained = account.run("drain")
             assert (drained.status, drained.out, drained.err) == (0, "", "")
         assert [message.user for message in mail.messages] == [USER, USER]
         assert len(oauth.requests) == asked
 
-    def test_proves_by_pkce_that_it_is_the_one_who_asked(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        assert [log_in(owner).status, log_in(owner).status] == [0, 0]
+    def test_proves_by_pkce_that_it_is_the_one_who_asked(self, account: Program, oauth: OAuthServer) -> None:
+        assert [log_in(account).status, log_in(account).status] == [0, 0]
         asked = [one.query for one in oauth.requests if one.path == "/authorize"]
         given = [one.form for one in oauth.requests if one.path == "/token"]
         for query, form in zip(asked, given, strict=True):
@@ -86,32 +81,25 @@ class TestALoginThatSucceeds:
         assert_secret(oauth, answer.out, answer.err)
 
     def test_has_one_object_on_stdout_with_json_and_the_address_on_stderr(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
+        self, account: Program, oauth: OAuthServer
     ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        answer = log_in(owner, "--json")
+        answer = log_in(account, "--json")
         assert answer.status == 0, answer
         assert_one_object(answer)
         assert (answer.json["ok"], answer.data["account"], answer.data["login"]) == (True, "work", "XOAUTH2")
         assert oauth.authorize_url in answer.err
         assert_secret(oauth, answer.out, answer.err)
 
-    def test_replaces_the_tokens_of_the_last_one(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        assert log_in(owner).status == 0
-        before = kept_tokens(owner)
-        assert log_in(owner).status == 0
-        after = kept_tokens(owner)
+    def test_replaces_the_tokens_of_the_last_one(self, account: Program) -> None:
+        assert log_in(account).status == 0
+        before = kept_tokens(account)
+        assert log_in(account).status == 0
+        after = kept_tokens(account)
         assert {before["access_token"], before["refresh_token"]}.isdisjoint(after.values())
 
-    def test_warns_when_the_server_gives_no_refresh_token(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
+    def test_warns_when_the_server_gives_no_refresh_token(self, account: Program, oauth: OAuthServer) -> None:
         oauth.issue_refresh_token = False
-        write_config(owner, mail, oauth_table(oauth))
-        answer = log_in(owner)
+        answer = log_in(account)
         assert answer.status == 0, answer
         assert "warning" in answer.err
         assert "no refresh token" in answer.err
@@ -137,9 +125,8 @@ class TestALoginThatSucceeds:
 
 
 class TestWhileItWaits:
-    def test_strangers_do_not_end_the_waiting(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN) as login:
+    def test_strangers_do_not_end_the_waiting(self, account: Program, oauth: OAuthServer) -> None:
+        with Running(account, *LOGIN) as login:
             address = address_of(login)
             home = address.query["redirect_uri"]
             answers = [
@@ -161,11 +148,8 @@ class TestWhileItWaits:
         assert "stolen" not in answer.out + answer.err
         assert oauth.count("authorization_code") == 1
 
-    def test_connections_that_say_nothing_hold_nobody_up(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN) as login, contextlib.ExitStack() as ahead:
+    def test_connections_that_say_nothing_hold_nobody_up(self, account: Program) -> None:
+        with Running(account, *LOGIN) as login, contextlib.ExitStack() as ahead:
             address = address_of(login)
             for beginning in (b"", b"", b"", b"GET /?sta", b"GET / HTTP/1.1\r\nHost: x\r\n"):
                 idle = ahead.enter_context(socket.create_connection(("127.0.0.1", address.port)))
@@ -173,10 +157,9 @@ class TestWhileItWaits:
             assert get(address.url).status_code == 200
             assert login.end().status == 0
 
-    def test_it_listens_on_127_0_0_1_alone(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
+    def test_it_listens_on_127_0_0_1_alone(self, account: Program) -> None:
         own = {str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)}
-        with Running(owner, *LOGIN) as login:
+        with Running(account, *LOGIN) as login:
             port = address_of(login).port
             for host in {"127.0.0.2", "::1", *own} - {"127.0.0.1"}:
                 with pytest.raises(OSError):  # noqa: PT011 - refused, unreachable, no such family
@@ -193,18 +176,16 @@ class TestWhileItWaits:
         assert "account" in listed
         assert_secret(oauth, listed, address.url)
 
-    def test_nobody_comes(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        answer = owner.run(*LOGIN, "--timeout", "1", "--json")
+    def test_nobody_comes(self, account: Program, oauth: OAuthServer) -> None:
+        answer = account.run(*LOGIN, "--timeout", "1", "--json")
         assert answer.status == 75, answer
         assert "within 1 s" in answer.json["error"]["message"]
         assert "--timeout" in answer.json["error"]["hint"]  # nothing is wrong with the network
         assert_one_object(answer)
-        assert (oauth.requests, token_files(owner)) == ([], [])
+        assert (oauth.requests, token_files(account)) == ([], [])
 
-    def test_control_c_ends_it(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN) as login:
+    def test_control_c_ends_it(self, account: Program) -> None:
+        with Running(account, *LOGIN) as login:
             port = address_of(login).port
             login.process.send_signal(signal.SIGINT)
             answer = login.end()
@@ -212,25 +193,23 @@ class TestWhileItWaits:
         assert "Traceback" not in answer.err
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)
-        assert token_files(owner) == []
+        assert token_files(account) == []
 
 
 class TestALoginThatFails:
     def test_because_it_was_refused_says_who_can_help(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
+        self, account: Program, oauth: OAuthServer, mail: ScriptedServer
     ) -> None:
         oauth.deny = True
-        write_config(owner, mail, oauth_table(oauth))
-        answer = log_in(owner)
+        answer = log_in(account)
         assert (answer.status, answer.out) == (75, ""), answer
         assert "access_denied" in answer.err
         assert "administrator" in answer.err
-        assert ([one.path for one in oauth.requests], token_files(owner)) == (["/authorize"], [])
+        assert ([one.path for one in oauth.requests], token_files(account)) == (["/authorize"], [])
         assert mail.connections == 0
 
-    def test_tells_the_servers_words_harmlessly(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN) as login:
+    def test_tells_the_servers_words_harmlessly(self, account: Program) -> None:
+        with Running(account, *LOGIN) as login:
             address_of(login).back(error="server_error\x1b]0;x\x07", error_description="\x1b[31mno\nhint: rm \u202e")
             answer = login.end()
         assert (answer.status, answer.out) == (75, ""), answer
@@ -238,11 +217,10 @@ class TestALoginThatFails:
         assert r"\x1b[31mno\nhint: rm" in answer.err
 
     def test_because_the_code_is_of_another_login(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
+        self, account: Program, oauth: OAuthServer, mail: ScriptedServer
     ) -> None:
         """Somebody hands over a code of theirs, or one they have seen: without its verifier it is nothing."""
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN) as attacked, Running(owner, *LOGIN) as attacker:
+        with Running(account, *LOGIN) as attacked, Running(account, *LOGIN) as attacker:
             foreign = dict(address_of(attacker).query)
             mine = address_of(attacked)
             foreign["redirect_uri"] = mine.query["redirect_uri"]
@@ -251,16 +229,15 @@ class TestALoginThatFails:
             answer = attacked.end()
         assert (answer.status, answer.out) == (75, ""), answer
         assert "invalid_grant" in answer.err
-        assert (oauth.issued, token_files(owner), mail.connections) == ([], [], 0)
+        assert (oauth.issued, token_files(account), mail.connections) == ([], [], 0)
 
-    def test_because_a_made_up_code_came(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        with Running(owner, *LOGIN, "--json") as login:
+    def test_because_a_made_up_code_came(self, account: Program, oauth: OAuthServer) -> None:
+        with Running(account, *LOGIN, "--json") as login:
             address_of(login).back(code="made-up-code")
             answer = login.end()
         assert (answer.status, answer.json["error"]["code"]) == (75, "auth"), answer
         assert_one_object(answer)
-        assert token_files(owner) == []
+        assert token_files(account) == []
         assert_secret(oauth, answer.out, answer.err)
 
     def test_keeps_the_client_secret_that_the_server_repeats(
@@ -274,37 +251,30 @@ class TestALoginThatFails:
         assert "***" in answer.err
         assert_secret(oauth, answer.out, answer.err)
 
-    def test_leaves_the_tokens_that_were_there(self, owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> None:
-        write_config(owner, mail, oauth_table(oauth))
-        assert log_in(owner).status == 0
-        before = kept_tokens(owner)
+    def test_leaves_the_tokens_that_were_there(self, account: Program, oauth: OAuthServer) -> None:
+        assert log_in(account).status == 0
+        before = kept_tokens(account)
         oauth.deny = True
-        assert log_in(owner).status == 75
-        assert kept_tokens(owner) == before
-        assert owner.run("account", "test").status == 0
+        assert log_in(account).status == 75
+        assert kept_tokens(account) == before
+        assert account.run("account", "test").status == 0
 
-    def test_as_somebody_else_says_that_the_account_does_not_work(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
+    def test_as_somebody_else_says_that_the_account_does_not_work(self, account: Program, oauth: OAuthServer) -> None:
         oauth.user = "somebody.else@example.com"
-        write_config(owner, mail, oauth_table(oauth))
-        answer = log_in(owner)
+        answer = log_in(account)
         assert answer.status == 75, answer
         assert steps(answer)[-1] == ["FAIL", "login"]
         assert "535" in answer.err
         assert "smtp.user" in answer.err
         assert_secret(oauth, answer.out, answer.err)
-        as_json = log_in(owner, "--json")
+        as_json = log_in(account, "--json")
         assert (as_json.status, as_json.json["error"]["code"]) == (75, "auth")
         assert_one_object(as_json)
 
-    def test_because_the_port_is_taken_names_it_and_the_option(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, oauth_table(oauth))
+    def test_because_the_port_is_taken_names_it_and_the_option(self, account: Program) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            answer = owner.run(*LOGIN, "--port", port)
+            answer = account.run(*LOGIN, "--port", port)
         assert (answer.status, answer.out, "http" in answer.err) == (75, "", False), answer
         assert port in answer.err
         assert "--port" in answer.err.partition("hint: ")[2]
@@ -344,12 +314,9 @@ class TestALoginThatFails:
         assert (answer.status, answer.json["error"]["code"], answer.err) == (78, "config", ""), answer
         assert "NOT_SET" in answer.json["error"]["message"]
 
-    def test_because_no_tokens_can_be_kept_asks_nobody(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
+    def test_because_no_tokens_can_be_kept_asks_nobody(self, account: Program) -> None:
         """A person's consent is not to be wasted."""
-        write_config(owner, mail, oauth_table(oauth))
-        (owner.home / ".local").write_text("no directory\n")
-        answer = owner.run(*LOGIN, "--timeout", "1")
+        (account.home / ".local").write_text("no directory\n")
+        answer = account.run(*LOGIN, "--timeout", "1")
         assert (answer.status, answer.out, "http" in answer.err) == (78, "", False), answer
         assert ".local" in answer.err

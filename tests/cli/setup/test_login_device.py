@@ -19,13 +19,14 @@ from ...conftest import Answer, Program
 from ...support.http_listener import HttpListener
 from ...support.oauth_server import DEVICE_CODE, OAuthServer
 from ...support.scripted import ScriptedServer
-from .conftest import clean_owner, mail_for
+from .conftest import clean_owner
 from .field import (
     Running,
     assert_one_object,
     assert_secret,
     confidential,
     kept_tokens,
+    mail_for,
     oauth_table,
     steps,
     token_files,
@@ -103,13 +104,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
 
 
 Futures = dict[str, Future[Played]]
-
-
-@pytest.fixture
-def account(owner: Program, oauth: OAuthServer, mail: ScriptedServer) -> Program:
-    """An account that waits for its first login."""
-    write_config(owner, mail, oauth_table(oauth))
-    return owner
 
 
 def test_is_ended_by_control_c(account: Program, oauth: OAuthServer) -> None:

@@ -1,23 +1,29 @@
 """The options of ``init`` and ``account add``: each lands in its key, and contradictions are refused at once."""
 
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from prx_email_cli.cli.account_options import option_types
 
-from ...conftest import Answer, Program
+from ...conftest import Program
 from ...support.scripted import ScriptedServer
 from ..outside import assert_error
 from .conftest import clean_owner
-from .field import USER, assert_one_object, together
+from .field import USER, assert_one_object
+
+
+def each(option: str, *words: str) -> list[str]:
+    """*option* before each of *words*."""
+    return [part for word in words for part in (option, word)]
+
 
 WHO = ("--provider", "gmail", "--user", USER)
 OAUTH = (*WHO, "--oauth-client-id", "id")
 AUTH = ("smtp", "auth")
+CLIENT = (*AUTH, "oauth")
 # Of each option: a command line that has it, and what stands where in the account's table then.
 LANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Any]] = {
     "provider": (WHO, ("provider",), "gmail"),
@@ -30,30 +36,20 @@ LANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Any]] = {
     "password_env": ((*WHO, "--password-env", "P"), (*AUTH, "password_env"), "P"),
     "password_file": ((*WHO, "--password-file", "sub/p"), (*AUTH, "password_file"), "{here}/sub/p"),
     "password_command": (
-        (*WHO, *(word for part in ("pass", "-c", "$HOME") for word in ("--password-command", part))),
-        (*AUTH, "password_command"),
-        ["pass", "-c", "$HOME"],
+        (*WHO, *each("--password-command", "pass", "-c", "$HOME")), (*AUTH, "password_command"), ["pass", "-c", "$HOME"]
     ),
     "keyring": ((*WHO, "--keyring"), (*AUTH, "keyring"), True),
     "oauth_token_env": ((*WHO, "--oauth-token-env", "T"), (*AUTH, "oauth_token_env"), "T"),
     "oauth_token_command": (
-        (*WHO, "--oauth-token-command", "oama", "--oauth-token-command", "access"),
-        (*AUTH, "oauth_token_command"),
-        ["oama", "access"],
+        (*WHO, *each("--oauth-token-command", "oama", "access")), (*AUTH, "oauth_token_command"), ["oama", "access"]
     ),
-    "oauth_client_id": (OAUTH, (*AUTH, "oauth", "client_id"), "id"),
-    "oauth_client_secret_env": (
-        (*OAUTH, "--oauth-client-secret-env", "S"),
-        (*AUTH, "oauth", "client_secret_env"),
-        "S",
-    ),
+    "oauth_client_id": (OAUTH, (*CLIENT, "client_id"), "id"),
+    "oauth_client_secret_env": ((*OAUTH, "--oauth-client-secret-env", "S"), (*CLIENT, "client_secret_env"), "S"),
     "oauth_client_secret_file": (
-        (*OAUTH, "--oauth-client-secret-file", "~/s"),
-        (*AUTH, "oauth", "client_secret_file"),
-        "{home}/s",
+        (*OAUTH, "--oauth-client-secret-file", "~/s"), (*CLIENT, "client_secret_file"), "{home}/s"
     ),
-    "oauth_tenant": ((*OAUTH, "--oauth-tenant", "common-ground"), (*AUTH, "oauth", "tenant"), "common-ground"),
-}
+    "oauth_tenant": ((*OAUTH, "--oauth-tenant", "common-ground"), (*CLIENT, "tenant"), "common-ground"),
+}  # fmt: skip
 CONTRADICTIONS = [
     (*WHO, "--password-env", "P", "--password-file", "f"),
     (*WHO, "--keyring", "--password-command", "pass"),
@@ -70,13 +66,6 @@ CONTRADICTIONS = [
 ]
 
 
-class Tried(NamedTuple):
-    """An ``init`` with some options, and the home it left."""
-
-    owner: Program
-    answer: Answer
-
-
 def working(home: Path) -> Program:
     """Somebody who works in a folder that is neither the home nor the config's."""
     owner = clean_owner(home)
@@ -91,25 +80,14 @@ def work(tmp_path: Path) -> Program:
     return working(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Tried]:
-    """Every command line, each in a home of its own."""
-
-    def job(words: tuple[str, ...]) -> Callable[[], Tried]:
-        owner = working(tmp_path_factory.mktemp("tried"))
-        return lambda: Tried(owner, owner.run("init", "--account", "new", "--json", *words))
-
-    return together({words: job(words) for words in {*CONTRADICTIONS, *(words for words, _, _ in LANDS.values())}})
-
-
 def test_there_is_a_line_for_each() -> None:
     assert {*LANDS} == {*option_types()}
 
 
 @pytest.mark.parametrize("option", LANDS)
-def test_each_lands_in_its_key(option: str, tried: dict[tuple[str, ...], Tried]) -> None:
+def test_each_lands_in_its_key(option: str, work: Program) -> None:
     words, place, wanted = LANDS[option]
-    work, answer = tried[words]
+    answer = work.run("init", "--account", "new", "--json", *words)
     assert answer.status == 0, answer
     found = tomllib.loads(work.config.read_text())["accounts"]["new"]
     for key in place:
@@ -118,11 +96,8 @@ def test_each_lands_in_its_key(option: str, tried: dict[tuple[str, ...], Tried])
 
 
 @pytest.mark.parametrize("words", CONTRADICTIONS, ids=" ".join)
-def test_a_contradiction_is_refused_before_anything_is_written(
-    words: tuple[str, ...], tried: dict[tuple[str, ...], Tried]
-) -> None:
-    work, answer = tried[words]
-    assert_error(answer, 78, code="config")
+def test_a_contradiction_is_refused_before_anything_is_written(words: tuple[str, ...], work: Program) -> None:
+    assert_error(work.run("init", "--account", "new", "--json", *words), 78, code="config")
     assert list(work.home.iterdir()) == []
 
 
