@@ -31,20 +31,23 @@ def test_all_is_well_and_every_check_says_so(program: Program, healthy: Program,
     assert not (program.home / "attempts.log").exists()
 
 
-class TestTheConfig:
-    def test_that_cannot_be_read_ends_the_checks(self, healthy: Program) -> None:
-        healthy.config.write_text("[accounts.x]\nform = 1")
-        check_only(healthy, "config", "failed", 78, str(healthy.config), 'did you mean "from"?')
-        assert len(examined(healthy)["data"]["checks"]) == 1
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[accounts.x]\nform = 1", ('did you mean "from"?',)), (None, ("no such config file", "prx-email init"))],
+    ids=["wrong", "missing"],
+)
+def test_an_unreadable_config_ends_the_checks(text: str | None, words: tuple[str, ...], healthy: Program) -> None:
+    healthy.config.unlink()
+    if text is not None:
+        healthy.config.write_text(text)
+    check_only(healthy, "config", "failed", 78, str(healthy.config), *words)
+    assert len(examined(healthy)["data"]["checks"]) == 1
 
-    def test_that_is_missing_is_told(self, healthy: Program) -> None:
-        healthy.config.unlink()
-        check_only(healthy, "config", "failed", 78, "no such config file", "prx-email init")
 
-    def test_with_a_secret_that_others_can_read_is_77(self, healthy: Program) -> None:
-        configure(healthy, 9, smtp='user = "ops"', auth=f"password = {json.dumps(SECRET)}")
-        healthy.config.chmod(0o644)
-        check_only(healthy, "config", "failed", 77, "readable by others", "chmod 600")
+def test_a_config_with_a_secret_that_others_can_read_is_77(healthy: Program) -> None:
+    configure(healthy, 9, smtp='user = "ops"', auth=f"password = {json.dumps(SECRET)}")
+    healthy.config.chmod(0o644)
+    check_only(healthy, "config", "failed", 77, "readable by others", "chmod 600")
 
 
 class TestPermissions:
@@ -64,13 +67,12 @@ class TestPermissions:
             file.chmod(0o644)
             check_only(healthy, "permissions", "failed", 77, str(file), "chmod go=")
 
-    def test_of_the_directory_of_runs_are_looked_at_too(self, healthy: Program) -> None:
-        (healthy.home / "outbox.db.runs").chmod(0o755)
-        check_only(healthy, "permissions", "failed", 77, "outbox.db.runs", "chmod go=")
-
-    def test_of_a_config_that_others_can_write_are_77(self, healthy: Program) -> None:
-        healthy.config.chmod(0o622)
-        check_only(healthy, "permissions", "failed", 77, str(healthy.config), "chmod go-w")
+    @pytest.mark.parametrize(
+        ("name", "mode", "fix"), [("outbox.db.runs", 0o755, "chmod go="), ("config.toml", 0o622, "chmod go-w")]
+    )
+    def test_of_what_lies_beside_it_are_looked_at_too(self, name: str, mode: int, fix: str, healthy: Program) -> None:
+        (healthy.home / name).chmod(mode)
+        check_only(healthy, "permissions", "failed", 77, name, fix)
 
     def test_of_a_config_without_secrets_may_let_others_read(self, healthy: Program) -> None:
         healthy.config.chmod(0o644)

@@ -4,6 +4,7 @@ import os
 import random
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..support.scripted import ScriptedServer
 from .healthy import HOUR, MINUTE, check_only, configure, drained, examined, marker, not_ok, unwell
 
 PAGE = 4096
+ORPHAN = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (7, 1, 'a@x.org', 'to')"
 
 
 def now() -> int:
@@ -106,13 +108,20 @@ class TestTheDatabase:
         assert (told["status"], not_ok(told)[0]) == (74, ("database", "failed"))
         assert "outbox.created_at" in told["error"]["message"]
 
-    def test_with_rows_that_belong_to_no_message_is_74(self, healthy: Program) -> None:
-        edit(healthy, "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (7, 1, 'a@x.org', 'to')")
-        check_only(healthy, "database", "failed", 74, "a row of recipient without its message", "backup")
-
-    def test_that_is_no_database_is_74(self, healthy: Program) -> None:
-        healthy.outbox.write_text("Dear diary, " * 1000)
-        check_only(healthy, "database", "failed", 74, "not a database", "another file")
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda healthy: healthy.outbox.write_text("Dear diary, " * 1000), ("not a database", "another file")),
+            (lambda healthy: edit(healthy, "PRAGMA user_version = 99"), ("schema 99", "newer prx-email")),
+            (lambda healthy: edit(healthy, ORPHAN), ("a row of recipient without its message", "backup")),
+        ],
+        ids=["no database", "newer", "a row without its message"],
+    )
+    def test_that_is_not_ours_to_use_is_74(
+        self, spoil: Callable[[Program], None], words: tuple[str, ...], healthy: Program
+    ) -> None:
+        spoil(healthy)
+        check_only(healthy, "database", "failed", 74, *words)
 
     def test_of_another_program_is_74_and_stays_its_own(self, healthy: Program) -> None:
         healthy.outbox.unlink()
@@ -121,10 +130,6 @@ class TestTheDatabase:
         content = healthy.outbox.read_bytes()
         check_only(healthy, "database", "failed", 74, "another program", "another file")
         assert healthy.outbox.read_bytes() == content
-
-    def test_of_a_newer_program_is_74(self, healthy: Program) -> None:
-        edit(healthy, "PRAGMA user_version = 99")
-        check_only(healthy, "database", "failed", 74, "schema 99", "newer prx-email")
 
     def test_shows_its_schema_when_it_is_well(self, healthy: Program) -> None:
         (check,) = (check for check in examined(healthy)["data"]["checks"] if check["name"] == "database")
@@ -164,13 +169,11 @@ def database_result(program: Program) -> str:
 
 
 class TestTimesThatWereRecorded:
-    def test_and_are_still_to_come_are_told(self, healthy: Program) -> None:
-        healthy.send("--now-ts", str(now() + HOUR))
-        check_only(healthy, "recorded times", "warning", 75, "ahead", "NTP")
-
-    def test_of_an_attempt_and_are_still_to_come_are_told(self, healthy: Program) -> None:
-        healthy.send()
-        assert healthy.run("drain", "--now-ts", str(now() + HOUR)).status == 0
+    @pytest.mark.parametrize("whose", ["message", "attempt"])
+    def test_and_are_still_to_come_are_told(self, whose: str, healthy: Program) -> None:
+        healthy.send(*(("--now-ts", str(now() + HOUR)) if whose == "message" else ()))
+        if whose == "attempt":
+            assert healthy.run("drain", "--now-ts", str(now() + HOUR)).status == 0
         check_only(healthy, "recorded times", "warning", 75, "ahead", "NTP")
 
     def test_are_forgiven_seconds_and_a_message_for_tomorrow_is_none(self, healthy: Program) -> None:
@@ -180,13 +183,11 @@ class TestTimesThatWereRecorded:
 
 
 class TestMessages:
-    def test_that_have_been_due_for_long_are_told(self, healthy: Program) -> None:
+    @pytest.mark.parametrize("failed", [False, True], ids=["due", "failed, with the next attempt to come"])
+    def test_that_have_waited_for_long_are_told(self, failed: bool, healthy: Program) -> None:
         healthy.send("--now-ts", str(now() - 2 * HOUR))
-        check_only(healthy, "messages", "warning", 75, "120 minutes", "prx-email list")
-
-    def test_that_have_failed_for_long_are_told_though_the_next_attempt_is_to_come(self, healthy: Program) -> None:
-        healthy.send("--now-ts", str(now() - 2 * HOUR))
-        assert healthy.run("drain", "--failure-mode", "network").status == 75
+        if failed:
+            assert healthy.run("drain", "--failure-mode", "network").status == 75
         check_only(healthy, "messages", "warning", 75, "120 minutes", "prx-email list")
 
     def test_that_became_due_within_the_hour_are_well(self, healthy: Program) -> None:
@@ -230,18 +231,14 @@ class TestCron:
         marker(healthy).unlink()
         check_only(healthy, "cron", "warning", 75, "no drain ever ended", "crontab: * * * * * prx-email drain")
 
-    def test_that_ran_a_while_ago_is_well(self, healthy: Program) -> None:
-        drained(healthy, 14 * MINUTE)
-        assert unwell(healthy) == []
-
-    @pytest.mark.parametrize("minutes", [16, 60 * 24 * 30])
-    def test_that_ran_too_long_ago_is_told(self, minutes: int, healthy: Program) -> None:
+    @pytest.mark.parametrize("minutes", [14, 16, 60 * 24 * 30, -6 * 60])
+    def test_that_ran_too_long_ago_or_in_the_future_is_told(self, minutes: int, healthy: Program) -> None:
         drained(healthy, minutes * MINUTE)
-        check_only(healthy, "cron", "warning", 75, "the last drain ended", "cron's own log")
-
-    def test_is_not_believed_to_have_run_in_the_future(self, healthy: Program) -> None:
-        drained(healthy, -6 * HOUR)
-        check_only(healthy, "cron", "warning", 75)
+        if minutes == 14:
+            assert unwell(healthy) == []
+        else:
+            words = ("the last drain ended", "cron's own log") if minutes > 0 else ()
+            check_only(healthy, "cron", "warning", 75, *words)
 
     def test_is_not_taken_for_what_a_person_did(self, program: Program, server: ScriptedServer) -> None:
         configure(program, server.port)

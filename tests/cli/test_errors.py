@@ -68,8 +68,10 @@ class TestTheConfig:
         assert_error(program.run("list", "--json"), 78, *words, code="config")
         assert not any(stored(program).values())
 
-    def test_of_an_unknown_account_option_is_78(self, program: Program) -> None:
+    def test_without_the_account_that_is_asked_for_is_78(self, program: Program) -> None:
         assert_error(program.run(*SEND, "--account", "home"), 78, "home", "work")
+        for command in ("show", "test"):
+            assert_error(program.run("account", command, "home", "--json"), 78, "home", "work", code="config")
 
     def test_with_a_secret_that_others_can_read_is_77(self, program: Program) -> None:
         program.configure(smtp='user = "ops"', auth='password = "correct horse"')

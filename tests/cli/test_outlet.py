@@ -6,6 +6,7 @@ import os
 import pty
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +17,11 @@ from .outside import REFUSED, add, enqueue, hook, rows, shell, statuses
 
 SEND = "prx-email send --to a@example.org --subject s --body b"
 TALK_LOST = ["2>/dev/full", "2>&-", "2>&1 | true", "2>&1 | head -1 >/dev/null", ">&- 2>&-", "<&- >&- 2>&-"]
+LESS_PATIENT = """
+from prx_email_cli.cli import main, outlet
+outlet.PATIENCE_SECONDS = 0.5
+main.main()
+"""
 DATA_LOST = [">&-", ">/dev/full", "| true"]
 
 
@@ -67,8 +73,11 @@ class TestADrain:
         program.send(to=REFUSED)
         reader, writer = full_pipe()
         try:
-            drain = program.start("drain", "-v", "--json", stdout=writer, stderr=writer)
-            assert drain.wait(timeout=60) == 69
+            drain = subprocess.run(
+                [sys.executable, "-W", "error", "-c", LESS_PATIENT, "drain", "-v", "--json"], env=program.environment,
+                cwd=program.home, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, check=False, timeout=60,
+            )  # fmt: skip
+            assert drain.returncode == 69
         finally:
             os.close(reader)
             os.close(writer)

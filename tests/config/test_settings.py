@@ -176,19 +176,8 @@ def test_two_secrets_are_refused(file: Path, second: str) -> None:
     assert "hunter2secret" not in refused.message + refused.hint
 
 
-def test_a_secret_without_a_user_is_refused(file: Path) -> None:
-    assert (
-        "accounts.work.smtp.user is missing"
-        in refusal(file, MINIMAL + '[accounts.work.smtp.auth]\npassword_env = "X"\n').message
-    )
-
-
-def test_from_is_the_user_when_that_is_an_address_and_required_otherwise(file: Path) -> None:
+def test_from_is_the_user_when_that_is_an_address(file: Path) -> None:
     assert account(file, 'host = "h.example"\nuser = "me@example.com"', "").sender == "me@example.com"
-    assert (
-        "accounts.work.from is missing"
-        in refusal(file, '[accounts.work.smtp]\nhost = "h.example"\nuser = "me"\n').message
-    )
 
 
 @pytest.mark.parametrize(
@@ -246,12 +235,6 @@ def test_a_wrong_value_is_refused_with_its_key_and_the_fix(file: Path, addition:
     assert fix in refused.message + refused.hint
 
 
-def test_a_secret_of_the_wrong_type_is_not_shown(file: Path) -> None:
-    refused = refusal(file, MINIMAL + "[accounts.work.smtp.auth]\npassword = 271828182\n")
-    assert "accounts.work.smtp.auth.password has the wrong type" in refused.message
-    assert "271828182" not in refused.message + refused.hint
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -264,6 +247,8 @@ def test_a_secret_of_the_wrong_type_is_not_shown(file: Path) -> None:
         ("accounts = 5", "accounts must be a table"),
         ("[accounts]\nwork = 5", "accounts.work must be a table"),
         ('[accounts.work]\nprovider = "gmial"\n', "accounts.work.provider must be one of"),
+        (MINIMAL + '[accounts.work.smtp.auth]\npassword_env = "X"\n', "accounts.work.smtp.user is missing"),
+        ('[accounts.work.smtp]\nhost = "h.example"\nuser = "me"\n', "accounts.work.from is missing"),
         ("this is not toml", "not valid TOML"),
         (MINIMAL + MINIMAL, "not valid TOML"),
         ("a = ", "not valid TOML"),
@@ -277,10 +262,17 @@ def test_a_file_that_cannot_be_used_is_refused(file: Path, text: str, says: str)
     assert refused.hint
 
 
-def test_a_broken_line_that_holds_a_secret_is_not_shown(file: Path) -> None:
-    refused = refusal(file, MINIMAL + '[accounts.work.smtp.auth]\npassword = "hunter2secret\n')
-    assert "line 6" in refused.message
-    assert "hunter2" not in refused.message + refused.hint
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("password = 271828182", "accounts.work.smtp.auth.password has the wrong type"),
+        ('password = "271828182', "line 6"),
+    ],
+)
+def test_a_secret_in_a_broken_line_is_not_shown(file: Path, line: str, says: str) -> None:
+    refused = refusal(file, f"{MINIMAL}[accounts.work.smtp.auth]\n{line}\n")
+    assert says in refused.message
+    assert "271828" not in refused.message + refused.hint
 
 
 def test_a_file_that_is_not_there_not_text_or_not_a_file_is_refused(file: Path) -> None:
@@ -325,17 +317,11 @@ def test_a_config_with_a_secret_that_others_can_read_is_refused(file: Path, mode
         load(file, text, mode)
     assert (refused.value.exit_code, refused.value.hint) == (77, f"chmod 600 {file}")
     assert "hunter2secret" not in refused.value.message
-    assert load(file, text, 0o400).accounts["work"].smtp.auth.password == "hunter2secret"
-
-
-def test_a_config_without_a_secret_may_be_read_by_all(file: Path) -> None:
-    text = MINIMAL + 'user = "ops"\n[accounts.work.smtp.auth]\npassword_env = "X"\n'
-    assert load(file, text, 0o644).accounts["work"].smtp.auth.kinds == ["password_env"]
-
-
-def test_a_secret_is_not_in_the_settings_repr(file: Path) -> None:
-    settings = load(file, MINIMAL + 'user = "ops"\n[accounts.work.smtp.auth]\npassword = "hunter2secret"\n')
+    settings = load(file, text, 0o400)
+    assert settings.accounts["work"].smtp.auth.password == "hunter2secret"
     assert "hunter2secret" not in repr(settings)
+    by_all = load(file, text.replace('password = "', 'password_env = "'), 0o644)
+    assert by_all.accounts["work"].smtp.auth.kinds == ["password_env"]
 
 
 def test_a_new_config_is_private_from_the_start_and_never_overwrites(tmp_path: Path) -> None:

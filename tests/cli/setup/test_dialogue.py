@@ -18,6 +18,7 @@ from .field import USER
 
 SECRET = "correct horse % battery ü"
 ADDRESS, NAME, WAY, PASSWORD = "Your address (From)", "Login name", "Way of login", "Password of"
+BY_PASSWORD = ((WAY, "password"), (PASSWORD, SECRET))
 PROVIDER = "Provider, or the host name of your own server"
 _REFUSING_BROWSER = """
 import sys, urllib.parse, urllib.request
@@ -35,14 +36,24 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-def here(server: ScriptedServer) -> list[str]:
+def here(server: ScriptedServer) -> str:
     """The options with which any provider's server is ours."""
-    return ["--host", "localhost", "--port", str(server.port), "--tls", "none"]
+    return f"--host localhost --port {server.port} --tls none"
 
 
-def at_terminal(owner: Program, *arguments: str) -> Terminal:
-    """``prx-email ARGUMENTS`` on a terminal."""
-    return Terminal([*COMMAND, *arguments], env=owner.environment, cwd=owner.home)
+def at_terminal(owner: Program, command: str) -> Terminal:
+    """``prx-email COMMAND`` on a terminal."""
+    return Terminal([*COMMAND, *shlex.split(command)], env=owner.environment, cwd=owner.home)
+
+
+def converse(owner: Program, command: str, *answers: tuple[str, str], status: int = 0) -> str:
+    """Answer each question of ``prx-email COMMAND`` in turn, until it ends with *status*; all that was shown."""
+    with at_terminal(owner, command) as terminal:
+        for question, answer in answers:
+            terminal.answer(question, answer)
+        assert terminal.end() == status
+    assert "horse" not in terminal.screen or "Command" in dict(answers)  # a command is typed to be seen
+    return terminal.screen
 
 
 def written(owner: Program, name: str = "default") -> Any:
@@ -60,7 +71,7 @@ def logins(server: ScriptedServer) -> int:
 
 class TestInit:
     def test_asks_for_server_address_and_login_and_tries_them(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--port", str(server.port), "--tls", "none") as terminal:
+        with at_terminal(owner, f"init --port {server.port} --tls none") as terminal:
             listed = terminal.answer(PROVIDER, "localhost")
             terminal.answer(ADDRESS, f"Ops <{USER}>")
             assert USER in terminal.answer(NAME, "")
@@ -81,10 +92,7 @@ class TestInit:
 
     def test_asks_for_no_login_where_there_is_none(self, owner: Program) -> None:
         with ScriptedServer() as server:
-            with at_terminal(owner, "init", "--port", str(server.port), "--tls", "none") as terminal:
-                terminal.answer(PROVIDER, "relay")
-                terminal.answer(ADDRESS, USER)
-                assert terminal.end() == 0
+            converse(owner, f"init --port {server.port} --tls none", (PROVIDER, "relay"), (ADDRESS, USER))
             assert server.connections == 1
         assert written(owner) == {
             "provider": "relay", "from": USER, "smtp": {"port": server.port, "tls": "none"},
@@ -92,7 +100,7 @@ class TestInit:
 
     def test_asks_for_no_login_name_that_is_everybodys(self, owner: Program) -> None:
         with ScriptedServer(auth={"apikey": SECRET}) as server:
-            with at_terminal(owner, "init", "--provider", "sendgrid", *here(server)) as terminal:
+            with at_terminal(owner, f"init --provider sendgrid {here(server)}") as terminal:
                 terminal.answer(ADDRESS, USER)
                 asked = terminal.answer(WAY, "")
                 terminal.answer(PASSWORD, SECRET)
@@ -102,113 +110,102 @@ class TestInit:
         assert "user" not in written(owner)["smtp"]
 
     def test_names_the_address_once_when_it_is_the_login_name_too(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--provider", "fastmail", *here(server)) as terminal:
-            terminal.answer(ADDRESS, USER)
-            terminal.answer(NAME, "")
-            terminal.answer(WAY, "")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        converse(
+            owner,
+            f"init --provider fastmail {here(server)}",
+            (ADDRESS, USER),
+            (NAME, ""),
+            (WAY, ""),
+            (PASSWORD, SECRET),
+        )
         assert ("from" in written(owner), written(owner)["smtp"]["user"]) == (False, USER)
 
     def test_keeps_every_letter_of_a_password(self, owner: Program) -> None:
         with ScriptedServer(auth={USER: f" {SECRET} "}) as server:
-            with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-                terminal.answer(WAY, "password")
-                terminal.answer(PASSWORD, f" {SECRET} ")
-                assert terminal.end() == 0
+            converse(owner, f"init --user {USER} {here(server)}", (WAY, "password"), (PASSWORD, f" {SECRET} "))
 
     def test_can_take_the_password_from_a_variable(self, owner: Program, server: ScriptedServer) -> None:
         owner.environment["MY_PASSWORD"] = SECRET
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "env")
-            terminal.answer("Name of the variable", "MY_PASSWORD")
-            assert terminal.end() == 0
+        screen = converse(
+            owner, f"init --user {USER} {here(server)}", (WAY, "env"), ("Name of the variable", "MY_PASSWORD")
+        )
         assert written(owner)["smtp"]["auth"] == {"password_env": "MY_PASSWORD"}
-        assert "cron" in terminal.screen
+        assert "cron" in screen
 
     def test_can_take_the_password_from_a_command(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "command")
-            terminal.answer("Command", "printf 'unfinished")
-            terminal.answer("Command", "#'")  # likewise
-            terminal.answer("Command", f"printf %s '{SECRET}'")
-            assert terminal.end() == 0
+        converse(
+            owner,
+            f"init --user {USER} {here(server)}",
+            (WAY, "command"),
+            ("Command", "printf 'unfinished"),
+            ("Command", "#'"),
+            ("Command", f"printf %s '{SECRET}'"),
+        )
         assert written(owner)["smtp"]["auth"] == {"password_command": ["printf", "%s", SECRET]}
 
     def test_can_put_the_password_into_the_keyring(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "keyring")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        converse(owner, f"init --user {USER} {here(server)}", (WAY, "keyring"), (PASSWORD, SECRET))
         assert written(owner)["smtp"]["auth"] == {"keyring": True}
-        assert "horse" not in terminal.screen + owner.config.read_text()
+        assert "horse" not in owner.config.read_text()
 
     def test_says_how_to_go_on_when_there_is_no_keyring(self, owner: Program, server: ScriptedServer) -> None:
         owner.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "keyring")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 78
-        assert "horse" not in terminal.screen
+        screen = converse(owner, f"init --user {USER} {here(server)}", (WAY, "keyring"), (PASSWORD, SECRET), status=78)
         if owner.config.exists():  # then init would only refuse to begin again
-            assert "prx-email account set-password default" in terminal.screen
+            assert "prx-email account set-password default" in screen
 
     def test_can_log_in_by_oauth_and_says_what_is_left_to_do(self, owner: Program, server: ScriptedServer) -> None:
         (owner.home / "browser.py").write_text(_REFUSING_BROWSER)
         owner.environment["BROWSER"] = shlex.join([sys.executable, "-I", str(owner.home / "browser.py")]) + " %s"
-        with at_terminal(owner, "init", "--provider", "gmail", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "oauth")
-            terminal.answer("client id", "an-id")
-            terminal.answer("(empty: it has none)", SECRET)
-            assert terminal.end() == 75
-        assert "horse" not in terminal.screen
-        assert "accounts.google.com" in terminal.screen
-        assert "prx-email account login default" in terminal.screen
+        screen = converse(
+            owner,
+            f"init --provider gmail --user {USER} {here(server)}",
+            (WAY, "oauth"),
+            ("client id", "an-id"),
+            ("(empty: it has none)", SECRET),
+            status=75,
+        )
+        assert "accounts.google.com" in screen
+        assert "prx-email account login default" in screen
         assert written(owner)["smtp"]["auth"] == {"oauth": {"client_id": "an-id", "client_secret": SECRET}}
         assert server.connections == 0
 
     @pytest.mark.parametrize("provider", WITH_APP_PASSWORD)
     def test_explains_app_passwords_in_two_lines(self, provider: str, owner: Program) -> None:
-        with at_terminal(owner, "init", "--provider", provider, "--user", USER) as terminal:
+        with at_terminal(owner, f"init --provider {provider} --user {USER}") as terminal:
             assert terminal.give_up(WAY, CTRL_C) != 0
             before = terminal.screen
         first, second = PROVIDERS[provider].explanation
         assert before.startswith(f"  {first}\n  {second}\n")
 
     def test_says_what_failed_and_keeps_what_it_wrote(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "password")
-            terminal.answer(PASSWORD, "battery staple")
-            assert terminal.end() == 75
-        assert "535" in terminal.screen
-        assert "prx-email account test default" in terminal.screen
-        assert "staple" not in terminal.screen
+        screen = converse(
+            owner, f"init --user {USER} {here(server)}", (WAY, "password"), (PASSWORD, "battery staple"), status=75
+        )
+        assert "535" in screen
+        assert "prx-email account test default" in screen
+        assert "staple" not in screen
         assert written(owner)["smtp"]["auth"] == {"password": "battery staple"}
 
     def test_asks_nothing_when_there_is_a_config_already(self, owner: Program) -> None:
         owner.config.write_text("# mine\n")
-        with at_terminal(owner, "init") as terminal:
-            assert terminal.end() == 78
-        assert ("Provider" in terminal.screen, "account add" in terminal.screen) == (False, True)
+        screen = converse(owner, "init", status=78)
+        assert ("Provider" in screen, "account add" in screen) == (False, True)
         assert owner.config.read_text() == "# mine\n"
 
     def test_asks_nothing_with_json(self, owner: Program) -> None:
-        with at_terminal(owner, "init", "--json") as terminal:
-            assert terminal.end() == 2
+        converse(owner, "init --json", status=2)
         assert not owner.config.exists()
 
 
 class TestAWrongAnswer:
     def test_to_the_way_of_login_is_asked_again(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--user", USER, *here(server)) as terminal:
-            terminal.answer(WAY, "pasword")
-            terminal.answer(WAY, "")  # the default
-            terminal.answer(PASSWORD, "")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        converse(
+            owner, f"init --user {USER} {here(server)}", (WAY, "pasword"), (WAY, ""), (PASSWORD, ""), (PASSWORD, SECRET)
+        )
 
     def test_to_the_address_is_asked_again(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", *here(server)) as terminal:
+        with at_terminal(owner, f"init {here(server)}") as terminal:
             for wrong in ("nobody", "", "   ", "a@b@example.com", "a@example.com, b@example.com"):
                 terminal.answer(ADDRESS, wrong)
             terminal.answer(ADDRESS, USER)
@@ -218,20 +215,17 @@ class TestAWrongAnswer:
             assert terminal.end() == 0
 
     def test_to_the_login_name_is_asked_again(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--from", "Ops <ops@example.net>", *here(server)) as terminal:
-            terminal.answer(NAME, "\x16\x07ops")
-            terminal.answer(NAME, USER)
-            terminal.answer(WAY, "password")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        converse(
+            owner,
+            f"init --from 'Ops <ops@example.net>' {here(server)}",
+            (NAME, "\x16\x07ops"),
+            (NAME, USER),
+            *BY_PASSWORD,
+        )
         assert written(owner)["smtp"]["user"] == USER
 
     def test_that_is_blank_is_none(self, owner: Program, server: ScriptedServer) -> None:
-        with at_terminal(owner, "init", "--from", f"Ops <{USER}>", *here(server)) as terminal:
-            terminal.answer(NAME, "   ")  # so it is the default
-            terminal.answer(WAY, "password")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        converse(owner, f"init --from 'Ops <{USER}>' {here(server)}", (NAME, "   "), *BY_PASSWORD)
 
     def test_to_the_provider_is_asked_again(self, owner: Program) -> None:
         with at_terminal(owner, "init") as terminal:
@@ -243,7 +237,7 @@ class TestAWrongAnswer:
 
     def test_moves_no_cursor(self, owner: Program, server: ScriptedServer) -> None:
         """Ctrl-V takes the next key as it is: so a paste may bring an escape sequence along."""
-        with at_terminal(owner, "init", *here(server)) as terminal:
+        with at_terminal(owner, f"init {here(server)}") as terminal:
             terminal.answer(ADDRESS, "\x16\x1b]0;owned\x16\x07ops@example.com")
             assert terminal.give_up("", CTRL_D) != 0  # whatever it asks next
         assert "owned" in terminal.screen
@@ -270,24 +264,18 @@ class TestAccountAdd:
     def test_asks_likewise_and_leaves_the_rest_as_it_is(self, owner: Program, server: ScriptedServer) -> None:
         before = '# mine\n[accounts.old] # first\nfrom = "a@example.com"\nsmtp.host = "mail.example.com"\n'
         owner.config.write_text(before)
-        with at_terminal(owner, "account", "add", "new", *here(server)) as terminal:
-            terminal.answer(ADDRESS, USER)
-            terminal.answer(NAME, "")
-            terminal.answer(WAY, "password")
-            terminal.answer(PASSWORD, SECRET)
-            assert terminal.end() == 0
+        screen = converse(owner, f"account add new {here(server)}", (ADDRESS, USER), (NAME, ""), *BY_PASSWORD)
         assert before in owner.config.read_text()
         assert tomllib.loads(owner.config.read_text())["default_account"] == "old"
-        assert "default_account is old" in terminal.screen
+        assert "default_account is old" in screen
         assert written(owner, "new")["smtp"]["auth"] == {"password": SECRET}
-        assert (logins(server), "horse" in terminal.screen) == (1, False)
+        assert logins(server) == 1
 
     def test_asks_nothing_for_a_name_that_is_taken(self, owner: Program) -> None:
         owner.config.write_text('[accounts.old]\nfrom = "a@example.com"\n')
         before = owner.config.read_bytes()
-        with at_terminal(owner, "account", "add", "old") as terminal:
-            assert terminal.end() == 78
-        assert ("Provider" in terminal.screen, "--replace" in terminal.screen) == (False, True)
+        screen = converse(owner, "account add old", status=78)
+        assert ("Provider" in screen, "--replace" in screen) == (False, True)
         assert owner.config.read_bytes() == before
 
 
@@ -297,10 +285,7 @@ def test_three_commands_on_a_fresh_machine_send_mail(owner: Program) -> None:
     owner.environment["HOME"] = str(home)
     del owner.environment["PRX_EMAIL_CONFIG"]
     with ScriptedServer() as server:
-        with at_terminal(owner, "init", "--port", str(server.port), "--tls", "none") as terminal:
-            terminal.answer(PROVIDER, "relay")
-            terminal.answer(ADDRESS, USER)
-            assert terminal.end() == 0
+        converse(owner, f"init --port {server.port} --tls none", (PROVIDER, "relay"), (ADDRESS, USER))
         assert owner.send() == 1
         assert owner.run("drain").status == 0
         (message,) = server.messages
