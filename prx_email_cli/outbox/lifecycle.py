@@ -128,6 +128,21 @@ class Outcome(NamedTuple):
         """Whether a recipient may have the message although no answer said so."""
         return any(result.uncertain for result in self.recipients.values())
 
+    @property
+    def counts(self) -> bool:
+        """Whether the provider's limits count the attempt: it took the message, or may have."""
+        return self.uncertain or self.acceptance is not None
+
+    @property
+    def reached(self) -> int:
+        """How many recipients have the message from this attempt, or may have it."""
+        return sum(one.uncertain or one.status is RecipientStatus.ACCEPTED for one in self.recipients.values())
+
+    @property
+    def response(self) -> str | None:
+        """The answer that history keeps: the provider's acceptance, or why the attempt failed."""
+        return self.acceptance or self.detail
+
 
 class Standing(NamedTuple):
     """What the rules need to know of a message whose attempt has just ended.

@@ -164,6 +164,15 @@ class Limit(NamedTuple):
     seconds: int
     of_recipients: bool = False
 
+    def admits(self, taken: int, recipients: int = 1) -> bool:
+        """Whether a message with so many recipients may follow *taken* in the span.
+
+        One with more recipients than the limit goes when nothing else was taken, or it would wait for ever.
+        """
+        if not self.of_recipients:
+            return taken < self.most
+        return taken == 0 or taken + recipients <= self.most
+
 
 class ClaimOne(NamedTuple):
     """A person's wish: this message, if it is due and not held (or *force*), and if the limits allow."""

@@ -1,11 +1,12 @@
 """A second outbox, plain and in memory: what ``outbox/store.py`` promises, in as few words as possible.
 
-It shows that the interface hides its database, and spares tests a file.  One lock guards everything.
+It shows that the interface hides its database, and spares tests a file.  One lock guards what a run changes.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -15,27 +16,8 @@ from prx_email_cli import errors
 from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_digest
-from prx_email_cli.outbox.lifecycle import (
-    Ending,
-    Outcome,
-    Reason,
-    RecipientKind,
-    RecipientResult,
-    RecipientStatus,
-    RetryPolicy,
-    Standing,
-    Status,
-)
-from prx_email_cli.outbox.messages import (
-    Advanced,
-    Claimed,
-    ClaimNext,
-    ClaimOne,
-    Finished,
-    Moment,
-    NewMessage,
-    Submitted,
-)
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats
 
 PIECE_BYTES = 65_536
@@ -45,24 +27,11 @@ COUNTED_AS = ("pending", "sending", "sent", "failed", "cancelled", "expired")
 # fmt: off
 
 
-class _OneAtATime:
-    """Lets one thread at a time into the public methods."""
-
-    lock: threading.RLock
-
-    def __init_subclass__(cls) -> None:
-        for name, method in [one for one in vars(cls).items() if callable(one[1]) and not one[0].startswith("_")]:
-            def alone(self: Any, *args: Any, method: Callable[..., Any] = method, **kwargs: Any) -> Any:
-                with self.lock:
-                    return method(self, *args, **kwargs)
-            setattr(cls, name, alone)
-
-
 @dataclass
 class _Message:
     """One message.  row: as it is shown, but for when it is due.  content: None once pruned.
 
-    claimed, before: while it is in hand, and what giving it back restores.  counted: start and recipients of attempts.
+    claimed: the claim that has it.  before: what giving that back restores.  counted: start and recipients of attempts.
     """
 
     new: NewMessage
@@ -71,11 +40,13 @@ class _Message:
     due: int
     run_id: str | None = None
     claimed: Claimed | None = None
-    before: tuple[Row, int | None] | None = None
+    before: _Message | None = None
     drained_from: int | None = None
+    told: bool = False
     counted: list[tuple[int, int]] = field(default_factory=list)
 
     def change(self, **values: Any) -> None: self.row = replace(self.row, **values)
+    def give_up(self, why: Reason) -> None: self.told, self.row = True, replace(self.row, gave_up=why)
     def idle(self) -> bool: return self.row.status in (Status.PENDING, Status.FAILED)
     def waits(self) -> bool: return self.idle() and not self.row.held and self.row.gave_up is None
     def expired(self, now: int) -> bool: return (at := self.new.schedule.expires_at) is not None and at <= now
@@ -100,13 +71,12 @@ class _Message:
             if (was := everyone[number]).status != ACCEPTED:
                 uncertain = status is not ACCEPTED and (uncertain or was.uncertain)
                 everyone[number] = Recipient(was.address, was.kind, status, code, response, uncertain)
-        if outcome.uncertain or outcome.acceptance is not None:
-            reached = sum(one.uncertain or one.status is ACCEPTED for one in outcome.recipients.values())
-            self.counted.append((claimed.started_at, reached))
+        if outcome.counts:
+            self.counted.append((claimed.started_at, outcome.reached))
         attempt = replace(
             row.attempts[-1], finished_at=now, outcome=word, code=outcome.code, enhanced=outcome.enhanced,
-            response=outcome.acceptance or outcome.detail, uncertain=outcome.uncertain, dialogue=outcome.dialogue)
-        self.due, self.run_id, self.claimed, self.before = settled.next_attempt_at, None, None, None
+            response=outcome.response, uncertain=outcome.uncertain, dialogue=outcome.dialogue)
+        self.due, self.run_id, self.claimed = settled.next_attempt_at, None, None
         sent = settled.status is Status.SENT
         self.change(
             status=settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
@@ -115,35 +85,35 @@ class _Message:
             recipients=everyone, attempts=[*row.attempts[:-1], attempt])
 
 
-class MemoryRun(_OneAtATime):
+class MemoryRun:
     """See ``Run`` for what each method promises."""
 
     def __init__(self, store: MemoryStore, run_id: str) -> None:
-        self.run_id, self.store, self.lock = run_id, store, store.lock
+        self.run_id, self.store = run_id, store
         self.unreadable: list[errors.LockUnreadable] = []
 
     def __enter__(self) -> MemoryRun: return self
     def __exit__(self, *_: object) -> None: self.die()
     def die(self) -> None: self.store.living.discard(self.run_id)  # what it has in hand stays ``sending``
 
-    def recover(self, policy: RetryPolicy, now: int) -> list[int]:
+    def recover(self, policy: lifecycle.RetryPolicy, now: int) -> list[int]:
         dead = [(it, it.claimed) for it in self.store.of() if it.claimed and it.run_id not in self.store.living]
         for it, claimed in dead:
-            settled = lifecycle.after_crash(Standing(claimed.retries, it.due, None, True, ()), policy, now)
-            doubt = {one.number: RecipientResult(one.status, None, one.response, True) for one in claimed.targets}
-            gave_up = None if it.row.gave_up is None else Reason(it.row.gave_up)
-            outcome = Outcome(doubt, "network", "its run died; the provider may have accepted it")
-            it.record(Finished(claimed, outcome, settled._replace(gave_up=gave_up), now), Ending.DIED)
+            settled = lifecycle.after_crash(lifecycle.Standing(claimed.retries, it.due, None, True, ()), policy, now)
+            doubt = {one.number: lifecycle.RecipientResult(one.status, None, one.response, True)
+                     for one in claimed.targets}
+            outcome = lifecycle.Outcome(doubt, "network", "its run died; the provider may have accepted it")
+            it.record(Finished(claimed, outcome, settled._replace(gave_up=it.row.gave_up), now), Ending.DIED)
         return [it.row.outbox_id for it, _ in dead]
 
-    def begin_drain(self, now: int) -> Moment:
+    def begin_drain(self, now: int) -> messages.Moment:
         store, everything = self.store, self.store.of()
         if not any(it.waits() for it in everything):
-            return Moment(now)
+            return messages.Moment(now)
         seen_at = everything[0].row.created_at if store.recorded_at is None else store.recorded_at
         store.drained_seconds += lifecycle.drained_since(store.recorded_at, now)
         store.recorded_at = now
-        return Moment(now, lifecycle.clock_in_doubt(seen_at, now))
+        return messages.Moment(now, lifecycle.clock_in_doubt(seen_at, now))
 
     def expire(self, now: int) -> list[int]:
         expired = [it for it in self.store.of() if it.waits() and it.expired(now)]
@@ -151,19 +121,21 @@ class MemoryRun(_OneAtATime):
         return self.store.change(expired, gave_up=Reason.EXPIRED)
 
     def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
-        lost = [self._record(one) for one in finished]
-        return Advanced(lost, [self._claim(it, wish.now) if (it := self.store.next_for(wish)) else None
-                               for wish in wishes])
+        with self.store.lock:
+            lost = [self._record(one) for one in finished]
+            return Advanced(lost, [self._claim(it, wish.now) if (it := self.store.next_for(wish)) else None
+                                   for wish in wishes])
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
-        self.store.check_claim(wish)
-        return self._claim(self.store.messages[wish.outbox_id], wish.now, by_hand=True)
+        with self.store.lock:
+            self.store.check_claim(wish)
+            return self._claim(self.store.messages[wish.outbox_id], wish.now, by_hand=True)
 
     def give_back(self, claimed: Sequence[Claimed]) -> None:
         for one in claimed:
             if (it := self._mine(one)) is not None and it.before is not None:
-                it.row, it.drained_from = replace(it.before[0], held=it.row.held), it.before[1]
-                it.run_id = it.claimed = it.before = None
+                it.before.change(held=it.row.held)
+                self.store.messages[one.outbox_id] = it.before
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:
         content = self.store.messages[claimed.outbox_id].content or b""
@@ -176,14 +148,13 @@ class MemoryRun(_OneAtATime):
     def _record(self, one: Finished) -> errors.ClaimLost | None:
         if (it := self._mine(one.claimed)) is None:
             return errors.ClaimLost(f"outbox message {one.claimed.outbox_id} is no longer this run's")
-        if one.settled.gave_up != it.row.gave_up:
-            self.store.told.discard(it.row.outbox_id)
+        it.told = it.told and one.settled.gave_up == it.row.gave_up
         it.record(one, Ending(one.verdict))
         return None
 
     def _claim(self, it: _Message, now: int, *, by_hand: bool = False) -> Claimed:
         row, new, drained, digest = it.row, it.new, self.store.drained_seconds, it.new.content.digest
-        it.before, it.run_id, wanted = (row, it.drained_from), self.run_id, it.addressed(by_hand=by_hand)
+        it.before, it.run_id, wanted = replace(it, before=None), self.run_id, it.addressed(by_hand=by_hand)
         it.drained_from = drained if it.drained_from is None and new.schedule.due_at <= now else it.drained_from
         message_id = lifecycle.message_id_for_attempt(
             row.outbox_id, row.retries, self.store.domain, row.message_id, row.uncertain)
@@ -202,17 +173,16 @@ class MemoryRun(_OneAtATime):
         return it.claimed
 
 
-class MemoryStore(_OneAtATime):
+class MemoryStore:
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
         self.domain, self.lock, self._ids, self._runs = domain, threading.RLock(), count(1), count(1)
         self.messages: dict[int, _Message] = {}
-        self.living, self.told = set[str](), set[int]()
+        self.living = set[str]()
         self.drained_seconds = 0
         self.recorded_at: int | None = None
         self._last_drain_at: int | None = None
-        self._keys: dict[tuple[str, str | None], tuple[int, str]] = {}
         self._known: dict[tuple[str, str], Known] = {}
 
     def close(self) -> None: ...
@@ -234,14 +204,13 @@ class MemoryStore(_OneAtATime):
         return [self._submit(new, content) for new, content in zip(messages, contents, strict=True)]
 
     def _submit(self, new: NewMessage, content: bytes) -> Submitted:
-        earlier, fingerprint = self._keys.get((new.account, new.idempotency_key), (0, ""))
-        if earlier and fingerprint != new.fingerprint:
-            return Submitted(0, error=errors.ValidationError(f"key used for other content: message {earlier}"))
-        if earlier:
-            return Submitted(earlier, duplicate=True)
-        outbox_id, to = next(self._ids), [address for address, kind in new.recipients if kind == RecipientKind.TO]
-        if new.idempotency_key is not None:
-            self._keys[new.account, new.idempotency_key] = outbox_id, new.fingerprint
+        key, to = new.idempotency_key, [one.address for one in new.recipients if one.kind is RecipientKind.TO]
+        for it in self.of(new.account) if key is not None else []:
+            if it.new.idempotency_key == key and it.new.fingerprint == new.fingerprint:
+                return Submitted(it.row.outbox_id, duplicate=True)
+            if it.new.idempotency_key == key:
+                return Submitted(0, error=errors.ValidationError(f"used for other content: {it.row.outbox_id}"))
+        outbox_id = next(self._ids)
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,
                   new.content.size_bytes, new.schedule.created_at, None, held=False, gave_up=None, uncertain=False,
                   recipients=[Recipient(*one, PENDING, None, None, False) for one in new.recipients])
@@ -270,11 +239,12 @@ class MemoryStore(_OneAtATime):
         same = self.of(it.row.account)
         taken = [one for other in same for one in other.counted]
         taken += [(other.claimed.started_at, len(other.claimed.targets)) for other in same if other.claimed]
-        for most, seconds, of_recipients in wish.limits:
-            recent = [max(1, reached) if of_recipients else 1 for at, reached in taken if at > wish.now - seconds]
-            if sum(recent) + (recipients if of_recipients else 1) > most and (recent or not of_recipients):
-                return False
-        return True
+
+        def recent(limit: messages.Limit) -> int:
+            return sum(max(1, reached) if limit.of_recipients else 1
+                       for at, reached in taken if at > wish.now - limit.seconds)
+
+        return all(limit.admits(recent(limit), recipients) for limit in wish.limits)
 
     def check_claim(self, wish: ClaimOne) -> str:
         it = self._get(wish.outbox_id, lambda it: it.idle() and it.content is not None)
@@ -298,10 +268,10 @@ class MemoryStore(_OneAtATime):
         return [it.row.outbox_id for it in those]
 
     def take_unreported(self, now: int, only: int | None = None) -> list[int]:
-        given_up = {it.row.outbox_id for it in self.of() if it.row.gave_up}
-        untold = {outbox_id for outbox_id in given_up - self.told if only in (None, outbox_id)}
-        self.told |= untold
-        return sorted(untold)
+        untold = [it for it in self.of() if it.row.gave_up and not it.told and only in (None, it.row.outbox_id)]
+        for it in untold:
+            it.told = True
+        return [it.row.outbox_id for it in untold]
 
     def hold(self, outbox_id: int, now: int) -> None: self._get(outbox_id, _Message.idle).change(held=True)
     def release(self, outbox_id: int) -> None: self._get(outbox_id, lambda it: it.row.held).change(held=False)
@@ -313,7 +283,7 @@ class MemoryStore(_OneAtATime):
         return self.change([it for it in self.of(account) if it.row.held], held=False)
 
     def cancel(self, outbox_id: int, now: int) -> None:
-        self.told.update(self.change([self._get(outbox_id, _Message.idle)], gave_up=Reason.CANCELLED))
+        self._get(outbox_id, _Message.idle).give_up(Reason.CANCELLED)
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         it = self._get(outbox_id, lambda it: it.row.status == Status.FAILED and it.row.uncertain)
@@ -328,16 +298,15 @@ class MemoryStore(_OneAtATime):
         elif sent:
             it.change(last_error=[*reasons, it.row.last_error][0])
             if not it.addressed(by_hand=False):
-                self.told.update(self.change([it], gave_up=Reason.REFUSED))
+                it.give_up(Reason.REFUSED)
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        over = [it for it in self.of() if (since := it.over_since()) is not None and since <= before]
-        over = [it for it in over if records or it.content is not None]
+        over = [it for it in self.of() if (since := it.over_since()) is not None and since <= before
+                and (records or it.content is not None)]
         for it in over:
             it.content = None
             if records:
                 del self.messages[it.row.outbox_id]
-        self._keys = {key: used for key, used in self._keys.items() if used[0] in self.messages}
         return len(over)
 
     def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
@@ -353,12 +322,12 @@ class MemoryStore(_OneAtATime):
 
     def stats(self, now: int) -> Stats:
         rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]
-        accounts = {name: dict.fromkeys(COUNTED_AS, 0) for name in sorted({row.account for row in rows})}
-        for it in self.of():
-            accounts[it.row.account][it.counted_as()] += 1
+        counted = Counter((it.row.account, it.counted_as()) for it in self.of())
+        accounts = {name: {status: counted[name, status] for status in COUNTED_AS}
+                    for name in sorted({row.account for row in rows})}
         finished = [attempt.finished_at for row in rows for attempt in row.attempts if attempt.finished_at is not None]
         return Stats(
-            **{name: sum(counts[name] for counts in accounts.values()) for name in COUNTED_AS}, total=len(rows),
+            **{status: sum(counts[status] for counts in accounts.values()) for status in COUNTED_AS}, total=len(rows),
             due=len(dues), oldest_due_age_seconds=now - min(dues) if dues else None, accounts=accounts,
             gave_up=sum(row.gave_up is not None for row in rows), held=sum(row.held for row in rows),
             uncertain=sum(row.uncertain for row in rows), last_attempt_at=max(finished, default=None))

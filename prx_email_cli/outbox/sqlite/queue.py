@@ -14,7 +14,6 @@ from prx_email_cli.errors import (
 )
 from prx_email_cli.outbox.lifecycle import (
     Ending,
-    RecipientStatus,
     RetryPolicy,
     Standing,
     Status,
@@ -178,10 +177,8 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
         "message_id": claimed.message_id, "started_at": claimed.started_at, "finished_at": finished.finished_at,
         "outcome": finished.verdict, "code": outcome.code, "enhanced": outcome.enhanced,
-        "response": outcome.acceptance or outcome.detail, "uncertain": outcome.uncertain,
-        "counts": outcome.uncertain or outcome.acceptance is not None, "dialogue": outcome.dialogue,
-        "recipients": sum(result.uncertain or result.status is RecipientStatus.ACCEPTED
-                          for result in outcome.recipients.values()),
+        "response": outcome.response, "uncertain": outcome.uncertain, "counts": outcome.counts,
+        "dialogue": outcome.dialogue, "recipients": outcome.reached,
     })  # fmt: skip
 
 
@@ -204,15 +201,12 @@ def within_limits(connection: sqlite3.Connection, wish: ClaimNext, this: int | N
 def _has_room(
     connection: sqlite3.Connection, account: str, limit: Limit, now: int, recipients: tuple[str, dict[str, Any]]
 ) -> bool:
-    """Whether *limit* has room for the message whose recipients that statement counts.
-
-    One with more recipients than the limit goes when nothing else has been counted, or it would wait for ever.
-    """
+    """Whether *limit* has room for the message whose recipients that statement counts."""
     values = {"account": account, "since": now - limit.seconds}
     if not limit.of_recipients:
-        return bool(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0] < limit.most)
+        return limit.admits(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0])
     taken = connection.execute(sql.COUNT_RECIPIENTS_TAKEN, values).fetchone()[0]
-    return taken == 0 or bool(taken + connection.execute(*recipients).fetchone()[0] <= limit.most)
+    return limit.admits(taken, connection.execute(*recipients).fetchone()[0])
 
 
 def ids(cursor: sqlite3.Cursor) -> list[int]:
