@@ -19,6 +19,13 @@ def beside(program: Program, end: str) -> Path:
     return program.outbox.with_name(program.outbox.name + end)
 
 
+def made(path: Path, mode: int = 0o700) -> Path:
+    """A new directory with this mode, whatever the umask."""
+    path.mkdir()
+    path.chmod(mode)
+    return path
+
+
 def move_outbox(program: Program, name: str) -> Path:
     """Let the config name another outbox; its path."""
     program.config.write_text(program.config.read_text().replace('"outbox.db"', f'"{name}"'))
@@ -42,27 +49,22 @@ class TestAFileBesideIt:
         assert (planted.read_bytes(), program.outbox.read_bytes()) == (b"planted", before)
 
     @each_log
-    def test_that_others_can_write_is_not_believed(self, end: str, program: Program) -> None:
+    def test_that_others_can_write_or_that_is_a_link_is_not_believed(self, end: str, program: Program) -> None:
         program.send()
+        file, target = beside(program, end), program.home / "target"
         with closing(program.store()):  # the log and its index are there
-            file = beside(program, end)
             file.touch(0o600)
             file.chmod(0o602)
             assert_error(program.call("list"), 77, f"{file} is writable by others (mode 0602)", "chmod go-w")
-
-    @each_log
-    def test_that_is_a_link_is_not_followed(self, end: str, program: Program) -> None:
-        program.send()
-        target = program.home / "target"
+        file.unlink(missing_ok=True)
         target.write_text("kept")
         target.chmod(0o600)
-        beside(program, end).symlink_to(target)
-        assert_error(program.call("list"), 77, f"{beside(program, end)} is a symbolic link", "rm ")
+        file.symlink_to(target)
+        assert_error(program.call("list"), 77, f"{file} is a symbolic link", "rm ")
         assert target.read_text() == "kept"
 
     def test_is_looked_for_where_a_link_to_the_outbox_leads(self, program: Program) -> None:
-        real = program.home / "real"
-        real.mkdir(mode=0o700)
+        real = made(program.home / "real")
         program.send()
         program.outbox.rename(real / "mail.db")
         program.outbox.symlink_to(real / "mail.db")
@@ -78,20 +80,13 @@ class TestAFileBesideIt:
 
 
 class TestANewOne:
-    def test_is_not_made_where_others_could_replace_it(self, program: Program) -> None:
-        place = program.home / "open"
-        place.mkdir()
-        place.chmod(0o777)
+    def test_is_not_made_where_others_could_replace_it_but_in_a_directory_like_tmp(self, program: Program) -> None:
+        place = made(program.home / "open", 0o777)
         outbox = move_outbox(program, "open/new/outbox.db")
         answer = program.call("send", "--to", "a@example.org", "--subject", "s", "--body", "b")
         assert_error(answer, 77, str(place), "writable by others")
         assert not outbox.parent.exists()
-
-    def test_is_made_in_a_directory_like_tmp(self, program: Program) -> None:
-        place = program.home / "open"
-        place.mkdir()
         place.chmod(0o1777)
-        outbox = move_outbox(program, "open/outbox.db")
         program.send()
         assert bits(outbox) == 0o600
 
@@ -99,9 +94,7 @@ class TestANewOne:
     @needs_root
     def test_is_made_and_used_under_every_usual_umask(self, umask: int, program: Program) -> None:
         """With 002 what people make is writable by their group, which has nobody else in it."""
-        place = program.home / "place"
-        place.mkdir()
-        place.chmod(0o777 & ~umask)
+        made(program.home / "place", 0o777 & ~umask)
         outbox = move_outbox(program, "place/outbox.db")
         program.config.chmod(0o666 & ~umask)
         give(program.home, ANN)
@@ -123,8 +116,7 @@ def test_what_is_no_file_is_called_so_and_nobody_is_told_to_close_it(path: str, 
 @needs_root
 class TestAnotherUsers:
     def test_is_looked_after_by_root(self, program: Program) -> None:
-        place = program.home / "ann"
-        place.mkdir(mode=0o700)
+        place = made(program.home / "ann")
         outbox = move_outbox(program, "ann/outbox.db")
         program.send()
         give(place, ANN)
@@ -147,8 +139,7 @@ class TestAnotherUsers:
 
 @needs_root
 def test_roots_config_that_all_may_read_is_everybodys_to_use(program: Program) -> None:
-    place = program.home / "ann"
-    place.mkdir(mode=0o700)
+    place = made(program.home / "ann")
     move_outbox(program, "ann/outbox.db")
     give(place, ANN)
     program.config.chmod(0o444)
@@ -168,9 +159,7 @@ class TestAConfig:
         assert (program.config.read_text(), bits(program.config)) == (before, 0o666)
 
     def test_is_not_made_where_others_could_replace_it(self, program: Program) -> None:
-        place = program.home / "open"
-        place.mkdir()
-        place.chmod(0o777)
+        place = made(program.home / "open", 0o777)
         words = ("init", "--provider", "fastmail", "--user", "me@fastmail.com", "--password-env", "P")
         file = place / "new" / "config.toml"
         assert_error(program.call("--config", str(file), *words), 77, str(place), "writable by others")
@@ -181,8 +170,7 @@ class TestAConfig:
 
 class TestAProgram:
     def test_named_by_a_path_through_what_others_can_change_is_not_run(self, program: Program) -> None:
-        place = program.home / "open"
-        place.mkdir()
+        place = made(program.home / "open")
         script = place / "script"
         script.write_text(f"#!/bin/sh\necho secret\ntouch {program.home / 'ran'}\n")
         script.chmod(0o700)
@@ -196,8 +184,7 @@ class TestAProgram:
 
     def test_in_a_directory_of_path_is_run_by_either_name(self, program: Program) -> None:
         """Whose group may write there, as Homebrew's and older Debian's does, can replace every command anyway."""
-        place = program.home / "bin"
-        place.mkdir()
+        place = made(program.home / "bin")
         script = place / "give-secret"
         script.write_text("#!/bin/sh\necho secret\n")
         script.chmod(0o755)
