@@ -32,7 +32,8 @@ BELOW = {
 KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox", "css_inline": "mail", "selectolax": "mail"}
 LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax"]
 NO_IO = {"collections", "dataclasses", "enum", "typing"}
-MAX_LINES = 400
+MAX_LINES, MAX_LINES_OF_A_FUNCTION, MAX_PARAMETERS = 400, 60, 5
+MANY_PARAMETERS = {"config/table.py": {"key"}}  # keyword-only: what a key of the config may declare
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 
@@ -159,6 +160,37 @@ def test_what_decides_in_a_delivery_opens_nothing_starts_nothing_and_reads_no_cl
 @each_module
 def test_a_module_fits_on_a_few_screens(module: Path) -> None:
     assert len(module.read_text().splitlines()) <= MAX_LINES
+
+
+def functions_of(module: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function that *module* defines, also within others."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, functions)]
+
+
+def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The names of what a function takes; of a method, without the object."""
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return [one.arg for one in every if one is not None and one.arg not in ("self", "cls")]
+
+
+def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether typer calls it, with every option of a command."""
+    return any(one.annotation and ast.unparse(one.annotation) == "typer.Context" for one in function.args.args[:1])
+
+
+@each_module
+def test_a_function_fits_on_a_screen(module: Path) -> None:
+    lines = {one.name: (one.end_lineno or 0) - one.lineno + 1 for one in functions_of(module)}
+    assert {name for name, many in lines.items() if many > MAX_LINES_OF_A_FUNCTION} == set()
+
+
+@each_module
+def test_a_function_takes_few_things_unless_it_is_a_command(module: Path) -> None:
+    many = {one.name for one in functions_of(module)
+            if not is_command(one) and len(parameters_of(one)) > MAX_PARAMETERS}  # fmt: skip
+    assert many == MANY_PARAMETERS.get(str(module.relative_to(PACKAGE)), set())
 
 
 @each_module

@@ -30,6 +30,12 @@ def _at_most_all(value: int) -> int:
     return min(value, MOST_ROWS)
 
 
+def refuse_two_times(at: str | None, within: str | None, *, now: bool) -> None:
+    """Raise BadParameter if more than one of --at, --in and --now is given."""
+    if sum((at is not None, within is not None, now)) > 1:
+        raise typer.BadParameter("use only one of --at, --in and --now")
+
+
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout.", callback=_note_json, is_eager=True)
 ]
@@ -57,12 +63,14 @@ Limit = Annotated[
 ]
 
 # Options of the commands that compose a message.
+To = Annotated[list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Recipient; repeatable, or with commas.")]
 Cc = Annotated[
     list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="Recipient of a visible copy; repeatable.")
 ]
 Bcc = Annotated[
     list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="Recipient of a hidden copy; repeatable.")
 ]
+Subject = Annotated[str | None, typer.Option("--subject", "-s", metavar="TEXT", help="Subject of the message.")]
 Body = Annotated[
     str | None, typer.Option("--body", metavar="TEXT", help="Text of the message; by default stdin, if piped.")
 ]
@@ -79,8 +87,14 @@ AttachStored = Annotated[
     list[str] | None,
     typer.Option("--attach-stored", metavar="PATH", help="Attach this file of the attachment store; repeatable."),
 ]
+Header = Annotated[
+    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Further header; repeatable.")
+]
 Sender = Annotated[
     str | None, typer.Option("--from", metavar="ADDRESS", help="From of this message; by default the account's.")
+]
+ReplyTo = Annotated[
+    list[str] | None, typer.Option("--reply-to", metavar="ADDRESS", help="Address for answers; by default From.")
 ]
 At = Annotated[
     str | None, typer.Option("--at", metavar="ISO8601", help="Attempt no earlier than at this time; by default now.")
@@ -96,3 +110,9 @@ IdempotencyKey = Annotated[
     typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="Store only one message with this key."),
 ]
 AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and report the result.")]
+RequestFile = Annotated[
+    str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
+]
+Batch = Annotated[
+    str | None, typer.Option("--batch", metavar="FILE", help="Send the JSON request on each line; - for stdin.")
+]

@@ -4,27 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prx_email_cli.cli import options
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, open_input
-from prx_email_cli.cli.options import (
-    AccountName,
-    At,
-    Attach,
-    AttachStored,
-    AttemptNow,
-    Bcc,
-    Body,
-    BodyFile,
-    Cc,
-    ExpiresIn,
-    FailureMode,
-    Html,
-    IdempotencyKey,
-    Json,
-    NowTs,
-    Sender,
-    Within,
-)
 from prx_email_cli.cli.send import enqueue_and_answer
 from prx_email_cli.cli.times import Times, clock
 from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent
@@ -48,32 +30,34 @@ def reply(
     ] = None,
     everyone: Annotated[bool, typer.Option("--all", help="Send a copy to each of its other recipients.")] = False,
     quote: Annotated[bool, typer.Option("--quote", help="Quote its text below the answer.")] = False,
-    cc: Cc = None,
-    bcc: Bcc = None,
+    cc: options.Cc = None,
+    bcc: options.Bcc = None,
     subject: Annotated[
         str, typer.Option("--subject", "-s", metavar="TEXT", help='By default "Re: " and its subject.')
     ] = "",
-    body: Body = None,
-    body_file: BodyFile = None,
-    html: Html = None,
-    attach: Attach = None,
-    attach_stored: AttachStored = None,
-    sender: Sender = None,
-    account: AccountName = None,
-    at: At = None,
-    within: Within = None,
-    expires_in: ExpiresIn = None,
-    idempotency_key: IdempotencyKey = None,
-    now: AttemptNow = False,
-    now_ts: NowTs = None,
-    failure_mode: FailureMode = None,
-    as_json: Json = False,
+    body: options.Body = None,
+    body_file: options.BodyFile = None,
+    html: options.Html = None,
+    attach: options.Attach = None,
+    attach_stored: options.AttachStored = None,
+    sender: options.Sender = None,
+    account: options.AccountName = None,
+    at: options.At = None,
+    within: options.Within = None,
+    expires_in: options.ExpiresIn = None,
+    idempotency_key: options.IdempotencyKey = None,
+    now: options.AttemptNow = False,
+    now_ts: options.NowTs = None,
+    failure_mode: options.FailureMode = None,
+    as_json: options.Json = False,
 ) -> None:
     """Answer an imported or sent message in its thread, and print the outbox id.
 
     Example: prx-email reply 20260801.4711@example.com --quote --body "Done."
     """
-    _check(message_id, parent, (at is not None, within is not None, now))
+    if (message_id is None) == (parent is None):
+        raise typer.BadParameter("give either MESSAGE_ID or --parent")
+    options.refuse_two_times(at, within, now=now)
     bodies = Bodies(body, body_file, html, parent=parent)
     this = invocation(ctx)
     settings = this.settings()
@@ -90,13 +74,6 @@ def reply(
     )  # fmt: skip
     answered = answer(request, settings.account(account), known, Manner(everyone=everyone, quote=quote))
     enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now=now)
-
-
-def _check(message_id: str | None, parent: str | None, times: tuple[bool, bool, bool]) -> None:
-    if (message_id is None) == (parent is None):
-        raise typer.BadParameter("give either MESSAGE_ID or --parent")
-    if sum(times) > 1:
-        raise typer.BadParameter("use only one of --at, --in and --now")
 
 
 def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":

@@ -1,30 +1,12 @@
 """``prx-email send``: compose and enqueue."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from prx_email_cli.cli import options
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, read_text
-from prx_email_cli.cli.options import (
-    AccountName,
-    At,
-    Attach,
-    AttachStored,
-    AttemptNow,
-    Bcc,
-    Body,
-    BodyFile,
-    Cc,
-    ExpiresIn,
-    FailureMode,
-    Html,
-    IdempotencyKey,
-    Json,
-    NowTs,
-    Sender,
-    Within,
-)
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import Times, clock
@@ -44,48 +26,35 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def send(
     ctx: typer.Context,
-    to: Annotated[
-        list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Recipient; repeatable, or with commas.")
-    ] = None,
-    cc: Cc = None,
-    bcc: Bcc = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", "-s", metavar="TEXT", help="Subject of the message.")
-    ] = None,
-    body: Body = None,
-    body_file: BodyFile = None,
-    html: Html = None,
-    attach: Attach = None,
-    attach_stored: AttachStored = None,
-    header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Further header; repeatable.")
-    ] = None,
-    sender: Sender = None,
-    reply_to: Annotated[
-        list[str] | None, typer.Option("--reply-to", metavar="ADDRESS", help="Address for answers; by default From.")
-    ] = None,
-    account: AccountName = None,
-    at: At = None,
-    within: Within = None,
-    expires_in: ExpiresIn = None,
-    idempotency_key: IdempotencyKey = None,
-    now: AttemptNow = False,
-    request: Annotated[
-        str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="FILE", help="Send the JSON request on each line; - for stdin.")
-    ] = None,
-    now_ts: NowTs = None,
-    failure_mode: FailureMode = None,
-    as_json: Json = False,
+    to: options.To = None,
+    cc: options.Cc = None,
+    bcc: options.Bcc = None,
+    subject: options.Subject = None,
+    body: options.Body = None,
+    body_file: options.BodyFile = None,
+    html: options.Html = None,
+    attach: options.Attach = None,
+    attach_stored: options.AttachStored = None,
+    header: options.Header = None,
+    sender: options.Sender = None,
+    reply_to: options.ReplyTo = None,
+    account: options.AccountName = None,
+    at: options.At = None,
+    within: options.Within = None,
+    expires_in: options.ExpiresIn = None,
+    idempotency_key: options.IdempotencyKey = None,
+    now: options.AttemptNow = False,
+    request: options.RequestFile = None,
+    batch: options.Batch = None,
+    now_ts: options.NowTs = None,
+    failure_mode: options.FailureMode = None,
+    as_json: options.Json = False,
 ) -> None:
     """Put a message into the outbox, durably, and print its id.
 
     Example: id=$(df -h | prx-email send --to ops@example.com --subject "Disks of $(hostname)")
     """
-    if sum((at is not None, within is not None, now)) > 1:
-        raise typer.BadParameter("use only one of --at, --in and --now")
+    options.refuse_two_times(at, within, now=now)
     this = invocation(ctx)
     times = Times(at, within, expires_in)
     typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)

@@ -20,7 +20,6 @@ from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, Recipi
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats
 
-PIECE_BYTES = 65_536
 ACCEPTED, PENDING, REFUSED = RecipientStatus.ACCEPTED, RecipientStatus.PENDING, RecipientStatus.REFUSED
 COUNTED_AS = ("pending", "sending", "sent", "failed", "cancelled", "expired")
 # What fits on one line is written on one:
@@ -91,10 +90,12 @@ class MemoryRun:
     def __init__(self, store: MemoryStore, run_id: str) -> None:
         self.run_id, self.store = run_id, store
         self.unreadable: list[errors.LockUnreadable] = []
+        store.living.add(run_id)
 
     def __enter__(self) -> MemoryRun: return self
     def __exit__(self, *_: object) -> None: self.die()
     def die(self) -> None: self.store.living.discard(self.run_id)  # what it has in hand stays ``sending``
+    def content(self, claimed: Claimed) -> Iterator[bytes]: return iter(())  # the head is all of it
 
     def recover(self, policy: lifecycle.RetryPolicy, now: int) -> list[int]:
         dead = [(it, it.claimed) for it in self.store.of() if it.claimed and it.run_id not in self.store.living]
@@ -107,13 +108,11 @@ class MemoryRun:
         return [it.row.outbox_id for it, _ in dead]
 
     def begin_drain(self, now: int) -> messages.Moment:
-        store, everything = self.store, self.store.of()
-        if not any(it.waits() for it in everything):
+        store, seen_at = self.store, self.store.recorded_at
+        if not any(it.waits() for it in store.of()):
             return messages.Moment(now)
-        seen_at = everything[0].row.created_at if store.recorded_at is None else store.recorded_at
-        store.drained_seconds += lifecycle.drained_since(store.recorded_at, now)
-        store.recorded_at = now
-        return messages.Moment(now, lifecycle.clock_in_doubt(seen_at, now))
+        store.drained_seconds, store.recorded_at = store.drained_seconds + lifecycle.drained_since(seen_at, now), now
+        return messages.Moment(now, lifecycle.clock_in_doubt(seen_at or store.of()[0].row.created_at, now))
 
     def expire(self, now: int) -> list[int]:
         expired = [it for it in self.store.of() if it.waits() and it.expired(now)]
@@ -136,10 +135,6 @@ class MemoryRun:
             if (it := self._mine(one)) is not None and it.before is not None:
                 it.before.change(held=it.row.held)
                 self.store.messages[one.outbox_id] = it.before
-
-    def content(self, claimed: Claimed) -> Iterator[bytes]:
-        content = self.store.messages[claimed.outbox_id].content or b""
-        return (content[start : start + PIECE_BYTES] for start in range(PIECE_BYTES, len(content), PIECE_BYTES))
 
     def _mine(self, claimed: Claimed) -> _Message | None:
         it = self.store.messages.get(claimed.outbox_id)
@@ -164,7 +159,7 @@ class MemoryRun:
         it.claimed = Claimed(
             row.outbox_id, row.account, row.retries, it.due, new.schedule.due_at, new.schedule.expires_at,
             row.uncertain, message_id, new.sender, new.subject, new.needs_smtputf8, row.size_bytes, started_at=now,
-            targets=[one for one in everyone if one.number in wanted], head=(it.content or b"")[:PIECE_BYTES],
+            targets=[one for one in everyone if one.number in wanted], head=it.content,
             others=[one for one in everyone if one.number not in wanted], content_digest=digest,
             drained_seconds=0 if it.drained_from is None else drained - it.drained_from,
             envelope_digest=envelope_digest(row.outbox_id, new.sender, [one[:2] for one in everyone], digest))
@@ -193,11 +188,9 @@ class MemoryStore:
     def unreadable_messages(self) -> list[errors.MessageUnreadable]: return []
     def note_drain(self, now: float) -> None: self._last_drain_at = int(now)
     def last_drain_at(self) -> int | None: return self._last_drain_at
-
-    def start_run(self, now: int) -> MemoryRun:
-        run = MemoryRun(self, f"{now}-{next(self._runs)}")
-        self.living.add(run.run_id)
-        return run
+    def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{next(self._runs)}")
+    def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
+    def known(self, account: str, message_id: str) -> Known | None: return self._known.get((account, message_id))
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         contents = [b"".join(new.content.pieces) for new in messages]
@@ -239,12 +232,8 @@ class MemoryStore:
         same = self.of(it.row.account)
         taken = [one for other in same for one in other.counted]
         taken += [(other.claimed.started_at, len(other.claimed.targets)) for other in same if other.claimed]
-
-        def recent(limit: messages.Limit) -> int:
-            return sum(max(1, reached) if limit.of_recipients else 1
-                       for at, reached in taken if at > wish.now - limit.seconds)
-
-        return all(limit.admits(recent(limit), recipients) for limit in wish.limits)
+        return all(limit.admits(sum(max(1, reached) if limit.of_recipients else 1 for at, reached in taken
+                                    if at > wish.now - limit.seconds), recipients) for limit in wish.limits)
 
     def check_claim(self, wish: ClaimOne) -> str:
         it = self._get(wish.outbox_id, lambda it: it.idle() and it.content is not None)
@@ -274,6 +263,7 @@ class MemoryStore:
         return [it.row.outbox_id for it in untold]
 
     def hold(self, outbox_id: int, now: int) -> None: self._get(outbox_id, _Message.idle).change(held=True)
+    def cancel(self, outbox_id: int, now: int) -> None: self._get(outbox_id, _Message.idle).give_up(Reason.CANCELLED)
     def release(self, outbox_id: int) -> None: self._get(outbox_id, lambda it: it.row.held).change(held=False)
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
@@ -281,9 +271,6 @@ class MemoryStore:
 
     def release_all(self, account: str | None) -> list[int]:
         return self.change([it for it in self.of(account) if it.row.held], held=False)
-
-    def cancel(self, outbox_id: int, now: int) -> None:
-        self._get(outbox_id, _Message.idle).give_up(Reason.CANCELLED)
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         it = self._get(outbox_id, lambda it: it.row.status == Status.FAILED and it.row.uncertain)
@@ -308,8 +295,6 @@ class MemoryStore:
             if records:
                 del self.messages[it.row.outbox_id]
         return len(over)
-
-    def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
 
     def rows(self, wanted: Filter) -> list[Row]:
         return [
@@ -347,12 +332,10 @@ class MemoryStore:
             self._known.setdefault((account, message.message_id), Known(account, now, message))
         return len(self._known) - before
 
-    def known(self, account: str, message_id: str) -> Known | None: return self._known.get((account, message_id))
-
     def known_messages(self, account: str | None, limit: int) -> list[Known]:
         newest = [one for one in reversed(self._known.values()) if account in (None, one.account)][:limit]
         return [replace(one, message=one.message._replace(text="")) for one in newest]
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
         sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.row.attempts]]
-        return next((it.content[:PIECE_BYTES] for it in sent_as if it.content is not None), None)
+        return next((it.content for it in sent_as if it.content is not None), None)
