@@ -21,7 +21,6 @@ from .field import (
     attempts,
     check_kept_secret,
     check_one_probe,
-    check_untouched,
     configure,
     configure_accounts,
     enqueue,
@@ -157,16 +156,6 @@ def test_an_end_that_is_no_time_is_refused(text: str, program: Program, monkeypa
     monkeypatch.setenv(ENV_TOKEN_EXPIRES_AT, text)
     with pytest.raises(ConfigError, match=ENV_TOKEN_EXPIRES_AT):
         loaded(program)
-
-
-def test_an_end_that_is_no_time_touches_no_message(program: Program) -> None:
-    with serving(TOKEN) as server:
-        configure(program, server.port, {})
-        enqueue(program)
-        answer = program.call("drain", **{ENV_TOKEN: TOKEN, ENV_TOKEN_EXPIRES_AT: "soon"})
-        assert server.connections == 0
-    assert_error(answer, 78, ENV_TOKEN_EXPIRES_AT)
-    check_untouched(program)
 
 
 def test_an_end_beyond_all_calendars_is_no_crash(program: Program) -> None:

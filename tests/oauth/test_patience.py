@@ -15,7 +15,7 @@ from prx_email_cli.smtp.credentials import TokenLogin
 from prx_email_cli.smtp.failure import SessionFailed
 
 from ..support.faults import Fault
-from ..support.oauth_server import Failure, OAuthServer
+from ..support.oauth_server import OAuthServer
 from ..support.scripted import ScriptedServer
 from .field import (
     account_asking,
@@ -80,31 +80,6 @@ class TestTwoConfigsOfOneLogin:
         assert len(set(files)) == 3
         assert cache_of(accounts[0]).remove()
         assert not any(file.exists() for file in files)
-
-
-@pytest.mark.parametrize(
-    ("lifetime", "known"),
-    [
-        ('"3599"', True),
-        ('"3599.0"', True),
-        ("3599.5", True),
-        ('""', False),
-        ('"soon"', False),
-        ("1e999", False),
-        ("NaN", False),
-        ("[3600]", False),
-        ('{"s": 1}', False),
-    ],
-)
-def test_an_odd_lifetime_costs_neither_token(lifetime: str, known: bool, oauth: OAuthServer) -> None:
-    """With the access token would go the refresh token that the server has just replaced."""
-    account = account_with(renewed_by(oauth, given_by(oauth).refresh))
-    body = f'{{"access_token": "at-new-0123456789", "refresh_token": "rt-new-0123456789", "expires_in": {lifetime}}}'
-    oauth.fail_with = Failure(200, body, content_type="application/json")
-    assert TokenLogin(account).secret() == "at-new-0123456789"
-    tokens = kept(account)
-    assert tokens is not None
-    assert (tokens.refresh_token, tokens.expires_at is not None) == ("rt-new-0123456789", known)
 
 
 def dripping() -> Iterator[bytes]:

@@ -157,35 +157,6 @@ class TestAKeptToken:
         assert (token != given.access) == renewed
         assert oauth.count(REFRESH) == renewed
 
-    @pytest.mark.parametrize(
-        ("life", "left", "renewed"),
-        [
-            (40, 40, False),
-            (40, 21, False),
-            (40, 20, True),
-            (1, 1, False),
-            (1, 0, True),
-            (3600, 60, True),
-            (3600, 61, False),
-        ],
-    )
-    def test_of_a_short_life_is_used_for_half_of_it(
-        self, life: int, left: int, renewed: bool, oauth: OAuthServer
-    ) -> None:
-        given = given_by(oauth)
-        account = account_with(renewed_by(oauth, given.refresh))
-        with cache_of(account).renewing() as renewal:
-            renewal.write(Tokens(given.access, 1_000_000 + life, None, None, 1_000_000))
-        assert (tokens_of(account, 1_000_000 + life - left).current() != given.access) == renewed
-        assert oauth.count(REFRESH) == renewed
-
-    def test_that_lives_shorter_than_the_margin_is_not_renewed_for_every_login(self, oauth: OAuthServer) -> None:
-        oauth.expires_in = 40
-        account = account_with(renewed_by(oauth, given_by(oauth).refresh))
-        now = time.time()
-        assert len({tokens_of(account, now + seconds).current() for seconds in (0, 1, 10)}) == 1
-        assert oauth.count(REFRESH) == 1
-
     def test_in_a_file_of_the_version_before_is_read(self, oauth: OAuthServer) -> None:
         given = given_by(oauth)
         account = account_with(renewed_by(oauth, given.refresh))
@@ -203,10 +174,12 @@ class TestAKeptToken:
         assert tokens_of(account, 1 << 40).current() == given.access
         assert oauth.requests == []
 
-    def test_is_the_next_runs_too(self, oauth: OAuthServer) -> None:
-        account = account_with(renewed_by(oauth, given_by(oauth).refresh))
+    def test_is_the_next_runs_too_and_the_configs_refresh_token_is_not_beside_it(self, oauth: OAuthServer) -> None:
+        given = given_by(oauth)
+        account = account_with(renewed_by(oauth, given.refresh))
         assert len({tokens_of(account).current() for _ in range(3)}) == 1
         assert oauth.count(REFRESH) == 1
+        assert given.refresh not in cache_of(account).file.read_text()
 
     def test_of_an_application_is_the_next_runs_too_and_renewed_in_time(self, oauth: OAuthServer) -> None:
         account = account_with(as_application(oauth))
@@ -256,13 +229,6 @@ class TestARefreshToken:
         for hours in range(3):
             tokens_of(account, time.time() + hours * HOUR).current()
         assert {asked.form["refresh_token"] for asked in oauth.requests} == {given.refresh}
-
-    def test_of_the_config_is_not_written_down_once_more(self, oauth: OAuthServer) -> None:
-        given = given_by(oauth)
-        account = account_with(renewed_by(oauth, given.refresh))
-        file = keep(account, "at-old", ends_in=0)
-        tokens_of(account).current()
-        assert given.refresh not in file.read_text()
 
     @pytest.mark.parametrize("rotate", [True, False])
     def test_that_is_new_in_the_config_makes_worthless_what_is_kept(self, rotate: bool, oauth: OAuthServer) -> None:
@@ -319,12 +285,6 @@ class TestARefusal:
         check_one_probe(program, "auth", "535", "what the provider lets it do")
         for text in (program.show(1)["last_error"], answer.out):
             assert "account login" not in text
-
-    def test_to_give_an_application_a_token_names_no_login_of_a_person(self, oauth: OAuthServer) -> None:
-        oauth.refuse = Refusal("invalid_scope")
-        with pytest.raises(SessionFailed) as failed:
-            TokenLogin(account_with(as_application(oauth))).secret()
-        assert failed.value.hint == "check scope, and what the provider lets the application do"
 
     @pytest.mark.parametrize("auth", [renewed_by, as_application], ids=["person", "application"])
     def test_of_a_token_just_obtained_asks_for_no_other(self, auth: Any, oauth: OAuthServer) -> None:

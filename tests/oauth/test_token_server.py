@@ -37,7 +37,7 @@ from .field import (
     told,
 )
 
-GOOD = "at-0123456789abcdef"
+GOOD, NEW_REFRESH = "at-0123456789abcdef", "rt-new-0123456789"
 
 
 class Told(NamedTuple):
@@ -108,6 +108,13 @@ LIFETIMES: dict[str, tuple[str, int | None, int]] = {
     "a thousand years": (str(1000 * 365 * 86400), None, 1),
     "more than any clock has": (str(10**30), None, 1),
     "a huge fraction": ("1e300", None, 1),
+    "a fraction in a string": ('"3599.0"', 3599, 1),
+    "an empty string": ('""', None, 1),
+    "a word": ('"soon"', None, 1),
+    "beyond all numbers": ("1e999", None, 1),
+    "no number": ("NaN", None, 1),
+    "a list": ("[3600]", None, 1),
+    "an object": ('{"s": 1}', None, 1),
 }
 
 
@@ -130,12 +137,14 @@ def test_nonsense_is_no_token(name: str, oauth: OAuthServer) -> None:
 
 
 def lasting(lifetime: str) -> Failure:
-    """An answer with a token of that lifetime, "" for none."""
-    return json_answer(f'{{"access_token": "{GOOD}"' + (f', "expires_in": {lifetime}}}' if lifetime else "}"))
+    """An answer with tokens of that lifetime, "" for none."""
+    tokens = f'{{"access_token": "{GOOD}", "refresh_token": "{NEW_REFRESH}"'
+    return json_answer(tokens + (f', "expires_in": {lifetime}}}' if lifetime else "}"))
 
 
 @pytest.mark.parametrize("name", LIFETIMES)
 def test_a_token_is_used_whatever_its_lifetime_looks_like(name: str, oauth: OAuthServer) -> None:
+    """With it would go the refresh token that the server has just replaced."""
     text, seconds, requests = LIFETIMES[name]
     oauth.fail_with = lasting(text)
     account = account_asking(oauth)
@@ -145,6 +154,7 @@ def test_a_token_is_used_whatever_its_lifetime_looks_like(name: str, oauth: OAut
     assert len(oauth.requests) == requests
     tokens = kept(account)
     assert tokens is not None
+    assert tokens.refresh_token == NEW_REFRESH
     if seconds is not None:
         assert begun <= (tokens.expires_at or 0) - seconds <= time.time() + 1
 

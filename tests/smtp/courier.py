@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from prx_email_cli.config.settings import Account, check_settings
+from prx_email_cli.config.settings import Account, Smtp, check_settings
 from prx_email_cli.delivery.handing_over import envelope_of, outcome_of
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.messages import Claimed, Target
@@ -21,7 +21,10 @@ CONTENT = b"Subject: hello\r\n\r\ntext\r\n"
 
 
 def account_for(port: int, *, password: str | None = None, **smtp: Any) -> Account:
-    """An account whose server listens on *port* of localhost; in clear, unless *smtp* says otherwise."""
+    """An account whose server listens on *port* of localhost; in clear, unless *smtp* says otherwise.
+
+    Its patience may be shorter than a config can ask for.
+    """
     table: dict[str, Any] = {
         "host": "localhost",
         "port": port,
@@ -32,8 +35,10 @@ def account_for(port: int, *, password: str | None = None, **smtp: Any) -> Accou
     }
     if password is not None:
         table |= {"user": USER, "auth": {"password": password}}
+    short = {name: table.pop(name) for name in ("timeout_seconds", "data_timeout_seconds") if table[name] < 1}
     document = {"accounts": {"work": {"from": "ops@example.com", "smtp": table}}}
-    return check_settings(document, Path("/nowhere/config.toml")).accounts["work"]
+    account = check_settings(document, Path("/nowhere/config.toml")).accounts["work"]
+    return Account(**{**vars(account), "smtp": Smtp(**{**vars(account.smtp), **short})})
 
 
 def open_session(account: Account) -> Session:

@@ -24,7 +24,7 @@ from ..support.faults import Fault, Place
 from ..support.scripted import ScriptedServer, refusing_port
 from .courier import PASSWORD, USER, account_for, hand_over, message_to, open_session, session_with
 
-TIMEOUT = 1  # seconds, the least that the config allows
+TIMEOUT = 0.3  # seconds, for whatever must time out
 ENOUGH = 60  # seconds for whatever must not time out, and for a wait to end, on the busiest machine
 SILENT = ("slow", "timeout")
 OPENING: list[Place] = ["greeting", "ehlo"]
@@ -38,7 +38,7 @@ def ends_in_time() -> Iterator[None]:
     assert time.monotonic() - started < ENOUGH
 
 
-def patience(manner: str) -> int:
+def patience(manner: str) -> float:
     """Seconds to wait for a reply: none is late where the client's patience is not what is tried."""
     return TIMEOUT if manner in SILENT else ENOUGH
 
@@ -110,25 +110,17 @@ def test_a_server_that_misbehaves_at_the_opening_is_left_in_time(
         with pytest.raises(SessionFailed, match=says) as failed:
             open_session(account_for(server.port, timeout_seconds=patience(manner) if at_once else ENOUGH))
         assert [happened.fault.place for happened in server.happened] == [place]
+        server.wait_for(lambda: server.open_connections == 0)
     assert failed.value.category in ("network", "provider")
     assert failed.value.hint
     assert f"localhost:{server.port}" in failed.value.message
 
 
-def test_a_server_that_accepts_and_never_greets_is_left_in_time() -> None:
-    with ScriptedServer([Fault("connect", "timeout")]) as server, ends_in_time():
-        with pytest.raises(SessionFailed, match=r"no complete answer in time \(timeout\)") as failed:
-            open_session(account_for(server.port, timeout_seconds=TIMEOUT))
-    assert failed.value.category == "network"
-
-
-@pytest.mark.parametrize("manner", ["timeout", "garbage", "slow", "554 5.7.1 go away"])
-def test_a_session_that_could_not_be_opened_leaves_no_connection_behind(manner: str) -> None:
-    with ScriptedServer([Fault("greeting", manner)]) as server:
-        with pytest.raises(SessionFailed) as failed:
-            open_session(account_for(server.port, timeout_seconds=patience(manner)))
+def test_a_server_that_wants_nobody_is_left_alone() -> None:
+    with ScriptedServer([Fault("greeting", "554 5.7.1 go away")]) as server:
+        with pytest.raises(SessionFailed, match=r"554 5\.7\.1 go away"):
+            open_session(account_for(server.port))
         server.wait_for(lambda: server.open_connections == 0)
-    assert failed.value.hint
 
 
 @pytest.mark.parametrize("place", TALK)
@@ -149,15 +141,6 @@ def test_a_server_that_misbehaves_later_ends_the_attempt_in_time(
     assert outcome.uncertain == (place == "after_dot")
     assert outcome.acceptance is None
     assert len(outcome.dialogue) < 100_000
-
-
-@pytest.mark.parametrize("place", [*OPENING, *TALK])
-def test_a_reply_in_fragments_is_read_as_what_it_is(place: Place) -> None:
-    with ScriptedServer([Fault(place, "fragments")]) as server:
-        with session_with(server.port) as session:
-            assert hand_over(session).error is None
-        assert server.happened
-        assert [message.acknowledged for message in server.messages] == [True]
 
 
 def test_a_whole_dialogue_in_fragments_delivers() -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -95,20 +92,6 @@ def ask_for_token(server: OAuthServer, **form: str) -> requests.Response:
 
 
 class TestTheCodeFlow:
-    @pytest.mark.parametrize("auth", ["none", "client_secret_basic", "client_secret_post"])
-    def test_brings_tokens(self, server: OAuthServer, auth: str) -> None:
-        with client(server, auth=auth, scope="mail.send offline") as session:
-            token = login(session, server)
-        assert server.issued == [token["access_token"]]
-        assert server.refresh_tokens == [token["refresh_token"]]
-        assert (token["scope"], token["expires_in"]) == ("mail.send offline", 3600)
-        assert server.valid(token["access_token"]) == "ops@example.com"
-        assert [asked.path for asked in server.requests] == ["/authorize", "/token"]
-        assert server.count("authorization_code") == 1
-        asked = server.requests[1]
-        assert asked.form["code_verifier"] == VERIFIER
-        assert ("Authorization" in asked.headers) == (auth == "client_secret_basic")
-
     def test_redirects_at_once_to_any_loopback_port_and_to_nowhere_else(self, server: OAuthServer) -> None:
         with client(server) as session:
             for uri, status in (
@@ -185,27 +168,6 @@ class TestARefresh:
             assert refused(lambda: session.refresh_token(server.token_url, refresh_token=old)) == "invalid_grant"
             assert session.refresh_token(server.token_url)["refresh_token"] not in (old, new)
 
-    def test_with_rotation_is_granted_once_to_many_that_ask_at_once(self, server: OAuthServer) -> None:
-        server.rotate = True
-        with client(server) as session:
-            old = login(session, server)["refresh_token"]
-        form = {"grant_type": "refresh_token", "refresh_token": old, "client_id": server.public_client_id}
-
-        def once_all_have_asked(*_arguments: object) -> str:
-            server.wait_for(lambda: server.count("refresh_token") == 16)
-            return "at-the-only-one"
-
-        server.make_access_token = once_all_have_asked
-        with ThreadPoolExecutor(16) as pool:
-            statuses = list(pool.map(lambda _: ask_status(server, form), range(16)))
-        assert sorted(statuses) == [200] + [400] * 15
-
-
-def ask_status(server: OAuthServer, form: dict[str, str]) -> int:
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.post(server.token_url, form, timeout=10).status_code
-
 
 class TestTheDeviceFlow:
     def start(self, session: Any, server: OAuthServer) -> dict[str, Any]:
@@ -216,21 +178,6 @@ class TestTheDeviceFlow:
 
     def poll(self, session: Any, server: OAuthServer, device: dict[str, Any]) -> Any:
         return session.fetch_token(server.token_url, grant_type=DEVICE_CODE, device_code=device["device_code"])
-
-    def test_brings_tokens_once_the_person_has_approved(self, server: OAuthServer) -> None:
-        server.interval, server.device_expires_in = 1, 42
-        with client(server) as session:
-            device = self.start(session, server)
-            assert (device["interval"], device["expires_in"]) == (1, 42)
-            assert server.user_codes == [device["user_code"]]
-            assert refused(lambda: self.poll(session, server, device)) == "authorization_pending"
-            assert refused(lambda: self.poll(session, server, device)) == "authorization_pending"
-            server.approve_device(device["user_code"])
-            token = self.poll(session, server, device)
-            assert (token["scope"], token["access_token"]) == ("a b", server.issued[0])
-            assert session.refresh_token(server.token_url)["access_token"] == server.issued[1]
-            assert refused(lambda: self.poll(session, server, device)) == "invalid_grant"
-        assert server.count(DEVICE_CODE) == 4
 
     def test_ends_when_the_device_code_expires(self, server: OAuthServer) -> None:
         with client(server) as session:
@@ -264,13 +211,6 @@ class TestAToken:
 
 
 class TestRevocation:
-    def test_of_an_access_token_is_of_it_alone(self, server: OAuthServer) -> None:
-        with client(server) as session:
-            token = login(session, server)
-            assert session.revoke_token(server.revoke_url, token["access_token"]).status_code == 200
-            assert server.valid(token["access_token"]) is None
-            session.refresh_token(server.token_url)
-
     @pytest.mark.parametrize("rotate", [False, True])
     def test_of_a_refresh_token_is_of_all_that_came_of_the_grant(self, server: OAuthServer, rotate: bool) -> None:
         server.rotate = rotate
@@ -298,10 +238,6 @@ class TestATokenEndpointThatFails:
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def connect(server: OAuthServer) -> socket.socket:
-    return socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port), 10)
-
-
 class TestOverTls:
     def test_it_works_for_a_client_that_trusts_it_and_for_no_other(self, certificates: Certificates) -> None:
         with OAuthServer(context=certificates.server_context()) as server, client(server) as session:
@@ -313,19 +249,6 @@ class TestOverTls:
             with pytest.raises(requests.exceptions.SSLError):
                 session.refresh_token(server.token_url)
             assert server.count("refresh_token") == 0
-
-
-def test_a_closed_server_refuses_connections_and_leaves_no_thread() -> None:
-    before = set(threading.enumerate())
-    with contextlib.ExitStack() as silent, OAuthServer() as server:
-        for _ in range(20):
-            silent.enter_context(connect(server))
-        ask_for_token(server)
-        assert len(set(threading.enumerate()) - before) > 20
-        server.close()
-        assert set(threading.enumerate()) <= before
-    with pytest.raises(requests.ConnectionError):
-        ask_for_token(server)
 
 
 def test_waiting_in_vain_fails_the_test(server: OAuthServer) -> None:

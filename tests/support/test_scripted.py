@@ -50,13 +50,6 @@ class TestAWellBehavedDelivery:
         assert [command.line.upper() for command in server.commands][-2:] == ["DATA", "QUIT"]
         assert server.violations == []
 
-    def test_counts_connections(self) -> None:
-        with ScriptedServer() as server:
-            with RawClient(server.port) as one, RawClient(server.port) as two:
-                assert one.reply() == two.reply()
-                assert (server.connections, server.open_connections, server.peak_connections) == (2, 2, 2)
-            server.wait_for(lambda: server.open_connections == 0)
-
 
 class TestPipelining:
     def test_is_a_violation_where_it_was_not_offered(self) -> None:

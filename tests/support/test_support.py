@@ -161,30 +161,3 @@ class TestEveryPlace:
             elif place in ("during_data", "idle"):
                 client.say("." if place == "during_data" else "NOOP")
             assert client.reply()[:3] == {"connect": "220", "handshake": "220"}.get(place, CODES[place])
-
-
-HANGING = [Fault("greeting", manner) for manner in ("timeout", "endless", "slow", "pause")]
-
-
-@pytest.mark.parametrize("fault", [*HANGING, Fault("connect", "timeout"), Fault("handshake", "timeout")], ids=str)
-def test_stop_is_quick_whatever_the_server_is_doing(fault: Fault, certificates: Certificates) -> None:
-    with ScriptedServer([fault], tls="implicit", context=certificates.server_context()) as server:
-        clients = [RawClient(server.port) for _ in range(5)]
-        if fault.place == "greeting":
-            shaking = [threading.Thread(target=_shake, args=(client, certificates)) for client in clients]
-            for thread in shaking:
-                thread.start()
-            for thread in shaking:
-                thread.join()
-        server.wait_for(lambda: len(server.happened) == 5)
-        started = time.monotonic()
-        server.stop()
-        server.stop()
-        assert time.monotonic() - started < 30
-        assert server.open_connections == 0
-        for client in clients:
-            client.close()
-
-
-def _shake(client: RawClient, certificates: Certificates) -> None:
-    client.start_tls(certificates.client_context())
