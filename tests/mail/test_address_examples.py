@@ -5,7 +5,7 @@ from email.parser import BytesParser
 from email.policy import default
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
@@ -123,6 +123,7 @@ def _lists(draw: st.DrawFn) -> tuple[str, list[str]]:
     return ",".join(texts), addresses
 
 
+@settings(max_examples=60)
 @given(_lists())
 def test_a_comment_changes_no_address_wherever_it_stands(case: tuple[str, list[str]]) -> None:
     text, addresses = case
@@ -157,5 +158,5 @@ def test_what_a_person_may_type_strangers_may_write(text: str) -> None:
                                   "[]", "a:", ";", "<@a", "<@a,", "a<", ">", "(\\", "\"\"<", "=?", "@", ":<",
                                   "a:;", "a@b (c)", "a:b;;"])  # fmt: skip
 def test_hostile_headers_take_time_in_proportion_to_their_length(unit: str) -> None:
-    for text in (unit * 30_000, "a " * 30_000 + "<" + unit * 30_000):
-        understood_mailboxes(text)  # each would take many minutes if time grew with the square
+    for text in (unit * 10_000, "a " * 10_000 + "<" + unit * 10_000):
+        understood_mailboxes(text)  # each would take minutes if time grew with the square

@@ -15,7 +15,7 @@ from prx_email_cli.mail.attachment_files import open_stored
 
 from .attaching import INSIDE, SECRET, secret_beside_store
 
-READS = 3000
+READS = 1500
 PATIENCE = 60  # seconds for both outcomes to be seen, on a machine that is busy with other things
 Swap = Callable[[Path, Path, Path], None]
 

@@ -73,7 +73,7 @@ def test_the_date_is_the_time_given_in_utc(now: int) -> None:
     assert parsedate_to_datetime(text) == datetime.fromtimestamp(now, UTC)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.text(HOSTILE, max_size=60), st.text(HOSTILE, max_size=30), st.text(HOSTILE, max_size=60))
 @example("x\r\nBcc: y@example.org", "n", "b")
 @example("=?UTF-8?Q?=0A?=Bcc: x", "n", "b")
@@ -122,18 +122,6 @@ def test_smtputf8_is_asked_for_by_addresses_only() -> None:
     assert composed(to=("用户@example.org",)).needs_smtputf8
     assert composed(bcc=("用户@example.org",)).needs_smtputf8
     assert composed(sender="jürgen@example.com").needs_smtputf8
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(PRINTABLE, min_size=1, max_size=200), st.text(min_size=1).filter(str.strip))
-def test_every_line_is_below_998_octets_and_ends_in_crlf(subject: str, body: str) -> None:
-    try:
-        content = content_of(subject=subject, body_text=body)
-    except ValidationError:
-        return
-    assert content.endswith(b"\r\n")
-    assert content.isascii()
-    assert not any(b"\r" in line or b"\n" in line or len(line) > 998 for line in content.split(b"\r\n"))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def expected(body: str, content: bytes) -> bytes:
     return body.replace("\n", "\r\n").encode() if alike and b"\r\n" in content else body.encode()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(subject=SUBJECT, body=BODY)
 @example(subject="a lone dot", body=".\n.\r\n.")
 @example(subject="2,000 characters", body="x" * 2000)

@@ -50,7 +50,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9-]{1,990}", fullmatch=True)
 SPACED = st.lists(st.sampled_from(["a", "word", " " * 80, " ", "  ", "x" * 300, "é", "=?"]), max_size=12).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES | st.integers(1, 990).map(lambda length: "X" * length), SPACED | TEXT)
 @example("X-Note", "a" + " " * 80 + "b")
 @example("X" * 72, "Grüße")
@@ -160,7 +160,7 @@ def test_spaces_in_a_display_name_arrive_as_they_were_typed(typed: str) -> None:
     assert name_read_from(address_header("From", [mailbox])) == mailbox.name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.text(SCRIPTS, max_size=20), st.integers(0, 999)), min_size=1, max_size=30))
 def test_any_list_of_mailboxes_arrives_complete_and_in_order(people: list[tuple[str, int]]) -> None:
     mailboxes = [Mailbox(as_subject(name), f"user{number}@example.org") for name, number in people]

@@ -172,10 +172,11 @@ def test_a_fragment_and_xhtml_become_pages() -> None:
         '<html xmlns="http://www.w3.org/1999/xhtml"><head><style type="text/css">/*<![CDATA[*/ p{top:0} /*]]>*/</style>'
         "</head><body><p>x<br/></p></body></html>"
     )
-    assert sent(xhtml) == (
-        '<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml"><head></head>'
-        '<body><p style="top: 0;">x<br></p></body></html>\n'
-    )
+    for mark in ("", "\ufeff"):
+        assert sent(mark + xhtml) == (
+            '<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml"><head></head>'
+            '<body><p style="top: 0;">x<br></p></body></html>\n'
+        )
 
 
 @pytest.mark.parametrize(

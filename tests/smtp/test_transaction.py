@@ -270,7 +270,7 @@ PATHS = st.lists(MOSTLY_WELL, max_size=12) | st.tuples(
 ).map(lambda parts: [*parts[0], GO_ON, parts[1], *parts[2]])  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.integers(1, 5),
     PATHS,

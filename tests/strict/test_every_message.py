@@ -164,7 +164,7 @@ def test_only_an_address_outside_ascii_takes_the_headers_out_of_it(name: str, lo
     assert (letter.people["To"], letter.subject) == ([(name, mailbox.address)], "日本語")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(
         ["", "Ops", "A name of thirty-eight characters, not", "Jürgen", "x" * 60, '"' * 19 + " " + '"' * 19]
