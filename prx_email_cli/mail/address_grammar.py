@@ -1,6 +1,6 @@
-"""The one parser of address lists (RFC 5322 section 3.4): what people type, and what stands in strangers' headers.
+"""Parse address lists (RFC 5322 section 3.4): those that people type, and those in received headers.
 
-Structure is read first, words are decoded later.  It takes time in proportion to the text, whatever that is.
+Structure is read first, encoded words are decoded later.  Takes time in proportion to the text.
 """
 
 import re
@@ -40,13 +40,13 @@ class Entry(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A piece of the list that is no mailbox.  at: where in the text it begins."""
+    """A piece of the list that is no mailbox.  at: the index in the text where it begins."""
 
     at: int
 
 
 class _Token(NamedTuple):
-    """kind: of a special the character itself.  gap: the white space before it, a comment counting as a space."""
+    """A token.  kind: a special's is its character.  gap: the white space before it; a comment counts as a space."""
 
     kind: str
     text: str
@@ -56,12 +56,12 @@ class _Token(NamedTuple):
 
 
 def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
-    """The mailboxes in *text* in their order, those of groups included, and a Broken for each piece that is none.
+    """Yield the mailboxes in *text*, in order, with those of groups.
 
-    obsolete: also understand what RFC 5322 section 4.4 wants to be understood though not written, and two liberties
-    that change nobody's address: a semicolon between mailboxes, a group without its end.
+    Yields Broken for each piece that is no mailbox.  obsolete: accept also the obsolete forms of RFC 5322 section 4.4,
+    a semicolon between mailboxes, and a group without its end.
     """
-    in_group = after_group = after_comma = spoiled = False  # spoiled: what is there of the member is no phrase
+    in_group = after_group = after_comma = spoiled = False  # spoiled: the member so far is no phrase
     member: list[_Token] = []
     for token in [*_with_angles(_tokens(text)), _Token("end", "", "", len(text))]:
         if token.kind == ":" and not (in_group or spoiled) and (obsolete or not after_group) and _is_phrase(member):
@@ -90,7 +90,7 @@ def _misplaced(end: str, *, filled: bool, in_group: bool, after_group: bool, aft
 
 
 def bracketed(text: str) -> Iterator[str]:
-    """What stands between angle brackets in *text*, but for comments and quoted strings, as in In-Reply-To."""
+    """Yield the texts between angle brackets, as in In-Reply-To; skip comments and quoted strings."""
     position = 0
     while found := _BRACKET_OR_SKIPPED.search(text, position):
         if found[0] == "(":
@@ -106,10 +106,10 @@ def bracketed(text: str) -> Iterator[str]:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """What *text* is made of, up to where it cannot be told; there the last token is ``unreadable``.
+    """Yield the tokens of *text*; the first piece that cannot be read is the last, ``unreadable``.
 
-    An unclosed comment, quotation or bracket, or the end of one that was never begun, leaves it open which of the
-    commas around separate mailboxes: nothing behind it is taken for one.
+    After an unclosed comment, quotation or bracket, or an unopened one, it is uncertain which commas separate
+    mailboxes, so the rest is not read.
     """
     position, gap = 0, ""
     while position < len(text):
@@ -135,7 +135,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _comment_end(text: str, start: int) -> int:
-    """Where the comment that begins at *start* ends, 0 if it never does.  Comments nest (RFC 5322 section 3.2.2)."""
+    """Find the end of the comment that begins at *start*; 0 if it has none.  They nest (RFC 5322 section 3.2.2)."""
     depth = 0
     for piece in _COMMENT_PIECE.finditer(text, start):
         depth += (piece[0] == "(") - (piece[0] == ")")
@@ -145,7 +145,7 @@ def _comment_end(text: str, start: int) -> int:
 
 
 def _with_angles(tokens: Iterator[_Token]) -> list[_Token]:
-    """*tokens*, of which each ``<...>`` has become one; an angle bracket without its partner stays one that is bad."""
+    """Join each ``<...>`` into one token; an unmatched angle bracket stays a token, which no mailbox may hold."""
     kept: list[_Token] = []
     opened: int | None = None
     for token in tokens:
@@ -205,7 +205,7 @@ def _is_dotted(tokens: Sequence[_Token], kinds: Sequence[str], *, obsolete: bool
 
 
 def _local_part(words: Sequence[_Token]) -> str:
-    """The local part of dotted *words* in the one form that RFC 5321 section 4.1.2 asks for."""
+    """Write a local part in the one form of RFC 5321 section 4.1.2: quoted only where it must be."""
     if not any(word.kind == "quoted" for word in words):
         return "".join(word.text for word in words)
     text = "".join(_content(word) for word in words)
@@ -215,7 +215,7 @@ def _local_part(words: Sequence[_Token]) -> str:
 
 
 def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
-    """*tokens* without the relays that may stand before an address (RFC 5322 section 4.4)."""
+    """Drop the relays that may stand before an address (RFC 5322 section 4.4)."""
     if not tokens or tokens[0].kind not in ("@", ","):
         return tokens
     end = next((index for index, token in enumerate(tokens) if token.kind not in _ROUTE), 0)
@@ -223,7 +223,7 @@ def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
 
 
 def _is_phrase(tokens: Sequence[_Token]) -> bool:
-    """Whether *tokens* can name somebody; a dot has no place there by the letter, but is in everybody's mail."""
+    """Tell whether *tokens* are a display name; a dot in it is obsolete (RFC 5322 section 4.1) but common."""
     real = [token.kind for token in tokens if token.kind != "comment"]
     return bool(real) and real[0] != "." and all(kind in (*_WORDS, ".") for kind in real)
 

@@ -24,9 +24,9 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 def parse_mailboxes(texts: Iterable[str], what: str) -> list[Mailbox]:
-    """Every mailbox in *texts*, each of which may hold several, comma-separated.
+    """Parse every mailbox in *texts*, each of which may hold several, comma-separated.
 
-    Accepts what RFC 5322 section 3.4 does: ``a@b.c``, ``Name <a@b.c>``, ``"Name, with comma" <a@b.c>``,
+    Accepts the forms of RFC 5322 section 3.4: ``a@b.c``, ``Name <a@b.c>``, ``"Name, with comma" <a@b.c>``,
     ``a@b.c (Name)``, groups.  Raises ValidationError, naming *what*, for anything else.  Non-ASCII domains come back in
     punycode (RFC 5891).
     """
@@ -41,7 +41,7 @@ def parse_mailboxes(texts: Iterable[str], what: str) -> list[Mailbox]:
 
 
 def parse_mailbox(text: str, what: str) -> Mailbox:
-    """The single mailbox in *text*; ValidationError when there is none or more than one."""
+    """Parse the single mailbox in *text*.  Raises ValidationError when there is none or more than one."""
     found = parse_mailboxes([text], what)
     if len(found) != 1:
         raise ValidationError(f"{what} must be exactly one address, not {len(found)}")
@@ -49,7 +49,7 @@ def parse_mailbox(text: str, what: str) -> Mailbox:
 
 
 def understood_mailboxes(text: str) -> list[Mailbox]:
-    """The usable mailboxes in an address header of somebody else's; what cannot be used is left out."""
+    """Parse the usable mailboxes of a received address header; the others are left out."""
     found: list[Mailbox] = []
     for entry in entries(text, obsolete=True):
         if isinstance(entry, Entry):
@@ -59,7 +59,7 @@ def understood_mailboxes(text: str) -> list[Mailbox]:
 
 
 def without_repeats(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
-    """*mailboxes* in their order, each address once as it was written first."""
+    """Drop repeated addresses; the first of each stays, in order."""
     seen: dict[str, Mailbox] = {}
     for mailbox in mailboxes:
         seen.setdefault(delivered_to(mailbox.address), mailbox)
@@ -67,9 +67,9 @@ def without_repeats(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
 
 
 def delivered_to(address: str) -> str:
-    """The form in which addresses that cannot but reach the same person are equal (RFC 5321 section 2.4).
+    """Normalise an address, so that two that must reach the same mailbox are equal.
 
-    Case means nothing in a domain, and may mean something before it.
+    Case means nothing in a domain, and may mean something before it (RFC 5321 section 2.4).
     """
     local, _, domain = address.rpartition("@")
     if domain.startswith("["):
@@ -78,10 +78,10 @@ def delivered_to(address: str) -> str:
 
 
 def _checked(entry: Entry, what: str) -> str:
-    """The address of *entry* for the envelope.  Raises ValidationError unless RFC 5321 section 4.1.2 allows it."""
+    """Return the address for the envelope.  Raises ValidationError unless RFC 5321 section 4.1.2 allows it."""
     local, domain = entry.local, entry.domain
     address = f"{local}@{domain}"
-    if "\ufffd" in local or not (local.startswith('"') or _is_dot_atom(local)):  # U+FFFD: what it was is lost
+    if "\ufffd" in local or not (local.startswith('"') or _is_dot_atom(local)):  # U+FFFD: the character was lost
         raise _malformed(address, what)
     if len(local.encode()) > MAX_LOCAL_OCTETS:
         raise ValidationError(
@@ -116,13 +116,16 @@ def _check_domain(domain: str, address: str, what: str) -> str:
 
 
 def _is_dot_atom(local: str) -> bool:
-    """RFC 5322 section 3.2.3, with RFC 6531's letters beyond ASCII (they become ?, which an atom may hold)."""
+    """Tell whether *local* is a dot-atom (RFC 5322 section 3.2.3), with letters beyond ASCII (RFC 6531).
+
+    Such a letter is checked as ``?``, which an atom may hold.
+    """
     ascii_form = local.encode("ascii", "replace").decode()
     return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split(".")) and not any(map(str.isspace, local))
 
 
 def _ip_address(literal: str) -> "IPv4Address | IPv6Address":
-    """The address in a domain literal (RFC 5321 section 4.1.3).  Raises ValueError for anything else."""
+    """Parse the address in a domain literal (RFC 5321 section 4.1.3).  Raises ValueError for anything else."""
     inner = literal[1:-1]
     return ipaddress.IPv6Address(inner[5:]) if inner[:5].lower() == "ipv6:" else ipaddress.IPv4Address(inner)
 

@@ -1,4 +1,4 @@
-"""Files on their way into a message: opened now, read later in pieces; those of the store never from outside it."""
+"""Open files to be attached, and read them later in pieces; a file of the store never from outside it."""
 
 import errno
 import os
@@ -18,8 +18,8 @@ _MAX_PATH_BYTES, _MAX_NAME_BYTES = 4096, 255  # PATH_MAX and NAME_MAX; a walk by
 # Not blocking: neither a FIFO without a writer nor a /proc file without news may hold the command up.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_LOOKS = 8  # how often a name in the store is compared with the file that was opened by it
-_TRIES = 100  # how often a file that is being replaced is opened anew
+_LOOKS = 8  # how often an open file is compared with the name by which it was opened
+_TRIES = 100  # how often a file is opened again that is being replaced
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
@@ -31,10 +31,10 @@ _KINDS = {
 
 
 class FileChunks:
-    """The bytes of an open regular file in pieces, readable once; the file is closed at the end, or with the object.
+    """The bytes of an open regular file in pieces, readable once; the last piece, or ``close``, closes the file.
 
-    Reading raises ValidationError when there are more than *limit* bytes, whatever the size was on opening: files grow,
-    and those of /proc claim to be empty.
+    Reading raises ValidationError after more than *limit* bytes, whatever the size was on opening: files grow, and
+    those of /proc claim to be empty.
     """
 
     def __init__(self, descriptor: int, path: str, limit: int) -> None:
@@ -69,7 +69,7 @@ class FileChunks:
 
 
 def open_file(path: str, limit: int) -> FileChunks:
-    """The regular file *path*, opened with the right of whoever runs this; symbolic links are followed.
+    """Open the regular file *path*; symbolic links are followed.
 
     limit: bytes.  Raises ValidationError for what is not there, not readable, not a regular file, or larger.
     """
@@ -84,7 +84,7 @@ def open_file(path: str, limit: int) -> FileChunks:
 
 
 def check_stored_path(path: str) -> list[str]:
-    """The components of *path*, a name for a file below the store root.  Raises ValidationError when it is none."""
+    """Split *path*, relative to the store root, into its components.  Raises ValidationError for any other path."""
     try:
         octets = os.fsencode(path)
     except UnicodeEncodeError:
@@ -100,13 +100,12 @@ def check_stored_path(path: str) -> list[str]:
 
 
 def open_stored(root: Path, path: str, limit: int) -> FileChunks:
-    """The regular file *path* in the store *root*, which no path, link or race leads out of.  limit: bytes.
+    """Open the regular file *path* of the store; no path, link or race leads out of *root*.  limit: bytes.
 
-    The root itself is the operator's word, and may be a symbolic link.  Below it every component is opened relative to
-    the directory before it, and no symbolic link is followed, not even one that stays inside.  So nothing is ever
-    checked by one name and used by another.  A hard link cannot be told from a file, so one that has a second name,
-    which may be outside, is refused.  Raises ValidationError, and ChangeableByOthers when others could put another
-    directory in the root's place; who writes into the root is the operator's affair.
+    The root may be a symbolic link.  Below it every component is opened relative to the directory before it, and no
+    symbolic link is followed, so nothing is checked by one name and used by another.  A file with a second name is
+    refused, since that may be outside.  Raises ValidationError, and ChangeableByOthers when others could replace the
+    root; who writes into it is up to the operator.
     """
     *directories, name = check_stored_path(path)
     for fault in faults(root, itself=False):
@@ -128,19 +127,19 @@ def open_stored(root: Path, path: str, limit: int) -> FileChunks:
 
 
 def unreadable(path: str, why: str | None, hint: str = "check the path and its permissions") -> ValidationError:
-    """The error for a file that cannot be read."""
+    """Make the error for a file that cannot be read."""
     return ValidationError(f"attachment cannot be read: {shown(path)}: {why}", hint=hint)
 
 
 def too_large(path: str, limit: int) -> ValidationError:
-    """The error for more than *limit* bytes."""
+    """Make the error for a file of more than *limit* bytes."""
     return ValidationError(
         TOO_LARGE, hint=f"{shown(path)} has more than the {limit} bytes of max_size_bytes in [attachments.policy]"
     )
 
 
 def shown(text: str) -> str:
-    """*text* fit for one line of an error message."""
+    """Write *text* on one line of an error message."""
     text = text if len(text) <= 300 else f"{text[:300]}…"
     return text if text.isprintable() else ascii(text)
 
@@ -151,7 +150,7 @@ def _open_below(at: int, name: str, flags: int, path: str) -> int:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise _escapes(path, "it is no valid name") from None
-        # O_NOFOLLOW has refused already; this only finds the words, for systems differ in the error that they give.
+        # O_NOFOLLOW has refused already; this only finds the words, since systems differ in the error that they give.
         if error.errno == errno.ELOOP or _is_symlink(at, name):
             raise _escapes(path, "symbolic links in the store are not followed: put the file itself there") from None
         raise unreadable(path, error.strerror) from None
@@ -165,7 +164,7 @@ def _is_symlink(at: int, name: str) -> bool:
 
 
 def _open_only_name(at: int, name: str, path: str) -> int:
-    """A descriptor of the file *name* in the directory *at*, which has that name and no other."""
+    """Open the file *name* in *at*; return its descriptor.  Raises ValidationError if it has other names too."""
     for _ in range(_TRIES):
         with ExitStack() as on_failure:
             descriptor = _open_below(at, name, _READ, path)
@@ -177,10 +176,10 @@ def _open_only_name(at: int, name: str, path: str) -> int:
 
 
 def _has_only_name(descriptor: int, at: int, name: str, path: str) -> bool:
-    """Whether the open file still has *name* in *at*.  Raises ValidationError when it is irregular or has others too.
+    """Tell whether the open file still has *name* in *at*.
 
-    Another name may come and go between opening and counting.  So the file must be found under its name while its count
-    is one; as the kernel takes two steps for a look, several looks must agree.
+    Raises ValidationError when it is irregular or has other names too.  Another name may come and go between opening
+    and counting, so the file must be found under *name* while its count is one, several times in a row.
     """
     opened = os.fstat(descriptor)
     _check_regular(opened, path)
@@ -195,9 +194,9 @@ def _has_only_name(descriptor: int, at: int, name: str, path: str) -> bool:
 
 
 def _look(at: int, name: str) -> os.stat_result:
-    """What *name* is in the directory *at*, once nobody is in the middle of changing that directory.
+    """Return the status of *name* in the directory *at*, when no change of that directory is half done.
 
-    Linux counts a link down before it drops the name.  Listing waits for the directory's lock, and so for both.
+    Linux counts a link down before it drops the name; listing the directory waits for both.
     """
     with os.scandir(at) as entries:
         next(entries, None)
@@ -205,7 +204,7 @@ def _look(at: int, name: str) -> os.stat_result:
 
 
 def _checked(descriptor: int, path: str, limit: int) -> FileChunks:
-    """The open file; it is closed if it is none or too large."""
+    """Wrap the open file.  Raises ValidationError, and closes it, if it is irregular or too large."""
     chunks = FileChunks(descriptor, path, limit)
     status = os.fstat(descriptor)
     try:

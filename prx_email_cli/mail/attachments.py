@@ -1,4 +1,4 @@
-"""What may be attached, under which name and type, and the three ways in: a file, the store, and base64."""
+"""Check attachments by policy, name and type, and take them from a file, the store or base64."""
 
 import os
 import re
@@ -47,8 +47,7 @@ _COMPRESSED = {
 
 
 class Policy(NamedTuple):
-    """What may be attached.
-
+    """The policy of attachments.
     max_size_bytes: of one attachment, decoded.  allowed_content_types: types and patterns like ``image/*``, in any
     case.  max_message_bytes: of the whole message, encoded.  store_root: where path-based attachments lie, None for
     nowhere.
@@ -61,20 +60,20 @@ class Policy(NamedTuple):
 
 
 def split_attach_option(text: str) -> tuple[str, str | None]:
-    """Path and content type of ``FILE[;type=MIME]``.
+    """Split ``FILE[;type=MIME]`` into path and content type, None without one.
 
-    The last ``;type=`` starts the type, whether or not there is such a file: the meaning of a command does not hang on
-    the directory it runs in.  A file whose name contains ``;type=`` is attached by adding one more with its type.
+    The last ``;type=`` starts the type, even if a file has such a name: a command must not mean something else in
+    another directory.  A file whose name contains ``;type=`` is attached by adding one more with its type.
     """
     path, separator, content_type = text.rpartition(_TYPE_OPTION)
     return (path, content_type) if separator else (text, None)
 
 
 def attachment_from_file(path: str, content_type: str | None, policy: Policy) -> Attachment:
-    """A file of the user's, named as its path ends.  It is opened now and read later.
+    """Attach a file of the user's under its own name; it is opened now and read later.
 
-    Raises ValidationError, as all of these do, for its name first, then its type, then what is no readable regular
-    file, then its size; reading its chunks may raise it too.
+    Raises ValidationError for its name first, then its type, then what is no readable regular file, then its size;
+    reading its chunks may raise it too.
     """
     filename = checked_filename(_readable(_last(path)))
     checked_type = allowed_content_type(content_type, filename, policy.allowed_content_types)
@@ -82,17 +81,17 @@ def attachment_from_file(path: str, content_type: str | None, policy: Policy) ->
 
 
 def attachment_from_store(path: str, filename: str | None, content_type: str | None, policy: Policy) -> Attachment:
-    """A file of the store.  path: relative to the store root; see open_stored for what it may be."""
+    """Attach a file of the store.  path: relative to the store root; see open_stored.  Raises ValidationError."""
     name = _last(path) if filename is None else checked_filename(filename)
     checked_type = allowed_content_type(content_type, name, policy.allowed_content_types)
     if policy.store_root is None:
         raise ValidationError(NO_STORE, hint="set enabled = true and dir in [attachments.store]")
-    check_stored_path(path)  # before the name that is taken from it, whose faults may be the path's
+    check_stored_path(path)  # first: a fault of the path may show in the name taken from it
     return Attachment(checked_filename(name), checked_type, open_stored(policy.store_root, path, policy.max_size_bytes))
 
 
 def attachment_from_base64(filename: str | None, content_type: str | None, text: str, policy: Policy) -> Attachment:
-    """The bytes that *text* holds in base64; white space in it is ignored, anything else out of place is refused."""
+    """Attach the bytes in base64 *text*, which may hold white space.  Raises ValidationError for anything else."""
     name = checked_filename(filename or "")
     checked_type = allowed_content_type(content_type, name, policy.allowed_content_types)
     try:
@@ -108,10 +107,10 @@ def attachment_from_base64(filename: str | None, content_type: str | None, text:
 
 
 def checked_filename(name: str) -> str:
-    """*name* without surrounding white space, or ``attachment`` for an empty one.
+    """Check a file name, in any script; strip it, and call an empty one ``attachment``.
 
-    Any script is fine.  Raises ValidationError for what would be another name, a path or a trick on the receiving side:
-    path components, control characters, direction overrides, encoded words, more than 255 characters.
+    Raises ValidationError for what a recipient would see as another name or a path: path components, control
+    characters, direction overrides, encoded words, more than 255 characters.
     """
     if not name.isascii() and _SURROGATE.search(name):
         raise _bad_name(name, "is not valid Unicode", "rename it")
@@ -133,18 +132,18 @@ def _bad_name(name: str, what: str, hint: str) -> ValidationError:
 
 
 def _readable(name: str) -> str:
-    """The name of a file that is there; its bytes may be no text, for in other encodings they were one."""
+    """Make the name of an existing file readable; bytes that are not UTF-8 are replaced."""
     return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _last(path: str) -> str:
-    """The file name at the end of *path*; a backslash counts too, for on the receiving side it may part a path."""
+    """Return the last component of *path*; a backslash separates too, as it may for the recipient."""
     name = re.split(r"[/\\]", path.rstrip("/"))[-1]
     return "" if name in (".", "..") else name
 
 
 def _decoded(text: str) -> Iterator[bytes]:
-    """The bytes of base64 *text* in pieces.  Raises ValueError for what is not strictly base64."""
+    """Decode base64 *text* in pieces.  Raises ValueError for what is not strictly base64."""
     if not text.isascii():
         raise ValueError("Only base64 data is allowed")
     rest = b""
@@ -161,10 +160,10 @@ def _decoded(text: str) -> Iterator[bytes]:
 
 
 def allowed_content_type(declared: str | None, filename: str, allowed: Sequence[str]) -> str:
-    """The content type for *filename*: the declared one, else what its name says, else application/octet-stream.
+    """Choose the content type of *filename*: the declared one, else by its name, else application/octet-stream.
 
-    Comes back in lower case with its parameters, but for ``name``: a part has one file name, and that is *filename*.
-    allowed: types and patterns like ``image/*``.  Raises ValidationError when it is malformed or not among them.
+    Returns it in lower case with its parameters except ``name``, which could contradict *filename*.  allowed: types and
+    patterns like ``image/*``.  Raises ValidationError when it is malformed or not among them.
     """
     guessed = UNKNOWN_TYPE if declared is not None else guess(filename)
     content_type, parameters = (guessed, "") if declared is None else _parse_type(declared)
@@ -184,7 +183,7 @@ def allowed_content_type(declared: str | None, filename: str, allowed: Sequence[
 
 
 def guess(filename: str) -> str:
-    """The type that the ending of *filename* says, by Python's own table: the same on every machine."""
+    """Look the extension of *filename* up in Python's own table, which is the same on every machine."""
     ending = os.path.splitext(filename)[1].lower()
     return _COMPRESSED.get(ending) or _endings().get(ending, UNKNOWN_TYPE)
 
@@ -198,7 +197,7 @@ def _endings() -> dict[str, str]:
 
 
 def _parse_type(declared: str) -> tuple[str, str]:
-    """Type and parameters of a content type, normalised."""
+    """Split a content type into type and parameters, normalised.  Raises ValidationError when it is malformed."""
     text = declared.strip(" \t")
     found = _TYPE.match(text)
     if found is None or len(text) > _MAX_TYPE_CHARACTERS:

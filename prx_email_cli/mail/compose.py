@@ -1,4 +1,4 @@
-"""From a draft to the bytes that will be on the wire, but for the Message-ID, which each attempt adds."""
+"""Compose a draft into the bytes that will be on the wire, without the Message-ID, which each attempt adds."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class Draft(NamedTuple):
-    """What a person or script wants to say to whom; addresses and header texts are already checked.
+    """A message to be composed; addresses and header texts are already checked.
 
     date: Unix seconds, for the Date header.  body_html: with body_text as its plain alternative.  inline: images that
     the HTML shows.  in_reply_to, references: Message-IDs with their angle brackets.  headers: further (name, value)
@@ -54,7 +54,7 @@ class Composed(NamedTuple):
 
 
 def compose(draft: Draft) -> Composed:
-    """The message of *draft*.  Raises ValidationError when its text is no valid Unicode."""
+    """Compose *draft*.  Raises ValidationError when its text is no valid Unicode."""
     body_headers, content = headers_and_content(_body(draft))
     headers = [
         f"Date: {rfc5322_date(draft.date)}\r\n",
@@ -74,7 +74,7 @@ def compose(draft: Draft) -> Composed:
 
 
 def _body(draft: Draft) -> Part:
-    """The tree: mixed(alternative(plain, related(html, images)), attachments), without the levels nobody needs."""
+    """Build mixed(alternative(plain, related(html, images)), attachments); a level with one child is left out."""
     texts: list[Part] = [text_leaf(_encodable(draft.body_text))]
     if draft.body_html is not None:
         html: list[Part] = [text_leaf(_encodable(draft.body_html), "html")]
@@ -83,7 +83,7 @@ def _body(draft: Draft) -> Part:
 
 
 def rfc5322_date(now: int) -> str:
-    """*now* (Unix seconds) as RFC 5322 section 3.3 writes it, in UTC and in English whatever the locale."""
+    """Write *now* (Unix seconds) as in RFC 5322 section 3.3, in UTC, and in English whatever the locale."""
     try:
         t = datetime.fromtimestamp(now, UTC)
     except (ValueError, OverflowError, OSError):
@@ -102,7 +102,7 @@ def _encodable(text: str) -> str:
 
 
 def _checked(headers: list[str]) -> str:
-    """The joined header block; a second look, so that no value can ever become a header of its own."""
+    """Join the headers, and check again that no value could become a header of its own."""
     block = "".join(headers)
     lines = sum(not line.startswith(" ") for line in block.split("\r\n")[:-1])
     expected = sum(bool(header) for header in headers)

@@ -1,4 +1,4 @@
-"""Header texts: checked, encoded (RFC 2047) and folded (RFC 5322 section 2.2.3), and those of others decoded."""
+"""Check, encode (RFC 2047) and fold (RFC 5322 section 2.2.3) header texts, and decode received ones."""
 
 import binascii
 import codecs
@@ -38,10 +38,10 @@ _NOT_FOR_MAIL = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "un
 
 
 def text_header(name: str, value: str) -> str:
-    """An unstructured header such as Subject, ending in CRLF.
+    """Write an unstructured header such as Subject, ending in CRLF.
 
-    Plain ASCII is folded at single spaces; everything else travels as UTF-8 encoded words, and so does text that
-    looks like an encoded word, so that it arrives as it was written.
+    Plain ASCII is folded at single spaces; other text, and text that looks like an encoded word, becomes UTF-8 encoded
+    words, so that it arrives as it was written.
     """
     if value.isascii() and "=?" not in value and not value.startswith(" ") and not value.endswith(" "):
         folded = _fold(f"{name}:", _FOLDABLE.split(value))
@@ -53,17 +53,17 @@ def text_header(name: str, value: str) -> str:
 
 
 def address_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
-    """An address header such as To, ending in CRLF, one fold between mailboxes where the line would grow too long."""
+    """Write an address header such as To, ending in CRLF and folded between mailboxes."""
     items = [_mailbox(mailbox, len(name) + 2) for mailbox in mailboxes]
     pieces = [[*words[:-1], f"{words[-1]},"] for words in items[:-1]] + items[-1:]
     return _fold(f"{name}:", [piece for words in pieces for piece in words], ENCODED_FOLD_AT)
 
 
 def further_header(name: str, value: str) -> str:
-    """A header of a person's own.
+    """Write a header of the user's own, ending in CRLF.
 
-    It may be a structured one such as List-Unsubscribe, where encoded words mean nothing: plain ASCII stays as it is,
-    folded before the spaces in front of a word, so that no line has nothing but spaces (RFC 5322 section 3.2.2).
+    Plain ASCII stays as it is, since encoded words mean nothing in a structured header such as List-Unsubscribe.  It is
+    folded before the spaces in front of a word, so that no line is all spaces (RFC 5322 section 3.2.2).
     """
     words = _BEFORE_WORDS.split(value)
     if value.isascii() and "=?" not in value and max(map(len, words)) < LONGEST_LINE:
@@ -72,12 +72,12 @@ def further_header(name: str, value: str) -> str:
 
 
 def words_header(name: str, words: Iterable[str]) -> str:
-    """A header of ASCII words that must not be encoded, such as the Message-IDs of References, folded between them."""
+    """Write a header of ASCII words that must not be encoded, such as References, folded between them."""
     return _fold(f"{name}:", list(words))
 
 
 def encoded_words(value: str, offset: int = 0) -> str:
-    """*value* as UTF-8 encoded words of at most 75 characters, folded; *offset* is where it starts on its line."""
+    """Encode *value* as folded UTF-8 encoded words of at most 75 characters.  offset: its column on the first line."""
     from email.header import Header  # on use
 
     return Header(value, "utf-8", maxlinelen=ENCODED_FOLD_AT, header_name="x" * max(offset - 2, 1)).encode(
@@ -86,7 +86,7 @@ def encoded_words(value: str, offset: int = 0) -> str:
 
 
 def _mailbox(mailbox: Mailbox, offset: int) -> list[str]:
-    """Name and address, between which a line may end; *offset* is where the first mailbox starts on its line."""
+    """Write name and address, between which a line may end.  offset: the column of the header's first mailbox."""
     name = mailbox.name
     if not name:
         return [mailbox.address]
@@ -97,9 +97,9 @@ def _mailbox(mailbox: Mailbox, offset: int) -> list[str]:
 
 
 def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
-    """*start* and *items* joined by single spaces, a CRLF before the space wherever the line would pass *limit*.
+    """Join *start* and *items* by spaces, with a CRLF before the space where the line would pass *limit*.
 
-    The first item stays beside the name, unless the line would be too long to travel.
+    The first item stays beside the name, unless the line would pass LONGEST_LINE.
     """
     lines = [start]
     for item in items:
@@ -112,10 +112,10 @@ def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
 
 
 def check_unicode(value: str, what: str) -> str:
-    """*value*, which can be stored and sent as UTF-8; *what* names it in the error.
+    """Check that *value* can be encoded as UTF-8, and return it; *what* names it in the error.
 
-    Raises ValidationError for a lone surrogate: that is what JSON's escapes can hold beside text, and what Python makes
-    of bytes on the command line that are no text.
+    Raises ValidationError for a lone surrogate, which comes from a JSON escape or from a command line that is not
+    UTF-8.
     """
     if not value.isascii() and _SURROGATE.search(value):
         raise ValidationError(f"{what} is not valid Unicode text", hint="convert it to UTF-8, with iconv for example")
@@ -123,7 +123,7 @@ def check_unicode(value: str, what: str) -> str:
 
 
 def check_header_text(value: str, what: str) -> str:
-    """*value* without surrounding white space, fit for a header; *what* names it in the error.
+    """Check that *value* is fit for a header, and strip it; *what* names it in the error.
 
     Raises ValidationError for a control character or lone surrogate, also one hidden in an RFC 2047 encoded word, and
     for more than MAX_HEADER_CHARACTERS characters.
@@ -144,7 +144,7 @@ def check_header_text(value: str, what: str) -> str:
 
 
 def _decoded_by_stdlib(value: str) -> str:
-    """*value* as the standard library's readers decode it, which take more for encoded words than RFC 2047 does."""
+    """Decode *value* as the standard library does, which takes more for encoded words than RFC 2047 does."""
     from email.header import decode_header  # on use
 
     try:
@@ -155,29 +155,29 @@ def _decoded_by_stdlib(value: str) -> str:
 
 
 def _to_the_letter(word: bytes, charset: str | None) -> str:
-    """*word* in its charset as readers have it that take the label at its word: ISO 8859-1 has control characters."""
+    """Decode *word* in the very charset of its label, as some readers do: ISO 8859-1 has control characters."""
     try:
         return word.decode(charset or "ascii", "replace")
-    except Exception:  # noqa: BLE001 - no charset at all: what it would hide in ASCII is looked at all the same
+    except Exception:  # noqa: BLE001 - an unknown charset: ASCII in it is checked all the same
         return word.decode("ascii", "replace")
 
 
 def cleaned(text: str) -> str:
-    """*text* without control characters and lone surrogates."""
+    """Replace control characters and lone surrogates of *text* by spaces."""
     return text.strip() if text.isprintable() else CONTROLS.sub(" ", text).strip()
 
 
 def decoded_words(text: str) -> str:
-    """*text* with its encoded words decoded (RFC 2047), then without control characters."""
+    """Decode the encoded words of *text* (RFC 2047) and replace control characters by spaces."""
     return cleaned(raw_words(text))
 
 
 def raw_words(text: str) -> str:
-    """*text* with its encoded words decoded, whatever they hold."""
+    """Decode the encoded words of *text* (RFC 2047); control characters in them stay."""
     if "=?" not in text:
         return text
     pieces: list[str] = []
-    held, held_charset, end = b"", "", 0  # words that follow each other are decoded together: some split a character
+    held, held_charset, end = b"", "", 0  # adjacent words are decoded together: some split a character
     for word in _ENCODED_WORD.finditer(text):
         gap = text[end : word.start()]
         charset = word[1].lower()
@@ -196,7 +196,7 @@ def _word_bytes(encoding: str, payload: str) -> bytes:
 
 
 def decode_base64(data: bytes) -> bytes:
-    """The bytes in *data*, also when it is cut off or has foreign characters in it."""
+    """Decode base64 *data*, even when it is cut off or holds other characters."""
     try:
         return binascii.a2b_base64(data)
     except binascii.Error:
@@ -205,7 +205,7 @@ def decode_base64(data: bytes) -> bytes:
 
 
 def decode(data: bytes, charset: str | None) -> str:
-    """*data* as text in *charset*; without one that is known and true, UTF-8 if it is that, else Windows-1252."""
+    """Decode *data* by *charset*; if that is unknown or fails, as UTF-8, and if that fails, as Windows-1252."""
     codec = _codec((charset or "").strip().strip("\"'").lower())
     if codec is not None:
         try:
@@ -222,7 +222,7 @@ def decode(data: bytes, charset: str | None) -> str:
 
 @lru_cache(64)
 def _codec(charset: str) -> str | None:
-    """Python's name of a charset, None for an unknown one: hex, zlib and their like are codecs, but no charsets."""
+    """Return Python's name of a charset; None for an unknown one, and for codecs such as hex that are no charsets."""
     if charset in _ASCII:
         return None
     try:

@@ -1,4 +1,4 @@
-"""HTML bodies: style inlined, local images taken along, nothing ever fetched."""
+"""Prepare HTML bodies: inline their styles, attach their local images, make plain text; nothing is ever fetched."""
 
 import os
 from pathlib import Path
@@ -17,18 +17,17 @@ PICTURE_ALONE = "(This message is a picture; it is shown in the HTML version.)\n
 
 
 class HtmlBody(NamedTuple):
-    """An HTML body ready for a message, with the images that it shows from inside the message."""
+    """An HTML body ready for a message, with the images that go into the message with it."""
 
     html: str
     inline: list[Attachment]
 
 
 def html_body(source: str, directory: Path | None, policy: Policy) -> HtmlBody:
-    """*source* with its CSS inlined and its local images referenced by ``cid:`` (RFC 2392).
+    """Inline the CSS of *source* and reference its local images by ``cid:`` (RFC 2392).
 
-    directory: where the HTML file lies; images are taken only from there and below, None takes none.  References to the
-    network stay what they are: a reader's program may follow them, this one never does.  Raises ValidationError for an
-    image that the policy does not admit or that lies elsewhere.
+    directory: of the HTML file; images are taken from there and below, None takes none.  References to the network stay
+    as they are.  Raises ValidationError for an image that the policy does not admit or that lies elsewhere.
     """
     if not source.strip("\ufeff \t\r\n\f"):
         raise ValidationError("the HTML is empty", hint="leave --html out, or give it a file with text")
@@ -42,17 +41,17 @@ def html_body(source: str, directory: Path | None, policy: Policy) -> HtmlBody:
 
 
 def plain_text(source: str) -> str:
-    """A plain alternative for *source*: its words with links written out, a line to a paragraph.
+    """Write *source* as plain text: links written out, one line to a paragraph.
 
-    A page of pictures alone is told by their alternative texts, and one without such texts by a line that says where
-    to look.  "" for a page that shows nothing.  Raises ValidationError.
+    A picture becomes its alternative text; a page of pictures without any becomes PICTURE_ALONE.  "" for a page that
+    shows nothing.  Raises ValidationError.
     """
     page = parsed(source)
     return page_text(page) or (PICTURE_ALONE if shows_a_picture(page) else "")
 
 
 def _page(source: str) -> LexborHTMLParser:
-    """The page that a browser makes of *source*.  Raises ValidationError."""
+    """Parse *source* as a browser does.  Raises ValidationError."""
     page = parsed(source)
     if page.root is None or depth(page.root) > MAX_DEPTH:
         raise NestedTooDeeply()
@@ -60,7 +59,7 @@ def _page(source: str) -> LexborHTMLParser:
 
 
 def _take_images(page: LexborHTMLParser, directory: Path, policy: Policy) -> list[Attachment]:
-    """Point each local image of *page* at its place inside the message; the images, each once."""
+    """Point each local image of *page* at its place inside the message; return the images, each once."""
     taken: dict[str, Attachment] = {}
     for image in page.css("img"):
         path = _local_path(image.attributes.get("src") or "")
@@ -75,9 +74,10 @@ def _take_images(page: LexborHTMLParser, directory: Path, policy: Policy) -> lis
 
 
 def _local_path(source: str) -> str | None:
-    """The file that an image's source names, relative to the HTML file; None for one that is no local file.
+    """Return the path in an image's source, relative to the HTML file; None if that is no local file.
 
-    A template may come from elsewhere: what it can take along is what lies beside it, not any file of the user's.
+    Raises ValidationError for a path that leads out of the HTML file's directory: a template that comes from elsewhere
+    must not attach any file of the user's.
     """
     parts = urlsplit(source.strip())
     if parts.scheme or parts.netloc or not parts.path:

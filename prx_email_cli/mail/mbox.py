@@ -1,4 +1,4 @@
-"""Where messages come from: one message, an mbox, a Maildir.  Memory does not grow with their size."""
+"""Read messages from a single file, an mbox or a Maildir.  Memory does not grow with their size."""
 
 import os
 import re
@@ -18,9 +18,9 @@ _QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
 
 
 def messages_in(stream: BinaryIO) -> Iterator[bytes]:
-    """The messages in *stream*, at most KEPT_BYTES of each: an mbox when it begins with "From ", else a single one.
+    """Yield the messages in *stream*, at most KEPT_BYTES of each: an mbox if it begins with "From ", else one.
 
-    Reads *stream* to its end, so that whoever writes into a pipe is never stopped.
+    Reads *stream* to its end, so that the writer of a pipe is never stopped.
     """
     window = bytearray()
     while len(window) < _LOOKAHEAD and (more := stream.read(_BLOCK)):
@@ -39,7 +39,7 @@ def messages_in(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
-    """The messages of an mbox whose beginning is in *window*; what is there of the current one starts at its start."""
+    """Yield the messages of an mbox whose beginning is in *window*; the current one always starts at index 0."""
     del window[: window.find(b"\n") + 1]
     searched = 0
     ended = False
@@ -57,7 +57,7 @@ def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
             break
         searched = found if found >= 0 else max(searched, len(window) - len(b"\nFrom"))
         cut = searched - 2  # the line end before it tells whether that line is blank
-        if cut > KEPT_BYTES:  # this message has all that is kept of it
+        if cut > KEPT_BYTES:  # KEPT_BYTES of this message are there
             del window[KEPT_BYTES:cut]
             searched = KEPT_BYTES + 2
         more = stream.read(_BLOCK)
@@ -67,7 +67,7 @@ def _split(window: bytearray, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _separator(window: bytearray, found: int) -> int:
-    """Length of the line break and "From " line at *found*, 0 when that is just a line of text.
+    """Measure the line break and "From " separator at *found*; 0 when it is a line of text.
 
     A separator has a whole date in it; or it follows a blank line, and has a time in it or a header after it.
     """
@@ -80,19 +80,19 @@ def _separator(window: bytearray, found: int) -> int:
 
 
 def _one(window: bytearray, end: int) -> bytes:
-    """The message that ends before the blank line whose line feed is at *end*."""
+    """Return the message that ends before the blank line whose line feed is at *end*."""
     end -= window[end - 2 : end] == b"\n\r"
     message = bytes(window[: min(end, KEPT_BYTES)])
     return _QUOTED_FROM.sub(rb"\1", message) if b"\n>" in message else message
 
 
 def is_maildir(path: Path) -> bool:
-    """Whether *path* is a directory with the parts of a Maildir."""
+    """Tell whether *path* is a directory with the parts of a Maildir."""
     return (path / "cur").is_dir() or (path / "new").is_dir()
 
 
 def maildir_files(path: Path) -> Iterator[Path]:
-    """The messages of a Maildir, the oldest first: their names begin with the time of delivery."""
+    """Yield the messages of a Maildir, the oldest first: their names begin with the time of delivery."""
     names = []
     for part in ("cur", "new"):
         if (path / part).is_dir():

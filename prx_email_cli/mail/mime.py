@@ -1,4 +1,4 @@
-"""A message's body as a tree of MIME parts, written piece by piece: no part is ever whole in memory because of us."""
+"""Write a message's body, a tree of MIME parts, piece by piece; no attachment is ever whole in memory."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ Part = Leaf | Multipart
 
 
 class Attachment(NamedTuple):
-    """A file on its way into a message: already checked against the policy, its bytes still to be read.
+    """A file to be attached: checked against the policy, its bytes still to be read.
 
     chunks: its decoded bytes in pieces, readable once.  content_id: set for an image that the HTML shows inline.
     """
@@ -48,22 +48,22 @@ class Attachment(NamedTuple):
 
 
 def text_leaf(text: str, subtype: str = "plain") -> Leaf:
-    """A text part in UTF-8, byte-faithful."""
+    """Make a text part in UTF-8, from which each byte arrives as written."""
     encoding, content = encode_text(text)
     headers = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n'
     return Leaf(headers, [content])
 
 
 def group(subtype: str, children: list[Part]) -> Part:
-    """*children* as one part; a single child needs no multipart around it."""
+    """Join *children* in a multipart; a single child is returned as it is."""
     return children[0] if len(children) == 1 else Multipart(subtype, children)
 
 
 def headers_and_content(part: Part) -> tuple[str, Iterator[bytes]]:
-    """The header lines of *part* and the pieces of its content."""
+    """Return the header lines of *part* and the pieces of its content."""
     if isinstance(part, Leaf):
         return part.headers, iter(part.content)
-    # "=_" can stand neither in quoted-printable nor in base64, and 128 random bits in no text by chance or design.
+    # "=_" occurs neither in quoted-printable nor in base64, and 128 random bits in no text by chance or design.
     boundary = f"=_{os.urandom(16).hex()}"
     return f'Content-Type: multipart/{part.subtype};\r\n boundary="{boundary}"\r\n', _children(part, boundary)
 
@@ -78,7 +78,7 @@ def _children(part: Multipart, boundary: str) -> Iterator[bytes]:
 
 
 def attachment_leaf(attachment: Attachment) -> Leaf:
-    """*attachment* as a part: names in any script by RFC 2231, content in base64."""
+    """Make a part of *attachment*: its name by RFC 2231, its content in base64."""
     disposition = "attachment" if attachment.content_id is None else "inline"
     headers = [
         _header("Content-Type", attachment.content_type),
@@ -99,7 +99,7 @@ def _disposition(disposition: str, filename: str) -> str:
 
 
 def _header(name: str, value: str, **parameters: str) -> str:
-    """One MIME header as the stdlib encodes and folds it, ending in CRLF."""
+    """Write one MIME header, encoded and folded by the standard library, ending in CRLF."""
     from email.message import MIMEPart  # on use
     from email.policy import SMTP  # on use
 
@@ -109,7 +109,7 @@ def _header(name: str, value: str, **parameters: str) -> str:
 
 
 def base64_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """*chunks* as base64 lines of 76 characters, each ending in CRLF."""
+    """Encode *chunks* as base64 lines of 76 characters, each ending in CRLF."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
@@ -121,10 +121,10 @@ def base64_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def encode_text(text: str) -> tuple[str, bytes]:
-    """A text as its Content-Transfer-Encoding and its encoded lines, ending in CRLF.
+    """Encode *text*; return its Content-Transfer-Encoding and its lines, ending in CRLF.
 
-    Lines that end alike (all LF or all CRLF) travel as lines, plain where every relay keeps them, else as
-    quoted-printable.  A text with mixed ends or a bare CR travels as base64, so that each byte arrives as written.
+    A text whose lines all end in LF, or all in CRLF, is 7bit where every relay keeps it, else quoted-printable.  One
+    with mixed ends or a bare CR is base64, so that each byte arrives as written.
     """
     data = text.encode()
     if "\r" in text:
@@ -141,14 +141,14 @@ def encode_text(text: str) -> tuple[str, bytes]:
 
 
 def encode_base64(data: bytes | bytearray) -> bytes:
-    """*data* as base64 lines of 76 characters, each ending in CRLF (RFC 2045 section 6.8)."""
+    """Encode *data* as base64 lines of 76 characters, each ending in CRLF (RFC 2045 section 6.8)."""
     return base64.encodebytes(data).replace(b"\n", b"\r\n")
 
 
 def _quoted_printable(data: bytes) -> bytes | None:
-    """*data*, whose lines end in LF, as quoted-printable; None when its last line leaves no room for the ``=``.
+    """Encode *data*, whose lines end in LF, as quoted-printable.
 
-    Text that does not end in a line break ends in a soft one, so that none is added to it.
+    Text that does not end in a line break gets a soft one; None when its last line leaves no room for that.
     """
     quoted = binascii.b2a_qp(data.replace(b"\n", b"\r\n"), quotetabs=False, istext=True, header=False)
     quoted = re.sub(rb"(?m)^From ", b"=46rom ", quoted)

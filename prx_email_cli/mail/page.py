@@ -1,4 +1,4 @@
-"""Parse HTML as a browser does (WHATWG), also when it comes from strangers; nothing is ever fetched."""
+"""Parse HTML as a browser does (WHATWG), also hostile HTML; nothing is ever fetched."""
 
 import re
 from collections.abc import Callable
@@ -40,17 +40,16 @@ _LEAVES = frozenset(
 
 
 class NestedTooDeeply(ValidationError):
-    """The elements of a page lie too deep in one another to be read in reasonable time, or to be shown."""
+    """The elements of a page are nested too deeply to be parsed in reasonable time, or to be shown."""
 
     def __init__(self) -> None:
         super().__init__("the HTML is nested too deeply", hint="close its elements; mail readers would not show it")
 
 
 def parsed(source: str) -> LexborHTMLParser:
-    """The tree of an HTML page or fragment.
+    """Parse an HTML page or fragment, without a byte order mark or XML declaration in front of it.
 
-    A byte order mark and an XML declaration in front of it are no part of it.  Raises NestedTooDeeply, and
-    ValidationError for text that cannot be encoded.
+    Raises NestedTooDeeply, and ValidationError for text that cannot be encoded.
     """
     try:
         source.encode()  # the parser drops what it cannot encode
@@ -63,9 +62,10 @@ def parsed(source: str) -> LexborHTMLParser:
 
 
 def written(page: LexborHTMLParser, times_parsed: int = 1) -> str:
-    """The root element of *page* as text that says the same to a parser; the elements of *page* are changed for it.
+    """Write the root element of *page* so that a parser reads it alike; changes elements of *page*.
 
-    times_parsed: how many parsers will read it one after the other.  Each drops a line break right after these tags.
+    times_parsed: how many parsers will read it one after the other.  Each drops a line break right after ``<pre>`` and
+    its like.
     """
     for element in page.css("pre, textarea, listing"):
         first = element.child
@@ -76,7 +76,7 @@ def written(page: LexborHTMLParser, times_parsed: int = 1) -> str:
 
 
 def flat(source: str, is_block: Callable[[str], bool]) -> LexborHTMLParser:
-    """The tree of a page's words without its elements: for one that is nested too deeply."""
+    """Parse only the words of a page, without its elements: for one that is nested too deeply."""
 
     def replaced(token: re.Match[str]) -> str:
         return "\n" if token["name"] and is_block(token["name"].lower()) else ""
@@ -86,7 +86,7 @@ def flat(source: str, is_block: Callable[[str], bool]) -> LexborHTMLParser:
 
 
 def depth(root: LexborNode) -> int:
-    """How many elements lie in one another at most."""
+    """Measure how deeply the elements below *root* are nested."""
     node: LexborNode | None = root
     level = deepest = 1
     while node is not None:
@@ -107,10 +107,10 @@ def _without_preamble(source: str) -> str:
 
 
 def _too_deep(source: str) -> bool:
-    """Whether more elements stay open than pages have, or open formatting would be repeated without end.
+    """Tell whether a page keeps too many elements open, or would repeat open formatting too often.
 
     The parser's time grows with the number of open elements and of a tag's attributes, and its memory with the
-    formatting that each new paragraph opens again; so this looks first, in time that grows with the length alone.
+    formatting that each new paragraph opens again; this takes time in proportion to the length alone.
     """
     levels = [_Level([], [])]
     outside = reopened = tags = 0
@@ -142,7 +142,7 @@ def _too_deep(source: str) -> bool:
 
 
 class _Level(NamedTuple):
-    """What is open inside the innermost table: formatting as name and whole tag, and the names of the others."""
+    """The elements open inside the innermost table: formatting as name and whole tag, others as names."""
 
     formatting: list[tuple[str, str]]
     others: list[str]

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 _SPACES = re.compile(r"[ \t\n\r\f]+")
-# What nobody sees: control characters (also those that would act on a terminal), soft hyphens.
+# Invisible: control characters (also those that would act on a terminal), soft hyphens.
 _DROPPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad]")
 _INVISIBLE = re.compile("[\\s\u034f\u200b-\u200f\u2060-\u2064\ufeff]*")
 _MOST_BLANK_LINES = 2
@@ -63,7 +63,7 @@ class Lines:
             self._between = " " * width
 
     def apart(self, text: str) -> None:
-        """Add *text*, which must not run into what stands before it."""
+        """Add *text*, separated from the word before it."""
         if not self._ended and self._line and self._line[-1][-1:] not in _OPENING:
             self.space()
         self.text(text)
@@ -94,11 +94,11 @@ class Lines:
         self._indents.pop()
 
     def place(self) -> Place:
-        """Where the text ends now."""
+        """Return where the text ends now."""
         return Place(self._begun, None if self._ended else len(self._line))
 
     def since(self, place: Place) -> str | None:
-        """What was written since *place*, None where it is not within one line."""
+        """Return the text written since *place*; None if that is not within one line."""
         if place.pieces is not None and place.begun == self._begun:
             return "".join(self._line[place.pieces :]).strip()
         if place.pieces is None and place.begun == self._begun - 1:
@@ -106,7 +106,7 @@ class Lines:
         return "" if place.begun == self._begun else None
 
     def rewrite(self, place: Place, text: str) -> None:
-        """Put *text* in place of what was written since *place*, within one line."""
+        """Replace the text written since *place*, within one line, by *text*."""
         at = place.pieces or 0
         if self._line[at : at + 1] and self._line[at].isspace():
             at += 1
@@ -120,7 +120,7 @@ class Lines:
             self._put(text)
 
     def finished(self) -> str:
-        """The whole text, "" for none."""
+        """Return the whole text, "" for none."""
         self._flush()
         return "\n".join(self._done) + "\n" if self._done else ""
 
@@ -158,7 +158,7 @@ class _Indent:
         self.used = False
 
     def take(self) -> str:
-        """What comes before the next line."""
+        """Return the indentation of the next line."""
         prefix = self.others if self.used else self._first
         self.used = True
         return prefix

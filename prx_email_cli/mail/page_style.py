@@ -33,7 +33,7 @@ _GROUP = re.compile(r"@(?:media|supports|container|layer|scope|(?:-moz-)?documen
 
 
 def with_inlined_styles(page: LexborHTMLParser) -> LexborHTMLParser:
-    """A page like *page*, which is changed too, with its style sheets turned into style attributes where they can be.
+    """Turn style sheets into style attributes where possible; return the new page.  *page* is changed too.
 
     Rules for some media only, and for states such as ``:hover``, stay in their style elements.  Raises ValidationError.
     """
@@ -60,7 +60,7 @@ def with_inlined_styles(page: LexborHTMLParser) -> LexborHTMLParser:
 
 
 def _prepare(style: LexborNode) -> None:
-    """Keep css-inline, which looks at no attribute but its own, from a sheet that is for some media or is no CSS."""
+    """Mark a sheet that is for some media, or is no CSS, so that css-inline leaves it alone."""
     if style.attributes.get(_DIRECTIVE) == "ignore":
         return
     if not (_is_css(style) and _is_for_all(style) and _is_read(style)):
@@ -71,7 +71,7 @@ def _prepare(style: LexborNode) -> None:
 
 
 def _finish(style: LexborNode) -> None:
-    """Leave in a style element what has to stay there, and remove one in which nothing has."""
+    """Reduce a style element to the rules that must stay in it; remove it when there are none."""
     text = style.child
     sheet = (text.text_content or "") if text is not None else ""
     left = sheet
@@ -92,13 +92,13 @@ def _is_css(style: LexborNode) -> bool:
 
 
 def _is_for_all(style: LexborNode) -> bool:
-    """Whether a sheet is for whatever shows the page, a screen as much as anything."""
+    """Tell whether a sheet applies to all media, or to screens."""
     media = (style.attributes.get("media") or "all").lower().split(",")
     return any(one.strip() in ("all", "screen") for one in media)
 
 
 def _is_read(style: LexborNode) -> bool:
-    """Whether css-inline takes the sheet for one of the page: inside of these it does not."""
+    """Tell whether css-inline reads the sheet: inside some elements it does not."""
     around = style.parent
     while around is not None and around.tag not in ("svg", "noscript", "template"):
         around = around.parent
@@ -106,17 +106,17 @@ def _is_read(style: LexborNode) -> bool:
 
 
 class _Rule(NamedTuple):
-    """A rule of a sheet's top level: what stands before its block, and all of it."""
+    """A rule at a sheet's top level.  prelude: the text before its block; text: all of it."""
 
     prelude: str
     text: str
 
 
 def remainder(sheet: str) -> str:
-    """What must stay of *sheet*, whose rules for the page's elements are inlined already; "" when nothing must.
+    """Return the rules of *sheet* that cannot be inlined; "" when there are none.
 
-    At-rules stay, and rules whose selector depends on more than the tree, such as ``a:hover``: each with !important,
-    because a style attribute would win over it otherwise.  Other selectors match nothing in the page.
+    These are at-rules, and rules whose selector depends on more than the tree, such as ``a:hover``; each gets
+    !important, because a style attribute would win over it otherwise.
     """
     rules = [rule for rule in _rules(sheet) if rule.prelude.startswith("@") or ":" in rule.prelude]
     rules.sort(key=lambda rule: not rule.prelude.lower().startswith("@import"))  # elsewhere than in front it is ignored
@@ -124,19 +124,19 @@ def remainder(sheet: str) -> str:
 
 
 def above_attributes(sheet: str) -> str:
-    """All of *sheet*, its declarations with !important, so that they win over style attributes."""
+    """Add !important to the declarations of *sheet*, so that they win over style attributes."""
     return "\n".join(rule.text for rule in _rules(sheet))
 
 
 def with_escaped_quotes(sheet: str) -> str:
-    """*sheet* with the quotes inside of its strings as numbers: css-inline turns every ``"`` into a ``'``."""
+    """Write quotes inside the strings of *sheet* as numbers: css-inline turns every ``"`` into a ``'``."""
     return _QUOTABLE.sub(_with_escaped_quotes, sheet)
 
 
 def declarations(style: str) -> str:
-    """The declarations of a style attribute as css-inline can read them: all that a browser reads, and nothing else.
+    """Keep of a style attribute the declarations that a browser reads, in the form that css-inline reads.
 
-    One piece that is no declaration, such as ``*zoom: 1``, and it reads no page at all.
+    css-inline fails for the whole page if one piece is no declaration, such as ``*zoom: 1``.
     """
     phrases = list(_phrases(style))
     sound = [bare for _, bare, end in phrases if end in ("", ";") and _DECLARATION.match(bare)]
@@ -157,7 +157,7 @@ def _as_number(found: re.Match[str]) -> str:
 
 
 def _rules(sheet: str) -> Iterator[_Rule]:
-    """The rules of *sheet* in order; what it does not close is closed at its end."""
+    """Yield the rules of *sheet* in order; its end closes every open block."""
     pieces: list[str] = []  # of the rule that is being read
     blocks: list[bool] = []  # for each open block: whether it holds declarations that may be !important
     prelude = ""
@@ -177,7 +177,7 @@ def _rules(sheet: str) -> Iterator[_Rule]:
 
 
 def _phrases(sheet: str) -> Iterator[tuple[str, str, str]]:
-    """What stands between ``{``, ``}`` and ``;``: as written, without comments and space, and which of them ends it."""
+    """Yield the texts between ``{``, ``}`` and ``;``: as written, bare of comments and space, and their end."""
     bare, written_from, bare_from, parentheses = "", 0, 0, 0
     for token in _TOKEN.finditer(sheet):
         sign = token[0]
@@ -192,14 +192,14 @@ def _phrases(sheet: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _takes_important(prelude: str, around: list[bool]) -> bool:
-    """Whether the block after *prelude* holds, at any depth, declarations that may be !important."""
+    """Tell whether the block after *prelude* holds, at any depth, declarations that may be !important."""
     if around and not around[-1]:
         return False
     return bool(_GROUP.match(prelude)) if prelude.startswith("@") else not prelude.startswith("--")
 
 
 def _important(words: str, bare: str) -> str:
-    """A declaration with !important; anything else as it is."""
+    """Add !important to a declaration; return any other text as it is."""
     if ":" not in bare or _IMPORTANT.search(bare) or bare.startswith("@"):
         return words
     return f"{words.rstrip()} !important"

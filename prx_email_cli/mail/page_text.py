@@ -1,4 +1,4 @@
-"""Say in plain text what a page of HTML shows: its words and links as they are, no markup of any kind."""
+"""Write an HTML page as plain text: its words and links, no markup of any kind."""
 
 import contextlib
 import html
@@ -59,20 +59,20 @@ _Attributes = dict[str, str | None]
 
 
 def page_text(tree: LexborHTMLParser) -> str:
-    """The words that *tree* shows, a line to a block, links written out; "" for a page that shows none.
+    """Write the words that *tree* shows, a line to a block, links written out; "" for a page that shows none.
 
-    Hidden elements are left out; pictures are told by their alternative texts.
+    Hidden elements are left out; pictures become their alternative texts.
     """
     return _Writer(tree).written()
 
 
 def shows_a_picture(tree: LexborHTMLParser) -> bool:
-    """Whether there is anything to see that is no text."""
+    """Tell whether the page shows a picture."""
     return tree.css_first(_PICTURES) is not None
 
 
 def is_block(name: str) -> bool:
-    """Whether elements of this name stand on lines of their own."""
+    """Tell whether elements of this name stand on lines of their own."""
     return name in _BLOCKS or name in _CELLS or name in ("br", "hr")
 
 
@@ -84,7 +84,7 @@ class _List(NamedTuple):
 
 
 class _Writer:
-    """A walk through a tree that never recurses, however deep it is."""
+    """Writes the text of a tree; it never recurses, so a tree may be of any depth."""
 
     def __init__(self, tree: LexborHTMLParser) -> None:
         self._root = tree.root
@@ -98,7 +98,7 @@ class _Writer:
         self._on_leaving: list[Callable[[], None]] = []
 
     def written(self) -> str:
-        """The text of the whole tree."""
+        """Return the text of the whole tree."""
         node = self._root
         open_elements: list[int] = []  # for each, how much there is to do when it is left
         while node is not None:
@@ -119,7 +119,7 @@ class _Writer:
             self._on_leaving.pop()()
 
     def _enter(self, node: LexborNode) -> bool:
-        """Write what comes before the children of *node*; whether they are to be written at all."""
+        """Write the text before the children of *node*; tell whether to write them."""
         name = node.tag or ""
         if node.is_text_node:
             text = node.text_content or ""
@@ -260,12 +260,12 @@ def _number(text: str | None, otherwise: int) -> int:
 
 
 def _address_of(href: str, base: str) -> str:
-    """Where a link with this href leads, "" for nowhere outside the page.  *base* is the page's own address or ""."""
+    """Return the address of a link, "" for one within the page.  base: the page's own address or ""."""
     address = href.strip("".join(map(chr, range(33)))).translate({9: None, 10: None, 13: None})
     if _NOWHERE.fullmatch(address):
         return ""
     if base:
-        with contextlib.suppress(ValueError):  # no address at all: it stays what is written
+        with contextlib.suppress(ValueError):  # no address at all: it stays as written
             address = urljoin(base.strip(), address)
     scheme, colon, rest = address.partition(":")
     if colon and scheme.lower() == "mailto" and "?" not in rest:
@@ -274,16 +274,15 @@ def _address_of(href: str, base: str) -> str:
 
 
 def _says_the_same(text: str, address: str) -> bool:
-    """Whether the text of a link is its address, give or take what browsers hide of one.
+    """Tell whether the text of a link is its address, except for parts that browsers hide.
 
-    Authors who write an address with bare ampersands write it twice: in the href ``&currency=`` stays what it is, in
-    the text it becomes a sign.  That text still is the address.
+    A bare ``&currency=`` stays as it is in an href and becomes a sign in the text, which still is the address.
     """
     return _comparable(text) == _comparable(address)
 
 
 def _says_enough(text: str, address: str) -> bool:
-    """Whether the text of a link contains the mail address or telephone number to which it leads."""
+    """Tell whether the text of a link contains the mail address or telephone number to which it leads."""
     scheme, colon, rest = address.partition(":")
     if colon and scheme.lower() in ("tel", "sms", "callto"):
         return bool(_digits(rest)) and _digits(rest).lstrip("0")[-7:] in _digits(text)

@@ -1,4 +1,4 @@
-"""Read other people's messages as far as a reply needs them: some text comes back, whatever the bytes are."""
+"""Read received messages as far as a reply needs them; any bytes give some text."""
 
 import binascii
 import codecs
@@ -55,14 +55,14 @@ class KnownMessage(NamedTuple):
 
     @property
     def has_message_id(self) -> bool:
-        """Whether others know it by its id too, so that an answer may name it."""
+        """Tell whether it has a Message-ID of its own, so that a reply may name it."""
         return self.message_id.startswith("<")
 
 
 def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
-    """The message in *data*, of which the beginning is enough.
+    """Read the message in *data*, of which the beginning is enough.
 
-    message_id: instead of the one inside.  Raises ValidationError when nothing is in it, and nothing else.
+    message_id: instead of the one inside.  Raises ValidationError when *data* is blank.
     """
     if not data.strip():
         raise ValidationError("it is empty")
@@ -85,25 +85,25 @@ def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
 
 
 def ids_in(text: str) -> list[str]:
-    """The Message-IDs in a header's value, each with its angle brackets; what is none is left out."""
+    """Find the Message-IDs in a header's value, each with its angle brackets; other text is left out."""
     inner = ("".join(found.split()) for found in bracketed(text))
     return [f"<{bare}>" for bare in inner if _ID.fullmatch(bare)]
 
 
 def normal_id(text: str) -> str | None:
-    """The first Message-ID in *text*, its brackets added where they are missing; None when there is none."""
+    """Find the first Message-ID in *text*, and add its brackets if missing; None when there is none."""
     bare = text.strip()
     return next(iter(ids_in(text)), None) or (f"<{bare}>" if _ID.fullmatch(bare) else None)
 
 
 def known_id(text: str) -> str | None:
-    """The id of a known message as a person gives it, None for what can be none."""
+    """Normalise the id of a known message as a person typed it; None if it cannot be one."""
     bare = text.strip()
     return bare if _ID_OF_OURS.fullmatch(bare) else normal_id(bare)
 
 
 def _id_of_ours(data: bytes) -> str:
-    """An id for a message without one: the same however it is kept, in an mbox or alone, with LF or CRLF."""
+    """Make an id for a message without one; the same in an mbox or alone, with LF or CRLF."""
     content = data.replace(b"\r\n", b"\n").strip()
     return f"no-message-id-{hashlib.sha256(content).hexdigest()[:24]}"
 
@@ -114,9 +114,9 @@ def _value(fields: dict[bytes, bytes], name: bytes, read: Callable[[bytes], str]
 
 
 def head_and_body(data: bytes) -> tuple[bytes, bytes]:
-    """The header section of a message or part, and its body: it begins after a blank line, or with what is no field.
+    """Split a message or part into headers and body, which begins after a blank line or with what is no field.
 
-    The "From " line of an mbox between fields is neither (RFC 4155); a byte order mark is nothing at all.
+    A "From " line of an mbox between fields is skipped (RFC 4155), and so is a byte order mark.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     head = _HEAD.match(data)
@@ -126,7 +126,7 @@ def head_and_body(data: bytes) -> tuple[bytes, bytes]:
 
 
 def header_fields(head: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
-    """The unfolded values of the *wanted* headers (lower-case names), the first where there are several."""
+    """Return the unfolded values of the *wanted* headers (lower-case names), the first where there are several."""
     found: dict[bytes, bytes] = {}
     for line in _FOLD.sub(b" ", head.replace(b"\r\n", b"\n")).split(b"\n"):
         name, colon, value = line.partition(b":")
@@ -137,18 +137,21 @@ def header_fields(head: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
 
 
 def header_text(value: bytes) -> str:
-    """A header's value as text without control characters; encoded words stay as they are."""
+    """Decode a header's value, without control characters; encoded words stay as they are."""
     return cleaned(decode(value, None))
 
 
 def address_text(value: bytes) -> str:
-    """The same of an address header, where a control character is no space: it would join what it stands between."""
+    """Decode an address header's value; control characters become U+FFFD: a space would change the addresses."""
     text = decode(value, None).replace("\t", " ")
     return text.strip() if text.isprintable() else CONTROLS.sub("\ufffd", text).strip()
 
 
 def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
-    """The plain text of a message with these _CONTENT_HEADERS, a rough one where there is only HTML, "" for none."""
+    """Return the plain text of a message, made from its HTML if it has no other; "" for none.
+
+    fields: its _CONTENT_HEADERS.
+    """
     markup = ""
     for subtype, text in _leaves(fields, body, 0):
         if subtype != b"html" and text.strip():
@@ -159,7 +162,7 @@ def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
 
 
 def rough_text(markup: str) -> str:
-    """The words and links of some HTML, as a browser shows them.  Takes time in proportion to its length."""
+    """Return the words and links of some HTML.  Takes time in proportion to its length."""
     from prx_email_cli.mail.page import flat, parsed  # on use
     from prx_email_cli.mail.page_text import is_block, page_text  # on use
 
@@ -170,7 +173,7 @@ def rough_text(markup: str) -> str:
 
 
 def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tuple[bytes, str]]:
-    """Subtype and text of every text part that is no attachment, in order."""
+    """Yield subtype and text of every text part that is no attachment, in order."""
     content_type = fields.get(b"content-type", b"")
     kind, _, subtype = content_type.partition(b";")[0].strip().lower().partition(b"/")
     if kind == b"multipart" and depth < _MAX_DEPTH:
@@ -209,6 +212,6 @@ def _transfer_decoded(encoding: bytes, body: bytes) -> bytes:
 
 
 def _tidy(text: str) -> str:
-    """*text* with LF line ends, no NUL, and of bounded length."""
+    """Give *text* LF line ends, remove NUL, and cut it to MAX_TEXT_CHARACTERS."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     return text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "\n[...]\n"

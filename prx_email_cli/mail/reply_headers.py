@@ -1,4 +1,4 @@
-"""What a reply to a known message looks like: whom it goes to, its subject, its place in the thread, the quote."""
+"""Make the headers of a reply to a known message, and the quote of it."""
 
 import html
 import re
@@ -38,9 +38,9 @@ class Reply(NamedTuple):
 
 
 def reply_to(parent: KnownMessage, own: Collection[str], *, everyone: bool = False) -> Reply:
-    """The reply to *parent* by somebody whose addresses are *own*; with *everyone* its To and Cc get copies.
+    """Make the headers of a reply to *parent* from *own* addresses; with *everyone* its To and Cc get copies.
 
-    A reply to one's own message goes to those it went to.  Raises ValidationError when nobody is left to answer to.
+    A reply to one's own message goes to its recipients.  Raises ValidationError when no recipient is left.
     """
     mine = {address.lower() for address in own}
     to = _answered(parent, mine)
@@ -55,7 +55,7 @@ def reply_to(parent: KnownMessage, own: Collection[str], *, everyone: bool = Fal
 
 
 def _answered(parent: KnownMessage, mine: set[str]) -> list[Mailbox]:
-    """Whom an answer to *parent* is for, each once: the sender, or the readers of what one wrote oneself."""
+    """Return the recipients of a reply to *parent*, each once: its sender, or the recipients of one's own message."""
     sender = mailboxes_in(parent.sender)
     if sender and all(mailbox.address.lower() in mine for mailbox in sender):
         readers = _without(mailboxes_in(parent.recipients), set())
@@ -66,7 +66,7 @@ def _answered(parent: KnownMessage, mine: set[str]) -> list[Mailbox]:
 
 
 def _without(mailboxes: Iterable[Mailbox], left_out: set[str]) -> list[Mailbox]:
-    """*mailboxes* in their order, each address once, whatever its case, and none of *left_out*."""
+    """Drop repeated addresses, whatever their case, and those *left_out* (lower case); the order stays."""
     kept: dict[str, Mailbox] = {}
     for mailbox in mailboxes:
         if mailbox.address.lower() not in left_out:
@@ -75,14 +75,14 @@ def _without(mailboxes: Iterable[Mailbox], left_out: set[str]) -> list[Mailbox]:
 
 
 def mailboxes_in(text: str) -> list[Mailbox]:
-    """The usable mailboxes in an address header of somebody else's, their names decoded; the rest is left out."""
+    """Parse the usable mailboxes of a received address header, their names decoded; the others are left out."""
     return [
         Mailbox(_harmless(mailbox.name, MAX_NAME_CHARACTERS), mailbox.address) for mailbox in understood_mailboxes(text)
     ]
 
 
 def reply_subject(subject: str) -> str:
-    """*subject* with one "Re: " in front, whatever stood there in whatever language."""
+    """Put one "Re: " in front of *subject*, in place of any in any language."""
     text = _harmless(subject, MAX_SUBJECT_CHARACTERS)
     while replied := _REPLIED.match(text):
         text = text[replied.end() :]
@@ -90,7 +90,7 @@ def reply_subject(subject: str) -> str:
 
 
 def _harmless(text: str, most: int) -> str:
-    """*text* decoded and fit for a header of ours, at most so many characters of it."""
+    """Decode *text* and make it fit for a header, at most *most* characters of it."""
     decoded = " ".join(decoded_words(text).split())[:most].strip()
     try:
         return check_header_text(decoded, "text")
@@ -99,7 +99,7 @@ def _harmless(text: str, most: int) -> str:
 
 
 def reference_chain(parent: KnownMessage) -> list[str]:
-    """References of a reply (RFC 5322 section 3.6.4); a long chain keeps its first id and its last ones.
+    """Make the References of a reply (RFC 5322 section 3.6.4); a long chain keeps its first id and its last ones.
 
     [] when *parent* has no Message-ID: without it the reply would hang on another message.
     """
@@ -121,14 +121,14 @@ def reference_chain(parent: KnownMessage) -> list[str]:
 
 
 def quoted(parent: KnownMessage) -> str:
-    """*parent*'s text under a line that says who wrote it and when, each line after ``>``, without its signature."""
+    """Quote *parent*'s text, without its signature, each line after ``>``, under its attribution."""
     lines = _SIGNATURE.sub("", parent.text).strip("\n").split("\n")
     marked = (f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in lines)
     return "\n".join([attribution(parent), *marked]) + "\n"
 
 
 def quoted_html(parent: KnownMessage) -> str:
-    """The same for an HTML body: a cited block of preformatted text."""
+    """Quote *parent*'s text for an HTML body, as a cited block of preformatted text."""
     text = html.escape(_SIGNATURE.sub("", parent.text).strip("\n"), quote=False)
     return (
         f"<p>{html.escape(attribution(parent), quote=False)}</p>\n"
@@ -137,7 +137,7 @@ def quoted_html(parent: KnownMessage) -> str:
 
 
 def attribution(parent: KnownMessage) -> str:
-    """ "On DATE, NAME wrote:", without what *parent* does not tell."""
+    """Write "On DATE, NAME wrote:", without a date if *parent* has none."""
     authors = mailboxes_in(parent.sender)
     name = authors[0].name or authors[0].address if authors else "somebody"
     date = sent_date(parent)
@@ -145,7 +145,7 @@ def attribution(parent: KnownMessage) -> str:
 
 
 def sent_date(parent: KnownMessage) -> str:
-    """*parent*'s Date in the one form, in its own time zone; "" when it has none that can be understood."""
+    """Write *parent*'s Date as RFC 5322 does, in its own time zone; "" when it cannot be read."""
     from email.utils import format_datetime  # on use
 
     date = _date(parent)
@@ -153,7 +153,7 @@ def sent_date(parent: KnownMessage) -> str:
 
 
 def sent_at(parent: KnownMessage) -> int | None:
-    """*parent*'s Date in Unix seconds, None when it has none that can be understood."""
+    """Return *parent*'s Date in Unix seconds; None when it cannot be read."""
     date = _date(parent)
     try:
         return int(date.timestamp()) if date is not None else None
