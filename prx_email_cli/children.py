@@ -1,4 +1,4 @@
-"""What the programs that this one starts for itself may know, and how long their answers may be."""
+"""Start other programs without the secrets of this one, and read their answers within limits."""
 
 import os
 import select
@@ -7,10 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    import subprocess  # which takes a while to load, and most commands start nothing
+from typing import Any, NamedTuple
 
 _hidden: set[str] = set()
 
@@ -21,22 +18,22 @@ def hide(names: Iterable[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child, without the variables that hold secrets."""
+    """Return the environment of a child, without the variables that hold secrets."""
     return {name: value for name, value in os.environ.items() if name not in _hidden}
 
 
-def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     """Start *command* without the variables that hold secrets; options: of Popen.  Raises OSError.
 
-    Without a terminal, as under cron, it gets a session of its own, so that ``end`` ends what it has started as well;
-    at a terminal it may have to ask its user something there.
+    Without a terminal, as under cron, it gets a session of its own, so that ``end`` ends its children too; at a
+    terminal it gets none, because it may have to ask its user something.
     """
     return subprocess.Popen(command, env=environment(), start_new_session=not _on_terminal(), **options)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """End *process*, unless it has ended, and what it has started: that might keep our caller's streams open."""
-    if process.poll() is None:  # else its number may be another's by now
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End *process* and what it has started, which might keep our caller's streams open."""
+    if process.poll() is None:  # else its number may be another process's by now
         with suppress(ProcessLookupError, PermissionError):
             if os.getpgid(process.pid) == process.pid:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -52,18 +49,17 @@ def _on_terminal() -> bool:
 
 
 class Answer(NamedTuple):
-    """What a command printed, and how it ended.  output: at most so many bytes as were asked for, and one more."""
+    """The output and the exit status of a command.  output: at most one byte more than asked for."""
 
     status: int
     output: bytes
 
 
 def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
-    """The answer of *command*, whose stdin is empty and whose stderr is ours.
+    """Run *command*, with empty stdin and our stderr, and return its answer.
 
-    most: bytes.  A command that prints more is ended, with all that it has started.  What it leaves running with its
-    stdout open is not waited for.
-    Raises OSError when it cannot be run, and TimeoutError when it has not ended within *seconds*.
+    most: bytes.  A command that prints more is ended, with all that it has started.  Processes that it leaves running
+    are not waited for.  Raises OSError when it cannot be run, and TimeoutError when it has not ended within *seconds*.
     """
     with start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as process:
         try:
@@ -73,8 +69,8 @@ def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
     return Answer(process.returncode, output)
 
 
-def _read(process: "subprocess.Popen[bytes]", most: int, until: float) -> bytes:
-    """What *process* prints until it ends.  Raises TimeoutError."""
+def _read(process: subprocess.Popen[bytes], most: int, until: float) -> bytes:
+    """Read what *process* prints until it ends.  Raises TimeoutError."""
     stdout = process.stdout
     if stdout is None:
         raise ValueError("its stdout is no pipe")
@@ -95,7 +91,7 @@ def _read(process: "subprocess.Popen[bytes]", most: int, until: float) -> bytes:
     return output
 
 
-def _wait(process: "subprocess.Popen[bytes]", until: float) -> None:
+def _wait(process: subprocess.Popen[bytes], until: float) -> None:
     try:
         process.wait(max(0, until - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Every error raised on purpose: a stable code, an exit status and a hint that says what to do."""
+"""Define every error raised on purpose, with its stable code, its exit status and a hint what to do."""
 
 from enum import IntEnum
 from typing import ClassVar
@@ -32,13 +32,13 @@ class PrxEmailError(Exception):
 
 
 class ValidationError(PrxEmailError):
-    """What the user handed in cannot be sent as it is; nothing was enqueued."""
+    """A request or an option cannot be accepted; nothing was stored."""
 
     exit_code, code = Exit.REFUSED_INPUT, "validation"
 
 
 def as_ours(error: Exception) -> PrxEmailError:
-    """*error*, which something in one message caused, as one of ours: only that message is refused for it."""
+    """Turn an *error* caused by one message into one of ours, for which only that message is refused."""
     if isinstance(error, PrxEmailError):
         return error
     if isinstance(error, UnicodeError):
@@ -65,7 +65,7 @@ class NotFound(PrxEmailError):
 
 
 class NotAllowedForStatus(PrxEmailError):
-    """The message's status does not admit this move: a sent message, say, is never retried."""
+    """The message's status does not admit this move: a sent message is never retried, for example."""
 
     exit_code, code = Exit.REFUSED_INPUT, "retry_not_allowed_for_status"
 
@@ -77,7 +77,7 @@ class RetryNotDue(PrxEmailError):
 
 
 class LimitUsedUp(PrxEmailError):
-    """The account has sent all that the provider's limits in the config allow for now."""
+    """The account has used up the limits in its config for now."""
 
     exit_code, code = Exit.TRY_LATER, "provider"
 
@@ -95,7 +95,7 @@ class ReadableByOthers(PrxEmailError):
 
 
 class ChangeableByOthers(ReadableByOthers):
-    """Somebody else can change a file that the program would obey: the config, a program it names, the outbox."""
+    """Another user can change a file that the program would obey: the config, a program it names, the outbox."""
 
 
 class StorageError(PrxEmailError):
@@ -105,11 +105,11 @@ class StorageError(PrxEmailError):
 
 
 class OutboxDamaged(StorageError):
-    """What the outbox's file holds is not what was written: pages, or values in them."""
+    """Pages of the outbox's file, or values in them, are not as they were written."""
 
 
 class MessageUnreadable(StorageError):
-    """So little of a message can be read, or written, that it can be neither sent nor given up."""
+    """A damaged message can be neither sent nor given up."""
 
 
 class OutboxBusy(StorageError):
@@ -119,33 +119,33 @@ class OutboxBusy(StorageError):
 
 
 class RestoredBackup(StorageError):
-    """The outbox knows less than the high-water mark beside it: nothing is delivered until a person has decided."""
+    """The outbox is older than the high-water mark beside it; nothing is sent from it until a person accepts it."""
 
     exit_code = Exit.TRY_LATER
 
 
 class ClaimLost(StorageError):
-    """A finalize found the row no longer in ``sending`` under this claim; it changed nothing."""
+    """A finished attempt was not recorded: its row is no longer this run's; nothing was changed."""
 
 
 class ResultNotRecorded(StorageError):
-    """An attempt came to its end, and the outbox could not be told; the message says what is known of it."""
+    """A finished attempt could not be recorded in the outbox; the error's text says what came of it."""
 
 
 class LockUnreadable(PrxEmailError):
-    """Whether a run still lives cannot be told, for its lock is somebody else's; what it was sending stays as it is."""
+    """It is unknown whether a run lives, since its lock is another user's; its messages stay as they are."""
 
     exit_code, code = Exit.STORAGE, "storage"
 
 
 class Unwell(PrxEmailError):
-    """Everything works, but something that should have happened has not, or a clock is wrong: ``doctor`` says what."""
+    """``doctor`` found something that works but should not be so: a backlog, or a wrong clock."""
 
     exit_code, code = Exit.TRY_LATER, "unwell"
 
 
 class AccountUnusable(PrxEmailError):
-    """No session with the account's server could be had; ``code`` is network, auth or provider."""
+    """No session with the account's server could be opened; ``code`` is network, auth or provider."""
 
     exit_code = Exit.TRY_LATER
 

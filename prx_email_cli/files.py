@@ -1,4 +1,4 @@
-"""Private files: made for their owner alone, replaced whole, and not obeyed where somebody else could change them."""
+"""Make private files, replace them whole, and refuse those that another user could change."""
 
 import os
 import select
@@ -38,9 +38,9 @@ def make_directories(directory: Path) -> None:
 
 
 def create(file: Path | str, *, at: int | None = None, beside: os.stat_result | None = None) -> int:
-    """A descriptor of a new file of mode 0600, to be read and written.  Raises FileExistsError, OSError.
+    """Create a file of mode 0600 and return its descriptor.  Raises FileExistsError, OSError.
 
-    at: the open directory that *file* is relative to.  beside: what the file lies beside, whose owner gets it.
+    at: the open directory that *file* is relative to.  beside: status of the file whose owner gets the new one.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # O_EXCL follows no symbolic link
     descriptor = os.open(file, flags, _PRIVATE_FILE, dir_fd=at)
@@ -51,7 +51,7 @@ def create(file: Path | str, *, at: int | None = None, beside: os.stat_result | 
 
 
 def give_to_owner(descriptor: int, beside: os.stat_result | None) -> None:
-    """Let what root has just made belong to the owner of what it lies *beside*, who could not use it otherwise."""
+    """Give a file that root has just made to the owner of the file *beside* it, who could not use it otherwise."""
     if beside is not None and os.geteuid() == _ROOT and beside.st_uid != _ROOT:
         os.fchown(descriptor, beside.st_uid, beside.st_gid)
 
@@ -72,9 +72,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def read_bounded(file: Path, most: int, seconds: float) -> tuple[bytes, os.stat_result]:
-    """The beginning of *file*, at most one byte more than *most*, and its status.  Raises OSError.
+    """Read *file* up to one byte more than *most*; return that and its status.  Raises OSError.
 
-    From a pipe what comes within *seconds*: TimeoutError when it has not ended by then.
+    Raises TimeoutError for a pipe that has not ended within *seconds*.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
@@ -102,7 +102,7 @@ def _read_slowly(descriptor: int, most: int, seconds: float) -> bytes:
 
 
 def user_name(uid: int) -> str:
-    """What to call the user *uid* in a message."""
+    """Name the user *uid*, by number if the user has no name."""
     import pwd  # on use
 
     try:
@@ -112,9 +112,9 @@ def user_name(uid: int) -> str:
 
 
 def is_open(file: Path, status: os.stat_result) -> bool:
-    """Whether group or others may read or change *file*, of which *status* is known, and its owner could help that.
+    """Tell whether group or others may read or change *file*, whose status this is.
 
-    On a read-only mount nobody can, and what lies there is what its maker gave: the secrets of a container, say.
+    False on a read-only mount, whose owner cannot change the mode: the secrets of a container, for example.
     """
     return bool(status.st_mode & 0o077) and not _is_read_only(file)
 
@@ -134,8 +134,8 @@ def check_program(name: str) -> None:
 def program_faults(name: str) -> Iterator[ChangeableByOthers]:
     """Find everything that lets others decide what program *name* starts.
 
-    A path is looked at like any file's.  In the directories where a machine keeps its programs the file alone is:
-    they may be a group's, as Homebrew's and older Debian's are, and it has a say in every command of this user.
+    A path is checked as by ``faults``.  In the directories of PATH only the file is checked: they may belong to a
+    group, as Homebrew's and older Debian's do, which decides about every command of this user anyway.
     """
     if "/" in name and os.path.dirname(name) not in (*os.get_exec_path(), *_PLACES_OF_PROGRAMS):
         yield from faults(Path(name))
@@ -149,10 +149,10 @@ def program_faults(name: str) -> Iterator[ChangeableByOthers]:
 
 
 def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iterator[ChangeableByOthers]:
-    """Everything that lets somebody else than the user and root decide what *path* is, from / down.
+    """Find everything that lets anyone but the user and root decide what *path* is, from / down.
 
-    Looked at are the file (unless not *itself*), all directories on the way, and the symbolic links in it.  owner: one
-    more user who may own them.  What is not there, or cannot be looked at, has no faults: opening it says so.
+    Checks the file (if *itself*), all directories on the way, and the symbolic links in it.  owner: one more user who
+    may own them.  A path that does not exist, or cannot be read, has no faults: opening it says so.
     """
     try:
         for step in _steps(os.fspath(path)):
@@ -165,9 +165,9 @@ def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iter
 
 
 def fault_of(path: Path, status: os.stat_result, *, owner: int | None = None) -> ChangeableByOthers | None:
-    """What lets others change *path*, of which *status* is known; None when nothing does.
+    """Find what lets others change *path*, whose status this is; None when nothing does.
 
-    Harmless are names added to a directory with the sticky bit, the owner's own group, and a read-only mount.
+    A directory with the sticky bit, the owner's own group, and a read-only mount are harmless.
     """
     fault = _foreign(path, status, owner) or _writable(path, status)
     return fault if fault is not None and not _is_read_only(path) else None
@@ -196,20 +196,20 @@ def _writable(path: Path, status: os.stat_result) -> ChangeableByOthers | None:
 
 
 def taking(path: Path) -> str:
-    """The command that makes *path* the user's own."""
+    """Write the command that makes *path* the user's own."""
     option = "-h " if path.is_symlink() else ""
     return f"sudo chown {option}{user_name(os.geteuid()).removeprefix('user ')} {quoted(path)}"
 
 
 def quoted(path: Path) -> str:
-    """*path* as a shell takes it."""
+    """Quote *path* for a shell."""
     import shlex  # on use
 
     return shlex.quote(os.fspath(path))
 
 
 class _Step(NamedTuple):
-    """One name on the way to a path.  is_open_to_newcomers: everybody may add names to the directory it is in."""
+    """One name on the way to a path.  is_open_to_newcomers: everybody may add names to its directory."""
 
     path: Path
     status: os.stat_result
@@ -218,7 +218,7 @@ class _Step(NamedTuple):
 
 
 def _steps(path: str) -> Iterator[_Step]:
-    """Everything on the way to *path*, each symbolic link before what it leads to.  Raises OSError."""
+    """Yield each name on the way to *path*, a symbolic link before its target.  Raises OSError."""
     names = _names(os.path.join(os.getcwd(), path))
     here, above, links = "/", [os.lstat("/")], 0
     yield _Step(Path("/"), above[0], is_last=not names, is_open_to_newcomers=False)
@@ -243,31 +243,31 @@ def _steps(path: str) -> Iterator[_Step]:
 
 
 def _names(path: str) -> list[str]:
-    """The names in *path*, the last one first."""
+    """Split *path* into names, the last one first."""
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def _target(link: str) -> str | None:
-    """What a symbolic link says; None for those of /proc that lead to no name, as pipes have none."""
+    """Read a symbolic link; None for a link of /proc to something without a name, such as a pipe."""
     target = os.readlink(link)
     return target if os.path.lexists(os.path.join(os.path.dirname(link), target)) else None
 
 
 def _is_sticky(status: os.stat_result) -> bool:
-    """Whether it is a directory like /tmp: all add names to it, and nobody takes another's away."""
+    """Tell whether it is a directory like /tmp, where users cannot replace each other's files."""
     return stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX and status.st_mode & 0o022)
 
 
 def _is_owners_own_group(path: Path, status: os.stat_result) -> bool:
-    """Whether the group is the owner's alone: it has their name, is their first, and lists nobody else (umask 002)."""
+    """Tell whether the group is the owner's alone: of the same name, their first, and without other members."""
     import grp  # on use
     import pwd  # on use
 
     if hasattr(os, "listxattr") and _ACCESS_LIST in os.listxattr(path):
-        return False  # the bits of the group say then what the list may grant to anybody
+        return False  # an access control list: the bits of the group say what it may grant to anybody
     try:
         owner = pwd.getpwuid(status.st_uid)
-    except KeyError:  # of a container's user nobody knows more than the number
+    except KeyError:  # a container's user may have no name
         return status.st_gid == status.st_uid
     try:
         group = grp.getgrgid(status.st_gid)
@@ -277,7 +277,7 @@ def _is_owners_own_group(path: Path, status: os.stat_result) -> bool:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Whether *path* lies on a mount through which nobody writes."""
+    """Tell whether *path* lies on a read-only mount."""
     if os.path.islink(path):
         path = path.parent
     try:
@@ -287,7 +287,7 @@ def _is_read_only(path: Path) -> bool:
 
 
 def _is_roots_from_outside(uid: int) -> bool:
-    """Whether this user namespace has no number for the root outside, and shows what is root's as *uid*'s."""
+    """Tell whether *uid* stands for the root outside of this user namespace."""
     try:
         with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
             if uid != int(stream.read()):

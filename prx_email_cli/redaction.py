@@ -1,4 +1,4 @@
-"""Mask known secrets in whatever is stored or shown: whole in words of our own, and in pieces in those of others."""
+"""Mask known secrets in all that is stored or shown: whole ones in our own texts, pieces in a server's."""
 
 import re
 from binascii import b2a_base64
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
-PIECE = 6  # so many characters of a secret, one after the other, are a piece that is masked; fewer of a short one
+PIECE = 6  # so many adjacent characters of a secret are masked; fewer of a short one
 _SHORTEST = 4  # a shorter secret is part of too many words
 _MASK = "***"
 _ROUNDS = 3  # how often what is escaped may have been escaped again
-# What may stand between the characters of a folded echo, and the two alphabets of base64 as one.
+# Dropped: the characters that folding an echo adds.  Merged: the two alphabets of base64.
 _FOLDING = {ord("-"): "+", ord("_"): "/"} | dict.fromkeys([*range(33), 127])
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": " "}
 _ESCAPE = re.compile(
@@ -22,14 +22,14 @@ _ESCAPE = re.compile(
 _HEX_PAIRS = re.compile("[0-9a-f]{2}(?:[-:, ]{0,2}(?:0x)?[0-9a-f]{2}){3,}[0-9a-f]?", re.IGNORECASE)
 _DIGIT = re.compile("0x|([0-9a-f])", re.IGNORECASE)
 
-_known: set[str] = set()  # whole, in each form that is looked for with redact
+_known: set[str] = set()  # whole, in each form that redact looks for
 _pieces: dict[int, set[str]] = {}  # by length, in the form of _folded
 _hex_pieces: dict[int, set[str]] = {}
 _short: set[str] = set()
 
 
 def remember(secret: str) -> str:
-    """*secret*, noted so that ``redact`` and ``from_outside`` mask it in whatever form it comes."""
+    """Note *secret*, so that ``redact`` and ``from_outside`` mask it in every form; return it."""
     octets = _octets(secret).encode("latin-1")
     if len(octets) < _SHORTEST:
         _short.update([secret] * bool(secret))
@@ -41,7 +41,7 @@ def remember(secret: str) -> str:
 
 
 def remember_encoded(response: str) -> str:
-    """*response*, a secret's base64 form as it travels, noted as it is: what is in it is known already."""
+    """Note *response*, the base64 form of a secret that is known already; return it."""
     if response not in _known and len(response) >= _SHORTEST:
         _add(_pieces, _folded(response), 8)
         _known.add(response)
@@ -49,7 +49,7 @@ def remember_encoded(response: str) -> str:
 
 
 def redact(text: str) -> str:
-    """*text* with every known secret in it, whole, replaced by ``***``, the longest first."""
+    """Replace every whole known secret in *text* by ``***``, the longest first."""
     found = [secret for secret in tuple(_known) if secret in text]
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, _MASK)
@@ -57,10 +57,10 @@ def redact(text: str) -> str:
 
 
 def from_outside(text: str, *, strict: bool = False) -> str:
-    """What a server said, with every piece of a known secret replaced by ``***``, in whatever form it is repeated.
+    """Replace every piece of a known secret in a server's text by ``***``.
 
-    Raw or in base64, hexadecimal digits, percent-encoded or escaped, in other letters, folded over lines, cut off
-    anywhere.  To be called before anything is cut.  strict: mask the shortest secrets too, where they are a word.
+    Masks it raw, in base64 or hexadecimal digits, percent-encoded, escaped, in another case, folded over lines, and cut
+    off anywhere.  Call it before *text* is cut.  strict: mask the shortest secrets too, where they are a word.
     """
     if strict and _short:
         text = re.sub(
@@ -70,12 +70,12 @@ def from_outside(text: str, *, strict: bool = False) -> str:
 
 
 def reported(text: str, most: int) -> str:
-    """What a server said, fit to be stored: without secrets and half characters, and cut to *most* characters."""
+    """Make a server's text fit to be stored: without secrets and half characters, cut to *most* characters."""
     return from_outside(text).encode("utf-8", "replace").decode()[:most]
 
 
 def forget_all() -> None:
-    """Know no secret any more, as a new process does."""
+    """Forget every secret."""
     for known in (_known, _pieces, _hex_pieces, _short):
         known.clear()
     _masked.cache_clear()
@@ -83,7 +83,7 @@ def forget_all() -> None:
 
 @lru_cache(maxsize=256)  # most replies of a server are the same few
 def _masked(text: str, known: int) -> str:
-    """*text* without pieces of secrets.  known: how many forms are known, so that no older answer is given."""
+    """Mask the pieces of secrets in *text*.  known: how many forms are known; part of the cache's key."""
     if _occurs(_folded(_octets(text)), _pieces) or _ESCAPE.search(text) or _has_hex(text):
         return _without(text, sorted(_found(text)))
     return text
@@ -97,7 +97,7 @@ def _note_pieces(octets: bytes) -> None:
     raw = octets.decode("latin-1")
     length = min(PIECE, max(_SHORTEST, len(raw) // 2 + 1))
     forms = {raw, raw.replace(" ", "+"), raw.replace(" ", "_")}
-    if not raw.isascii():  # as servers have it that know no UTF-8
+    if not raw.isascii():  # as a server without UTF-8 reads it
         forms.add(octets.decode("utf-8", "replace").encode("latin-1", "ignore").decode("latin-1"))
         text = octets.decode("utf-8", "surrogateescape")  # the other case of such a letter has other octets
         forms.update(map(_octets, (text.upper(), text.lower(), text.swapcase())))
@@ -115,22 +115,22 @@ def _add(pieces: dict[int, set[str]], form: str, length: int, step: int = 1) -> 
 
 
 def _base64(octets: bytes) -> Iterator[str]:
-    """*octets* in base64 wherever they may start in what was encoded, without the edges, which depend on the rest."""
+    """Yield *octets* in base64 at each of the three offsets, without the edges, which depend on their neighbours."""
     for before in range(3):
         encoded = b2a_base64(bytes(before) + octets, newline=False).decode()
         yield encoded[(8 * before + 5) // 6 : (8 * (before + len(octets))) // 6]
 
 
 def _octets(text: str) -> str:
-    """The octets of *text*, each as one character."""
+    """Return the octets of *text*, each as one character."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
-    except UnicodeEncodeError:  # halves of characters, out of escapes
+    except UnicodeEncodeError:  # lone surrogates, from escapes
         return text.encode("utf-8", "replace").decode("latin-1")
 
 
 def _folded(octets: str) -> str:
-    """*octets* without what an echo may change: cases, gaps, line ends, and which base64 it is."""
+    """Drop what an echo may change: case, gaps, line ends, and the alphabet of base64."""
     return octets.translate(_FOLDING).lower()
 
 
@@ -143,7 +143,7 @@ def _occurs(text: str, pieces: dict[int, set[str]]) -> bool:
 
 
 def _found(text: str) -> Iterator[tuple[int, int]]:
-    """Where in *text* pieces of secrets stand."""
+    """Yield the spans of *text* that are pieces of secrets."""
     units = [(octet, at, at + 1) for at, c in enumerate(text) for octet in _octets(c)]
     for _ in range(_ROUNDS):
         yield from _runs([unit for unit in units if _folded(unit[0])], _pieces)

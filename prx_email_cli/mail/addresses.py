@@ -4,14 +4,10 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.address_grammar import Broken, Entry, Mailbox, entries
 from prx_email_cli.mail.headers import check_header_text
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
 
 MAX_LOCAL_OCTETS, MAX_DOMAIN_OCTETS, MAX_ADDRESS_OCTETS = (
     64,
@@ -124,7 +120,7 @@ def _is_dot_atom(local: str) -> bool:
     return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split(".")) and not any(map(str.isspace, local))
 
 
-def _ip_address(literal: str) -> "IPv4Address | IPv6Address":
+def _ip_address(literal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Parse the address in a domain literal (RFC 5321 section 4.1.3).  Raises ValueError for anything else."""
     inner = literal[1:-1]
     return ipaddress.IPv6Address(inner[5:]) if inner[:5].lower() == "ipv6:" else ipaddress.IPv4Address(inner)

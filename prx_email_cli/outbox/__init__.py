@@ -1,1 +1,1 @@
-"""The durable outbox: the rules of a message's life, the store interface and its SQLite implementation."""
+"""The outbox: the rules of a message's life, the store's interface, and SQLite behind it."""

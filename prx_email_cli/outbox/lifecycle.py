@@ -1,6 +1,6 @@
-"""The rules of a message's life, pure: no clock, no database, no network.
+"""Define the rules of a message's life, pure: no clock, no database, no network.
 
-Section 3 of the design, readable in one page.  Times are Unix seconds and always come from the caller.
+Times are Unix seconds and always come from the caller.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ DOUBTFUL_LEAP_SECONDS = 86_400
 
 
 class Status(StrEnum):
-    """The four states; everything else is a fact beside the state."""
+    """The status of a message; whether it is held, given up or uncertain is stored beside it."""
 
     PENDING = "pending"  # acknowledged, not yet attempted
     SENDING = "sending"  # one living run owns it
@@ -30,7 +30,7 @@ MOVES = {
 
 
 class RecipientStatus(StrEnum):
-    """What the provider said of one recipient; ``refused`` is for good."""
+    """The status of one recipient; ``refused`` is for good."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -46,7 +46,7 @@ class RecipientKind(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a finished attempt came to: the one truth for store, report, log, exit status and notify."""
+    """The result of a finished attempt, by which store, report, log, exit status and notify go."""
 
     SENT = "sent"  # every recipient is accepted now
     DEFERRED = "deferred"
@@ -65,7 +65,7 @@ class Ending(StrEnum):
 class Reason(StrEnum):
     """Why a message was given up."""
 
-    REFUSED = "refused"  # by the server, for good, for everybody who has not got it
+    REFUSED = "refused"  # by the server, for good, for every recipient not yet accepted
     EXPIRED = "expired"
     TOO_OLD = "too long undelivered"
     CANCELLED = "cancelled"  # on a person's word
@@ -73,7 +73,7 @@ class Reason(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a failure says something about."""
+    """Whom a failure concerns."""
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
@@ -81,9 +81,9 @@ class Scope(StrEnum):
 
 
 class RetryPolicy(NamedTuple):
-    """``[outbox]``: base backoff and give-up limit, both in seconds; whether uncertain messages wait for a person.
+    """The retry keys of ``[outbox]``: backoff and give-up limit in seconds, and what to do with uncertain messages.
 
-    give_up_after_attempts: nothing is given up for its age before so many.
+    give_up_after_attempts: no message is given up for its age before so many.
     """
 
     base_seconds: int = 5
@@ -93,9 +93,9 @@ class RetryPolicy(NamedTuple):
 
 
 class RecipientResult(NamedTuple):
-    """What became of one recipient in one attempt: its new status, with reply code and text where there was a reply.
+    """One recipient's new status after an attempt, with reply code and text where there was a reply.
 
-    uncertain: the server accepted it, took the whole message, and did not answer: it may have the message.
+    uncertain: the server accepted it, got the whole message, and did not answer.
     """
 
     status: RecipientStatus
@@ -105,12 +105,13 @@ class RecipientResult(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one attempt came to.
+    """The end of one attempt, before the rules are applied.
 
     recipients: results by recipient number, of those that were tried.  error: code of the failure (network, auth,
-    provider) and ``detail`` its text, both None when all went well.  code, enhanced: the reply code that decided, and
+    provider) and ``detail`` its text, both None without a failure.  code, enhanced: the reply code that decided, and
     its enhanced status code (RFC 3463), where there were any.  acceptance: the text of the provider's 250.  dialogue:
-    what was said, without secrets and body.  damaged: what is stored is not what was submitted, so it was not sent.
+    commands and replies, without secrets and body.  damaged: the stored message is not the submitted one and was not
+    sent.
     """
 
     recipients: dict[int, RecipientResult]
@@ -125,7 +126,7 @@ class Outcome(NamedTuple):
 
     @property
     def uncertain(self) -> bool:
-        """Whether a recipient may have the message although no answer said so."""
+        """Tell whether a recipient may have the message although no reply said so."""
         return any(result.uncertain for result in self.recipients.values())
 
     @property
@@ -145,7 +146,7 @@ class Outcome(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What the rules need to know of a message whose attempt has just ended.
+    """The input of the rules: a message whose attempt has just ended.
 
     recipients: the statuses of all of them, after the attempt.  uncertain: whether one of them may have the message.
     drained_seconds: how long drains have been at work since it was first attempted.  clock_in_doubt: the clock may have
@@ -162,7 +163,7 @@ class Standing(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a finished attempt leaves behind; gave_up is the reason, None while drains go on trying."""
+    """The output of the rules: where a message stands; gave_up: the reason, None while drains go on trying."""
 
     status: Status
     retries: int
@@ -173,19 +174,19 @@ class Settled(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the attempt came to."""
+        """Return the verdict on the attempt."""
         if self.status is Status.SENT:
             return Verdict.SENT
         return Verdict.GAVE_UP if self.gave_up is not None else Verdict.DEFERRED
 
 
 def delay_after(retries: int, base_seconds: int) -> int:
-    """Seconds to wait after the failure that made it *retries* in all: base * 2**min(retries, 10)."""
+    """Compute the seconds to wait after *retries* failures: base * 2**min(retries, 10)."""
     return base_seconds << min(retries, MAX_DOUBLINGS)
 
 
 def message_id(outbox_id: int, retries: int, domain: str) -> str:
-    """The Message-ID of an attempt that starts with *retries* failures behind it."""
+    """Make the Message-ID of an attempt that follows *retries* failures."""
     return f"<outbox-{outbox_id}-{retries}@{domain}>"
 
 
@@ -198,8 +199,8 @@ def message_id_for_attempt(
 ) -> str:
     """The Message-ID of the next attempt.
 
-    While an earlier copy may have been accepted, that copy's Message-ID is repeated, so that a provider can drop the
-    second one; after a definite failure the attempt gets one of its own.
+    After an uncertain attempt its Message-ID is repeated, so that a provider can drop the second copy; after a definite
+    failure the attempt gets one of its own.
     """
     if uncertain and previous is not None:
         return previous
@@ -207,7 +208,7 @@ def message_id_for_attempt(
 
 
 def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: int) -> Settled:
-    """Where a message stands once an attempt has come to *outcome* at *now*.
+    """Apply the rules to an attempt that ended with *outcome* at *now*.
 
     ``sent`` when every recipient is accepted; given up when only refused ones remain, or when it stayed undelivered
     past its expiry or *policy*'s limits for a reason that is its own; deferred otherwise.  An account failure gives
@@ -229,14 +230,14 @@ def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: 
 
 
 def after_crash(before: Standing, policy: RetryPolicy, now: int) -> Settled:
-    """Where a message stands whose run died during an attempt: due at once, and uncertain."""
+    """Apply the rules to a message whose run died during an attempt: it is due at once, and uncertain."""
     return Settled(Status.FAILED, before.retries + 1, now, uncertain=True, held=policy.hold_uncertain)
 
 
 def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -> Reason | None:
-    """Why the time of a message with *retries* failures is up, None while it is not.
+    """Return the reason if a message with *retries* failures is too old or expired; None if not.
 
-    Its age is the time in which drains could have delivered it: a machine that was off for a week has not tried.
+    Its age counts only the time in which drains were at work: a machine that was off for a week has not tried.
     """
     if before.expires_at is not None and now >= before.expires_at:
         return None if before.clock_in_doubt else Reason.EXPIRED
@@ -246,13 +247,13 @@ def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -
 
 
 def drained_since(recorded_at: int | None, now: int) -> int:
-    """Seconds of drained time that a drain at *now* adds to the count, the one before having begun at *recorded_at*.
+    """Compute the seconds that a drain at *now* adds to drained time; *recorded_at*: the start of the drain before.
 
-    A longer pause than MAX_PAUSE_SECONDS was an absence, or the clock has jumped; one that goes back adds nothing.
+    0 for a pause longer than MAX_PAUSE_SECONDS (an absence, or the clock has jumped), and if the clock went back.
     """
     return 0 if recorded_at is None else max(0, min(now - recorded_at, MAX_PAUSE_SECONDS))
 
 
 def clock_in_doubt(recorded_at: int | None, now: int) -> bool:
-    """Whether the clock may have jumped ahead since *recorded_at*: no other drain has seen such a time yet."""
+    """Tell whether the clock may have jumped ahead since *recorded_at*: no other drain has seen such a time yet."""
     return recorded_at is not None and now - recorded_at > DOUBTFUL_LEAP_SECONDS

@@ -1,6 +1,6 @@
-"""What goes into the outbox and what a run takes out of it.  Times are Unix seconds.
+"""Define what goes into the outbox and what a run takes out of it.  Times are Unix seconds.
 
-Named tuples, for they cost little to define and to make: cron starts this program every minute.
+Named tuples cost little to define and to make: cron starts this program every minute.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from prx_email_cli.outbox.lifecycle import Outcome, RecipientKind, RecipientStat
 
 
 class Schedule(NamedTuple):
-    """When a message was made, before when it is not attempted, and after when no more; None for never."""
+    """When a message was made, when it is due, and when it expires; None for never."""
 
     created_at: int
     due_at: int
@@ -20,12 +20,12 @@ class Schedule(NamedTuple):
 
     @classmethod
     def at_once(cls, now: int) -> "Schedule":
-        """Due as soon as it is made, and for ever."""
+        """Make a schedule that is due at *now* and never expires."""
         return cls(now, now)
 
 
 class Content(NamedTuple):
-    """A message's content as it is stored, at hand: with CRLF line ends and without a Message-ID.
+    """A message's content as it is stored: with CRLF line ends and without a Message-ID.
 
     pieces: in order, readable again and again.  digest: SHA-256 of all of it, in hexadecimal digits.
     """
@@ -36,7 +36,7 @@ class Content(NamedTuple):
 
     @classmethod
     def of(cls, data: bytes) -> "Content":
-        """All of it in memory."""
+        """Make a content that is held in memory."""
         return cls((data,), len(data), hashlib.sha256(data).hexdigest())
 
 
@@ -48,7 +48,7 @@ class Addressee(NamedTuple):
 
 
 class NewMessage(NamedTuple):
-    """A composed message on its way into the outbox.
+    """A composed message to be stored.
 
     sender: envelope sender, "" for the null one.  fingerprint: a digest of what the message says, whenever that is;
     needed with an idempotency_key.
@@ -66,7 +66,7 @@ class NewMessage(NamedTuple):
 
 
 class Submitted(NamedTuple):
-    """What became of a new message: stored, or a duplicate of an earlier one with its key, or refused with an error."""
+    """The answer to a new message: stored, a duplicate of an earlier one with its key, or refused with an error."""
 
     outbox_id: int
     duplicate: bool = False
@@ -74,7 +74,7 @@ class Submitted(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One recipient of a claimed message: its number within the message, its address, and where it stands.
+    """One recipient of a claimed message: its number within the message, its address and its status.
 
     uncertain: an earlier attempt may have reached it.  response: why it is refused, None unless it is.
     """
@@ -89,10 +89,10 @@ class Target(NamedTuple):
 class Claimed(NamedTuple):
     """A message that this run, and nobody else, may now attempt.
 
-    targets: whom this attempt addresses.  others: the recipients that it does not.  head: the first piece of the
-    content, None where that or the recipients cannot be read; the rest comes from ``Store.rest_of_content``.
-    drained_seconds: how long drains have been at work since it was first attempted.  envelope_digest, content_digest:
-    of what was submitted, None for a message that is older than them.
+    targets: the recipients of this attempt.  others: all other recipients.  head: the first piece of the content, None
+    where that or the recipients cannot be read; the rest comes from ``Run.content``.  drained_seconds: how long drains
+    have been at work since it was first attempted.  envelope_digest, content_digest: as submitted, None for a message
+    older than these.
     """
 
     outbox_id: int
@@ -117,9 +117,9 @@ class Claimed(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A claimed message whose attempt is over, with its outcome and what the rules make of it.
+    """A finished attempt: the claimed message, the outcome, and where the rules leave the message.
 
-    milliseconds: how long the provider and we talked.  connection: its number within the run, 0 for none.
+    milliseconds: from the attempt's start to its end.  connection: its number within the run, 0 for none.
     """
 
     claimed: Claimed
@@ -136,7 +136,7 @@ class Finished(NamedTuple):
 
     @property
     def detail(self) -> str | None:
-        """Why the message is not sent now, None when it is: this attempt's failure, else earlier refusals."""
+        """Return why the message is not sent: this attempt's failure, else earlier refusals.  None if it is sent."""
         if self.outcome.detail is not None or self.verdict is Verdict.SENT:
             return self.outcome.detail
         refused = [f"{other.address}: {other.response or 'refused'}" for other in self.claimed.others
@@ -146,12 +146,12 @@ class Finished(NamedTuple):
 
     @property
     def error(self) -> str | None:
-        """The error code that goes with ``detail``."""
+        """Return the error code that goes with ``detail``."""
         return self.outcome.error or ("provider" if self.detail is not None else None)
 
 
 class Moment(NamedTuple):
-    """When a drain begins.  clock_in_doubt: whether its clock may have jumped ahead since the drain before."""
+    """The start of a drain.  clock_in_doubt: whether the clock may have jumped ahead since the drain before."""
 
     now: int
     clock_in_doubt: bool = False
@@ -175,7 +175,7 @@ class Limit(NamedTuple):
 
 
 class ClaimOne(NamedTuple):
-    """A person's wish: this message, if it is due and not held (or *force*), and if the limits allow."""
+    """Wish for the message with this id, if it is due and not held (or *force*), and if the limits allow."""
 
     outbox_id: int
     now: int
@@ -184,7 +184,7 @@ class ClaimOne(NamedTuple):
 
 
 class ClaimNext(NamedTuple):
-    """A drain's wish: the account's longest-due message with ``next_attempt_at <= due_before``, if the limits allow."""
+    """Wish for the account's longest-due message with ``next_attempt_at <= due_before``, if the limits allow."""
 
     account: str
     due_before: int
@@ -196,10 +196,10 @@ Wish = ClaimNext | ClaimOne
 
 
 class Advanced(NamedTuple):
-    """What one durable step came to.
+    """The answer to ``Run.advance``.
 
-    lost: for each finished attempt, in order, why it was not recorded, None when it was.  claims: for each wish, in
-    order, the message that was claimed, None when there was none.
+    lost: for each finished attempt, in order, the error if it was not recorded, else None.  claims: for each wish, in
+    order, the claimed message, None when there was none.
     """
 
     lost: list[ClaimLost | None]

@@ -1,4 +1,4 @@
-"""Opening an outbox: the one place that knows every database."""
+"""Open an outbox: the one place that knows every database."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
     from prx_email_cli.outbox.surroundings import Surroundings
 
-PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: it may lack its owner or its mode yet
+PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: its owner or mode may come later
 
 
 def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
@@ -33,9 +33,9 @@ def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
 
 
 class Vacancy:
-    """The place of an outbox that is gone or replaced, watched until another one can be opened there.
+    """The path of an outbox that is gone or replaced, watched until another one can be opened there.
 
-    empty: whether nothing was there at the last look.
+    empty: whether no file was there at the last look.
     """
 
     def __init__(self, outbox: "OutboxSettings") -> None:
@@ -45,10 +45,10 @@ class Vacancy:
         self.empty = False
 
     def taken_by(self, now: float) -> "Store | None":
-        """Open the outbox that is there by *now*, in seconds that never go back; None while there is none, or only a
-        part of one.  Never makes one.
+        """Open the outbox that is there by *now*; never make one.
 
-        Raises StorageError and its like for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
+        now: seconds of a monotonic clock.  None while there is no outbox, or only part of one.  Raises StorageError, or
+        what else ``open_store`` raises, for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
         """
         from prx_email_cli.outbox.sqlite.place import is_whole, look_of  # on use
 

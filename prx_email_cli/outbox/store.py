@@ -1,7 +1,7 @@
-"""What the rest of the program may ask of an outbox, whatever database keeps it; split by who asks.
+"""Define what the rest of the program may ask of an outbox, whatever database keeps it.
 
-Every method may raise StorageError (OutboxBusy when another process holds the lock too long).  Methods that change
-something return only once the change is durable.  Time is an argument, in Unix seconds.
+Every method may raise StorageError (OutboxBusy when another process holds the lock too long).  A method that changes
+something returns once the change is durable.  Time is an argument, in Unix seconds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 class Outbox(Protocol):
-    """For those who send: storing new messages."""
+    """Storing new messages, for ``send`` and its like."""
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
-        """Store *messages* in one transaction; what became of each, in order."""
+        """Store *messages* in one transaction; return an answer to each, in order."""
 
 
 class Run(Protocol):
-    """A living run, from which other processes keep their hands off; a context manager, whose end lets go.
+    """A living run, whose claimed messages no other run takes; a context manager, whose end ends the run.
 
     run_id: its name in rows and attempts.
     """
@@ -49,10 +49,10 @@ class Run(Protocol):
 
     @property
     def unreadable(self) -> list[LockUnreadable]:
-        """Why it is unknown whether certain other runs live; they count as alive.  Found by ``recover``."""
+        """Return an error for each run of which ``recover`` could not tell whether it lives; it counts as alive."""
 
     def recover(self, policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` rows of dead runs to ``failed``, due at once and uncertain; their ids.
+        """Move the ``sending`` messages of dead runs to ``failed``, due at once and uncertain; return their ids.
 
         Raises RestoredBackup, having changed nothing.
         """
@@ -61,17 +61,17 @@ class Run(Protocol):
         """Record that a drain begins at *now*, which lets undelivered messages age."""
 
     def expire(self, now: int) -> list[int]:
-        """Give up what has expired unsent; the ids."""
+        """Give up the messages that expired unsent; return their ids."""
 
     def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
         """Record finished attempts and claim messages, all in one durable step.
 
-        An attempt whose row is no longer this run's changes nothing, and is an item of the answer.  With *finished*, a
-        restored backup only means that nothing is claimed; else raises RestoredBackup.
+        An attempt whose row is no longer this run's changes nothing, and its error is in the answer.  From a restored
+        backup nothing is claimed; without *finished* that raises RestoredBackup.
         """
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
-        """Claim this message for a person's retry.
+        """Claim this message for ``retry`` or ``send --now``.
 
         Raises, in this order, RestoredBackup, NotFound, NotAllowedForStatus (neither pending nor failed; or held),
         RetryNotDue (both never with force) and LimitUsedUp.
@@ -84,14 +84,14 @@ class Run(Protocol):
         """
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:
-        """The pieces of the message's content after its head."""
+        """Yield the pieces of the message's content after its head."""
 
 
 class Runs(Protocol):
-    """For those who deliver: starting runs."""
+    """Starting runs, for delivery."""
 
     def start_run(self, now: int) -> Run:
-        """A new living run.
+        """Start a run.
 
         Raises StorageError when its lock cannot be made, ChangeableByOthers when others could take it away.
         """
@@ -100,36 +100,36 @@ class Runs(Protocol):
         """Note that a drain ended at *now*, so that a person can see whether cron does its work."""
 
     def last_drain_at(self) -> int | None:
-        """When the last drain ended; None when none ever did, or others could have said so."""
+        """Return when the last drain ended; None when none ever did, or another user could have written it."""
 
 
 class Queue(Protocol):
-    """For those who deliver: what is due."""
+    """What is due, for delivery."""
 
     def accounts_due(self, now: int) -> list[str]:
-        """Names of the accounts that have something a drain would take now."""
+        """Name the accounts with due messages."""
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
-        """How many messages of *account* a drain would take now, counting no further than *limit*."""
+        """Count the due messages of *account*, no further than *limit*."""
 
     def next_due_at(self) -> int | None:
-        """When the next message is due for a drain, None when none ever is."""
+        """Return when the next message is due; None when no message will be."""
 
     def claimable(self, wish: ClaimNext) -> bool:
-        """Whether a claim would give something; changes nothing."""
+        """Tell whether a claim by *wish* would return a message; changes nothing."""
 
     def check_claim(self, wish: ClaimOne) -> str:
-        """The account of a message that ``claim_by_id`` would give; raises what that would, and changes nothing."""
+        """Return the account of the message, or raise what ``claim_by_id`` would; changes nothing."""
 
     def take_unreported(self, now: int, only: int | None = None) -> list[int]:
-        """Ids of given-up messages not reported yet (or *only* that one); marks them reported."""
+        """Return the ids of given-up messages not reported yet (or *only* that one), and mark them reported."""
 
     def unreadable_messages(self) -> list[MessageUnreadable]:
-        """Why each message that damage lets this process neither send nor give up is passed by."""
+        """Return an error for each damaged message that this process can neither send nor give up."""
 
 
 class Operator(Protocol):
-    """For a person's decisions.  Those on one message raise NotFound and NotAllowedForStatus."""
+    """A person's decisions.  Those on one message raise NotFound and NotAllowedForStatus."""
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
@@ -138,67 +138,67 @@ class Operator(Protocol):
         """Let drains take this message again."""
 
     def cancel(self, outbox_id: int, now: int) -> None:
-        """Give this message up on a person's word."""
+        """Give this message up."""
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
-        """Settle an uncertain outcome on a person's word."""
+        """Settle the uncertain recipients of this message: accepted if *sent*, else not."""
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
-        """Keep drains from everything they might take (of *account*); the ids."""
+        """Hold every message that drains might take (of *account*); return their ids."""
 
     def release_all(self, account: str | None) -> list[int]:
-        """Let drains take everything again that is held (of *account*); the ids."""
+        """Release every held message (of *account*); return their ids."""
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
+        """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
 
     def refuse_restored(self) -> None:
         """Raise RestoredBackup for a restored backup that nobody has accepted; nothing can be claimed from it."""
 
     def accept_restored(self) -> bool:
-        """Let runs take messages from a restored backup, as ``hold_all`` of everything does; whether it was one."""
+        """Let runs take messages from a restored backup, as ``hold_all`` of everything does; tell if it was one."""
 
 
 class Reports(Protocol):
-    """For those who look."""
+    """Reading, for ``list``, ``show``, ``stats`` and ``doctor``."""
 
     def rows(self, wanted: "Filter") -> "list[Row]":
-        """The rows that match, newest first."""
+        """Return the messages that match, newest first."""
 
     def row(self, outbox_id: int) -> "Row":
-        """One message with recipients and attempts.  Raises NotFound."""
+        """Return one message with recipients and attempts.  Raises NotFound."""
 
     def stats(self, now: int) -> "Stats":
-        """Counts and ages for monitoring."""
+        """Return counts and ages for monitoring."""
 
     def health(self, now: int) -> "Health":
-        """Whether the database is intact, and what in it wants a person; may take a while."""
+        """Check whether the database is intact and whether messages wait for a person; reads all of it."""
 
 
 class ReceivedMail(Protocol):
-    """For those who answer: messages that can be replied to."""
+    """Known messages, for ``import``, ``reply`` and ``messages``."""
 
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store the *messages* that *account* does not know, and count them."""
 
     def known(self, account: str, message_id: str) -> "Known | None":
-        """The message that *account* has learned under this id, None when there is none."""
+        """Return the known message of *account* with this id; None when there is none."""
 
     def known_messages(self, account: str | None, limit: int) -> "list[Known]":
-        """The messages learned last (of *account*), without their texts."""
+        """Return the known messages imported last (of *account*), without their texts."""
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        """The beginning of the outbox message of *account* that an attempt gave this Message-ID."""
+        """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
 
 
 class Store(Outbox, Runs, Queue, Operator, Reports, ReceivedMail, Protocol):
     """A durable outbox."""
 
     def replaced(self) -> bool:
-        """Whether another database, or none, is by now where this one was opened."""
+        """Tell whether the path by now has another database than the open one, or none."""
 
     def check_usable(self) -> None:
-        """Raise StorageError when what is written to it would reach nobody, although it was not replaced."""
+        """Raise StorageError when writes would be lost although the database was not replaced."""
 
     def close(self) -> None:
         """Release the database."""

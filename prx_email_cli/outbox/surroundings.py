@@ -1,4 +1,4 @@
-"""What can be known of an outbox without opening it, whatever database keeps it."""
+"""Define what can be known of an outbox without opening it, whatever database keeps it."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,26 +8,26 @@ from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, ReadableByO
 
 
 class Surroundings(Protocol):
-    """An outbox seen from outside; nothing here changes anything."""
+    """An outbox seen from outside; no method changes anything."""
 
     def is_made(self) -> bool:
-        """Whether there is an outbox."""
+        """Tell whether there is an outbox."""
 
     def directory(self) -> Path:
         """Return the directory that holds it, or what exists of the path to that."""
 
     def open_to_others(self) -> Iterator[ReadableByOthers]:
-        """Find what lets others read or change its files, by their modes."""
+        """Find the files whose modes let others read or change them."""
 
     def changeable(self) -> Iterator[ChangeableByOthers]:
-        """Find what else lets others change it, or put something in its place."""
+        """Find what else lets others change or replace the outbox."""
 
     def last_drain_at(self) -> int | None:
         """Return when the last drain ended, None when none ever did."""
 
     def dead_among(self, run_ids: Iterable[str]) -> list[str]:
-        """Return the ids of the runs that are over although they did not end."""
+        """Return the ids of the runs whose process died."""
 
     @property
     def unreadable(self) -> list[LockUnreadable]:
-        """Why ``dead_among`` cannot tell of certain runs whether they live; they count as alive."""
+        """Return an error for each run of which ``dead_among`` could not tell if it lives; it counts as alive."""

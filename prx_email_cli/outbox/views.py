@@ -1,4 +1,4 @@
-"""What ``list``, ``show``, ``stats``, ``doctor`` and ``messages`` read from an outbox.  Times are Unix seconds."""
+"""Define what ``list``, ``show``, ``stats``, ``doctor`` and ``messages`` read.  Times are Unix seconds."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipient:
-    """A recipient as ``show`` tells of it."""
+    """A recipient as ``show`` prints it."""
 
     address: str
     kind: RecipientKind
@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """A message as ``list`` and ``show`` tell of it; the last two only in ``show``."""
+    """A message as ``list`` and ``show`` print it; the last two fields are for ``show`` alone."""
 
     outbox_id: int
     account: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rows ``list`` shows, newest first; (), None and False do not restrict.  due_at: due at that time."""
+    """Which messages ``list`` shows; (), None and False do not restrict.  due_at: due at that time."""
 
     statuses: tuple[Status, ...] = ()
     account: str | None = None
@@ -102,7 +102,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Known:
-    """A message that *account* learned, and when; its text is "" in a list."""
+    """A known message, its account and when it was imported; its text is "" in a list."""
 
     account: str
     learned_at: int
@@ -111,7 +111,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Health:
-    """What ``doctor`` asks of an outbox.
+    """What ``doctor`` checks of an outbox.
 
     faults: what the database's own check found, empty when it is intact.  repair: what a person can do about such
     faults.  newest_at: the latest moment recorded, None in an empty outbox.  unsent_for_seconds: since the first time
