@@ -1,4 +1,4 @@
-"""What a claim returned, as a message; the row may be damaged, and then shows it by its digest or cannot be claimed."""
+"""Make a claimed message of the row that a claim returned; a damaged row fails its digest or cannot be claimed."""
 
 import json
 from typing import Any
@@ -11,9 +11,9 @@ _STATUS = {status.value: status for status in RecipientStatus}
 
 
 def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
-    """The message whose claim returned *row*; *by_hand* it also addresses the recipients that were refused.
+    """Make the message of a claimed *row*; *by_hand* it also addresses the refused recipients.
 
-    Raises OutboxDamaged when not even its numbers are numbers.
+    Raises OutboxDamaged when the row's numbers are not numbers.
     """
     (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
      needs_smtputf8, size_bytes, drained_seconds, envelope, content, recipients, head) = row  # fmt: skip
@@ -37,7 +37,7 @@ def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed
 
 
 def _everyone(recipients: bytes | None) -> list[Target]:
-    """All recipients of a claimed message, by number.  Raises ValueError, KeyError, TypeError for a damaged row."""
+    """Return all recipients of a claimed message, by number.  Raises ValueError, KeyError, TypeError for damage."""
     return sorted(
         Target(number, address, _STATUS[status], bool(uncertain), response)
         for number, address, status, uncertain, response in json.loads(_text(recipients) or "[]")

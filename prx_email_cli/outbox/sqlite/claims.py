@@ -1,4 +1,4 @@
-"""What a run does with messages in a SQLite outbox: claim, record, give back, recover, expire."""
+"""Claim, record, give back, recover and expire messages for a run on a SQLite outbox."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +24,10 @@ class Database(Protocol):
     """The open database: one connection, used by one thread at a time."""
 
     def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of *make*, once it is durable; its error undoes what it changed."""
+        """Run *make* in a transaction and return its result once that is durable; its error undoes the changes."""
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """The connection, for looking."""
+        """Yield the connection, for reading."""
 
 
 class Claims:
@@ -38,7 +38,7 @@ class Claims:
         self._guard, self._damage, self._domain = guard, damage, domain
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
-        """Claim the longest-due message, None when nothing is due."""
+        """Claim the longest-due message; None when none is due."""
 
         def make(connection: sqlite3.Connection) -> Claimed | None:
             self._guard.before_claim(connection)
@@ -58,7 +58,7 @@ class Claims:
             return self._damage.claim_next(wish, claim_this)
 
     def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
-        """Claim this message for a person's retry; also its refused recipients are tried again."""
+        """Claim this message for ``retry``; its refused recipients are tried again, too."""
 
         def make(connection: sqlite3.Connection, *, unread: bool) -> Claimed:
             self._guard.before_claim(connection)
@@ -72,7 +72,7 @@ class Claims:
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
         """Record a finished attempt and, in the same transaction, claim the next message.
 
-        Damage of the next one, or of the record of attempts, does not undo the result.  Raises ClaimLost, having
+        Damage of the next message, or of the table of attempts, does not undo the result.  Raises ClaimLost, having
         changed nothing, when *run_id* no longer owns the row.
         """
 
@@ -97,7 +97,7 @@ class Claims:
     def advance(self, run_id: str, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
         """Record attempts and claim messages, all in one transaction; see ``Run.advance``.
 
-        Raises OutboxDamaged, having changed nothing, when there are several; by itself each gets around damage.
+        Raises OutboxDamaged, having changed nothing, when there are several; a single one gets around damage.
         """
         if len(finished) == 1 and len(wishes) <= 1:
             try:
@@ -135,7 +135,7 @@ class Claims:
         self._change(lambda connection: connection.executemany(sql.GIVE_BACK, rows))
 
     def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` rows of dead runs to ``failed``; costs one read when there are none."""
+        """Move the ``sending`` messages of dead runs to ``failed``; costs one read when there are none."""
         with self._reading() as connection:
             runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
         recovered: list[int] = []
@@ -148,7 +148,7 @@ class Claims:
         return recovered
 
     def begin_drain(self, now: int) -> Moment:
-        """Record that a drain begins at *now*; costs one read when nothing waits, or it was just recorded."""
+        """Record that a drain begins at *now*; costs one read when no message waits, or it was just recorded."""
         with self._reading() as connection:
             if connection.execute(sql.TO_RECORD, {"now": now, "least": queue.RECORD_EVERY_SECONDS}).fetchone() is None:
                 return Moment(now)
@@ -158,7 +158,7 @@ class Claims:
             return Moment(now)
 
     def expire(self, now: int) -> list[int]:
-        """Give up what has expired unsent; costs one read when there is nothing."""
+        """Give up the messages that expired unsent; costs one read when there are none."""
         with self._reading() as connection:
             if connection.execute(sql.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
                 return []
@@ -168,7 +168,7 @@ class Claims:
             return self._damage.expire(now)
 
     def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
-        """The pieces of a message's content after its head."""
+        """Yield the pieces of a message's content after its head."""
         for number in range(1, PIECES_PER_MESSAGE):
             with self._reading() as connection:
                 piece = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE + number,)).fetchone()
@@ -177,7 +177,7 @@ class Claims:
             yield piece[0]
 
     def _claiming(self, make: Callable[[sqlite3.Connection], C]) -> C:
-        """Make a change that claims; the claim is counted with it, and noted once it is durable."""
+        """Run a change that claims; count the claim in its transaction, and raise the mark once it is durable."""
 
         def counted(connection: sqlite3.Connection) -> tuple[C, Mark | None]:
             claimed = make(connection)
@@ -189,7 +189,7 @@ class Claims:
         return claimed
 
     def _may_claim(self, connection: sqlite3.Connection) -> bool:
-        """Whether a claim may follow in a finalize's transaction: what keeps it from that must not undo the result."""
+        """Tell whether a claim may follow in a finalize's transaction: a refused claim must not undo the result."""
         try:
             self._guard.before_claim(connection)
         except PrxEmailError:

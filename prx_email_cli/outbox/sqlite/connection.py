@@ -1,4 +1,4 @@
-"""Opening the outbox's file: private from its first instant, durable, and with errors a user can act on."""
+"""Open the outbox's file: private from its first instant, durable, and with errors a user can act on."""
 
 import os
 import sqlite3
@@ -25,7 +25,7 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
 _LITTLE_BYTES = 1 << 20
 DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
-# Damaged pages, and damaged values: such that break a rule of the tables, or that a function cannot take.
+# Damaged pages, and damaged values: those that break a rule of the tables, or that a function cannot take.
 _OF_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR)
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space",
@@ -37,9 +37,10 @@ _HINTS = {
 
 
 def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = True) -> sqlite3.Connection:
-    """A connection to the outbox at *path*, created with mode 0600 in a directory of mode 0700 where there was none.
+    """Connect to the outbox at *path*.
 
-    create: whether one is made where there is none.  Raises StorageError, OutboxBusy or ReadableByOthers.
+    create: make one where there is none, mode 0600 in a directory of mode 0700.  Raises StorageError, OutboxBusy or
+    ReadableByOthers.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
@@ -68,9 +69,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: f
 
 
 def _sync_directories(path: Path) -> None:
-    """Make a new outbox's name survive a power cut: SQLite syncs what is in its files, not where they hang.
+    """Make a new outbox's name survive a power cut: SQLite syncs its files, not the directories above them.
 
-    Whoever is about to make the tables does it, for nobody acknowledges anything before there are tables.
+    The process that is about to make the tables does this: before that no message is acknowledged.
     """
     for directory in path.resolve().parents:
         with suppress(PermissionError):  # not ours, so not new either
@@ -78,7 +79,7 @@ def _sync_directories(path: Path) -> None:
 
 
 def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
-    """Once in a database's life; SQLite's busy timeout does not cover several processes that open a new one at once."""
+    """Switch a new database to WAL, and wait for others that do: SQLite's busy timeout does not cover this."""
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
@@ -116,7 +117,7 @@ def _create_privately(path: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours; the program's own pass through."""
+    """Turn SQLite's errors into ours; other errors pass through."""
     try:
         yield
     except PrxEmailError:
@@ -134,7 +135,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
-    """Our error for one of SQLite's."""
+    """Make our error for one of SQLite's."""
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes carry the primary one in their low byte
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return OutboxBusy(

@@ -1,8 +1,8 @@
-"""Keep the damage of one message from all others: what a drain does once it has met a damaged page or value.
+"""Go on with all other messages once a drain has met a damaged page or value.
 
-A message whose content or recipients cannot be read is claimed without them, to be given up.  One whose row itself
-cannot be read or written can be neither sent nor given up: the process passes it by from then on, and tells of it.
-Each try is a transaction of its own, so that nothing is written in one that has met damage.
+A message whose content or recipients cannot be read is claimed without them, to be given up.  One whose row cannot be
+read or written can be neither sent nor given up: the process passes it by from then on, and reports it.  Each try is a
+transaction of its own, so that nothing is written in one that has met damage.
 """
 
 import json
@@ -28,7 +28,7 @@ class ClaimOf(Protocol):
 
 
 class DespiteDamage:
-    """How one process goes on.  change, reading: the store's, for transactions and for looking."""
+    """The damaged messages that one process passes by.  change, reading: the store's methods."""
 
     def __init__(
         self, change: Callable[[Change], Any], reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -38,11 +38,11 @@ class DespiteDamage:
 
     @property
     def met(self) -> bool:
-        """Whether messages are passed by."""
+        """Tell whether any message is passed by."""
         return bool(self._unreadable)
 
     def errors(self) -> list[MessageUnreadable]:
-        """Why each of them is."""
+        """Return an error for each message that is passed by."""
         return list(self._unreadable.values())
 
     def claim_next(self, wish: ClaimNext, claim: ClaimOf) -> Claimed | None:
@@ -73,13 +73,13 @@ class DespiteDamage:
             return None
 
     def count_due(self, account: str, due_before: int, limit: int) -> int:
-        """How many messages are due by what the index says, without those that are passed by."""
+        """Count the due messages by the index alone, without those that are passed by."""
         values = {"account": account, "due_before": due_before, "but": self._but(), "limit": limit}
         with self._reading() as connection:
             return int(connection.execute(sql.COUNT_DUE_BY_INDEX, values).fetchone()[0])
 
     def recover(self, run: str, recover: Callable[..., list[int]]) -> list[int]:
-        """What ``queue.recover_run`` does, message by message, each with as much of it as can be written."""
+        """Do as ``queue.recover_run``, message by message, and write of each as much as possible."""
         with self._reading() as connection:
             sending = queue.ids(connection.execute(sql.SENDING_BY_INDEX, (run,)))
         recovered: list[int] = []
@@ -95,7 +95,7 @@ class DespiteDamage:
         return recovered
 
     def expire(self, now: int) -> list[int]:
-        """What ``queue.expire`` does, message by message."""
+        """Do as ``queue.expire``, message by message."""
         with self._reading() as connection:
             expiring = queue.ids(connection.execute(sql.EXPIRING, {"now": now, "limit": -1}))
         expired: list[int] = []
@@ -107,9 +107,9 @@ class DespiteDamage:
         return expired
 
     def _pass_by(self, outbox_id: int, error: OutboxDamaged) -> None:
-        """Take no more notice of this message.
+        """Pass this message by from now on.
 
-        Raises *error* when there are many: then it is not them that are damaged, but an index or what else they share.
+        Raises *error* when there are many: then an index or something else that they share is damaged.
         """
         if len(self._unreadable) == MOST:
             raise error

@@ -1,4 +1,4 @@
-"""What would let others read or change an outbox: in its file, in the files beside it, or on the way to it."""
+"""Find what lets others read or change an outbox: its file, the files beside it, the directories above."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from pathlib import Path
 from prx_email_cli.errors import ChangeableByOthers, ReadableByOthers
 from prx_email_cli.files import fault_of, faults, quoted
 
-_LOGS = ("-wal", "-shm", "-journal")  # what SQLite believes as it does the database itself
+_LOGS = ("-wal", "-shm", "-journal")  # SQLite trusts these as much as the database itself
 _ROOT = 0
 
 
@@ -19,26 +19,26 @@ def reasons_to_refuse(path: Path) -> Iterator[ReadableByOthers]:
     with suppress(OSError):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            return  # whoever opens it says so; what lies beside a device is none of its logs
+            return  # opening it says so; a file beside a device is none of its logs
         if status.st_mode & 0o077:
             yield ReadableByOthers(
                 f"the outbox {path} is readable by others (mode {status.st_mode & 0o7777:04o})",
                 hint=f"chmod 600 {path}*",
             )
         if os.geteuid() == _ROOT:
-            owner = status.st_uid  # root may look after other people's, but obeys nobody's in /tmp
+            owner = status.st_uid  # root may use another user's outbox, but not one in /tmp
     yield from faults(path, owner=owner)
     for file, log in logs(path):
         if stat.S_ISLNK(log.st_mode):
             yield ChangeableByOthers(f"{file} is a symbolic link", hint=f"rm {quoted(file)}")
             continue
-        with suppress(FileNotFoundError):  # the last one to close the outbox takes them away
+        with suppress(FileNotFoundError):  # the last process to close the outbox removes them
             if fault := fault_of(file, log, owner=owner):
                 yield fault
 
 
 def logs(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Find the files that SQLite keeps beside the database at *path*; each with its status."""
+    """Find the files that SQLite keeps beside the database at *path*, each with its status."""
     real = os.path.realpath(path)
     for end in _LOGS:
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""The high-water mark: how far each outbox of this name has come, kept beside its database and not in it.
+"""Keep the high-water mark: how many claims each outbox of this name has made, in a file beside its database.
 
-A backup that is restored in the place of its database knows of less than the mark, which is how it is recognised.
+A backup that is restored in the place of its database has made fewer, which is how it is recognised.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.sqlite.runs import Runs
 
-MOST_MARKS = 32  # outboxes of one name: each time that one was deleted and begun anew makes another
+MOST_MARKS = 32  # outboxes of one name: deleting one and making another counts as two
 _NAME = "high-water"
 _RECORD_BYTES = 128
 _VERSION = b"prxe-1"
@@ -21,7 +21,7 @@ _HIGHEST_ID = 1 << 46  # ids are multiplied by PIECES_PER_MESSAGE
 
 
 class Mark(NamedTuple):
-    """How far one outbox has come.  generation: its claims.  last_id: no higher id was known outside of it."""
+    """The mark of one outbox.  generation: the number of its claims.  last_id: no higher id was ever claimed."""
 
     identity: str
     generation: int
@@ -38,11 +38,11 @@ class HighWater:
     def __init__(self, outbox: Path) -> None:
         self._runs = Runs(outbox)
         self.file = self._runs.directory / _NAME
-        self._descriptor: int | None = None  # kept open once something was raised: every claim raises it
+        self._descriptor: int | None = None  # kept open once a mark was raised: every claim raises it
         self._lock = threading.Lock()  # one descriptor has one kernel lock, whichever thread asks
 
     def marks(self) -> list[Mark]:
-        """Every readable mark; what is torn or of another version is none.  Raises StorageError, ChangeableByOthers."""
+        """Return every readable mark; torn ones are left out.  Raises StorageError, ChangeableByOthers."""
         try:
             with self._runs.opened_file(_NAME, make=False) as descriptor:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -53,8 +53,7 @@ class HighWater:
             raise self._error(error.strerror) from None
 
     def raise_to(self, mark: Mark) -> None:
-        """Let nothing of *mark* be higher than what is noted of its identity.
-
+        """Raise the stored mark of this identity to *mark* in each of its numbers that is lower.
         Raises StorageError, ChangeableByOthers.
         """
         try:
@@ -69,14 +68,14 @@ class HighWater:
             raise self._error(error.strerror) from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
 
     def _kept_open(self) -> int:
-        """The descriptor, a new one when somebody has removed the file."""
+        """Return the descriptor, a new one if the file was removed."""
         if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
             os.close(self._descriptor)
             self._descriptor = None
@@ -102,7 +101,7 @@ def _raise(descriptor: int, mark: Mark) -> None:
 
 
 def _read(descriptor: int) -> list[Mark | None]:
-    """The marks by slot, None where there is none that makes sense."""
+    """Read the marks by slot; None for a slot that is empty or torn."""
     content = os.pread(descriptor, MOST_MARKS * _RECORD_BYTES, 0)
     return [_parsed(content[start : start + _RECORD_BYTES]) for start in range(0, len(content), _RECORD_BYTES)]
 
@@ -125,7 +124,7 @@ def _record(mark: Mark) -> bytes:
 
 
 def _slot(marks: list[Mark | None], mark: Mark) -> int:
-    """Where *mark* belongs; when all slots are taken by others, the one with the lowest ids is given up."""
+    """Choose the slot for *mark*; when others have all of them, the one with the lowest ids."""
     for slot, noted in enumerate(marks):
         if noted is not None and noted.identity == mark.identity:
             return slot

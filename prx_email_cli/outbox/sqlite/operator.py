@@ -1,4 +1,4 @@
-"""What a person decides about messages that no run has in hand: hold, release, cancel, resolve, prune."""
+"""Hold, release, cancel, resolve and prune messages that no run has claimed, as a person decides."""
 
 import sqlite3
 
@@ -29,7 +29,7 @@ def cancel(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
 
 
 def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: bool) -> None:
-    """Settle the uncertain recipients, and no others, on a person's word.  Raises NotFound, NotAllowedForStatus."""
+    """Settle the uncertain recipients, and no others, as *sent* or not.  Raises NotFound, NotAllowedForStatus."""
     if not connection.execute(sql.RESOLVE, {"id": outbox_id}).rowcount:
         raise _refusal(connection, outbox_id, "resolved: its outcome is not uncertain")
     connection.execute(sql.RESOLVE_RECIPIENTS, {"id": outbox_id, "sent": sent})
@@ -41,7 +41,7 @@ def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: b
 
 
 def prune_some(connection: sqlite3.Connection, after: int, before: int, now: int, *, records: bool) -> list[int]:
-    """Drop the content, and with *records* the whole record, of the next few messages that were over at *before*."""
+    """Delete the content, with *records* all, of the next few messages that ended by *before*; return their ids."""
     values = {"after": after, "before": before, "records": records, "limit": PRUNED_AT_ONCE}
     ids = [outbox_id for (outbox_id,) in connection.execute(sql.PRUNABLE, values)]
     for outbox_id in ids:

@@ -1,4 +1,4 @@
-"""Whether the path still names the files that are open: a database can be moved away, removed or replaced under us."""
+"""Tell whether the path still names the open files: a database can be moved, removed or replaced while in use."""
 
 import os
 import sqlite3
@@ -10,27 +10,27 @@ _FileId = tuple[int, int]
 
 
 class Place:
-    """Where an open outbox lies, and which files were there when it was opened."""
+    """The path of an open outbox, and which files were there when it was opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._real_path = path.resolve()  # as SQLite names the log, whatever becomes of a symbolic link
+        self._real_path = path.resolve()  # resolved: SQLite names the log so, even if a symbolic link changes later
         self._log_path = f"{self._real_path}-wal"
         self._database, self._log = _file_id(path), _file_id(self._log_path)
 
     def replaced(self) -> bool:
-        """Whether the database or its log is no longer at its place; costs no more than a look at two names."""
+        """Tell whether the database or its log is no longer at its path; costs two calls of stat."""
         return _file_id(self._path) != self._database or self._has_another_log()
 
     def lost_its_log(self) -> bool:
-        """Whether the database is still there, and its log is not: what this connection writes reaches nobody."""
+        """Tell whether only the log was removed or replaced: then what this connection writes is lost."""
         return _file_id(self._real_path) == self._database and self._has_another_log()
 
     def leave(self, connection: sqlite3.Connection) -> None:
-        """Close *connection*, and do no harm to another database that is in its place by now.
+        """Close *connection* without harm to another database that is at its path by now.
 
-        SQLite finds a log by its name: a new database would take the old one's for its own, and the last user of the
-        old one would take the new one's away.  It would also copy its log into what was copied over its database.
+        SQLite finds a log by its name: closing the old database could remove the new one's log, or copy the old log
+        into the new database.
         """
         log = _file_id(self._log_path)
         if log != self._log and (log is not None or self.lost_its_log()):
@@ -49,12 +49,12 @@ class Place:
                         os.unlink(f"{self._real_path}{end}")
 
     def _has_another_log(self) -> bool:
-        """SQLite keeps it in its place for as long as we have it open; a file system without shared memory has none."""
+        """Tell whether the log at its path is not the open one; False on a file system without shared memory."""
         return self._log is not None and _file_id(self._log_path) != self._log
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a database, and all of it, is at *path*: nothing that is empty or still being copied there."""
+    """Tell whether a whole database is at *path*: not an empty file, nor one that is still being copied."""
     try:
         size = os.stat(path).st_size
         with open(path, "rb", opener=_without_waiting) as file:
@@ -70,7 +70,7 @@ def is_whole(path: Path) -> bool:
 
 
 def look_of(path: Path) -> tuple[int, ...] | None:
-    """Something that changes while a file is being put at *path*; None when nothing is there, or an empty file."""
+    """Return numbers that change while a file at *path* is written; None when it is missing or empty."""
     try:
         status = os.stat(path)
     except OSError:

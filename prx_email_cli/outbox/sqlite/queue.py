@@ -1,4 +1,4 @@
-"""The moves of a message's life as statements on a connection, each inside its caller's transaction."""
+"""Move messages by statements on a connection, each inside its caller's transaction."""
 
 import sqlite3
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from prx_email_cli.outbox.messages import (
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 
-RECORD_EVERY_SECONDS = 60  # a moment that a drain has recorded is good for so long: a follower looks every second
+RECORD_EVERY_SECONDS = 60  # so old may the recorded start of a drain be: a follower looks every second
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
@@ -78,8 +78,9 @@ def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNe
 def claim_this(
     connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext, outbox_id: int, *, unread: bool
 ) -> Claimed | None:
-    """Claim this message, None when *wish* does not admit it; *unread*: without content and recipients, to be given up.
+    """Claim this message; None when *wish* does not admit it.
 
+    unread: leave content and recipients out, because the message is to be given up.
     Raises OutboxDamaged when it cannot be read, or the index knows it and there is no such row.
     """
     values = {**_values_of_next(claimant, wish), "id": outbox_id}
@@ -94,7 +95,7 @@ def _values_of_next(claimant: Claimant, wish: ClaimNext) -> dict[str, Any]:
 
 
 def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
-    """The account of a message that ``claim_one`` would give; raises what that would, and changes nothing."""
+    """Return the account of the message, or raise what ``claim_one`` would; changes nothing."""
     found = connection.execute(sql.CLAIMABLE, _values(wish)).fetchone()
     if found is None:
         raise refusal(connection, wish.outbox_id, wish.now)
@@ -122,7 +123,7 @@ def _values(wish: ClaimOne) -> dict[str, Any]:
 
 
 def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmailError:
-    """Why a message could not be claimed for a retry, in the order in which the contract asks."""
+    """Make the error for a message that could not be claimed for ``retry``, in the order of ``Run.claim_by_id``."""
     found = connection.execute(sql.STATUS_OF, (outbox_id,)).fetchone()
     if found is None:
         return NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
@@ -149,7 +150,7 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
 def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *, history: bool = True) -> None:
     """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise.
 
-    history: whether among the attempts too, which damage may prevent.
+    history: whether to write the attempt's row too, which damage may prevent.
     """
     claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
     sent = finished.verdict is Verdict.SENT
@@ -183,7 +184,7 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
 
 
 def finalize_or_lose(connection: sqlite3.Connection, run_id: str, finished: Finished) -> ClaimLost | None:
-    """Record a finished attempt; why it was not recorded, None when it was."""
+    """Record a finished attempt; return the error if it was not recorded, else None."""
     try:
         finalize(connection, run_id, finished)
     except ClaimLost as lost:
@@ -192,7 +193,7 @@ def finalize_or_lose(connection: sqlite3.Connection, run_id: str, finished: Fini
 
 
 def within_limits(connection: sqlite3.Connection, wish: ClaimNext, this: int | None = None) -> bool:
-    """Whether the provider's limits leave room for the next message, or *this*; asked in the claim's transaction."""
+    """Tell whether the account's limits leave room for the next message, or *this*; run in the claim's transaction."""
     values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now}
     recipients = (sql.RECIPIENTS_OF_NEXT, values) if this is None else (sql.RECIPIENTS_OF_ONE, {"id": this})
     return all(_has_room(connection, wish.account, limit, wish.now, recipients) for limit in wish.limits)
@@ -210,22 +211,22 @@ def _has_room(
 
 
 def ids(cursor: sqlite3.Cursor) -> list[int]:
-    """The ids that a statement returned."""
+    """Return the ids that a statement gave."""
     return [outbox_id for (outbox_id,) in cursor.fetchall()]
 
 
 def expire(connection: sqlite3.Connection, now: int, *, only: int | None = None) -> list[int]:
-    """Give up what has expired unsent, *only* this message if one is named; the ids."""
+    """Give up the messages (*only* this one, if given) that expired unsent; return their ids."""
     return ids(connection.execute(sql.EXPIRE, {"now": now, "only": only}))
 
 
 def tell(connection: sqlite3.Connection, outbox_id: int, now: int) -> bool:
-    """Whether it is this caller who tells that the message was given up."""
+    """Mark a given-up message as reported; False if it was before."""
     return connection.execute(sql.TELL, {"id": outbox_id, "now": now}).rowcount == 1
 
 
 def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
-    """Record that a drain begins at *now*, and whether its clock is to be trusted."""
+    """Record that a drain begins at *now*, and tell whether its clock is in doubt."""
     recorded_at = connection.execute(sql.RECORDED_AT).fetchone()[0]
     connection.execute(sql.RECORD_MOMENT, {"now": now, "least": RECORD_EVERY_SECONDS})
     return Moment(now, clock_in_doubt(recorded_at, now))

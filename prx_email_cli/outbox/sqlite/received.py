@@ -1,4 +1,4 @@
-"""Messages that can be answered, as statements on a connection: what was imported, and what this outbox has sent."""
+"""Store and find messages that can be answered: imported ones, and those that this outbox has sent."""
 
 import re
 import sqlite3
@@ -41,18 +41,18 @@ def learn(connection: sqlite3.Connection, account: str, messages: "Sequence[Know
 
 
 def find(connection: sqlite3.Connection, account: str, message_id: str) -> Known | None:
-    """The message that *account* knows under this id (with angle brackets), None when there is none."""
+    """Return the known message of *account* with this id; None when there is none."""
     found = connection.execute(_FIND, (account, message_id)).fetchone()
     return None if found is None else _known(found)
 
 
 def newest(connection: sqlite3.Connection, account: str | None, limit: int) -> list[Known]:
-    """The messages learned last (of *account*), without their texts."""
+    """Return the known messages imported last (of *account*), without their texts."""
     return [_known(values) for values in connection.execute(_LIST, {"account": account, "limit": limit})]
 
 
 def head_sent_as(connection: sqlite3.Connection, account: str, message_id: str) -> bytes | None:
-    """The first piece of the outbox message of *account* that an attempt gave this Message-ID."""
+    """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
     ours = _OUR_ID.fullmatch(message_id)
     if ours is None:
         return None

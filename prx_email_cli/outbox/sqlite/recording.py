@@ -1,4 +1,4 @@
-"""Record what became of an attempt, however long a lock lasts: what a provider accepted must not be forgotten."""
+"""Record a finished attempt, however long a lock lasts: an accepted message must not be sent again."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def record(*ways: Callable[[], T]) -> tuple[int, T]:
-    """Record an attempt in the first of *ways* that damage does not prevent; which that was, and its result."""
+    """Record an attempt in the first of *ways* that damage does not prevent; return its index and its result."""
     for number, way in enumerate(ways[:-1]):
         with suppress(OutboxDamaged):
             return number, patiently(way)
@@ -20,7 +20,7 @@ def record(*ways: Callable[[], T]) -> tuple[int, T]:
 
 
 def patiently(change: Callable[[], T]) -> T:
-    """Result of *change*, made again while another process holds the lock."""
+    """Return the result of *change*, which is repeated while another process holds the lock."""
     for _ in range(PATIENCE):
         with suppress(OutboxBusy):
             return change()

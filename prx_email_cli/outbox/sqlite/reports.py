@@ -1,4 +1,4 @@
-"""What ``list``, ``show`` and ``stats`` read; nothing here changes a row."""
+"""Read what ``list``, ``show``, ``stats`` and ``doctor`` print; nothing here changes a row."""
 
 import json
 import sqlite3
@@ -32,7 +32,7 @@ _UNDER_WAY = """
 SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, NULL, 0, NULL
   FROM outbox WHERE id = ? AND status = 'sending'
 """
-# What was given up counts as that, whatever its status: cancelled, or expired before it was ever attempted.
+# A given-up message counts as that, whatever its status: cancelled, or expired before it was ever attempted.
 _COUNTED_AS = """
     CASE WHEN status IN ('pending', 'failed') AND gave_up = 'cancelled' OR status = 'pending' AND gave_up IS NOT NULL
          THEN gave_up ELSE status END
@@ -58,7 +58,7 @@ _LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
 
 
 def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
-    """The rows that match, newest first."""
+    """Return the messages that match, newest first."""
     conditions = {
         f"{_COUNTED_AS} IN (SELECT value FROM json_each(:statuses))": wanted.statuses or None,
         "account = :account": wanted.account,
@@ -68,7 +68,7 @@ def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
         "status <> 'sent' AND uncertain": wanted.uncertain or None,
         "status <> 'sent' ": None
         if Status.SENT in (wanted.statuses or (Status.SENT,))
-        else True,  # lets outbox_unsent serve it
+        else True,  # lets SQLite use the index outbox_unsent
     }
     where = " AND ".join(["1", *(f"({text})" for text, value in conditions.items() if value is not None)])
     statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :limit"
@@ -84,7 +84,7 @@ def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
 
 
 def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
-    """One message with recipients and attempts.  Raises NotFound."""
+    """Return one message with recipients and attempts.  Raises NotFound."""
     found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
     if found is None:
         raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
@@ -104,7 +104,7 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
 
 
 def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:
-    """The rows that a statement gives, or those before a damaged page: the rest of a message is shown all the same."""
+    """Return the rows of a statement, or those before a damaged page: the rest of a message is still shown."""
     found: list[tuple[Any, ...]] = []
     try:
         found.extend(connection.execute(statement, (outbox_id,)))
@@ -115,7 +115,7 @@ def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) ->
 
 
 def stats(connection: sqlite3.Connection, now: int) -> Stats:
-    """Counts by account and status, and what is due, given up, held or uncertain; ages in seconds."""
+    """Count messages by account and status, and due, given up, held and uncertain ones; ages in seconds."""
     accounts: dict[str, dict[str, int]] = {}
     totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
     for account, status, count in connection.execute(_COUNTS):
@@ -137,7 +137,7 @@ def stats(connection: sqlite3.Connection, now: int) -> Stats:
 
 
 def health(connection: sqlite3.Connection, now: int) -> Health:
-    """Whether the database is intact, and what in it wants a person; reads the whole file."""
+    """Check whether the database is intact and whether messages wait for a person; reads the whole file."""
     faults = [str(fault) for (fault,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_SHOWN})")]
     faults += [f"a row of {table} without its message" for table, *_ in connection.execute("PRAGMA foreign_key_check")]
     version, created, finished, first_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()

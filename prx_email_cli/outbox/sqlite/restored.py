@@ -1,10 +1,9 @@
-"""How a restored backup is told from the outbox that it once was, and what is done about it.
+"""Tell a restored backup from the outbox that it was, and claim nothing from it until a person accepts it.
 
-Each claim counts the ledger's generation up, in the claim's own transaction; once that is durable and before anything
-is said to a server, the high-water mark beside the database notes the number.  A database of the same identity with a
-lower number does not know of all that was claimed, so what was sent since looks due again: no run takes anything from
-it until a person has decided.  The order (database, then mark) is what keeps every other outbox from looking restored,
-wherever its process is killed.
+Each claim counts the generation of the table ``ledger`` up, in the claim's own transaction; once that is durable, and
+before a byte goes to a server, the high-water mark beside the database is raised to it.  A database of the same
+identity with a lower generation does not know of later claims, so messages sent since then look due again.  Because the
+mark follows the database, no outbox looks restored after a kill.
 """
 
 import sqlite3
@@ -16,7 +15,7 @@ from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
 
 
 class RestoreGuard:
-    """What one process knows of an outbox's mark.  Its methods take a connection inside their caller's transaction."""
+    """Compares an outbox with its mark.  Its methods take a connection inside their caller's transaction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,11 +23,11 @@ class RestoreGuard:
         self._noted: Mark | None = None  # by this process
 
     def close(self) -> None:
-        """Let go of the mark."""
+        """Close the mark's file."""
         self._high_water.close()
 
     def last_id(self) -> int:
-        """No higher id was ever known outside of an outbox of this name; 0 when nothing can be learned of that.
+        """Return an id above which no outbox of this name ever claimed a message; 0 if no mark can be read.
 
         A message must be stored even when its outbox cannot be drained.
         """
@@ -47,18 +46,18 @@ class RestoreGuard:
             )
 
     def before_claim(self, connection: sqlite3.Connection) -> None:
-        """Like ``refuse``, and see to it that the mark can be written when the claim is made."""
+        """Do as ``refuse``, and check that the mark can be written when the claim is made."""
         identity, generation = _state(connection)
         noted = self._noted
         if noted is not None and noted.identity == identity and noted.generation <= generation:
             return
-        self.refuse(connection)  # our transaction keeps others from counting, so here it is sure
+        self.refuse(connection)  # our transaction keeps others from counting, so this is certain
         last = connection.execute(sql.LAST_ID).fetchone()
         # Generation 0: what this transaction or one that it shares has counted is not durable yet.
         self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
 
     def count(self, connection: sqlite3.Connection, outbox_id: int) -> Mark:
-        """Count the claim of this message; what is to be noted once that is durable."""
+        """Count the claim of this message; return the mark to be noted once that is durable."""
         connection.execute(sql.COUNT_CLAIM)
         return Mark(*_state(connection), outbox_id)
 
@@ -68,7 +67,7 @@ class RestoreGuard:
         self._noted = mark
 
     def accept(self, connection: sqlite3.Connection) -> Mark | None:
-        """Make a restored backup the outbox from now on; what is to be noted then, None when it is none."""
+        """Accept a restored backup; return the mark to be noted once that is durable, None when it is none."""
         ahead = self._ahead(connection)
         if ahead is None:
             return None
@@ -77,7 +76,7 @@ class RestoreGuard:
         return mark
 
     def _ahead(self, connection: sqlite3.Connection) -> Mark | None:
-        """The mark that this database does not know of."""
+        """Return the mark if it is ahead of this database; else None."""
         marks = self._high_water.marks()  # first: while we look, others count and then raise it
         identity, generation = _state(connection)
         for mark in marks:
@@ -87,7 +86,7 @@ class RestoreGuard:
 
 
 def _state(connection: sqlite3.Connection) -> tuple[str, int]:
-    """Identity and generation."""
+    """Return identity and generation."""
     found = connection.execute(sql.LEDGER).fetchone()
     if found is None or len(found[0]) != 32 or not (found[0].isascii() and found[0].isalnum()):
         raise StorageError("the outbox is damaged: its ledger has no identity", hint="restore a backup")

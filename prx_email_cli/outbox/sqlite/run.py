@@ -31,11 +31,11 @@ class SqliteRun:
 
     @property
     def unreadable(self) -> list[LockUnreadable]:
-        """Why it is unknown whether certain other runs live."""
+        """Return an error for each run of which ``recover`` could not tell whether it lives."""
         return list(self._runs.unreadable.values())
 
     def recover(self, policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` rows of dead runs to ``failed``; their ids."""
+        """Move the ``sending`` messages of dead runs to ``failed``; return their ids."""
         self._store.refuse_restored()
         recovered = self._claims.recover(self._runs.is_dead, policy, now)
         self._runs.clear_dead()
@@ -46,7 +46,7 @@ class SqliteRun:
         return self._claims.begin_drain(now)
 
     def expire(self, now: int) -> list[int]:
-        """Give up what has expired unsent; the ids."""
+        """Give up the messages that expired unsent; return their ids."""
         return self._claims.expire(now)
 
     def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
@@ -54,7 +54,7 @@ class SqliteRun:
         return self._claims.advance(self.run_id, finished, wishes)
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
-        """Claim this message for a person's retry."""
+        """Claim this message for ``retry`` or ``send --now``."""
         return self._claims.claim(self.run_id, wish)
 
     def give_back(self, claimed: Sequence[Claimed]) -> None:
@@ -62,5 +62,5 @@ class SqliteRun:
         self._claims.give_back(self.run_id, claimed)
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:
-        """The pieces of the message's content after its head."""
+        """Yield the pieces of the message's content after its head."""
         return self._claims.rest_of_content(claimed.outbox_id)

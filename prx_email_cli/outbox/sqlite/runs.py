@@ -1,4 +1,4 @@
-"""Who is alive: every run holds a kernel lock on a file of its own for as long as it lives.
+"""Tell which runs live: each holds a kernel lock on a file of its own for as long as it lives.
 
 The kernel releases the lock when the process ends, however it ends, so no timeout ever guesses.
 """
@@ -22,7 +22,7 @@ _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class Runs:
     """The directory of lock files beside an outbox.
 
-    unreadable: of runs that count as alive because their lock could not be opened, why.
+    unreadable: an error for each run that counts as alive because its lock could not be opened.
     """
 
     def __init__(self, outbox: Path) -> None:
@@ -31,7 +31,7 @@ class Runs:
         self.unreadable: dict[str, LockUnreadable] = {}
 
     def start(self, now: int) -> "Lock":
-        """The lock of a new living run.
+        """Start a run and return its lock.
 
         Raises StorageError when its lock file cannot be made, ChangeableByOthers when others could take it away.
         """
@@ -55,7 +55,7 @@ class Runs:
                 give_to_owner(at, self._beside())
 
     def _lock_new(self, run_id: str) -> int | None:
-        """The locked descriptor, None when somebody who was clearing away took the file in between."""
+        """Create and lock a run's file; return its descriptor, None when ``clear_dead`` removed it in between."""
         with self._opened() as at:
             descriptor = create(run_id, at=at, beside=self._beside())
             try:
@@ -68,9 +68,9 @@ class Runs:
             return None
 
     def is_dead(self, run_id: str) -> bool:
-        """Whether nobody holds the run's lock; it has it from before its first claim to after its last finalize.
+        """Tell whether nobody holds the run's lock, which it has from before its first claim to after its last result.
 
-        One whose lock cannot be opened is not dead, and noted in ``unreadable``.  Raises ChangeableByOthers.
+        False for one whose lock cannot be opened; it is added to ``unreadable``.  Raises ChangeableByOthers.
         """
         name = Path(run_id).name
         try:
@@ -90,7 +90,7 @@ class Runs:
         return True
 
     def clear_dead(self) -> None:
-        """Remove the lock files of runs that died.  To be called when their rows are recovered."""
+        """Remove the lock files of dead runs.  Call it after their messages were recovered."""
         with suppress(OSError), self._opened() as at:
             for name in os.listdir(at):
                 if name.count("-") >= 2:
@@ -110,12 +110,12 @@ class Runs:
             return os.open(_LAST_DRAIN, _OPEN, dir_fd=at)
         except FileNotFoundError:
             pass
-        except OSError:  # somebody else's, or a link: what counts is the drain of whoever owns the directory
+        except OSError:  # another user's, or a link: the drains of the directory's owner count
             os.unlink(_LAST_DRAIN, dir_fd=at)
         return create(_LAST_DRAIN, at=at, beside=self._beside())
 
     def last_drain(self) -> int | None:
-        """When the last drain ended, in Unix seconds; None when none ever did, or others could have said so."""
+        """Return when the last drain ended, in Unix seconds; None when none did, or others could have written it."""
         try:
             with self._opened() as at:
                 status = os.stat(_LAST_DRAIN, dir_fd=at, follow_symlinks=False)
@@ -143,7 +143,7 @@ class Runs:
 
     @contextmanager
     def opened_file(self, name: str, *, make: bool) -> Iterator[int]:
-        """A descriptor of a file of this directory that nobody else can change; *make* it where there is none.
+        """Open a file of this directory that no other user can change; *make* it where there is none.
 
         Raises OSError, StorageError when it is no file, and ChangeableByOthers.
         """
@@ -155,7 +155,7 @@ class Runs:
             except FileNotFoundError:
                 if not make:
                     raise
-                with suppress(FileExistsError):  # when somebody is faster
+                with suppress(FileExistsError):  # when another process is faster
                     os.close(create(name, at=at, beside=self._beside()))
                 descriptor = os.open(name, _OPEN, dir_fd=at)
         try:
@@ -170,7 +170,7 @@ class Runs:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """The open directory, once it is certain that it is one, and nobody else's.
+        """Open the directory, and check that no other user can change it.
 
         Raises ChangeableByOthers, and OSError when it is not there or cannot be opened.
         """
@@ -194,7 +194,7 @@ class Runs:
         return beside.st_uid if beside is not None else None
 
     def _beside(self) -> os.stat_result | None:
-        """What there is of the outbox, whose owner the files here belong to."""
+        """Return the status of the outbox, or of its directory, whose owner gets the files made here."""
         try:
             return os.stat(self._outbox)
         except OSError:
@@ -219,7 +219,7 @@ def _unreadable(file: Path, error: OSError) -> LockUnreadable:
 
 
 def _whose(path: Path) -> str:
-    """Words for whom *path* belongs to, none where nobody can tell."""
+    """Say whose *path* is; "" when that cannot be read."""
     try:
         return f"; it belongs to {user_name(os.lstat(path).st_uid)}"
     except OSError:
@@ -243,7 +243,7 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Let go: the run is over."""
+        """Release the lock: the run is over."""
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
         os.close(self._descriptor)

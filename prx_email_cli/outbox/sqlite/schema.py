@@ -1,4 +1,4 @@
-"""The tables, as numbered migrations.  A released migration is never edited: a change is a new one."""
+"""Make the tables by numbered migrations.  A released migration is never edited: a change is a new one."""
 
 import sqlite3
 from hashlib import sha256
@@ -182,12 +182,12 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
 
 
 def _identity(*oldest: object) -> str:
-    """An identity made of the oldest message."""
+    """Make an identity from the oldest message."""
     return sha256(repr(oldest).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def check_ours(connection: sqlite3.Connection, path: object) -> int:
-    """The schema's number, 0 for an empty database.  Raises StorageError as ``migrate`` does; changes nothing."""
+    """Return the schema's number, 0 for an empty database.  Raises StorageError as ``migrate``; changes nothing."""
     # One statement, so one snapshot: another process may be creating the tables at this moment.
     version, application, tables = connection.execute(
         "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"

@@ -5,7 +5,7 @@
 
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
-# What the partial index outbox_due covers; claims and counts must say it in the same words to be served by it.
+# The condition of the partial index outbox_due; SQLite uses the index only for statements with the same words.
 DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
 """
@@ -38,8 +38,8 @@ _BY_HAND = """
 
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
-# What damage may have made undecodable, or turned into another type, comes as bytes, or as the type that it is meant to
-# have: it must not keep a run from all other messages.
+# A value that damage may have made undecodable, or of another type, is read as bytes or cast to its type: it must not
+# keep a run from all other messages.
 _HEAD = f"(SELECT CAST(data AS BLOB) FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
 _RECIPIENTS = """
           CAST((SELECT json_group_array(json_array(CAST(number AS INTEGER), CAST(address AS TEXT),
@@ -82,7 +82,7 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_
 """
 
 _READ = {"recipients": _RECIPIENTS, "head": _HEAD}
-_UNREAD = {"recipients": "NULL", "head": "NULL"}  # of a message of which only the row can be read: it is given up
+_UNREAD = {"recipients": "NULL", "head": "NULL"}  # for a message of which only the row can be read: it is given up
 
 CLAIM_NEXT = _CLAIM_NEXT.format(which=f"({NEXT})", **_READ)
 CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which=":id", **read) for read in (_READ, _UNREAD))

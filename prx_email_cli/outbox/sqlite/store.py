@@ -1,4 +1,4 @@
-"""The outbox in one SQLite file, which any number of processes may use at once."""
+"""Keep the outbox in one SQLite file, which any number of processes may use at once."""
 
 import sqlite3
 import threading
@@ -50,11 +50,11 @@ class SqliteStore:
         self._place.leave(self._connection)
 
     def replaced(self) -> bool:
-        """Whether the database that is open is no longer the one at its path."""
+        """Tell whether the path by now has another database than the open one, or none."""
         return self._place.replaced()
 
     def check_usable(self) -> None:
-        """Raise StorageError when the database is in its place and its log is not: what is written reaches nobody."""
+        """Raise StorageError when the database is at its path and its log is not: then writes are lost."""
         if self._place.lost_its_log():
             raise StorageError(
                 f"the outbox {self.path} lost its write-ahead log while it was open",
@@ -67,14 +67,14 @@ class SqliteStore:
             self._guard.refuse(connection)
 
     def accept_restored(self) -> bool:
-        """Let runs take messages again; whether it was a restored backup."""
+        """Let runs take messages from a restored backup; tell if it was one."""
         mark = self.change(self._guard.accept)
         if mark is not None:
             self._guard.note(mark)
         return mark is not None
 
     def start_run(self, now: int) -> "SqliteRun":
-        """A new living run."""
+        """Start a run."""
         from prx_email_cli.outbox.sqlite.run import SqliteRun  # on use
 
         runs = Runs(self.path)
@@ -85,11 +85,11 @@ class SqliteStore:
         Runs(self.path).note_drain(now)
 
     def last_drain_at(self) -> int | None:
-        """When the last drain ended; None when none ever did."""
+        """Return when the last drain ended; None when none ever did."""
         return Runs(self.path).last_drain()
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
-        """Store *messages* in one transaction; what became of each, in order."""
+        """Store *messages* in one transaction; return an answer to each, in order."""
         from prx_email_cli.outbox.sqlite import submit  # on use
 
         try:
@@ -100,9 +100,9 @@ class SqliteStore:
             raise
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
-        """Store *messages* in one transaction; their ids, in order.
+        """Store *messages* in one transaction; return their ids, in order.
 
-        Raises what is wrong with one of them, and then stores none.
+        Raises the error of the first that is refused, and then stores none.
         """
 
         from prx_email_cli.outbox.sqlite import submit  # on use
@@ -116,23 +116,23 @@ class SqliteStore:
         return self.change(make)
 
     def claimable(self, wish: ClaimNext) -> bool:
-        """Whether ``claim_next`` would give something; changes nothing."""
+        """Tell whether ``claim_next`` would return a message; changes nothing."""
         if not self._count_due(wish, most=1):
             return False
         with self.reading() as connection:
             return queue.within_limits(connection, wish)
 
     def check_claim(self, wish: ClaimOne) -> str:
-        """The account of a message that ``claim`` would give; raises what ``claim`` would, and changes nothing."""
+        """Return the account of the message, or raise what ``claim`` would; changes nothing."""
         with self.reading() as connection:
             return queue.check_one(connection, wish)
 
     def unreadable_messages(self) -> list[MessageUnreadable]:
-        """Why each message that this process passes by can be neither sent nor given up."""
+        """Return an error for each damaged message that this process passes by."""
         return self._damage.errors()
 
     def take_unreported(self, now: int, only: int | None = None) -> list[int]:
-        """Ids of given-up messages not reported yet; marks them reported, so that each is given to one caller."""
+        """Return the ids of given-up messages not reported yet, and mark them reported: each goes to one caller."""
         with self.reading() as connection:
             untold = [outbox_id for outbox_id in queue.ids(connection.execute(sql.UNTOLD)) if only in (None, outbox_id)]
         told: list[int] = []
@@ -149,14 +149,14 @@ class SqliteStore:
         self.change(lambda connection: operator.hold(connection, outbox_id, now))
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
-        """Keep drains from everything they might take (of *account*); the ids."""
+        """Hold every message that drains might take (of *account*); return their ids."""
 
         def make(connection: sqlite3.Connection) -> tuple[list[int], Mark | None]:
             values = {"account": account, "now": now}
             held = queue.ids(connection.execute(sql.HOLD_ALL, values))
             mark = None
             if account is None:
-                with suppress(PrxEmailError):  # a mark that cannot be read keeps nobody from holding messages
+                with suppress(PrxEmailError):  # a mark that cannot be read must not keep a person from holding messages
                     mark = self._guard.accept(connection)
             if mark is not None:
                 held += queue.ids(connection.execute(sql.HOLD_SENDING, values))
@@ -174,23 +174,23 @@ class SqliteStore:
         self.change(lambda connection: operator.release(connection, outbox_id))
 
     def release_all(self, account: str | None) -> list[int]:
-        """Let drains take everything again that is held (of *account*); the ids."""
+        """Release every held message (of *account*); return their ids."""
         return self.change(lambda connection: queue.ids(connection.execute(sql.RELEASE_ALL, {"account": account})))
 
     def cancel(self, outbox_id: int, now: int) -> None:
-        """Give this message up on a person's word."""
+        """Give this message up."""
         from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.cancel(connection, outbox_id, now))
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
-        """Settle an uncertain outcome on a person's word."""
+        """Settle the uncertain recipients of this message: accepted if *sent*, else not."""
         from prx_email_cli.outbox.sqlite import operator  # on use
 
         self.change(lambda connection: operator.resolve(connection, outbox_id, now, sent=sent))
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        """Drop the content (with *records* everything) of messages that were over at *before*; how many."""
+        """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
         from prx_email_cli.outbox.sqlite import operator  # on use
 
         count = last = 0
@@ -201,11 +201,11 @@ class SqliteStore:
             count, last = count + len(ids), ids[-1]
 
     def accounts_due(self, now: int) -> list[str]:
-        """Names of the accounts that have something a drain would take now."""
+        """Name the accounts with due messages."""
         return [name for name in self._accounts() if self.count_due(name, now, limit=1)]
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
-        """How many messages of *account* a drain would take now, counting no further than *limit*."""
+        """Count the due messages of *account*, no further than *limit*."""
         return self._count_due(ClaimNext(account, now, now), -1 if limit is None else limit)
 
     def _count_due(self, wish: ClaimNext, most: int) -> int:
@@ -216,62 +216,62 @@ class SqliteStore:
         return self._damage.count_due(wish.account, wish.due_before, most)
 
     def next_due_at(self) -> int | None:
-        """When the next message is due for a drain, None when none ever is."""
+        """Return when the next message is due; None when no message will be."""
         names = self._accounts()
         with self.reading() as connection:
             dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
         return min((due for due in dues if due is not None), default=None)
 
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
-        """Store those of the *messages* that *account* does not know; how many."""
+        """Store the *messages* that *account* does not know, and count them."""
         from prx_email_cli.outbox.sqlite import received  # on use
 
         return self.change(lambda connection: received.learn(connection, account, messages, now))
 
     def known(self, account: str, message_id: str) -> "Known | None":
-        """The message that *account* has learned under this id, None when there is none."""
+        """Return the known message of *account* with this id; None when there is none."""
         from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.find(connection, account, message_id)
 
     def known_messages(self, account: str | None, limit: int) -> "list[Known]":
-        """The messages learned last (of *account*), without their texts."""
+        """Return the known messages imported last (of *account*), without their texts."""
         from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.newest(connection, account, limit)
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        """The beginning of the outbox message of *account* that an attempt gave this Message-ID."""
+        """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
         from prx_email_cli.outbox.sqlite import received  # on use
 
         with self.reading() as connection:
             return received.head_sent_as(connection, account, message_id)
 
     def rows(self, wanted: "Filter") -> "list[Row]":
-        """The rows that match, newest first."""
+        """Return the messages that match, newest first."""
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
             return reports.rows(connection, wanted)
 
     def row(self, outbox_id: int) -> "Row":
-        """One message with recipients and attempts."""
+        """Return one message with recipients and attempts."""
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
             return reports.row(connection, outbox_id)
 
     def stats(self, now: int) -> "Stats":
-        """Counts and ages for monitoring."""
+        """Return counts and ages for monitoring."""
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self.reading() as connection:
             return reports.stats(connection, now)
 
     def health(self, now: int) -> "Health":
-        """Whether the database is intact, and what in it wants a person; may take a while."""
+        """Check whether the database is intact and whether messages wait for a person; reads all of it."""
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self.reading() as connection:
@@ -287,7 +287,7 @@ class SqliteStore:
                 names.append(found[0])
 
     def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of *make*, once it is durable; its error undoes what it changed."""
+        """Run *make* in a transaction and return its result once that is durable; its error undoes the changes."""
         with storage_errors(self.path), self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -301,7 +301,7 @@ class SqliteStore:
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
-        """For a person's eyes: texts that damage has made undecodable are shown as far as they can be."""
+        """Yield the connection for reports: undecodable texts in a damaged database are shown as far as possible."""
         with self.reading() as connection:
             connection.text_factory = _shown
             try:
@@ -311,7 +311,7 @@ class SqliteStore:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for looking."""
+        """Yield the connection, for reading."""
         with storage_errors(self.path), self._lock:
             yield self._connection
 

@@ -18,7 +18,7 @@ _Keys = dict[tuple[str, str], tuple[int, str]]
 
 
 def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int = 0) -> list[Submitted]:
-    """Store new messages, or find the earlier ones with their idempotency keys; what became of each, in order.
+    """Store new messages, or find the earlier ones with their idempotency keys; return an answer to each, in order.
 
     above: new ids are higher than this.  A message that cannot be stored is refused alone.
     """
@@ -46,7 +46,7 @@ def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], a
 
 
 def _check_storable(message: NewMessage) -> None:
-    """Raise ValidationError for text that is no Unicode, or a time that SQLite cannot hold."""
+    """Raise ValidationError for text that is not Unicode, or a time that SQLite cannot hold."""
     texts = message.account, message.sender, message.subject, message.idempotency_key or ""
     try:
         "".join([*texts, *(address for address, _ in message.recipients)]).encode()
@@ -57,9 +57,9 @@ def _check_storable(message: NewMessage) -> None:
 
 
 def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Keys) -> int | None:
-    """The id of the message that has *message*'s idempotency key already, None when there is none.
+    """Find the id of the earlier message with the same idempotency key; None when there is none.
 
-    Raises ValidationError when that message says something else.
+    Raises ValidationError when that message has another fingerprint.
     """
     key = message.idempotency_key
     if key is None:
@@ -77,7 +77,7 @@ def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Ke
 
 
 def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None:
-    """Insert messages with their recipients, contents and keys, one statement to a table: a batch is worth it."""
+    """Insert messages with recipients, contents and keys, one statement to a table for the whole batch."""
     connection.executemany(sql.INSERT_MESSAGE, (_row(outbox_id, message) for outbox_id, message in new))
     connection.executemany(
         sql.INSERT_RECIPIENT,
@@ -115,7 +115,7 @@ def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
 
 
 def _pieces(content: Content) -> Iterable[bytes]:
-    """*content* cut into pieces of PIECE_BYTES, the last one shorter; an empty one has an empty piece."""
+    """Cut *content* into pieces of PIECE_BYTES, the last one shorter; an empty one gives one empty piece."""
     if content.size_bytes <= PIECE_BYTES:
         return (b"".join(content.pieces),)
     return _cut(content.pieces)

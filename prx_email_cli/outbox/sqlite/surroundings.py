@@ -1,4 +1,4 @@
-"""A SQLite outbox seen from outside: its file, those beside it, and the locks of its runs."""
+"""See a SQLite outbox from outside: its file, those beside it, and the locks of its runs."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ class FileSurroundings:
         self._runs = Runs(path)
 
     def is_made(self) -> bool:
-        """Whether there is a database; an empty file is none yet."""
+        """Tell whether there is a database; an empty file is none yet."""
         return os.path.exists(self._path) and os.path.getsize(self._path) > 0
 
     def directory(self) -> Path:
@@ -30,7 +30,7 @@ class FileSurroundings:
         return directory
 
     def open_to_others(self) -> Iterator[ReadableByOthers]:
-        """Find the files with a mode for others.  Links are left to ``changeable``."""
+        """Find the files whose modes let others read or change them.  Links are left to ``changeable``."""
         for file in (self._path.resolve(), *(file for file, _ in logs(self._path)), self._runs.directory):
             try:
                 status = file.lstat()
@@ -55,5 +55,5 @@ class FileSurroundings:
 
     @property
     def unreadable(self) -> list[LockUnreadable]:
-        """Why certain locks could not be read."""
+        """Return an error for each lock that could not be read."""
         return list(self._runs.unreadable.values())
