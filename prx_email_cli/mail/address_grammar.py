@@ -83,7 +83,7 @@ def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
 
 
 def _misplaced(end: str, *, filled: bool, in_group: bool, after_group: bool, after_comma: bool) -> bool:
-    """Whether something is missing or too much where a member ends, by the letter of the grammar."""
+    """Tell whether the grammar forbids a member to end here, as when it is empty."""
     if in_group and end == "end":
         return True
     return after_group if filled else after_comma or (end == "," and not after_group)
@@ -162,7 +162,7 @@ def _with_angles(tokens: Iterator[_Token]) -> list[_Token]:
 
 
 def _entry(member: list[_Token], real: list[_Token], *, obsolete: bool) -> Entry | Broken:
-    """The mailbox that *member* is; *real* is what of it is no comment."""
+    """Make the mailbox of *member*; *real* is the same without its comments.  Broken if it is none."""
     *before, last = real
     if last.kind != "angle":
         spec = _addr_spec(real, obsolete=obsolete)
@@ -182,7 +182,7 @@ def _same(one: tuple[str, str] | None, other: tuple[str, str]) -> bool:
 
 
 def _addr_spec(tokens: Sequence[_Token], *, obsolete: bool) -> tuple[str, str] | None:
-    """Local part and domain, None for what is no address."""
+    """Split an address into local part and domain; None for what is no address."""
     at = next((index for index, token in enumerate(tokens) if token.kind == "@"), 0)
     local, domain = tokens[:at], tokens[at + 1 :]
     if not _is_dotted(local, _WORDS, obsolete=obsolete):
@@ -195,7 +195,7 @@ def _addr_spec(tokens: Sequence[_Token], *, obsolete: bool) -> tuple[str, str] |
 
 
 def _is_dotted(tokens: Sequence[_Token], kinds: Sequence[str], *, obsolete: bool) -> bool:
-    """Whether *tokens* are words with single dots between them; white space and quotes there are obsolete."""
+    """Tell whether *tokens* are words with single dots between them; white space and quotes there are obsolete."""
     if len(tokens) % 2 == 0:
         return False
     found = [token.kind for token in tokens]

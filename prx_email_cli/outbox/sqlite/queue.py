@@ -62,7 +62,7 @@ WHOLE = Parts()
 
 
 def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext) -> Claimed | None:
-    """Claim the longest-due message that *wish* admits, None when there is none.
+    """Claim the longest-due message that *wish* admits; None when there is none.
 
     Raises OutboxDamaged when the index and the rows do not agree on which that is, or it cannot be read.
     """
@@ -111,7 +111,7 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
 
 
 def claim_one(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimOne, *, unread: bool = False) -> Claimed:
-    """Claim this message for a person's retry; *unread* as ``claim_this`` has it.  Raises as ``Store.claim`` says."""
+    """Claim this message for ``retry``; *unread* as in ``claim_this``.  Raises what ``Run.claim_by_id`` does."""
     check_one(connection, wish)
     values = {**claimant._asdict(), **_values(wish)}
     found = connection.execute(sql.CLAIM_ONE_UNREAD if unread else sql.CLAIM_ONE, values).fetchall()
