@@ -235,9 +235,9 @@ def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
 def recover_run(
     connection: sqlite3.Connection, recovery: Recovery, *, only: int | None = None, parts: Parts = WHOLE
 ) -> list[int]:
-    """Settle what a dead run left in ``sending``; the ids.
+    """Settle the messages that a dead run left in ``sending``; return their ids.
 
-    only: nothing but this message.
+    only: this message alone.
     """
     run, policy, now = recovery
     recovered = []
