@@ -1,17 +1,17 @@
 """``prx-email drain``: deliver what is due."""
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prx_email_cli.cli import interrupts
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import (
@@ -77,7 +77,7 @@ def drain(
     if account is not None:
         settings.account(account)
     deliveries = _Deliveries(settings, options, clock(now_ts), talk, rehearsed=now_ts is not None)
-    with this.store(settings) as store, _stopping_on_signals() as stop:
+    with this.store(settings) as store, interrupts.stopping() as stop:
         if follow:
             from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
@@ -171,25 +171,6 @@ class _Teller:
             except BaseException as error:  # noqa: BLE001 - the thread that delivers raises it
                 self._error = error
                 return
-
-
-@contextmanager
-def _stopping_on_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def on_signal(number: int, frame: Any) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Talk:

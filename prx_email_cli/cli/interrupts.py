@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread, main_thread
+from threading import Event, Thread, main_thread
 from typing import Any
 
 NUDGE_SECONDS, NUDGES = 0.1, 20
@@ -19,6 +19,7 @@ class Interrupted(KeyboardInterrupt):
 class _State:
     unwinding = False  # a command is at work, which has something to tidy up
     received: int | None = None
+    stopping = False  # a drain has heard the signal, and ends by itself
 
 
 def watch() -> None:
@@ -39,6 +40,26 @@ def unwinding() -> Iterator[None]:
         yield
     finally:
         _State.unwinding = False
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """Give an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_signal(number: int, frame: Any) -> None:
+        _State.stopping = True
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def status() -> int | None:
@@ -65,7 +86,7 @@ def _nudge(reader: int) -> None:
     while number := os.read(reader, 1):
         for _ in range(NUDGES):
             time.sleep(NUDGE_SECONDS)
-            if _State.received is not None or signal.getsignal(number[0]) is not _on_signal:
+            if _State.received is not None or _State.stopping or signal.getsignal(number[0]) is not _on_signal:
                 break
             signal.pthread_kill(main_thread().ident or 0, number[0])
         else:

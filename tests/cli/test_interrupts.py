@@ -1,11 +1,12 @@
 """Ctrl-C and SIGTERM end every command quietly, whenever they come."""
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,28 @@ def test_that_are_ignored_stay_ignored(program: Program) -> None:
     running.send_signal(signal.SIGINT)
     running.send_signal(signal.SIGTERM)
     assert (running.communicate("text\n", timeout=60), running.returncode) == (("1\n", ""), 0)
+
+
+@each_signal
+def test_a_drain_that_was_stopped_has_ended_well_however_late_its_report_is_read(
+    program: Program, number: signal.Signals
+) -> None:
+    """The signal was heard: what waits afterwards, here for a reader, needs no second one."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    program.send()
+    with serving(program) as server:
+        running = program.start("drain", "--follow", "--json", stdout=writer)
+        os.close(writer)
+        server.wait_for(lambda: server.messages)
+        running.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(1)
+        with os.fdopen(reader, "rb") as said:
+            report = said.read().lstrip(b"x")
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err, json.loads(report)["data"]["sent"]) == (0, "", 1)
