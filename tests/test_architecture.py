@@ -123,7 +123,7 @@ def test_smtp_stays_in_its_folder_and_sql_in_the_outbox(module: Path) -> None:
 @each_module
 def test_only_the_outbox_knows_which_database_keeps_it(module: Path) -> None:
     named = {name for name in imports_of(module) if name.startswith("prx_email_cli.outbox.sqlite")}
-    knows = layer_of(module) == "outbox" and ("sqlite" in module.parts or module.stem in ("open", "surroundings"))
+    knows = layer_of(module) == "outbox" and ("sqlite" in module.parts or module.stem == "open")
     assert not named or knows, f"imports {named}"
 
 

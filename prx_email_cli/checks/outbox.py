@@ -6,8 +6,7 @@ from contextlib import AbstractContextManager
 from prx_email_cli.checks.check import Check, Verdict, failed, ok, warning
 from prx_email_cli.checks.machine import is_writable
 from prx_email_cli.errors import PrxEmailError, StorageError, Unwell
-from prx_email_cli.outbox.store import Store
-from prx_email_cli.outbox.surroundings import Surroundings
+from prx_email_cli.outbox.store import Store, Surroundings
 from prx_email_cli.outbox.views import Health
 
 DRAIN_OVERDUE_SECONDS = 15 * 60  # cron runs it every minute, some people every ten

@@ -6,8 +6,7 @@ from prx_email_cli.errors import PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
-    from prx_email_cli.outbox.store import Store
-    from prx_email_cli.outbox.surroundings import Surroundings
+    from prx_email_cli.outbox.store import Store, Surroundings
 
 PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: its owner or mode may come later
 

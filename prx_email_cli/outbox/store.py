@@ -4,11 +4,12 @@ Every method may raise StorageError (OutboxBusy when another process holds the l
 something returns once the change is durable.  Time is an argument, in Unix seconds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from prx_email_cli.errors import LockUnreadable, MessageUnreadable
+from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, MessageUnreadable, ReadableByOthers
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import (
     Advanced,
@@ -202,3 +203,29 @@ class Store(Outbox, Runs, Queue, Operator, Reports, ReceivedMail, Protocol):
 
     def close(self) -> None:
         """Release the database."""
+
+
+class Surroundings(Protocol):
+    """An outbox seen from outside; no method changes anything."""
+
+    def is_made(self) -> bool:
+        """Tell whether there is an outbox."""
+
+    def directory(self) -> Path:
+        """Return the directory that holds it, or what exists of the path to that."""
+
+    def open_to_others(self) -> Iterator[ReadableByOthers]:
+        """Find the files whose modes let others read or change them."""
+
+    def changeable(self) -> Iterator[ChangeableByOthers]:
+        """Find what else lets others change or replace the outbox."""
+
+    def last_drain_at(self) -> int | None:
+        """Return when the last drain ended, None when none ever did."""
+
+    def dead_among(self, run_ids: Iterable[str]) -> list[str]:
+        """Return the ids of the runs whose process died."""
+
+    @property
+    def unreadable(self) -> list[LockUnreadable]:
+        """Return an error for each run of which ``dead_among`` could not tell if it lives; it counts as alive."""

@@ -6,15 +6,16 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
-from prx_email_cli.errors import ClaimLost, OutboxDamaged, PrxEmailError, RestoredBackup
+from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError, RestoredBackup
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
 from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.high_water import Mark
-from prx_email_cli.outbox.sqlite.recording import patiently, record
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+
+PATIENCE = 60  # busy timeouts: what a provider accepted must not be forgotten, however long a lock lasts
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Claimed | None")
@@ -195,3 +196,19 @@ class Claims:
         except PrxEmailError:
             return False
         return True
+
+
+def record(*ways: Callable[[], T]) -> tuple[int, T]:
+    """Record an attempt in the first of *ways* that damage does not prevent; return its index and its result."""
+    for number, way in enumerate(ways[:-1]):
+        with suppress(OutboxDamaged):
+            return number, patiently(way)
+    return len(ways) - 1, patiently(ways[-1])
+
+
+def patiently(change: Callable[[], T]) -> T:
+    """Return the result of *change*, which is repeated while another process holds the lock."""
+    for _ in range(PATIENCE):
+        with suppress(OutboxBusy):
+            return change()
+    return change()

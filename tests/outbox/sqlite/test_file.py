@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxBusy, OutboxDamaged, StorageError
-from prx_email_cli.outbox.sqlite import recording
+from prx_email_cli.outbox.sqlite import claims
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -35,7 +35,7 @@ def schema_of(path: Path) -> list[tuple[str, str]]:
 def test_a_lock_that_lasts_is_told_changes_nothing_and_keeps_nobody_from_reading(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "PATIENCE", 2)
+    monkeypatch.setattr(claims, "PATIENCE", 2)
     store = open_store(path, busy_timeout_seconds=0.05)
     store.enqueue([new_message(), new_message()])
     claimed = claim(store)
