@@ -1,6 +1,5 @@
 """Nothing from outside reaches a terminal unseen."""
 
-import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ import pytest
 
 from prx_email_cli.cli.render import safe, safe_lines
 
-from ..conftest import COMMAND, Program
+from ..conftest import Program
 from ..support.faults import Fault
 from .outside import serving
 
@@ -51,11 +50,8 @@ def test_lines_stay_lines() -> None:
 
 def shown(program: Program, *arguments: str) -> str:
     """Everything that the command said, which must not have anything unseen in it."""
-    done = subprocess.run(
-        [*COMMAND, *arguments], env=program.environment, cwd=program.home, stdin=subprocess.DEVNULL,
-        capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
-    text = (done.stdout + done.stderr).decode()
+    answer = program.run(*arguments)
+    text = answer.out + answer.err
     assert not set(text) & set(NASTY) - set("[31mred"), (arguments, text)
     assert "Traceback" not in text
     return text

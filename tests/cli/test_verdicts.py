@@ -29,20 +29,23 @@ def standing(program: Program, outbox_id: int = 1) -> dict[str, tuple[str, bool]
     return {recipient["address"]: (recipient["status"], recipient["uncertain"]) for recipient in recipients}
 
 
+@pytest.fixture
+def server(request: pytest.FixtureRequest, program: Program) -> Any:
+    """The server with the class's faults, which the first attempt has met already."""
+    with serving(program, *request.cls.FAULTS) as server:
+        program.send("--now-ts", "1000", to=request.cls.TO)
+        assert drain(program, 1000)[0] == 75
+        yield server
+
+
 class TestRefusedThenAccepted:
     """A is refused for good and B deferred; the next attempt reaches B, and so the message is given up for A."""
 
+    TO = f"{A},{B}"
     FAULTS = (
         Fault("rcpt", "550 5.1.1 no such user", address=A),
         Fault("rcpt", "450 4.2.0 later", address=B, times=1),
     )
-
-    @pytest.fixture
-    def server(self, program: Program) -> Any:
-        with serving(program, *self.FAULTS) as server:
-            program.send("--now-ts", "1000", to=f"{A},{B}")
-            assert drain(program, 1000)[0] == 75
-            yield server
 
     def test_the_report_counts_it_once_as_given_up(self, program: Program, server: ScriptedServer) -> None:
         status, data = drain(program, 2000)
@@ -72,18 +75,12 @@ class TestRefusedThenAccepted:
 class TestTwoOfThree:
     """A is accepted, C refused for good, B deferred; the connection breaks off after the dot."""
 
+    TO = f"{A},{B},{C}"
     FAULTS = (
         Fault("rcpt", "450 4.2.0 later", address=B, times=1),
         Fault("rcpt", "550 5.1.1 no such user", address=C, times=1),
         Fault("after_dot", "close", delivered=True, times=1),
     )
-
-    @pytest.fixture
-    def server(self, program: Program) -> Any:
-        with serving(program, *self.FAULTS) as server:
-            program.send("--now-ts", "1000", to=f"{A},{B},{C}")
-            assert drain(program, 1000)[0] == 75
-            yield server
 
     def test_only_the_one_that_may_have_it_is_uncertain(self, program: Program, server: ScriptedServer) -> None:
         assert standing(program) == {A: ("pending", True), B: ("pending", False), C: ("refused", False)}

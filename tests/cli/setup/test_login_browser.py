@@ -6,6 +6,7 @@ import hashlib
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,39 +281,27 @@ class TestALoginThatFails:
         assert "--port" in answer.err.partition("hint: ")[2]
 
     @pytest.mark.parametrize(
-        ("options", "missing", "words"),
+        ("options", "change", "words"),
         [
-            ((), "authorize_url", ("authorize_url", "--device")),
-            (("--device",), "device_url", ("device_url", "without --device")),
+            ((), {"authorize_url": None}, ("authorize_url", "--device")),
+            (("--device",), {"device_url": None}, ("device_url", "without --device")),
+            ((), {"client_secret_env": "NOT_SET"}, ("NOT_SET",)),
+            ((), {"password": "secret"}, ("[accounts.work.smtp.auth.oauth]",)),
+            ((), {"oauth_token_env": "TOKEN"}, ("[accounts.work.smtp.auth.oauth]",)),
+            ((), {}, ("[accounts.work.smtp.auth.oauth]",)),
         ],
+        ids=str,
     )
-    def test_without_an_address_to_go_to_names_it_and_the_other_way(
-        self, options: tuple[str, ...], missing: str, words: tuple[str, ...],
+    def test_of_an_account_that_lacks_something_says_what_and_asks_nobody(
+        self, options: tuple[str, ...], change: dict[str, Any], words: tuple[str, ...],
         owner: Program, oauth: OAuthServer, mail: ScriptedServer,
     ) -> None:  # fmt: skip
-        write_config(owner, mail, oauth_table(oauth, **{missing: None}))
+        has_table = {*change} & {"authorize_url", "device_url", "client_secret_env"}
+        write_config(owner, mail, oauth_table(oauth, **change) if has_table else change)
         answer = owner.run(*LOGIN, *options, "--json")
-        assert (answer.status, answer.json["error"]["code"], answer.err) == (78, "config", "")
-        assert all(word in str(answer.json["error"]) for word in words), answer
-        assert oauth.requests == []
-
-    @pytest.mark.parametrize("auth", [{"password": "secret"}, {}, {"oauth_token_env": "TOKEN"}], ids=str)
-    def test_of_an_account_without_an_oauth_table_says_what_to_add(
-        self, auth: dict[str, str], owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, auth)
-        answer = owner.run(*LOGIN)
-        assert (answer.status, answer.out) == (78, ""), answer
-        assert "[accounts.work.smtp.auth.oauth]" in answer.err
-        assert (oauth.requests, mail.connections) == ([], 0)
-
-    def test_because_the_client_secret_is_missing_asks_nobody(
-        self, owner: Program, oauth: OAuthServer, mail: ScriptedServer
-    ) -> None:
-        write_config(owner, mail, confidential(oauth, client_secret=None, client_secret_env="NOT_SET"))
-        answer = owner.run(*LOGIN, "--json")
         assert (answer.status, answer.json["error"]["code"], answer.err) == (78, "config", ""), answer
-        assert "NOT_SET" in answer.json["error"]["message"]
+        assert all(word in str(answer.json["error"]) for word in words), answer
+        assert (oauth.requests, mail.connections) == ([], 0)
 
     def test_because_no_tokens_can_be_kept_asks_nobody(self, account: Program) -> None:
         """A person's consent is not to be wasted."""
