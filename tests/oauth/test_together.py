@@ -40,7 +40,7 @@ def run_together(program: Program, *commands: tuple[str, ...]) -> list[Answer]:
     return [Answer(process.returncode, *said) for process, said in zip(processes, ended, strict=True)]
 
 
-@pytest.mark.parametrize(("state", "processes"), [("expired", 20), ("refused", 8)])
+@pytest.mark.parametrize(("state", "processes"), [("expired", 10), ("refused", 6)])
 def test_many_processes_renew_a_token_once(state: str, processes: int, oauth: OAuthServer, program: Program) -> None:
     oauth.rotate = True  # a second refresh with the same refresh token would fail
     oauth.delay = 0.5

@@ -30,12 +30,7 @@ def greeted_as(**smtp: Any) -> str:
 
 
 class TestTheNameToGreetWith:
-    def test_is_the_configured_one(self) -> None:
-        with ScriptedServer() as server:
-            open_session(account_for(server.port, helo_name="mail.example.net")).close()
-            assert server.commands[0].line.split()[1] == "mail.example.net"
-
-    def test_is_the_configured_one_under_tls_too(self, certificates: Certificates) -> None:
+    def test_is_the_configured_one_before_and_under_tls(self, certificates: Certificates) -> None:
         options: dict[str, Any] = {"tls": "starttls", "tls_ca_file": certificates.ca_file, "helo_name": "[192.0.2.7]"}
         with ScriptedServer(tls="starttls", context=certificates.server_context()) as server:
             open_session(account_for(server.port, **options)).close()

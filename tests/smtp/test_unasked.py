@@ -109,13 +109,6 @@ def test_one_reply_too_many_in_the_envelope_never_leads_to_an_acceptance(
     assert server.messages == [] or outcome.uncertain
 
 
-def test_421_in_the_middle_of_an_envelope_is_the_account_s(certificates: Certificates) -> None:
-    fault = Fault("mail", "250 ok\r\n421 4.3.2 going down")
-    outcome, alive, _ = handed_over(certificates, "none", fault, pipelining=False)
-    assert (outcome.code, outcome.scope, outcome.error, alive) == (421, "account", "provider", False)
-    assert "421 4.3.2 going down" in str(outcome.detail)
-
-
 @each_tls
 def test_what_tls_itself_has_to_say_is_no_reply(tls: str, certificates: Certificates) -> None:
     """Session tickets come when they like, and many messages travel over one connection."""
