@@ -130,7 +130,24 @@ TOKEN, PASSWORD, SECRET = "at-0123456789", "hunter2hunter2", "cs-0123456789"
 OWN: dict[str, Any] = {"client_id": "c1", "token_url": "https://x.example/token"}
 
 
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("oauth_expires_at belongs to no token", {"oauth_expires_at": 1}),
+    ("oauth_expires_at belongs to no token", {"oauth_expires_at": 1, "oauth": OWN}),
+    ("oauth_expires_at belongs to no token", {"oauth_expires_at": 1, "oauth_token_command": ["x"]}),
+    ("oauth_expires_at belongs to no token", {"oauth_expires_at": 1, "password": PASSWORD}),
+    *(("oauth_expires_at must be", {"oauth_expires_at": end, "oauth_token": TOKEN}) for end in (-1, "soon", 1.5, True)),
+    *((rf"oauth\.{key} must be one of", {"oauth": {**OWN, key: "something"}})
+      for key in ("preset", "grant", "redirect_host")),
+    *((rf"oauth\.{key} has the wrong type", {"oauth": {**OWN, key: [SECRET]}})
+      for key in ("client_secret", "refresh_token")),
+]  # fmt: skip
+
+
 class TestContradictions:
+    @pytest.mark.parametrize(("problem", "auth"), REFUSED)
+    def test_and_values_of_no_sense_are_refused_unseen(self, problem: str, auth: dict[str, Any]) -> None:
+        refused(problem, **auth)
+
     @pytest.mark.parametrize(
         "auth",
         [
@@ -158,16 +175,6 @@ class TestContradictions:
         table = {**OWN, name: SECRET, f"{name}{other}": ["x"] if other == "_command" else "x"}
         refused(rf"oauth\.{name}{other} stands beside {name}", oauth=table)
 
-    def test_an_end_without_a_token_is_refused(self) -> None:
-        refused(r"oauth_expires_at belongs to no token", oauth_expires_at=1)
-        refused(r"oauth_expires_at belongs to no token", oauth_expires_at=1, oauth=OWN)
-        refused(r"oauth_expires_at belongs to no token", oauth_expires_at=1, oauth_token_command=["x"])
-        refused(r"oauth_expires_at belongs to no token", oauth_expires_at=1, password=PASSWORD)
-
-    @pytest.mark.parametrize("end", [-1, "soon", 1.5, True])
-    def test_an_end_that_is_no_time_is_refused(self, end: Any) -> None:
-        refused(r"oauth_expires_at must be", oauth_expires_at=end, oauth_token=TOKEN)
-
     def test_a_client_id_is_needed(self) -> None:
         assert "docs/providers.md" in refused(r"client_id is missing", oauth={"token_url": "https://x.example/"}).hint
 
@@ -176,17 +183,9 @@ class TestContradictions:
         for source in ("client_secret", "client_secret_env", "client_secret_file"):
             account_with({"oauth": {**OWN, "grant": "client_credentials", source: "x"}})
 
-    @pytest.mark.parametrize("key", ["preset", "grant", "redirect_host"])
-    def test_a_value_nobody_knows_is_refused(self, key: str) -> None:
-        refused(rf"oauth\.{key} must be one of", oauth={**OWN, key: "something"})
-
     def test_a_misspelt_key_is_refused_without_its_value(self) -> None:
         failed = refused("client_secrte is not a known key", oauth={**OWN, "client_secrte": SECRET})
         assert 'did you mean "client_secret"' in failed.hint
-
-    @pytest.mark.parametrize("key", ["client_secret", "refresh_token"])
-    def test_a_value_of_a_wrong_type_is_refused_unseen(self, key: str) -> None:
-        refused(rf"oauth\.{key} has the wrong type", oauth={**OWN, key: [SECRET]})
 
     def test_a_user_is_needed(self) -> None:
         document = {"accounts": {"work": {"from": USER, "smtp": {"host": "h.example", "auth": {"oauth": OWN}}}}}

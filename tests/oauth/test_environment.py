@@ -82,15 +82,14 @@ def test_an_account_with_a_password_never_sends_it(kind: str, program: Program) 
 
 
 @pytest.mark.usefixtures("_with_token")
-def test_an_account_with_a_keyring_never_takes_it(program: Program) -> None:
-    configure(program, 9, {"keyring": True})
-    assert loaded(program)["work"].smtp.auth.kinds == ["keyring"]
-
-
-@pytest.mark.usefixtures("_with_token")
-def test_a_relay_without_a_user_stays_without_login(program: Program) -> None:
-    configure(program, 9, {}, smtp={"user": None})
-    assert loaded(program)["work"].smtp.auth.kinds == []
+@pytest.mark.parametrize(
+    ("auth", "user", "kinds"), [({"keyring": True}, USER, ["keyring"]), ({}, None, [])], ids=["keyring", "no login"]
+)
+def test_an_account_that_logs_in_otherwise_or_not_at_all_never_takes_it(
+    auth: dict[str, Any], user: str | None, kinds: list[str], program: Program
+) -> None:
+    configure(program, 9, auth, smtp={"user": user})
+    assert loaded(program)["work"].smtp.auth.kinds == kinds
 
 
 @pytest.mark.parametrize("default", ["work", "other", None])

@@ -268,31 +268,25 @@ class TestACommand:
             assert len(server.messages) == 1
         assert runs_of_command(program.home) == 2
 
-    def test_is_not_run_a_third_time(self, program: Program) -> None:
+    @pytest.mark.parametrize(
+        ("answers", "tried", "words"),
+        [
+            (["at-1", "at-2", "at-3"], ["at-1", "at-2"], ["535"]),
+            ([TOKEN], [TOKEN], ["535"]),
+            (["at-stale", "-"], ["at-stale"], ["535", "ended with status 7"]),
+        ],
+        ids=["refused again", "the same again", "fails"],
+    )
+    def test_is_not_run_a_third_time(
+        self, answers: list[str], tried: list[str], words: list[str], program: Program
+    ) -> None:
         with serving() as server:
-            command = printing(program.home, "at-1", "at-2", "at-3", "at-4")
-            configure(program, server.port, {"oauth_token_command": command})
+            configure(program, server.port, {"oauth_token_command": printing(program.home, *answers)})
             enqueue(program)
             assert program.call("drain").status == 75
-            assert len(attempts(server)) == 2
+            assert attempts(server) == [f"XOAUTH2 {xoauth2(token)}" for token in tried]
         assert runs_of_command(program.home) == 2
-        check_one_probe(program, "auth", "535")
-
-    def test_that_prints_the_refused_token_again_is_not_tried_again(self, program: Program) -> None:
-        with serving() as server:
-            configure(program, server.port, {"oauth_token_command": printing(program.home, TOKEN)})
-            enqueue(program)
-            assert program.call("drain").status == 75
-            assert len(attempts(server)) == 1
-        check_one_probe(program, "auth", "535")
-
-    def test_that_fails_the_second_time_is_told_with_the_refusal(self, program: Program) -> None:
-        with serving() as server:
-            configure(program, server.port, {"oauth_token_command": printing(program.home, "at-stale", "-")})
-            enqueue(program)
-            assert program.call("drain").status == 75
-            assert len(attempts(server)) == 1
-        check_one_probe(program, "auth", "535", "ended with status 7")
+        check_one_probe(program, "auth", *words)
 
     def test_that_fails_at_once_touches_no_message(self, program: Program) -> None:
         with serving() as server:

@@ -53,16 +53,6 @@ def test_these_speak_of_the_account_and_give_nothing_up(scope: Scope, code: int,
         (432, "something else"),
         (454, "4.3.0 not that one"),
         (499, ""),
-    ],
-)
-def test_a_4xx_is_for_now(scope: Scope, code: int, text: str) -> None:
-    assert judge(Reply(code, text), scope) == trouble("provider", scope, False, Reply(code, text))
-
-
-@pytest.mark.parametrize("scope", OF_MESSAGE_OR_RECIPIENT)
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [
         (550, "5.1.1 no such user"),
         (550, ""),
         (550, "5.4.50 looks like a quota, but is not"),
@@ -76,8 +66,8 @@ def test_a_4xx_is_for_now(scope: Scope, code: int, text: str) -> None:
         (571, "5.7.1 blocked"),
     ],
 )
-def test_a_5xx_is_for_good(scope: Scope, code: int, text: str) -> None:
-    assert judge(Reply(code, text), scope) == trouble("provider", scope, True, Reply(code, text))
+def test_a_4xx_is_for_now_and_a_5xx_for_good(scope: Scope, code: int, text: str) -> None:
+    assert judge(Reply(code, text), scope) == trouble("provider", scope, code >= 500, Reply(code, text))
 
 
 @pytest.mark.parametrize("text", ["too many recipients", "5.5.3 too many recipients"])
