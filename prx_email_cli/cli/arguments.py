@@ -1,6 +1,7 @@
 """The command line as it was typed: ``--json`` anywhere on it, and arguments that are no text."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 JSON = "--json"
@@ -45,6 +46,19 @@ def _with_values(command: Any) -> set[str]:
     """Name the options of *command* whose value is the next word."""
     options = [one for one in command.params if one.param_type_name == "option" and not one.is_flag]
     return {name for option in options for name in option.opts}
+
+
+def show_metavars_alone(command: Any) -> None:
+    """Let the help of *command*, or each command of a group, show an argument without its type's name, as ``<str>``."""
+    for leaf in getattr(command, "commands", {"": command}).values():
+        for parameter in leaf.params:
+            if parameter.param_type_name == "argument":
+                parameter.type = copy(parameter.type)  # the types are shared by all commands
+                parameter.type.get_metavar = _no_metavar
+
+
+def _no_metavar(param: Any, ctx: Any) -> str:
+    return ""
 
 
 def refuse_undecodable(command: Any) -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
-from prx_email_cli.cli.arguments import hoisted, json_asked, refuse_undecodable
+from prx_email_cli.cli.arguments import hoisted, json_asked, refuse_undecodable, show_metavars_alone
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.outlet import take_over
 from prx_email_cli.cli.output import put_json, report_error, say
@@ -62,6 +62,7 @@ class _Boundary(TyperGroup):
         command = typer.main.get_command(app)
         command.name = cmd_name
         refuse_undecodable(command)
+        show_metavars_alone(command)
         return command
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:

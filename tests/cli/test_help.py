@@ -42,6 +42,7 @@ def test_fits_80_columns_without_a_broken_word_and_has_an_example(words: str, pr
     assert (answer.status, answer.err) == (0, "")
     assert max(map(len, answer.out.splitlines())) <= COLUMNS
     assert "…" not in answer.out
+    assert not re.search(r"<[a-z]", answer.out)  # the name of a type, which typer shows beside an argument's metavar
     assert f"prx-email {words}".strip() in " ".join(answer.out.split("Example", 1)[1].split())
     shown = {word for line in answer.out.splitlines() for word in re.sub("[│╭╮╰╯─]", " ", line).split()}
     command = commands()[words]
