@@ -12,7 +12,7 @@ from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, Re
 from prx_email_cli.smtp.credentials import Login, login_of
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
-from prx_email_cli.smtp.server import Certificate, Facts
+from prx_email_cli.smtp.server import Certificate, ServerProfile
 from prx_email_cli.smtp.session import SessionFactory
 
 CERTIFICATE_DAYS_LEFT = 3  # fewer than that, and whatever renews it has failed: even six-day certificates have more
@@ -25,7 +25,7 @@ class Examination(NamedTuple):
     account: Account
     checks: list[Check]
     addresses: list[str]
-    facts: Facts
+    profile: ServerProfile
     error: PrxEmailError | None
 
 
@@ -36,23 +36,25 @@ def examine(account: Account, now: float) -> Examination:
         login = login_of(account)
         login.check_place()
     except (ConfigError, ReadableByOthers, AccountUnusable) as error:
-        return Examination(account, [failed("secret", error)], [], Facts(), error)
+        return Examination(account, [failed("secret", error)], [], ServerProfile(), error)
     checks.append(ok("secret", _secret(account)))
     try:
         factory = SessionFactory(account, login)
     except (ConfigError, ReadableByOthers) as error:
-        return Examination(account, [*checks, failed("tls", error)], [], Facts(), error)
+        return Examination(account, [*checks, failed("tls", error)], [], ServerProfile(), error)
     addresses, unknown = _resolve(account)
     if unknown is not None:
-        return Examination(account, [*checks, failed("address", unknown)], [], Facts(), unknown)
+        return Examination(account, [*checks, failed("address", unknown)], [], ServerProfile(), unknown)
     checks.append(ok("address", ", ".join(addresses)))
     try:
         session = factory.open()
     except SessionFailed as failure:
-        steps = _until(_steps(account, login, failure.facts, now), failure.step)
-        return Examination(account, [*checks, *steps, failed(failure.step, failure)], addresses, failure.facts, failure)
+        steps = _until(_steps(account, login, failure.profile, now), failure.step)
+        return Examination(
+            account, [*checks, *steps, failed(failure.step, failure)], addresses, failure.profile, failure
+        )
     session.close()
-    return Examination(account, checks + _steps(account, login, session.facts, now), addresses, session.facts, None)
+    return Examination(account, checks + _steps(account, login, session.profile, now), addresses, session.profile, None)
 
 
 def _secret(account: Account) -> str:
@@ -78,24 +80,24 @@ def _until(steps: list[Check], failed_step: str) -> list[Check]:
     return [step for step in steps if names.index(step.name) < names.index(failed_step)]
 
 
-def _steps(account: Account, login: Login, facts: Facts, now: float) -> list[Check]:
+def _steps(account: Account, login: Login, profile: ServerProfile, now: float) -> list[Check]:
     """Return the checks of the steps that succeeded."""
     steps = []
-    if facts.peer is not None:
-        steps.append(ok("connection", facts.peer))
-    if facts.tls is not None:
-        steps.append(ok("tls", f"{facts.tls}, {facts.cipher}"))
-    elif account.smtp.tls == TlsMode.NONE and facts.peer is not None:
+    if profile.peer is not None:
+        steps.append(ok("connection", profile.peer))
+    if profile.tls is not None:
+        steps.append(ok("tls", f"{profile.tls}, {profile.cipher}"))
+    elif account.smtp.tls == TlsMode.NONE and profile.peer is not None:
         steps.append(_no_tls(account))
-    if facts.certificate is not None:
-        steps.append(_certificate(facts.certificate, now))
-    if facts.extensions:
-        steps.append(ok("greeting", ", ".join(facts.shown_extensions).upper()))
-    if facts.login is not None:
-        steps.append(_logged_in(account, login, facts.login, now))
+    if profile.certificate is not None:
+        steps.append(_certificate(profile.certificate, now))
+    if profile.extensions:
+        steps.append(ok("greeting", ", ".join(profile.shown_extensions).upper()))
+    if profile.login is not None:
+        steps.append(_logged_in(account, login, profile.login, now))
     elif not account.smtp.auth.kinds:
-        steps.append(_no_login(facts))
-    return [*steps, ok("limits", _limits(account, facts))]
+        steps.append(_no_login(profile))
+    return [*steps, ok("limits", _limits(account, profile))]
 
 
 def _no_tls(account: Account) -> Check:
@@ -134,18 +136,18 @@ def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Ch
     return ok("login", f"{detail}, and nothing renews it")
 
 
-def _no_login(facts: Facts) -> Check:
-    if not facts.extensions.get("auth", "").strip():
+def _no_login(profile: ServerProfile) -> Check:
+    if not profile.extensions.get("auth", "").strip():
         return ok("login", "none")
     detail = "none is configured, but the server offers one: it may refuse to send"
     return warning("login", detail, "add smtp.auth, if it does", Unwell)
 
 
-def _limits(account: Account, facts: Facts) -> str:
+def _limits(account: Account, profile: ServerProfile) -> str:
     """Return the limits: the server's, this account's, and those that its provider documents."""
     smtp, provider = account.smtp, provider_named(account.provider)
     parts: list[tuple[Any, str]] = [
-        (facts.size_limit, "bytes a message"),
+        (profile.size_limit, "bytes a message"),
         (account.connections, "connections"),
         (smtp.messages_per_connection, "messages a connection"),
         (smtp.messages_per_minute, "messages a minute"),

@@ -42,18 +42,18 @@ def try_account(this: Invocation, account: "Account") -> None:
 
 def _examination_object(found: "Examination") -> dict[str, Any]:
     """Make the object of a tried account."""
-    account, facts = found.account, found.facts
+    account, profile = found.account, found.profile
     return {
         "account": account.name,
         "host": account.host,
         "port": account.port,
         "addresses": found.addresses,
-        "peer": facts.peer,
-        "tls": facts.tls,
-        "cipher": facts.cipher,
-        "certificate": facts.certificate._asdict() if facts.certificate is not None else None,
-        "extensions": facts.shown_extensions,
-        "login": facts.login,
-        "size_limit": facts.size_limit,
+        "peer": profile.peer,
+        "tls": profile.tls,
+        "cipher": profile.cipher,
+        "certificate": profile.certificate._asdict() if profile.certificate is not None else None,
+        "extensions": profile.shown_extensions,
+        "login": profile.login,
+        "size_limit": profile.size_limit,
         "steps": [check_object(check) for check in found.checks],
     }

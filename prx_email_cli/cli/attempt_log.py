@@ -36,7 +36,7 @@ class AttemptLog:
         """Write the line of one attempt."""
         if not self._verbose and self._file is None:
             return
-        line = self._write_line(_facts(finished, self._run_id))
+        line = self._write_line(_fields(finished, self._run_id))
         if self._verbose:
             say(line)
         if self._file is not None:
@@ -44,8 +44,8 @@ class AttemptLog:
 
     def note(self, text: str) -> bool:
         """Write a warning about stderr into the file; False when that is not possible."""
-        facts = {"time": int(time.time()), "run": self._run_id, "warning": text}
-        return self._file is not None and self._append(self._write_line(facts))
+        fields = {"time": int(time.time()), "run": self._run_id, "warning": text}
+        return self._file is not None and self._append(self._write_line(fields))
 
     def _append(self, line: str) -> bool:
         try:
@@ -86,7 +86,7 @@ def _reason(error: OSError | ValueError) -> str:
     return str(error.strerror if isinstance(error, OSError) else error)
 
 
-def _facts(finished: Finished, run_id: str) -> dict[str, Any]:
+def _fields(finished: Finished, run_id: str) -> dict[str, Any]:
     claimed, outcome = finished.claimed, finished.outcome
     return {
         "time": finished.finished_at,
@@ -104,12 +104,12 @@ def _facts(finished: Finished, run_id: str) -> dict[str, Any]:
     }
 
 
-def _as_json(facts: dict[str, Any]) -> str:
-    return json.dumps(facts)
+def _as_json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields)
 
 
-def _as_logfmt(facts: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_logfmt_value(value)}" for name, value in facts.items())
+def _as_logfmt(fields: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_logfmt_value(value)}" for name, value in fields.items())
 
 
 def _logfmt_value(value: Any) -> str:

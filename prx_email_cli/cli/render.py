@@ -93,12 +93,12 @@ def shown_status(row: "Row") -> str:
 
     A message that a person gave up, or that was never attempted, shows the reason instead of its status.
     """
-    facts = ["held"] * row.held + ["uncertain"] * row.uncertain
+    beside = ["held"] * row.held + ["uncertain"] * row.uncertain
     if row.gave_up is None:
-        return " ".join([row.status, *facts])
+        return " ".join([row.status, *beside])
     if row.status != Status.SENDING and (row.gave_up == Reason.CANCELLED or row.status == Status.PENDING):
-        return " ".join([row.gave_up, *facts])
-    return " ".join([row.status, f"gave up: {row.gave_up}", *facts])
+        return " ".join([row.gave_up, *beside])
+    return " ".join([row.status, f"gave up: {row.gave_up}", *beside])
 
 
 def check_object(check: "Check") -> dict[str, str]:

@@ -33,7 +33,7 @@ def show(
     if this.json:
         put_json(row_object(row, whole=True))
         return
-    for name, value in _facts(row):
+    for name, value in _summary(row):
         put(f"{name:<16}{safe(value)}")
     put("recipients")
     for recipient in row.recipients:
@@ -46,9 +46,9 @@ def show(
         _put_attempt(number, attempt)
 
 
-def _facts(row: "Row") -> list[tuple[str, str]]:
+def _summary(row: "Row") -> list[tuple[str, str]]:
     over = row.gave_up and row.status != Status.SENDING
-    facts = [
+    lines = [
         ("outbox id", str(row.outbox_id)),
         ("account", row.account),
         ("status", shown_status(row)),
@@ -65,7 +65,7 @@ def _facts(row: "Row") -> list[tuple[str, str]]:
         ("accepted with", row.provider_message_id or "-"),
         ("last error", row.last_error or "-"),
     ]
-    return [(name, value) for name, value in facts if value != "-"]
+    return [(name, value) for name, value in lines if value != "-"]
 
 
 def _put_attempt(number: int, attempt: "Attempt") -> None:

@@ -39,7 +39,7 @@ def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bo
     head = claimed.head or b""
     whole = len(head) == claimed.size_bytes
     rest = () if whole else verified(claimed, run.content(claimed))
-    transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.facts, session.patience)
+    transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.profile, session.patience)
     left_alone = False
     try:
         result = session.carry_out(transaction)

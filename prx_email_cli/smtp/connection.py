@@ -18,7 +18,7 @@ from prx_email_cli.config.domains import address_literal
 from prx_email_cli.redaction import from_outside, remember_encoded
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused, Unasked
 from prx_email_cli.smtp.replies import CHALLENGE, Reply
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transcript import Transcript
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
@@ -32,7 +32,7 @@ class Wire(smtplib.SMTP):
 
     reply_timeout: float
     transcript: Transcript
-    facts: Facts
+    profile: ServerProfile
     server: tuple[str, int]
     last_reply = Reply(0, "")  # to a command of smtplib's, without secrets
     until: float | None = None  # by the clock: no reading and no writing lasts longer
@@ -43,10 +43,12 @@ class Wire(smtplib.SMTP):
     _watched: socket.socket | None = None
     _watcher: select.poll
 
-    def __init__(self, *args: Any, reply_timeout: float, transcript: Transcript, facts: Facts, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, reply_timeout: float, transcript: Transcript, profile: ServerProfile, **kwargs: Any
+    ) -> None:
         self.reply_timeout = reply_timeout
         self.transcript = transcript
-        self.facts = facts
+        self.profile = profile
         kwargs["timeout"] = reply_timeout
         try:
             super().__init__(*args, **kwargs)
@@ -70,7 +72,7 @@ class Wire(smtplib.SMTP):
         connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
-            self.facts.connected(connected.getpeername())
+            self.profile.connected(connected.getpeername())
         return connected
 
     def _own_address(self) -> str:
@@ -91,7 +93,7 @@ class Wire(smtplib.SMTP):
             self._greeting = False
         if answer[0] != 250:
             raise Refused(self.last_reply, OpeningStep.GREETING)
-        self.facts.extensions = dict(self.esmtp_features)
+        self.profile.extensions = dict(self.esmtp_features)
         return answer
 
     def getreply(self) -> tuple[int, bytes]:
@@ -289,10 +291,10 @@ class Wire(smtplib.SMTP):
     def note_tls(self) -> None:
         """Note which TLS was agreed."""
         if isinstance(self.sock, ssl.SSLSocket):
-            self.facts.secured(self.sock)
-            pinned = self.facts.certificate is not None and self.facts.certificate.expires_at is None
+            self.profile.secured(self.sock)
+            pinned = self.profile.certificate is not None and self.profile.certificate.expires_at is None
             how = "the pinned certificate" if pinned else "certificate verified"
-            self.transcript.event(f"{self.facts.tls}, {self.facts.cipher or '?'}, {how}")
+            self.transcript.event(f"{self.profile.tls}, {self.profile.cipher or '?'}, {how}")
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """Log in with AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
@@ -307,7 +309,7 @@ class Wire(smtplib.SMTP):
             reply = self._auth_plain(user, password) if "PLAIN" in offered else self._auth_login(user, password)
         if reply[0] not in (235, 503):  # 503: already authenticated
             raise Refused(self.last_reply, OpeningStep.LOGIN)
-        self.facts.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
+        self.profile.login = "PLAIN" if "PLAIN" in offered else "LOGIN"
         return reply
 
     @contextmanager

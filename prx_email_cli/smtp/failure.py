@@ -12,7 +12,7 @@ from prx_email_cli.errors import AccountUnusable
 from prx_email_cli.redaction import from_outside
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused
 from prx_email_cli.smtp.replies import CHALLENGE, LOGIN_REFUSED, Category, Reply, Scope, judge
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
 
 
@@ -20,13 +20,13 @@ class Course(NamedTuple):
     """How far the opening of a session came.
 
     step: the one that failed.  reply: what the server refused it with, None where it said nothing.  dialogue: what was
-    said until then.  facts: what was known of the server by then, None for nothing.
+    said until then.  profile: of the server by then, None for an empty one.
     """
 
     step: OpeningStep = OpeningStep.LOGIN
     reply: Reply | None = None
     dialogue: str = ""
-    facts: Facts | None = None
+    profile: ServerProfile | None = None
 
 
 class SessionFailed(AccountUnusable):
@@ -35,7 +35,7 @@ class SessionFailed(AccountUnusable):
     def __init__(self, category: Category, message: str, hint: str, course: Course = Course()) -> None:  # noqa: B008
         super().__init__(category.value, message, hint)
         self.category, self.course = category, course
-        self.step, self.reply, self.dialogue, self.facts = *course[:3], course.facts or Facts()
+        self.step, self.reply, self.dialogue, self.profile = *course[:3], course.profile or ServerProfile()
 
     @property
     def of_secret(self) -> bool:
@@ -48,11 +48,11 @@ class SessionFailed(AccountUnusable):
         return SessionFailed(self.category, message, self.hint, refused.course._replace(step=self.step))
 
 
-def failure(error: Exception, account: Account, dialogue: str, facts: Facts) -> SessionFailed:
+def failure(error: Exception, account: Account, dialogue: str, profile: ServerProfile) -> SessionFailed:
     """Return the account failure that *error* amounts to, with its cause and its fix."""
-    cause = _cause(error, account, facts)
+    cause = _cause(error, account, profile)
     reply = error.reply if isinstance(error, Refused) else None
-    return SessionFailed(cause.category, cause.message, cause.hint, Course(cause.step, reply, dialogue, facts))
+    return SessionFailed(cause.category, cause.message, cause.hint, Course(cause.step, reply, dialogue, profile))
 
 
 class _Cause(NamedTuple):
@@ -64,7 +64,7 @@ class _Cause(NamedTuple):
     hint: str
 
 
-def _cause(error: Exception, account: Account, facts: Facts) -> _Cause:
+def _cause(error: Exception, account: Account, profile: ServerProfile) -> _Cause:
     where = f"{account.host}:{account.port}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return _not_offered(error, account)
@@ -83,8 +83,8 @@ def _cause(error: Exception, account: Account, facts: Facts) -> _Cause:
         hint = "check smtp.host and this machine's DNS"
         return _Cause(Category.NETWORK, OpeningStep.CONNECTION, f"cannot find {account.host}: {error.strerror}", hint)
     if isinstance(error, ConnectionLost):
-        step = _step_lost(account, facts)
-        return _Cause(Category.NETWORK, step, f"{where}: {error}", _hint_lost(step, error, account, facts))
+        step = _step_lost(account, profile)
+        return _Cause(Category.NETWORK, step, f"{where}: {error}", _hint_lost(step, error, account, profile))
     cause = "no connection in time (timeout)" if isinstance(error, TimeoutError) else _text(error)
     return _Cause(
         Category.NETWORK, OpeningStep.CONNECTION, f"cannot connect to {where}: {cause}", _connection_hint(account)
@@ -100,20 +100,20 @@ def _connection_hint(account: Account) -> str:
     return f"{hint}; smtp.source_address must be one of this machine's" if account.smtp.source_address else hint
 
 
-def _step_lost(account: Account, facts: Facts) -> OpeningStep:
+def _step_lost(account: Account, profile: ServerProfile) -> OpeningStep:
     """Return the step that a lost connection broke off."""
-    if facts.extensions and facts.tls is None and account.smtp.tls == TlsMode.STARTTLS:
+    if profile.extensions and profile.tls is None and account.smtp.tls == TlsMode.STARTTLS:
         return OpeningStep.TLS
-    return OpeningStep.LOGIN if facts.extensions else OpeningStep.GREETING
+    return OpeningStep.LOGIN if profile.extensions else OpeningStep.GREETING
 
 
-def _hint_lost(step: OpeningStep, error: ConnectionLost, account: Account, facts: Facts) -> str:
+def _hint_lost(step: OpeningStep, error: ConnectionLost, account: Account, profile: ServerProfile) -> str:
     """Return what to do about a connection that was lost in *step*."""
     if step is OpeningStep.TLS:
         return "nothing was sent in clear; the next run tries again"
     if step is OpeningStep.LOGIN:
         return "the server may have had enough logins for now: the next run tries again"
-    if facts.tls is not None and not error.timed_out:
+    if profile.tls is not None and not error.timed_out:
         return f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
     if account.smtp.tls == TlsMode.IMPLICIT:
         return "check the network, smtp.host and smtp.port"

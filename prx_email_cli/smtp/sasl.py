@@ -49,7 +49,7 @@ def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
             raise BadReply("the server's AUTH challenges do not end") from None
         except binascii.Error:
             raise BadReply("the server's AUTH challenge is not base64") from None
-    wire.facts.login = mechanism
+    wire.profile.login = mechanism
 
 
 class _Dialogue:

@@ -1,4 +1,4 @@
-"""Collect what becomes known of a server while a session with it is opened."""
+"""Collect a server's profile (address, TLS, certificate, extensions) while a session with it is opened."""
 
 import hashlib
 import ssl
@@ -20,8 +20,8 @@ class Certificate(NamedTuple):
     sha256: str
 
 
-class Facts:
-    """What is known of a server: filled as far as the opening of a session came, else None and empty."""
+class ServerProfile:
+    """A server as known from opening a session; what was not reached stays None or empty."""
 
     def __init__(self) -> None:
         self.peer: str | None = None
@@ -55,17 +55,17 @@ class Facts:
         )
 
     def offers(self, extension: str) -> bool:
-        """Whether the reply to EHLO named this extension, given in lower case."""
+        """Tell whether the reply to EHLO named this extension, given in lower case."""
         return extension in self.extensions
 
     @property
     def shown_extensions(self) -> list[str]:
-        """The names of the extensions, fit to be shown: the server may have called one as it likes."""
+        """Return the names of the extensions without secrets: a server may put anything there."""
         return [from_outside(name) for name in sorted(self.extensions)]
 
     @property
     def size_limit(self) -> int | None:
-        """Largest message in octets that the server announced (RFC 1870), None when it named none."""
+        """Return the largest message in octets that the server announced (RFC 1870); None without one."""
         announced = self.extensions.get("size", "").strip()
         return int(announced) if announced.isascii() and announced.isdigit() and int(announced) > 0 else None
 

@@ -18,7 +18,7 @@ from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.failure import SessionFailed, failure
 from prx_email_cli.smtp.sasl import log_in_with_token
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.tls import verifying_context
 from prx_email_cli.smtp.transaction import (
     After,
@@ -75,9 +75,9 @@ class Session:
         return Patience(smtp.timeout_seconds, smtp.data_timeout_seconds)
 
     @property
-    def facts(self) -> Facts:
-        """What is known of the server."""
-        return self.wire.facts
+    def profile(self) -> ServerProfile:
+        """Return the server's profile."""
+        return self.wire.profile
 
     def carry_out(self, transaction: Transaction) -> Result:
         """Carry out *transaction*; the session is not ``alive`` afterwards if its dialogue is broken.
@@ -157,19 +157,19 @@ class SessionFactory:
             raise failed.instead_of(refused) from None
 
     def _open(self, secret: str | None) -> Session:
-        transcript, facts = Transcript(), Facts()
+        transcript, profile = Transcript(), ServerProfile()
         password = None if self._login.is_token else secret
-        client = _client(self._account, password, self._context, transcript, facts)
+        client = _client(self._account, password, self._context, transcript, profile)
         try:
             client.login()
             client.smtp.ehlo_or_helo_if_needed()
             if secret is not None and self._login.is_token:
                 log_in_with_token(client.smtp, self._account.smtp.user or "", secret)
-            if secret is not None and "size" in facts.extensions and facts.size_limit is None:
+            if secret is not None and "size" in profile.extensions and profile.size_limit is None:
                 client.smtp.ehlo()  # Dovecot names the size only to those who have logged in
         except (OSError, ValueError, UnicodeError) as error:
             _drop(client)
-            raise failure(error, self._account, redact(transcript.take()), facts) from None
+            raise failure(error, self._account, redact(transcript.take()), profile) from None
         self._login.accepted()
         wire, client.is_closed = client.smtp, True  # the session closes it, not yagmail's finaliser
         transcript.take()
@@ -187,7 +187,11 @@ class _Client(yagmail.SMTP):  # type: ignore[misc]
 
 
 def _client(
-    account: Account, password: str | None, context: ssl.SSLContext | None, transcript: Transcript, facts: Facts
+    account: Account,
+    password: str | None,
+    context: ssl.SSLContext | None,
+    transcript: Transcript,
+    profile: ServerProfile,
 ) -> _Client:
     smtp = account.smtp
     options: dict[str, Any] = {"local_hostname": smtp.helo_name or _machine_name()}
@@ -207,7 +211,7 @@ def _client(
         **options,
     )
     wire_class = ImplicitTlsWire if smtp.tls == TlsMode.IMPLICIT else Wire
-    client.wire_class = partial(wire_class, reply_timeout=smtp.timeout_seconds, transcript=transcript, facts=facts)
+    client.wire_class = partial(wire_class, reply_timeout=smtp.timeout_seconds, transcript=transcript, profile=profile)
     client.is_closed = True
     return client
 

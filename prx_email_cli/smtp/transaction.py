@@ -14,7 +14,7 @@ from prx_email_cli.smtp.content import END_OF_DATA, data_writes
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transcript import Transcript
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
@@ -91,9 +91,9 @@ class Transaction:
     place: how far it has come, in words that go on after "the connection was lost".
     """
 
-    def __init__(self, envelope: Envelope, facts: Facts, patience: Patience) -> None:
+    def __init__(self, envelope: Envelope, profile: ServerProfile, patience: Patience) -> None:
         self._envelope = envelope
-        self._facts = facts
+        self._profile = profile
         self._patience = patience
         self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
         self._size = len(self._header) + envelope.size
@@ -151,10 +151,10 @@ class Transaction:
 
     def _unfit(self) -> bool:
         """Whether this server can never take the message; refuses it then, without a word to the server."""
-        limit = self._facts.size_limit
+        limit = self._profile.size_limit
         if limit is not None and self._size > limit:
             why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
-        elif self._envelope.needs_smtputf8 and not self._facts.offers("smtputf8"):
+        elif self._envelope.needs_smtputf8 and not self._profile.offers("smtputf8"):
             why = "an address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
         else:
             return False
@@ -180,7 +180,7 @@ class Transaction:
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
         """Say MAIL, every RCPT and DATA; return the reply to DATA, None if it was not said."""
-        per_write = COMMANDS_PER_WRITE if self._facts.offers("pipelining") else 1
+        per_write = COMMANDS_PER_WRITE if self._profile.offers("pipelining") else 1
         commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
         commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
         commands.append(("DATA", None))
@@ -208,10 +208,10 @@ class Transaction:
 
     def _mail_command(self) -> str:
         command = f"MAIL FROM:<{self._envelope.sender}>"
-        if self._facts.offers("size"):
+        if self._profile.offers("size"):
             command += f" SIZE={self._size}"
         if self._envelope.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
-            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._facts.offers("8bitmime") else "")
+            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._profile.offers("8bitmime") else "")
         return command
 
     def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:

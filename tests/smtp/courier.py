@@ -82,4 +82,4 @@ def hand_over(session: Session, claimed: Claimed | None = None, rest: Iterable[b
     """What came of handing *claimed* (by default one to a@example.org) over."""
     claimed = claimed or message_to("a@example.org")
     envelope = envelope_of(claimed, chain((claimed.head or b"",), rest))
-    return outcome_of(session.carry_out(Transaction(envelope, session.facts, session.patience)))
+    return outcome_of(session.carry_out(Transaction(envelope, session.profile, session.patience)))

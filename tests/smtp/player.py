@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prx_email_cli.smtp.envelope import Envelope, Recipient, Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Reply
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transaction import (
     After,
     Done,
@@ -32,13 +32,13 @@ def unasked(words: str, *, midway: bool = False) -> Unasked:
     return Unasked(f"{words}\r\n".encode(), midway=midway)
 
 
-def server(*extensions: str, size: int | None = None) -> Facts:
+def server(*extensions: str, size: int | None = None) -> ServerProfile:
     """What EHLO has told of a server."""
-    facts = Facts()
-    facts.extensions = dict.fromkeys(extensions, "")
+    profile = ServerProfile()
+    profile.extensions = dict.fromkeys(extensions, "")
     if size is not None:
-        facts.extensions["size"] = str(size)
-    return facts
+        profile.extensions["size"] = str(size)
+    return profile
 
 
 def envelope(*addresses: str, content: Sequence[bytes] = (b"Subject: hello\r\n\r\ntext\r\n",), smtputf8: bool = False
@@ -102,6 +102,6 @@ def play(transaction: Transaction, script: Script, clock: Iterator[float] | None
         steps.append((step, heard))
 
 
-def played(message: Envelope, script: Script, facts: Facts | None = None) -> Played:
-    """How *message* fares with a server that has no extension, or those of *facts*."""
-    return play(Transaction(message, facts or server(), PATIENCE), script)
+def played(message: Envelope, script: Script, profile: ServerProfile | None = None) -> Played:
+    """How *message* fares with a server that has no extension, or those of *profile*."""
+    return play(Transaction(message, profile or server(), PATIENCE), script)

@@ -17,7 +17,7 @@ from prx_email_cli.smtp.connection import Wire
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Reply
-from prx_email_cli.smtp.server import Facts
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transcript import Transcript
 
 from ..support.faults import Fault, Place
@@ -69,7 +69,7 @@ def wire_fed_with(*data: bytes) -> Iterator[Wire]:
     """A wire whose peer has said *data*, and then stays silent."""
     ours, theirs = socket.socketpair()
     feeder = threading.Thread(target=_feed, args=(theirs, data))
-    wire = Wire(local_hostname="test", reply_timeout=ENOUGH, transcript=Transcript(), facts=Facts())
+    wire = Wire(local_hostname="test", reply_timeout=ENOUGH, transcript=Transcript(), profile=ServerProfile())
     wire.sock = ours
     feeder.start()
     try:
@@ -217,7 +217,7 @@ def test_a_reply_that_trickles_in_counts_against_one_deadline() -> None:
             theirs.send(b"2")
 
     feeder = threading.Thread(target=trickle)
-    wire = Wire(local_hostname="test", reply_timeout=ENOUGH, transcript=Transcript(), facts=Facts())
+    wire = Wire(local_hostname="test", reply_timeout=ENOUGH, transcript=Transcript(), profile=ServerProfile())
     wire.sock = ours
     feeder.start()
     try:

@@ -201,7 +201,7 @@ def test_a_password_in_any_script_logs_in(tls: Any, mechanism: str, certificates
     with ScriptedServer(tls=tls, context=context, auth=USERS, auth_mechanisms=[mechanism]) as server:
         account = account_for(server.port, password=PASSWORD, tls=tls, tls_ca_file=certificates.ca_file)
         session = open_session(account)
-        assert str(session.facts.tls) in ("TLSv1.2", "TLSv1.3")
+        assert str(session.profile.tls) in ("TLSv1.2", "TLSv1.3")
         assert hand_over(session).error is None
         session.close()
         assert [(message.user, message.over_tls) for message in server.messages] == [(USER, True)]
