@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from prx_email_cli.cli.arguments import hoisted
 from prx_email_cli.cli.main import app
@@ -38,6 +38,11 @@ MEASURED |= {"test_drain.py", "test_errors.py", "test_manage.py", "test_retry.py
 # How long an example takes says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+# A mutant is found or not, the same each time, and nobody reads by which example.
+settings.register_profile(
+    "mutants", settings.get_profile("any machine"), derandomize=True, database=None, max_examples=40,
+    phases=(Phase.explicit, Phase.generate),
+)  # fmt: skip
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
 

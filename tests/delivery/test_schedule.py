@@ -98,9 +98,19 @@ class TestConnections:
         schedule.works("a")
         openings(schedule)
         schedule.no_more_connections("a")
+        assert openings(schedule) == {}
         schedule.closed("a")
         assert openings(schedule) == {}
         assert not schedule.idle
+        schedule.closed("a")
+        assert openings(schedule) == {"a": 1}, "two could be opened"
+
+    def test_of_a_run_are_a_hundred_at_most(self) -> None:
+        schedule = Schedule()
+        schedule.begin({"a": Part(300, 300)})
+        assert openings(schedule) == {"a": 1}
+        schedule.works("a")
+        assert openings(schedule) == {"a": 99}
 
 
 class TestClaims:
@@ -127,6 +137,26 @@ class TestClaims:
         schedule.closed("rests")
         assert openings(schedule) == {"waits": 1}
         assert [schedule.take("waits") for _ in range(2)] == [True, False]
+
+    def test_what_one_leaves_of_a_limit_goes_to_none_that_has_enough(self) -> None:
+        schedule = begun({"rests": Part(9, 1), "few": Part(3, 1), "many": Part(9, 1)}, limit=9)
+        openings(schedule)
+        schedule.rest("rests")
+        schedule.closed("rests")
+        assert [schedule.take("many") for _ in range(7)] == [True] * 6 + [False]
+
+    def test_that_gave_nothing_is_made_again_and_no_other(self) -> None:
+        schedule = begun({"a": Part(9, 1)}, limit=2)
+        openings(schedule)
+        schedule.take("a")
+        schedule.give_back("a")
+        assert [schedule.take("a") for _ in range(3)] == [True, True, False]
+
+    def test_none_is_made_for_an_account_of_which_nothing_is_left(self) -> None:
+        schedule = begun({"a": Part(9, 1)})
+        openings(schedule)
+        schedule.exhausted("a")
+        assert not schedule.take("a")
 
     def test_none_is_made_once_it_is_stopped_and_no_connection_is_opened(self) -> None:
         schedule = begun({"a": Part(9, 1), "b": Part(9, 1)}, pool=1)
@@ -166,7 +196,7 @@ class TestRest:
         raise AssertionError
 
     def test_lasts_longer_each_time_up_to_a_minute(self) -> None:
-        schedule, now, rests = Schedule(base_seconds=5), 1000, []
+        schedule, now, rests = Schedule(), 1000, []
         for _ in range(7):
             self.fail(schedule, now)
             rests.append(self.rest_after(schedule, now))
@@ -202,10 +232,19 @@ class TestRest:
 
 
 def test_an_account_at_work_goes_on_as_it_is_when_another_begins() -> None:
-    schedule = begun({"a": Part(9, 2)})
+    schedule = begun({"a": Part(9, 3), "b": Part(0, 1)})
     openings(schedule)
     schedule.works("a")
     assert not schedule.open_to("a")
     assert schedule.open_to("b")
-    schedule.begin({"b": Part(1, 1)})
-    assert openings(schedule) == {"a": 1, "b": 1}
+    schedule.begin({"a": Part(9, 3), "b": Part(1, 1)})
+    assert openings(schedule) == {"a": 2, "b": 1}
+
+
+def test_an_account_that_has_sent_everything_can_begin_again_while_others_are_at_work() -> None:
+    schedule = begun({"a": Part(1, 1), "b": Part(9, 1)}, limit=5)
+    openings(schedule)
+    assert schedule.take("a")
+    schedule.closed("a")
+    assert schedule.open_to("a")
+    assert not schedule.open_to("b")

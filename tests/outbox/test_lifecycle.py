@@ -160,6 +160,24 @@ def test_a_message_is_given_up_after_five_drained_days_and_eight_attempts_whatev
 
 
 @pytest.mark.parametrize(
+    ("outcome", "counts", "reached", "response"),
+    [
+        (Outcome({0: RecipientResult(REFUSED, 550, "no")}, error="provider", detail="why"), False, 0, "why"),
+        (Outcome({0: RecipientResult(PENDING, uncertain=True)}, error="network", detail="why"), True, 1, "why"),
+        (Outcome({0: RecipientResult(ACCEPTED, 250), 1: RecipientResult(REFUSED, 550, "no")}, error="provider",
+                 detail="why", acceptance="ok"), True, 1, "ok"),
+        (Outcome({0: RecipientResult(ACCEPTED, 250), 1: RecipientResult(ACCEPTED, 250)}, acceptance="ok"),
+         True, 2, "ok"),
+    ],
+    ids=["refused", "uncertain", "accepted for one", "accepted"],
+)  # fmt: skip
+def test_an_attempt_counts_for_the_limits_with_those_who_may_have_the_message(
+    outcome: Outcome, counts: bool, reached: int, response: str
+) -> None:
+    assert (outcome.counts, outcome.reached, outcome.response) == (counts, reached, response)
+
+
+@pytest.mark.parametrize(
     ("recorded_at", "now", "counted"),
     [(None, 5, 0), (100, 160, 60), (100, 100, 0), (10**9, 5, 0), (0, 25 * 3600, 25 * 3600), (0, 10**9, 25 * 3600)],
 )

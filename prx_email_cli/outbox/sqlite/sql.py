@@ -50,14 +50,14 @@ _RECIPIENTS = """
 _CLAIMED = """
 RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id,
           CAST(sender AS BLOB), CAST(subject AS BLOB),
-          needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger WHERE id = 1) - drained_from, 0),
+          needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger) - drained_from, 0),
           CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), {recipients}, {head}
 """
 
 # A message ages from its first attempt at its time on; one that is forced earlier does not count.
 _DRAINED_FROM = """
        drained_from = CASE WHEN drained_from IS NULL AND first_due_at <= :now
-                           THEN (SELECT drained_seconds FROM ledger WHERE id = 1) ELSE drained_from END
+                           THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END
 """
 
 _TAKEN_NEXT = f"{DUE} AND next_attempt_at <= :due_before AND (expires_at IS NULL OR expires_at > :now)"

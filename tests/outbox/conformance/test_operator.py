@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import NotAllowedForStatus, NotFound
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
+from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
 
-from ..messages import NOW, ended, new_message, sent
+from ..messages import NOW, POLICY, ended, new_message, sent
 from .asking import (
     ACCEPTED,
     FOR_EVER,
@@ -168,6 +171,17 @@ def test_what_is_left_after_a_resolve_goes_on_being_tried(store: Store, run: Run
     assert statuses(store) == ["pending", "refused", "accepted"]
     assert (row.status, row.gave_up, row.uncertain, row.last_error) == ("failed", None, False, "a@x.org: said so")
     assert [target.address for target in claim(run, NOW + 10).targets] == ["a@x.org"]
+
+
+def test_a_resolve_tells_what_was_said_to_the_first_of_the_others_that_was_told_anything(
+    store: Store, run: Run
+) -> None:
+    submit(store, new_message("a@x.org", "b@x.org", "c@x.org"))
+    results = {1: RecipientResult(REFUSED, 550, "said so"), 2: RecipientResult(PENDING, uncertain=True)}
+    record(run, finish(claim(run), Outcome(results, error="network", detail="why"), POLICY, Moment(NOW)))
+    store.resolve(1, NOW, sent=True)
+    assert statuses(store) == ["pending", "refused", "accepted"]
+    assert store.row(1).last_error == "b@x.org: said so"
 
 
 def test_pruning_drops_the_content_of_what_was_over_then(store: Store, run: Run) -> None:

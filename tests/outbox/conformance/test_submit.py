@@ -74,12 +74,12 @@ def test_a_key_that_was_used_for_other_content_refuses_that_message_alone(store:
 
 
 def test_a_key_outlives_the_content_and_ends_with_the_record(store: Store, run: Run) -> None:
-    submit(store, keyed("k"))
+    submit(store, keyed("k"), new_message(account="home"))
     refuse(run)
     store.prune(NOW + 10**6, NOW)
     assert store.submit([keyed("k")])[0].duplicate
     store.prune(NOW + 10**6, NOW, records=True)
-    assert submit(store, keyed("k", "of something else")) == [2]
+    assert submit(store, keyed("k", "of something else")) == [3]
 
 
 def test_content_that_breaks_off_stores_nothing_at_all(store: Store) -> None:
