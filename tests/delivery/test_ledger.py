@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from prx_email_cli.delivery.ledger import Entry, Ledger
-from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, ResultNotRecorded
+from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, ResultNotRecorded, StorageError
+from prx_email_cli.outbox.lifecycle import RecipientStatus
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, Finished
 
-from ..outbox.messages import NOW, new_message, sent, wish
+from ..outbox.messages import NOW, ended, new_message, sent, wish
 from ..support.memory_store import MemoryRun, MemoryStore
+
+ACCEPTED, REFUSED = RecipientStatus.ACCEPTED, RecipientStatus.REFUSED
 
 
 class CountingRun(MemoryRun):
@@ -125,6 +128,27 @@ def test_a_locked_outbox_is_told_to_everyone_with_what_is_known_and_each_can_try
     desk.run.spoilt = 0
     assert desk.settled(claimed) == [Entry()] * 2
     assert desk.statuses() == ["sent"] * 2
+
+
+@pytest.mark.parametrize(
+    ("statuses", "uncertain", "known"),
+    [
+        ([ACCEPTED, REFUSED], False, "was delivered for some of its recipients (2.0.0 queued)"),
+        ([], True, "may have been delivered (why)"),
+        ([REFUSED, REFUSED], False, "was not delivered (why)"),
+    ],
+    ids=["partly delivered", "uncertain", "refused"],
+)
+def test_what_is_known_of_a_result_that_was_not_recorded_is_told(
+    desk: Desk, statuses: list[RecipientStatus], uncertain: bool, known: str
+) -> None:
+    desk.store.submit([new_message("a@example.org", "b@example.org")])
+    claimed = desk.ledger.claim(wish())
+    assert claimed is not None
+    desk.run.spoilt, desk.run.error = claimed.outbox_id, StorageError("the disk is full", hint="make room")
+    with pytest.raises(ResultNotRecorded) as told:
+        desk.ledger.settle(ended(claimed, *statuses, uncertain=uncertain), None)
+    assert f"outbox message 1 {known}, but that could not be recorded: the disk is full" in told.value.message
 
 
 def test_many_workers_deliver_everything_once(desk: Desk) -> None:
