@@ -15,7 +15,7 @@ from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.server import Certificate, ServerProfile
 from prx_email_cli.smtp.session import SessionFactory
 
-CERTIFICATE_DAYS_LEFT = 3  # fewer than that, and whatever renews it has failed: even six-day certificates have more
+CERTIFICATE_DAYS_LEFT = 3  # with fewer its renewal has failed: even six-day certificates have more
 _DAY = 86_400
 
 

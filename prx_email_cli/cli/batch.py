@@ -39,7 +39,7 @@ class _Report:
     enqueued: int = 0
 
     def acknowledge(self, lines: list[int], submitted: list[Submitted]) -> None:
-        """These are durable now, but for those that failed while they were stored."""
+        """Report the messages of these *lines* as stored, but for those that were refused."""
         ids = []
         for line, result in zip(lines, submitted, strict=True):
             if result.error is not None:
@@ -55,7 +55,7 @@ class _Report:
             put("\n".join(ids))
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
-        """This line was not enqueued."""
+        """Report that this line was refused."""
         message = masked(error.message)
         self.errors.append({"line": line, **error_object(error.code, message, error.hint)})
         if not self.as_json:
@@ -94,7 +94,7 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class _Composer:
-    """What makes a message of a line.  account: of the lines that name none."""
+    """Makes messages of lines.  account: of the lines that name none."""
 
     store: Store
     settings: Settings
@@ -195,9 +195,9 @@ def _chunks(
         try:
             message = compose(only_copy)
         except StorageError:
-            yield chunk  # the lines before it are not to pay for it
+            yield chunk  # the lines before it are stored all the same
             raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one line, the others are not to pay for it
+        except Exception as error:  # noqa: BLE001 - no error of one line stops the others
             report.refuse(number, as_ours(error))
             continue
         chunk.lines.append(number)

@@ -13,19 +13,19 @@ class Source(Protocol):
     """Where an account's messages come from."""
 
     def look(self) -> Wish | None:
-        """What the next claim would ask for, None when there is nothing more to ask."""
+        """Return the wish of the next claim, without using it up; None when nothing is left."""
 
     def next(self) -> Wish | None:
-        """What to claim next, None when there is nothing more to ask."""
+        """Return the next wish, and use it up; None when nothing is left."""
 
     def ahead(self) -> ClaimNext | None:
-        """What to claim in the step that records the message before, None when that cannot be."""
+        """Return the wish for the step that records the message before; None when that step must not claim."""
 
     def skip(self, wish: Wish, refused: PrxEmailError | None) -> None:
         """Do not ask for that any more, which ``look`` gave; *refused* says why a chosen message is not given."""
 
     def nothing_for(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """A claim gave nothing; *refused* says why a chosen message was not given."""
+        """Note that a claim gave nothing; *refused*: the error of a chosen message."""
 
 
 class DueMessages:
@@ -61,22 +61,22 @@ class ChosenMessages:
         self._force, self._limits = force, limits
 
     def look(self) -> Wish | None:
-        """The wish for the next chosen message."""
+        """Return the wish for the next chosen message."""
         return ClaimOne(self._ids[0], 0, self._force, self._limits) if self._ids else None
 
     def next(self) -> Wish | None:
-        """The wish for the next chosen message, which is asked for once."""
+        """Return the wish for the next chosen message, and use it up."""
         wish = self.look()
         if wish is not None:
             self._ids.popleft()
         return wish
 
     def ahead(self) -> ClaimNext | None:
-        """None: a person hears of each message why it is refused, so each is claimed by itself."""
+        """Return None: each chosen message is claimed by itself, so that its own refusal can be reported."""
         return None
 
     def skip(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """The message at the head is refused."""
+        """Drop the next chosen message, and report its refusal."""
         self._ids.popleft()
         self.nothing_for(wish, refused)
 
@@ -86,14 +86,14 @@ class ChosenMessages:
             self._on_refused(wish.outbox_id, refused)
 
     def untouched(self) -> list[int]:
-        """The messages that were not asked for."""
+        """Return the ids of the messages that were not asked for."""
         return list(self._ids)
 
 
 class AccountRun:
     """One account in one run.
 
-    warn: is given what a person should hear of but changes no message.
+    warn: is called with a text for a person, about what changes no message.
     """
 
     def __init__(self, name: str, source: Source, schedule: Schedule, warn: Callable[[str], None]) -> None:
@@ -104,18 +104,18 @@ class AccountRun:
 
     @property
     def has_connections(self) -> bool:
-        """Whether another connection of this account is open."""
+        """Tell whether a connection of this account is open."""
         return self._connections > 0
 
     def look(self) -> Wish | None:
-        """What the next claim would ask for, None when nothing more is claimed in this run."""
+        """Return the wish of the next claim, without using it up; None when this run claims nothing more."""
         if self._rests or not self._schedule.take(self.name):
             return None
         self._schedule.give_back(self.name)
         return self._source.look()
 
     def wish(self) -> Wish | None:
-        """What to claim next, None when nothing more is claimed in this run."""
+        """Return the next wish, and use it up; None when this run claims nothing more."""
         if self._rests or not self._schedule.take(self.name):
             return None
         wish = self._source.next()
@@ -124,18 +124,18 @@ class AccountRun:
         return wish
 
     def wish_ahead(self) -> ClaimNext | None:
-        """What to claim in the step that records the message before, None when nothing is."""
+        """Return the wish for the step that records the message before; None when that step must not claim."""
         wish = self._source.ahead()
         return wish if wish is not None and not self._rests and self._schedule.take(self.name) else None
 
     def found_nothing(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """The claim of *wish* gave nothing; *refused* says why a chosen message was not given."""
+        """Note that the claim of *wish* gave nothing; *refused*: the error of a chosen message."""
         self._schedule.give_back(self.name)
         self._source.nothing_for(wish, refused)
         self._note_exhaustion()
 
     def looked_in_vain(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """A claim of *wish* would give nothing; *refused* says why a chosen message would not be given."""
+        """Note that a claim of *wish* would give nothing; *refused*: the error of a chosen message."""
         self._source.skip(wish, refused)
         self._note_exhaustion()
 
@@ -144,14 +144,14 @@ class AccountRun:
             self._schedule.exhausted(self.name)
 
     def connected(self) -> int:
-        """A connection has logged in; its number within the run."""
+        """Note that a connection has logged in; return its number within the run."""
         self._connections += 1
         self._opened += 1
         self._schedule.works(self.name)
         return self._opened
 
     def disconnected(self) -> None:
-        """A connection is to be closed."""
+        """Note that a connection is being closed."""
         self._connections -= 1
 
     def no_more_connections(self) -> None:
@@ -159,16 +159,16 @@ class AccountRun:
         self._schedule.no_more_connections(self.name)
 
     def rest(self) -> None:
-        """The account cannot be used: nothing more is claimed for it in this run."""
+        """Let the account rest, because it cannot be used: nothing more is claimed for it in this run."""
         if not self._rests:
             self._rests = True
             self._schedule.rest(self.name)
 
     def unusable(self, fault: PrxEmailError) -> None:
-        """The account's config does not work: its messages stay untouched."""
+        """Note a fault in the account's config: its messages stay untouched."""
         self.fault = fault
         self.rest()
 
     def lost(self, lost: ClaimLost) -> None:
-        """A result came too late: the message was somebody else's by then."""
+        """Note a result that came too late: the message was another run's by then."""
         self._warn(f"{lost.message} ({lost.hint})")

@@ -1,4 +1,4 @@
-"""From a claimed message to a finished attempt, by whatever way the attempt went."""
+"""Turn a claimed message and the outcome of its attempt into a finished attempt."""
 
 from prx_email_cli.config.settings import Account, OutboxSettings
 from prx_email_cli.outbox.lifecycle import (
@@ -13,7 +13,7 @@ from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Moment, Targ
 
 
 def retry_policy(settings: OutboxSettings) -> RetryPolicy:
-    """The rules' numbers, from ``[outbox]``."""
+    """Make the retry policy from ``[outbox]``."""
     return RetryPolicy(
         base_seconds=settings.base_backoff_seconds,
         give_up_after_seconds=settings.give_up_after_hours * 3600,
@@ -23,7 +23,7 @@ def retry_policy(settings: OutboxSettings) -> RetryPolicy:
 
 
 def limits_of(account: Account) -> tuple[Limit, ...]:
-    """The provider's limits as the config states them."""
+    """Make the account's limits from its config."""
     smtp = account.smtp
     limits = (
         (smtp.messages_per_minute, 60, False), (smtp.messages_per_day, 86_400, False),
@@ -48,7 +48,7 @@ def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, moment: Mome
 
 
 def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:
-    """Where everybody stands now; an earlier uncertainty ends only with an acceptance."""
+    """Return all recipients as they are after the attempt; an uncertain one stays so until it is accepted."""
     return [_after(target, outcome.recipients.get(target.number)) for target in (*claimed.targets, *claimed.others)]
 
 

@@ -1,4 +1,4 @@
-"""Handing one claimed message to an open connection, whatever happens meanwhile."""
+"""Hand one claimed message to an open connection, and make an outcome of every way that can end."""
 
 from __future__ import annotations
 

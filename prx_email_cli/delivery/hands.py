@@ -1,4 +1,4 @@
-"""Carrying out what one worker asks, with real connections and the real outbox."""
+"""Carry out what one worker asks, with real connections and the real outbox."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Office(Protocol):
-    """What the workers of a run share."""
+    """The part of a run that its workers share."""
 
     store: Store
     run: Run
@@ -42,7 +42,7 @@ class Office(Protocol):
     clock_in_doubt: bool
 
     def sessions(self, account: str) -> SessionFactory:
-        """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
+        """Return the factory of the account's sessions.  Raises ConfigError, ReadableByOthers."""
 
     def record(self, finished: Finished) -> None:
         """Count a finished attempt, which is durable, and tell of it."""
@@ -60,7 +60,7 @@ class Hands:
         self._interrupted = False
 
     def carry_out(self, ask: Ask) -> Any:
-        """The answer to what the worker asks, see ``worker``.  Raises StorageError when the outbox fails."""
+        """Do what the worker asks; return the answer, see ``worker``.  Raises StorageError when the outbox fails."""
         match ask:
             case Look(wish):
                 return self._look(wish)
@@ -139,13 +139,13 @@ class Hands:
         entry = office.ledger.settle(finished, ask.then)
         if entry.lost is None:
             office.record(finished)
-        if self._interrupted:  # what is known of the message is on record: now it may end
+        if self._interrupted:  # the result is recorded: now the process may end
             raise KeyboardInterrupt
         return entry
 
 
 def unreadable_or(refused: PrxEmailError, wish: Wish, office: Office) -> PrxEmailError:
-    """Why a chosen message is not given: *refused*, or that it is unknown whether the run lives that has it."""
+    """Return *refused*, or the error that it is unknown whether the run lives that has the message."""
     unreadable = office.run.unreadable
     if not unreadable or not isinstance(refused, NotAllowedForStatus) or not isinstance(wish, ClaimOne):
         return refused

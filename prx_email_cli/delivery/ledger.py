@@ -1,4 +1,4 @@
-"""The clerk: one writer for all workers of a run, many results and claims to a durable step."""
+"""Write for all workers of a run: many results and claims to a durable step."""
 
 import threading
 from collections import deque
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class _Request:
-    """What one worker wants to be written."""
+    """The result and the wish of one worker."""
 
     def __init__(self, finished: Finished | None, wish: ClaimNext | None) -> None:
         self.finished, self.wish = finished, wish
@@ -73,7 +73,7 @@ class Ledger:
             requests[-1].answered = True
         try:
             self._write(requests)
-        except OutboxDamaged:  # of one message, which must not keep the others' results from being recorded
+        except OutboxDamaged:  # of one message: the others' results must be recorded all the same
             for request in requests:
                 try:
                     self._write([request])

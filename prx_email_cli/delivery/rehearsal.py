@@ -11,7 +11,7 @@ FAILURE_MODES = {
 
 
 def simulated(failure_mode: str, claimed: Claimed) -> Outcome:
-    """The outcome of a rehearsed failure, which is temporary."""
+    """Make the outcome of a rehearsed failure, which is temporary."""
     category, text = FAILURE_MODES[failure_mode]
     results = {target.number: RecipientResult(RecipientStatus.PENDING, None, text) for target in claimed.targets}
     return Outcome(results, error=category.value, detail=text)

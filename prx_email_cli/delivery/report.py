@@ -43,7 +43,7 @@ class DrainReport:
 
 
 def _spared(finished: Finished, policy: RetryPolicy) -> bool:
-    """Whether the clock alone would have given the message up."""
+    """Tell whether a deferred message would be given up if its age were counted by the clock alone."""
     end = finished.claimed.first_due_at + policy.give_up_after_seconds
     return finished.verdict is Verdict.DEFERRED and finished.finished_at >= end
 

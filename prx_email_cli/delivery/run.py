@@ -155,7 +155,7 @@ class DeliveringRun:
     def _by_account(
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
     ) -> dict[str, list[int]]:
-        """The messages that may be attempted, by account; *on_result* is given why others may not."""
+        """Group the messages that may be attempted by account; give *on_result* the error of each other one."""
         from prx_email_cli.delivery.hands import unreadable_or  # on use
 
         chosen: dict[str, list[int]] = {}
@@ -170,7 +170,7 @@ class DeliveringRun:
         return chosen
 
     def _account_failed(self, name: str) -> AccountUnusable:
-        """Why a chosen message was not attempted: the account failed at another one."""
+        """Make the error for a chosen message that was not attempted because its account failed at another one."""
         code = self.report.error_code or "provider"
         return AccountUnusable(
             code, f"not attempted: account {name} failed at another message",
@@ -178,7 +178,7 @@ class DeliveringRun:
         )  # fmt: skip
 
     def sessions(self, account: str) -> SessionFactory:
-        """What opens the account's connections.  Raises ConfigError, ReadableByOthers."""
+        """Return the factory of the account's sessions.  Raises ConfigError, ReadableByOthers."""
         if account not in self._sessions:
             from prx_email_cli.smtp.credentials import login_of  # on use
             from prx_email_cli.smtp.session import SessionFactory  # on use
@@ -275,7 +275,7 @@ class DeliveringRun:
             raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
 
     def _openings(self) -> list[str]:
-        """The accounts that open a connection now, once for each connection."""
+        """Name the accounts that open a connection now, once for each connection."""
         with self._lock:
             if self._stop.is_set():
                 self._schedule.stop()
@@ -309,20 +309,20 @@ class DeliveringRun:
             self._wake.set()
 
     def _hands(self, name: str) -> Hands:
-        """What carries out the asks of a worker of this account."""
+        """Make the hands of a worker of this account, with their own connection."""
         from prx_email_cli.delivery.hands import Hands  # on use
 
         return Hands(self, name)
 
     def _worker(self, name: str) -> Steps[None]:
-        """A worker of this account, which has not begun."""
+        """Make a worker of this account, which has not begun."""
         from prx_email_cli.delivery.worker import rehearse, work  # on use
 
         account = self._accounts[name]
         return work(account) if self._options.failure_mode is None else rehearse(account, self._simulated)
 
     def _ended(self, name: str) -> None:
-        """One of the account's workers is through."""
+        """Note that one of the account's workers has ended."""
         account = self._accounts[name]
         with self._lock:
             self._schedule.closed(name)
@@ -346,14 +346,14 @@ class DeliveringRun:
         return simulated(self._options.failure_mode or "", claimed)
 
     def _break_off(self, error: BaseException) -> None:
-        """The outbox itself failed, or the program did: every worker stops."""
+        """Stop every worker, because the outbox or the program failed."""
         with self._lock:
             self._broken.append(error)
             self._schedule.stop()
         self._wake.set()
 
     def _all_broken(self) -> BaseException:
-        """The first error that stopped the run, with all that is known of results that could not be recorded."""
+        """Return the first error that stopped the run, joined by the results that could not be recorded."""
         lost = [error for error in self._broken if isinstance(error, ResultNotRecorded)]
         if not lost:
             return self._broken[0]

@@ -42,7 +42,7 @@ class _Account:
 
 
 def shares(limit: int, waiting: Mapping[str, int]) -> dict[str, int]:
-    """*limit* messages dealt out in turn, to no account more than wait there."""
+    """Deal *limit* messages out in turn, to no account more than it has waiting."""
     dealt = dict.fromkeys(waiting, 0)
     left = min(limit, sum(waiting.values()))
     while left:
@@ -70,17 +70,17 @@ class Schedule:
         self._now = 0
 
     def at(self, now: int) -> None:
-        """What happens next happens at *now*."""
+        """Set the time of the calls that follow to *now*."""
         self._now = now
 
     @property
     def idle(self) -> bool:
-        """Whether no connection is open and none is to be opened."""
+        """Tell whether no connection is open and none is to be opened."""
         accounts = self._accounts.values()
         return not any(account.open or (account.wanted > 0 and not self._stopped) for account in accounts)
 
     def open_to(self, name: str) -> bool:
-        """Whether the account could begin now: it neither rests nor is at work."""
+        """Tell whether the account could begin now: it neither rests nor is at work."""
         until, now = self._rests.get(name), self._now
         rests = until is not None and now < until <= now + LONGEST_REST_SECONDS  # else the clock has stepped back
         at_work = name in self._accounts and not self.idle
@@ -98,7 +98,7 @@ class Schedule:
         self._deal()
 
     def next_connection(self) -> str | None:
-        """The account that opens a connection now, counted as open from here on; None when none does."""
+        """Choose the account that opens a connection now, and count that as open; None when none may."""
         if self._stopped or sum(account.open for account in self._accounts.values()) >= self._pool:
             return None
         for name, account in self._accounts.items():
@@ -109,17 +109,17 @@ class Schedule:
         return None
 
     def works(self, name: str) -> None:
-        """The account has logged in: its other connections may follow."""
+        """Note that the account has logged in: its other connections may follow."""
         self._accounts[name].works = True
         self._failures.pop(name, None)
 
     def no_more_connections(self, name: str) -> None:
-        """The account could not open another connection: it goes on with those that it has."""
+        """Note that the account could not open another connection: it goes on with those that it has."""
         account = self._accounts[name]
         account.connections = account.open - 1
 
     def take(self, name: str) -> bool:
-        """Whether the account may claim one more message, which uses up a slot."""
+        """Use up a slot for one more claim of the account; False when it may not claim."""
         account = self._accounts[name]
         if self._stopped or name in self._rests or account.exhausted or account.slots == 0:
             return False
@@ -128,7 +128,7 @@ class Schedule:
         return True
 
     def give_back(self, name: str) -> None:
-        """The slot that ``take`` used up is free again: no message was claimed for it."""
+        """Free the slot that ``take`` used up: no message was claimed for it."""
         account = self._accounts[name]
         if account.slots is not None:
             account.slots += 1
@@ -138,12 +138,12 @@ class Schedule:
         self._accounts[name].exhausted = True
 
     def rest(self, name: str) -> None:
-        """The account cannot be used: it claims nothing more until it is tried again, each time later."""
+        """Let the account rest, because it cannot be used, until it is tried again, each time later."""
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
 
     def closed(self, name: str) -> None:
-        """A connection has ended for good.  After its last one the account leaves to others what it did not use."""
+        """Note that a connection has ended.  After its last one the account's unused slots go to others."""
         account = self._accounts[name]
         account.open -= 1
         if account.open:

@@ -1,4 +1,4 @@
-"""What is stored is verified before it is sent: the envelope before MAIL, the content before the final dot."""
+"""Verify a stored message before it is sent: the envelope before MAIL, the content before the final dot."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ _NOT_SENT = "what is stored is not what was submitted, and was not sent"
 
 
 def damage_of(claimed: Claimed) -> Outcome | None:
-    """The outcome of a message whose damage shows before anything is said to the server, None for a sound one."""
+    """Return the outcome of a message whose damage shows before MAIL; None for a sound one."""
     if claimed.head is None:
         return damaged_outcome("its content or recipients, which cannot be read")
     if not has_its_envelope(claimed):

@@ -1,4 +1,4 @@
-"""What one connection does next: claim, hand over, record, one message after the other; stepped, without I/O.
+"""Decide what one connection does next: claim, hand over, record, message after message; without I/O.
 
 A worker asks (opens a connection, claims, delivers ...) and is sent the answer; ``run`` carries out what it asks with
 threads and sockets, a test with neither.
@@ -70,7 +70,7 @@ class Opened(NamedTuple):
 
 
 class NotOpened(NamedTuple):
-    """No connection could be had: an account failure."""
+    """No connection could be opened: an account failure."""
 
     outcome: Outcome
 
@@ -113,7 +113,7 @@ def rehearse(account: AccountRun, outcome_of: Callable[[Claimed], Outcome]) -> S
 
 
 def _something_left(account: AccountRun) -> Steps[bool]:
-    """Ask whether a connection is worth its while: nothing is opened for what limits hold back."""
+    """Ask whether a claim would give a message: no connection is opened for messages that limits hold back."""
     while (wish := account.look()) is not None:
         answer: bool | PrxEmailError = yield Look(wish)
         if answer is True:

@@ -1,1 +1,1 @@
-"""Messages as RFC 5322 and MIME know them: addresses, headers, bodies and their composition."""
+"""Read and write messages (RFC 5322, MIME): addresses, headers, bodies."""

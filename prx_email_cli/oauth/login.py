@@ -102,7 +102,7 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(page)
-            if found.answer is not None:  # only now: whoever waits for it may end the process
+            if found.answer is not None:  # only now: the thread that waits for it may end the process
                 put(found.answer)
 
         def log_message(self, format: str, *args: Any) -> None:

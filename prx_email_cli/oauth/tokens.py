@@ -208,7 +208,7 @@ class TokenCache:
 
         Raises ConfigError when nothing can be kept here, AccountUnusable when another run has not finished in time.
 
-        What a server rotates is lost if it cannot be stored, so room for it is made before anybody is asked.
+        A new refresh token is lost if it cannot be stored, so room for it is made before the server is asked.
         """
         from filelock import FileLock, Timeout  # on use: it takes as long to import as all the rest
 

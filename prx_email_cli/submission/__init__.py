@@ -1,1 +1,1 @@
-"""From what a caller asks for to a stored message."""
+"""Make a stored message of a request."""

@@ -1,4 +1,4 @@
-"""From a request to a checked draft: addresses parsed, header texts checked, attachments opened under the policy."""
+"""Check a request and make a draft of it: parse addresses, check headers, open attachments under the policy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ _FORBIDDEN_HEADERS = {
 
 
 def draft(request: Request, default_sender: str, date: int, policy: "Policy | None") -> Draft:
-    """The checked draft of *request*.
+    """Check *request* and make a draft of it.
 
     date: Unix seconds for its Date header.  policy: for attachments and images; may be None when there are neither.
     Raises ValidationError.
@@ -72,7 +72,7 @@ def recipients(drafted: Draft, most: int) -> list[Addressee]:
 
 
 def policy_for(request: Request, settings: "Settings") -> "Policy | None":
-    """The attachment policy of the config, None for a request that has no use for one."""
+    """Return the attachment policy of the config; None for a request without attachments or HTML."""
     if not (request.attachments or request.attach or request.attach_stored or request.body_html is not None):
         return None
     from prx_email_cli.mail.attachments import Policy  # on use
@@ -87,7 +87,7 @@ def policy_for(request: Request, settings: "Settings") -> "Policy | None":
 
 
 def empty() -> ValidationError:
-    """The error for a message without recipient, subject or text."""
+    """Make the error for a message without recipient, subject or text."""
     return ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
 
 
@@ -141,7 +141,7 @@ def further_header(text: str) -> tuple[str, str]:
 
 
 def _bodies(request: Request, policy: "Policy | None") -> "tuple[str, str | None, list[Attachment]]":
-    """The plain text, the HTML and the images that it shows."""
+    """Return the plain text, the HTML and the images that it shows."""
     if request.body_html is None or policy is None:
         return request.body_text, None, []
     from prx_email_cli.mail.html import html_body, plain_text  # on use

@@ -1,4 +1,4 @@
-"""Learn the messages in files, mboxes, Maildirs and pipes, so that they can be answered."""
+"""Import messages from files, mboxes, Maildirs and pipes, so that they can be answered."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,10 +22,10 @@ class Watcher:
     """Hears how an import gets on; this one ignores it."""
 
     def read(self, size: int) -> None:
-        """A message of *size* bytes was read."""
+        """Note that a message of *size* bytes was read."""
 
     def skipped(self, where: str, reason: str) -> None:
-        """The message at *where* cannot be learned."""
+        """Note that the message at *where* cannot be imported."""
 
 
 class Import:

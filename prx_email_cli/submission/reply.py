@@ -1,4 +1,4 @@
-"""From a message one knows to the request that answers it."""
+"""Make the request that answers a known or sent message."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 
 
 def find_parent(store: Store, account: str, message_id: str) -> Parent:
-    """The message with this id that *account* has learned, or has sent itself.  Raises NotFound."""
+    """Find the message with this id that *account* has imported or sent.  Raises NotFound."""
     wanted = known_id(message_id)
     if wanted is not None:
         known = store.known(account, wanted)
@@ -50,7 +50,7 @@ def find_parent(store: Store, account: str, message_id: str) -> Parent:
 
 
 def answer(request: Request, account: Account, parent: Parent, manner: Manner) -> Answer:
-    """*request* as an answer to *parent*: recipients and subject are the parent's where it names none.
+    """Make *request* an answer to *parent*, whose recipients and subject fill those that are missing.
 
     One's own text comes first, the quote below it.  Raises ValidationError.
     """
@@ -65,14 +65,14 @@ def answer(request: Request, account: Account, parent: Parent, manner: Manner) -
 
 
 def answer_known(store: Store, request: Request, settings: Settings) -> Answer:
-    """*request* as an answer to the message that its in_reply_to_message_id names.  Raises NotFound."""
+    """Make *request* an answer to the message that its in_reply_to_message_id names.  Raises NotFound."""
     account = settings.account(request.account)
     parent = find_parent(store, account.name, request.in_reply_to_message_id or "")
     return answer(request, account, parent, Manner())
 
 
 def _own(account: Account, request: Request, parent: Parent) -> list[str]:
-    """The addresses that are the answering person's own."""
+    """Return the addresses that are the answering person's own."""
     own = [parse_mailbox(text, "from").address for text in (account.sender, request.sender) if text]
     written = [mailbox.address for mailbox in mailboxes_in(parent.message.sender)] if parent.ours else []
     logged_in = [mailbox.address for mailbox in mailboxes_in(account.smtp.user or "")]
@@ -92,7 +92,7 @@ def _with_quote(request: Request, parent: KnownMessage) -> Request:
 
 
 def _texts(mailboxes: list[Mailbox]) -> tuple[str, ...]:
-    """*mailboxes* as people type them, one to a text, so that a comma in a name separates nothing."""
+    """Write *mailboxes* as people type them, one to a text, so that a comma in a name separates nothing."""
     return tuple(_typed(mailbox) for mailbox in mailboxes)
 
 

@@ -23,7 +23,7 @@ class RequestedAttachment(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is to be sent to whom, unchecked.
+    """A request, unchecked.
 
     attachments: those of a JSON request; attach, attach_stored: the command line's options.  html_file: where body_html
     came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds that replace the

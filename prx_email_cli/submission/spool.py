@@ -1,4 +1,4 @@
-"""Hold a message's content between composing and storing, so that no transaction waits for where it comes from."""
+"""Hold a message's content between composing and storing, so that no transaction waits for its source."""
 
 import hashlib
 import os
@@ -34,12 +34,12 @@ class Spool:
         self.clear()
 
     def clear(self) -> None:
-        """Let go of all contents: none of them may be read any more."""
+        """Drop all contents: none of them may be read any more."""
         while self._files:
             self._files.pop().close()
 
     def hold(self, chunks: Iterable[bytes]) -> Content:
-        """The content that *chunks* are, which are read once, now.
+        """Read *chunks* once, now, and return them as a content.
 
         Raises what reading them raises, and StorageError when there is no room for them.
         """
@@ -86,7 +86,7 @@ def _append(file: FileIO, data: bytes) -> None:
 
 
 def _on_disk(work: Callable[..., T], *arguments: object) -> T:
-    """What *work* gives.  Raises StorageError when the temporary directory fails."""
+    """Return the result of *work*.  Raises StorageError when the temporary directory fails."""
     try:
         return work(*arguments)
     except OSError as error:

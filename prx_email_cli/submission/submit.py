@@ -55,7 +55,7 @@ def submit(store: "Store", message: NewMessage) -> Submitted:
 
 
 def _limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """*chunks*, as long as they are not more than *most* bytes in all.  Raises ValidationError."""
+    """Yield *chunks*.  Raises ValidationError after more than *most* bytes."""
     size = 0
     for chunk in chunks:
         size += len(chunk)
@@ -67,7 +67,7 @@ def _limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 class _Fingerprint:
-    """A digest of what a message says whenever it is sent: no date, no boundaries, but every attachment's bytes."""
+    """The digest of a request's words and attachments, without date and boundaries: equal for equal requests."""
 
     def __init__(self, drafted: Draft, account: str) -> None:
         self._drafted = drafted
@@ -78,14 +78,14 @@ class _Fingerprint:
         self._add(_without_content_ids(drafted))
 
     def watched(self) -> Draft:
-        """The draft, whose attachments are taken into the digest as they are read."""
+        """Return the draft, whose attachments are added to the digest as they are read."""
         return self._drafted._replace(
             inline=[file._replace(chunks=self._watch(file.chunks)) for file in self._drafted.inline],
             attachments=[file._replace(chunks=self._watch(file.chunks)) for file in self._drafted.attachments],
         )
 
     def hexdigest(self) -> str:
-        """The digest, once the content has been read."""
+        """Return the digest, once the content has been read."""
         return self._digest.hexdigest()
 
     def _add(self, value: Any) -> None:
@@ -101,7 +101,7 @@ class _Fingerprint:
 
 
 def _without_content_ids(drafted: Draft) -> str | None:
-    """The HTML without the random names of its images."""
+    """Return the HTML without the random names of its images."""
     html = drafted.body_html
     for file in drafted.inline:
         html = html.replace(file.content_id or "", "") if html else html
