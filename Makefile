@@ -37,7 +37,7 @@ torture: $(VENV)/.dev
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
 	@$(MAKE) mutation
 
-# Mutants of the rules; each makes a test fail or is explained in tests/mutation/explained.md.  Those of the statements:
+# Mutants of the rules; each makes a test fail or is explained in tests/mutation.  Those of the statements take longer:
 # make mutation MUTATED=prx_email_cli/outbox/sqlite/sql.py
 MUTATED ?= prx_email_cli/outbox/lifecycle.py prx_email_cli/delivery/schedule.py
 mutation: $(VENV)/.dev

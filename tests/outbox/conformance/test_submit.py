@@ -49,6 +49,11 @@ def test_a_message_is_claimed_as_it_was_submitted(store: Store, run: Run) -> Non
     assert (store.row(1).to, store.row(1).created_at) == (["a@x.org"], NOW - 9)
 
 
+def test_a_claim_has_its_own_content(store: Store, run: Run) -> None:
+    submit(store, new_message(content=b"first"), new_message(content=b"second"))
+    assert [claim(run).head, claim(run).head] == [b"first", b"second"]
+
+
 def test_a_key_that_was_used_gives_the_earlier_message(store: Store) -> None:
     submit(store, keyed("k"), new_message())
     again, fresh, twice = store.submit([keyed("k"), keyed("other"), keyed("other")])

@@ -1,0 +1,33 @@
+"""What is tried, message by message, once damage was met: no more than would be without it."""
+
+from __future__ import annotations
+
+from prx_email_cli.outbox.sqlite.damage import DespiteDamage
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+
+from ..messages import NOW, claim, new_message, wish
+
+
+def test_only_what_is_due_of_the_account_is_tried_each_once(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message(account="home"), new_message(), new_message(due_at=NOW + 1), new_message()])
+    outbox.enqueue([new_message()])
+    outbox.hold(5, NOW)
+    tried: list[int] = []
+    despite = DespiteDamage(outbox.change, outbox.reading)
+    assert despite.claim_next(wish(), lambda outbox_id, unread: tried.append(outbox_id)) is None
+    assert tried == [2, 4]
+    assert despite.count_due("work", NOW, 9) == 2
+
+
+def test_only_what_the_dead_run_had_in_hand_is_recovered(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message(), new_message(), new_message()])
+    for run in ("dead", "living", "dead"):
+        claim(outbox, run)
+    tried: list[int] = []
+
+    def recover(connection: object, *, only: int, parts: object) -> list[int]:
+        tried.append(only)
+        return [only]
+
+    assert DespiteDamage(outbox.change, outbox.reading).recover("dead", recover) == [1, 3]
+    assert tried == [1, 3]
