@@ -11,6 +11,7 @@ import pytest
 from prx_email_cli.outbox.messages import ClaimNext
 
 from ..conftest import Answer, Program
+from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .conftest import PAGE, ask, change, overwrite, text_of
 
@@ -20,11 +21,11 @@ TRACES = ("Traceback", "this is a bug")
 FILLS = ("random", "zeros", "half")
 
 
-def fill(program: Program, count: int, size: int = SMALL) -> dict[int, str]:
+def fill(program: Program, count: int, size: int = SMALL, domain: str = "example.org") -> dict[int, str]:
     """An outbox of *count* messages; the text of each, by its id."""
     texts = {number: text_of(number, size) for number in range(1, count + 1)}
     lines = [
-        json.dumps({"to": f"r{number}@example.org", "subject": "s" * 300, "body_text": text})
+        json.dumps({"to": f"r{number}@{domain}", "subject": "s" * 300, "body_text": text})
         for number, text in texts.items()
     ]
     assert program.call("send", "--batch", "-", text="\n".join(lines) + "\n").status == 0
@@ -64,7 +65,7 @@ def assert_unaltered_and_once(server: ScriptedServer, texts: dict[int, str]) -> 
     for message in server.messages:
         body = message.content.decode().partition("\r\n\r\n")[2]
         outbox_id = by_text[body]
-        assert message.recipients == [f"r{outbox_id}@example.org"]
+        assert [to.partition("@")[0] for to in message.recipients] == [f"r{outbox_id}"]
         delivered.append(outbox_id)
     assert len(delivered) == len(set(delivered))
     return set(delivered)
@@ -113,6 +114,21 @@ def test_damage_of_a_page_of_messages_stops_no_other_message(
     assert len(lost) < len(texts) * 0.8
     assert_each_is_told(program, answers, lost)
     assert all(program.show(outbox_id)["status"] == "sent" for outbox_id in list(delivered)[:3])
+
+
+@pytest.mark.parametrize("faults", [[], [Fault("rcpt", "550 5.1.1 no such user")]], ids=["accepted", "refused"])
+@pytest.mark.parametrize(("label", "page"), [(35, 0), (60, 1)])
+def test_a_result_is_recorded_although_its_recipient_s_row_outgrows_its_page_beside_a_damaged_one(
+    label: int, page: int, faults: list[Fault], program: Program
+) -> None:
+    texts = fill(program, 50, domain=f"{'d' * label}.{'e' * label}.{'f' * label}.example.org")
+    damage(program, pages(program, "recipient")[page], "zeros")
+    with ScriptedServer(faults) as server:
+        program.configure(server.port)
+        drains(program)
+        tried = [command.line for command in server.commands if command.line.startswith("RCPT")]
+        assert len(tried) == len(set(tried)) > len(texts) // 3
+        assert_unaltered_and_once(server, texts)
 
 
 @pytest.mark.parametrize("how", FILLS[:2])

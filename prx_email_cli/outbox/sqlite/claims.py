@@ -73,8 +73,8 @@ class Claims:
     def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
         """Record a finished attempt and, in the same transaction, claim the next message.
 
-        Damage of the next message, or of the table of attempts, does not undo the result.  Raises ClaimLost, having
-        changed nothing, when *run_id* no longer owns the row.
+        Damage of the next message, or of what else is to be written, does not undo the result as far as that can be.
+        Raises ClaimLost, having changed nothing, when *run_id* no longer owns the row.
         """
 
         def together(connection: sqlite3.Connection) -> Claimed | None:
@@ -84,11 +84,14 @@ class Claims:
             return queue.claim_next(connection, queue.Claimant(run_id, self._domain), then)
 
         alone = partial(queue.finalize, run_id=run_id, finished=finished)
-        way, following = record(
+        ways: list[Callable[[], Claimed | None]] = [
             lambda: self._claiming(together),
             lambda: self._change(alone),
             lambda: self._change(partial(alone, history=False)),
-        )
+        ]
+        if queue.stands_without_recipients(finished):  # the page of one may be full, and the next one damaged
+            ways.append(lambda: self._change(partial(alone, recipients=False)))
+        way, following = record(*ways)
         if way == 0 or then is None:
             return following
         with suppress(RestoredBackup):

@@ -14,6 +14,7 @@ from prx_email_cli.errors import (
 )
 from prx_email_cli.outbox.lifecycle import (
     Ending,
+    RecipientStatus,
     RetryPolicy,
     Standing,
     Status,
@@ -147,10 +148,12 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
     )
 
 
-def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *, history: bool = True) -> None:
+def finalize(
+    connection: sqlite3.Connection, run_id: str, finished: Finished, *, history: bool = True, recipients: bool = True
+) -> None:
     """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise.
 
-    history: whether to write the attempt's row too, which damage may prevent.
+    history, recipients: whether to write the rows of the attempt and of the recipients too, which damage may prevent.
     """
     claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
     sent = finished.verdict is Verdict.SENT
@@ -166,7 +169,7 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
             f"outbox message {claimed.outbox_id} is no longer this run's: its result was not recorded",
             hint=f"prx-email show {claimed.outbox_id} tells who has it",
         )
-    for number, result in outcome.recipients.items():
+    for number, result in outcome.recipients.items() if recipients else ():
         connection.execute(
             sql.SETTLE_RECIPIENT,
             {"id": claimed.outbox_id, "number": number, "status": result.status, "code": result.code,
@@ -181,6 +184,13 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
         "response": outcome.response, "uncertain": outcome.uncertain, "counts": outcome.counts,
         "dialogue": outcome.dialogue, "recipients": outcome.reached,
     })  # fmt: skip
+
+
+def stands_without_recipients(finished: Finished) -> bool:
+    """Tell whether nobody gets the message twice if the rows of its recipients stay as they are."""
+    reached = any(result.uncertain or result.status is RecipientStatus.ACCEPTED
+                  for result in finished.outcome.recipients.values())  # fmt: skip
+    return finished.verdict is Verdict.SENT or not reached
 
 
 def finalize_or_lose(connection: sqlite3.Connection, run_id: str, finished: Finished) -> ClaimLost | None:
