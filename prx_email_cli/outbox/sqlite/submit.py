@@ -111,8 +111,10 @@ def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
     addresses = enumerate(address for address, _ in message.recipients)
     envelope = envelope_digest(outbox_id, message.sender, addresses, content.digest)
     first_due_at = schedule.due_at  # which stays, while the next attempt's time moves
-    return (outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,
-            first_due_at, schedule.expires_at, message.needs_smtputf8, content.size_bytes, content.digest, envelope)  # fmt: skip
+    return (
+        outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,
+        first_due_at, schedule.expires_at, message.needs_smtputf8, content.size_bytes, content.digest, envelope,
+    )  # fmt: skip
 
 
 def _pieces(content: Content) -> Iterable[bytes]:
