@@ -33,8 +33,7 @@ _OTHERS = (
 )  # fmt: skip
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of thousands of commands would compile the program anew
 # Folders and modules of tests whose commands make coverage measures, too; it doubles the time of each.
-MEASURED = {"checks", "damage", "delivery", "restore", "smtp", "threads"}
-MEASURED |= {"test_drain.py", "test_errors.py", "test_manage.py", "test_retry.py"}
+MEASURED = {"damage", "delivery", "restore", "smtp", "test_drain.py", "test_retry.py"}
 # How long an example takes says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

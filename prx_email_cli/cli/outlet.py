@@ -6,6 +6,7 @@ import os
 import select
 import stat
 import sys
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from threading import Lock
 from typing import Any, TextIO, cast
@@ -17,7 +18,7 @@ _PIECE_BYTES = 4096  # what a pipe with any room takes whole
 _SMALL_PIECE_BYTES = 256  # what a terminal with any room takes
 
 
-class Outlet:
+class Outlet(ABC):
     """A text stream on a file descriptor that never raises; trouble, lost_lines: what went wrong.
 
     Characters that its encoding lacks are escaped.
@@ -46,9 +47,9 @@ class Outlet:
                 self._take(data)
         return len(text)
 
+    @abstractmethod
     def flush(self) -> None:
         """Write what was taken, as far as possible."""
-        raise NotImplementedError
 
     def finish(self) -> None:
         """Write the rest; nothing follows."""
@@ -82,8 +83,8 @@ class Outlet:
             return f"nobody reads {self.name}"
         return f"{self.name} cannot be written: {self.trouble.strerror if self.trouble is not None else ''}"
 
-    def _take(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take(self, data: bytes) -> None: ...
 
     def _encoded(self, text: str) -> bytes:
         if not isinstance(text, str):

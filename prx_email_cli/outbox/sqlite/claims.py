@@ -40,15 +40,15 @@ class Claims:
 
     def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
         """Claim the longest-due message; None when none is due."""
+        claimant = queue.Claimant(run_id, self._domain)
 
         def make(connection: sqlite3.Connection) -> Claimed | None:
             self._guard.before_claim(connection)
-            return queue.claim_next(connection, queue.Claimant(run_id, self._domain), wish)
+            return queue.claim_next(connection, claimant, wish)
 
         def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
             def make(connection: sqlite3.Connection) -> Claimed | None:
                 self._guard.before_claim(connection)
-                claimant = queue.Claimant(run_id, self._domain)
                 return queue.claim_this(connection, claimant, wish, outbox_id, unread=unread)
 
             return self._claiming(make)
@@ -87,10 +87,10 @@ class Claims:
         ways: list[Callable[[], Claimed | None]] = [
             lambda: self._claiming(together),
             lambda: self._change(alone),
-            lambda: self._change(partial(alone, history=False)),
+            lambda: self._change(partial(alone, parts=queue.Parts(history=False))),
         ]
         if queue.stands_without_recipients(finished):  # the page of one may be full, and the next one damaged
-            ways.append(lambda: self._change(partial(alone, recipients=False)))
+            ways.append(lambda: self._change(partial(alone, parts=queue.Parts(recipients=False))))
         way, following = record(*ways)
         if way == 0 or then is None:
             return following
@@ -123,10 +123,8 @@ class Claims:
         if wishes and not finished:
             self._guard.before_claim(connection)
         may_claim = bool(wishes) and (not finished or self._may_claim(connection))
-        claims = [
-            queue.claim_next(connection, queue.Claimant(run_id, self._domain), wish) if may_claim else None
-            for wish in wishes
-        ]
+        claimant = queue.Claimant(run_id, self._domain)
+        claims = [queue.claim_next(connection, claimant, wish) if may_claim else None for wish in wishes]
         mark = None
         for claimed in claims:
             if claimed is not None:

@@ -53,7 +53,7 @@ class Recovery(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What of a recovered message is written beside its row: its attempt, and the doubt about its recipients."""
+    """What is written beside a message's row when its attempt is over: the attempt's row, and its recipients' rows."""
 
     history: bool = True
     recipients: bool = True
@@ -148,12 +148,10 @@ def refusal(connection: sqlite3.Connection, outbox_id: int, now: int) -> PrxEmai
     )
 
 
-def finalize(
-    connection: sqlite3.Connection, run_id: str, finished: Finished, *, history: bool = True, recipients: bool = True
-) -> None:
+def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *, parts: Parts = WHOLE) -> None:
     """Record a finished attempt, if it is still *run_id*'s to record; raises ClaimLost otherwise.
 
-    history, recipients: whether to write the rows of the attempt and of the recipients too, which damage may prevent.
+    parts: what to write beside the message's row, which damage may prevent.
     """
     claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
     sent = finished.verdict is Verdict.SENT
@@ -169,13 +167,13 @@ def finalize(
             f"outbox message {claimed.outbox_id} is no longer this run's: its result was not recorded",
             hint=f"prx-email show {claimed.outbox_id} tells who has it",
         )
-    for number, result in outcome.recipients.items() if recipients else ():
+    for number, result in outcome.recipients.items() if parts.recipients else ():
         connection.execute(
             sql.SETTLE_RECIPIENT,
             {"id": claimed.outbox_id, "number": number, "status": result.status, "code": result.code,
              "response": result.response, "uncertain": result.uncertain},
         )  # fmt: skip
-    if not history:
+    if not parts.history:
         return
     connection.execute(sql.RECORD_ATTEMPT, {
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
