@@ -121,6 +121,7 @@ class DeliveringRun:
             return False
 
         self._conduct(over, patience=POLL_SECONDS / 4)
+        self._note_unreadable()
         return self.report
 
     def attempt(

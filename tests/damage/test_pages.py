@@ -207,6 +207,7 @@ def test_following_passes_an_unreadable_message_by_and_tells_once(program: Progr
         try:
             server.wait_for(lambda: max(texts) in assert_unaltered_and_once(server, texts), timeout=30)
             for name in ("late@example.org", "later@example.org"):  # two more looks at the outbox
+                server.wait_for(lambda: server.open_connections == 0, timeout=30)  # the look before is over
                 late = program.send(to=name)
                 server.wait_for(lambda name=name: server.messages[-1].recipients == [name], timeout=30)  # type: ignore[misc]
         finally:

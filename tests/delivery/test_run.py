@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from prx_email_cli.delivery.run import DrainOptions
-from prx_email_cli.delivery.worker import NotOpened
-from prx_email_cli.errors import AccountUnusable, ConfigError, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.delivery.worker import NotOpened, Opened
+from prx_email_cli.errors import AccountUnusable, ConfigError, MessageUnreadable, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.messages import Claimed, Finished
 from prx_email_cli.outbox.store import Store
@@ -161,6 +161,22 @@ class TestAFollower:
         ((at, _), (answered, _)) = sorted(run.taken)
         assert 5 < at < 7.5
         assert answered > 600
+
+    def test_that_is_stopped_before_its_second_look_tells_of_an_unreadable_message(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, world, known = MemoryStore(), World(), list[MessageUnreadable]()
+        monkeypatch.setattr(store, "unreadable_messages", lambda: known)
+        add(store, "a")
+
+        def meets_damage() -> Opened:
+            known.append(MessageUnreadable("outbox message 1 cannot be read"))
+            return Opened()
+
+        with played(store, {"a": Server(opens=meets_damage)}, world) as run:
+            world.at(0.5, run._stop.set)
+            report = run.follow(DrainOptions(), lambda report: None)
+        assert [fault.message for fault in report.config_errors] == ["outbox message 1 cannot be read"]
 
     def test_takes_a_deferred_message_again_when_it_is_due(self, store: Store) -> None:
         (outbox_id,) = add(store, "a")
