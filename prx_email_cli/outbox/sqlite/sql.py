@@ -1,45 +1,52 @@
-"""Every statement that moves a message, each with the move it makes and its guard.
+"""The statements that move messages, each with a comment: from -> to, and under what guard.
 
-``outbox_message_id`` is the rule of ``lifecycle.message_id_for_attempt``, made known to SQLite.
+``outbox_message_id`` is ``lifecycle.message_id_for_attempt``, registered as a function of SQLite.
 """
 
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
-# The condition of the partial index outbox_due; SQLite uses the index only for statements with the same words.
+# What drains may take, now or later: pending|failed, neither held nor given up.  These are the words of the partial
+# index outbox_due, which SQLite uses only for statements that repeat them.
 DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
 """
 
+# Reads the highest id that was ever given to a message.
 LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
 
 INSERT_MESSAGE = """
--- (new) -> pending; the id is the next one of the sequence, read in the same transaction
+-- (none) -> pending: a new message; its id was chosen above LAST_ID in the same transaction
 INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
                     needs_smtputf8, size_bytes, content_digest, envelope_digest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
+# (none) -> pending: a recipient of a new message.
 INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"
 
+# Stores one piece of a new message's content.
 INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
 FIND_KEY = """
--- a key is forgotten with its message's record
+-- reads the message that an idempotency key belongs to; none once the message's record is deleted
 SELECT outbox_id, fingerprint FROM idempotency JOIN outbox ON outbox.id = outbox_id
  WHERE idempotency.account = ? AND key = ?
 """
 
+# Stores an idempotency key, in place of one that belonged to a deleted record.
 INSERT_KEY = "INSERT OR REPLACE INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
 
+# What a person's retry may take: pending|failed, also given up, with its content; due and not held, unless forced.
 _BY_HAND = """
        id = :id AND status IN ('pending', 'failed') AND pruned_at IS NULL
        AND (:force OR (held_at IS NULL AND next_attempt_at <= :now))
 """
 
+# Reads the account of the message that CLAIM_ONE would take.
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
-# A value that damage may have made undecodable, or of another type, is read as bytes or cast to its type: it must not
-# keep a run from all other messages.
+# Values are read as bytes or cast to their type: damage may have made them undecodable or of another type, and an error
+# there would keep the run from all other messages.
 _HEAD = f"(SELECT CAST(data AS BLOB) FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
 _RECIPIENTS = """
           CAST((SELECT json_group_array(json_array(CAST(number AS INTEGER), CAST(address AS TEXT),
@@ -47,6 +54,7 @@ _RECIPIENTS = """
                                                    CASE status WHEN 'refused' THEN CAST(response AS TEXT) END))
                   FROM recipient WHERE outbox_id = outbox.id) AS BLOB)
 """
+# What a claim returns, in the order in which ``claimed.claimed`` reads it.
 _CLAIMED = """
 RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id,
           CAST(sender AS BLOB), CAST(subject AS BLOB),
@@ -54,19 +62,22 @@ RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncer
           CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), {recipients}, {head}
 """
 
-# A message ages from its first attempt at its time on; one that is forced earlier does not count.
+# A message's age is counted from its first attempt that is not before first_due_at, as a forced one may be.
 _DRAINED_FROM = """
        drained_from = CASE WHEN drained_from IS NULL AND first_due_at <= :now
                            THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END
 """
 
+# What a drain takes now: what it may take, due and not expired.
 _TAKEN_NEXT = f"{DUE} AND next_attempt_at <= :due_before AND (expires_at IS NULL OR expires_at > :now)"
 
+# Reads the id of the message that CLAIM_NEXT would take, if index and row agree.
 NEXT = f"SELECT id FROM outbox WHERE account = :account AND {_TAKEN_NEXT} ORDER BY next_attempt_at, id LIMIT 1"
 
+# One statement, so that two runs never take the same message.  The outer condition reads the row: a damaged index alone
+# must not give a message that was sent or is held.
 _CLAIM_NEXT = f"""
--- pending|failed -> sending, the longest due first; one statement, so two runs never take the same row
--- The row is asked as well as the index, which may be damaged: what was sent or held is not taken on its word.
+-- pending|failed -> sending: if due, and neither held, given up nor expired
 UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 0,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
  WHERE id = {{which}} AND {_TAKEN_NEXT}
@@ -74,7 +85,7 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_
 """
 
 _CLAIM_ONE = f"""
--- pending|failed -> sending for a person's retry: also what was given up; due and not held, unless forced
+-- pending|failed -> sending: the message that a person chose, also given up; due and not held, unless forced
 UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 1,
        message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
  WHERE {_BY_HAND}
@@ -82,30 +93,35 @@ UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_
 """
 
 _READ = {"recipients": _RECIPIENTS, "head": _HEAD}
-_UNREAD = {"recipients": "NULL", "head": "NULL"}  # for a message of which only the row can be read: it is given up
+_UNREAD = {"recipients": "NULL", "head": "NULL"}  # to give up a message of which damage left only the row readable
 
+# CLAIM_NEXT takes the longest due message, CLAIM_THIS the one of that id; ..._UNREAD leave recipients and content out.
 CLAIM_NEXT = _CLAIM_NEXT.format(which=f"({NEXT})", **_READ)
 CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which=":id", **read) for read in (_READ, _UNREAD))
 CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.format(**read) for read in (_READ, _UNREAD))
 
+# The due messages as the index knows them, without those of :but, a JSON list of ids.
 _DUE_BY_INDEX = f"""
        outbox INDEXED BY outbox_due
  WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before AND id NOT IN (SELECT value FROM json_each(:but))
 """
 
 NEXT_BY_INDEX = f"""
--- the longest due, by the index alone: no row is read, so none that cannot be read is in the way
+-- reads the id of the longest due message from the index alone, which works beside unreadable rows
 SELECT id FROM {_DUE_BY_INDEX} ORDER BY next_attempt_at, id LIMIT 1
 """
 
+# Counts due messages up to :limit, from the index alone.
 COUNT_DUE_BY_INDEX = f"SELECT count(*) FROM (SELECT 1 FROM {_DUE_BY_INDEX} LIMIT :limit)"
 
+# Reads a whole row; none where the index names a row that is not there.
 ROW = "SELECT * FROM outbox WHERE id = ?"
 
+# Reads one piece of a content.
 PIECE = "SELECT CAST(data AS BLOB) FROM content WHERE id = ?"
 
 FINALIZE = """
--- sending -> sent|failed; matches no row unless state, run and attempt are still ours, and then ClaimLost is raised
+-- sending -> sent|failed: if this run still holds the claim of this attempt; no row means ClaimLost
 UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = :retries,
        next_attempt_at = :next_attempt_at, gave_up = :gave_up, told_at = CASE WHEN :gave_up IS gave_up THEN told_at END,
        uncertain = :uncertain, sent_at = :sent_at,
@@ -114,10 +130,10 @@ UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = 
  WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
 """
 
+# Every failure raises retries, so without one the message was pending.  What the claim set anew is worked out from the
+# attempts before: Message-ID and, by whether one was not before first_due_at, where the age begins.
 GIVE_BACK = """
--- sending -> pending|failed as before its claim, if that is still this run's; every failure raises retries, so a
--- message without one was pending; the Message-ID is the latest recorded attempt's, and the first one at the message's
--- time is where its age begins
+-- sending -> pending|failed, as before the claim: if this run still holds the claim of this attempt
 UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' END, run_id = NULL, claimed_at = NULL,
        claimed_by_hand = 0,
        drained_from = CASE WHEN (SELECT max(started_at) FROM attempt WHERE outbox_id = outbox.id) >= first_due_at
@@ -127,30 +143,34 @@ UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' EN
 """
 
 SETTLE_RECIPIENT = """
--- pending|refused -> what the provider said; an accepted recipient stays accepted, an uncertain one is so until then
+-- pending|refused -> pending|accepted|refused: by the server's answer, if not accepted yet; uncertain until accepted
 UPDATE recipient SET status = :status, code = :code, response = :response,
        uncertain = CASE WHEN :status = 'accepted' THEN 0 ELSE max(uncertain, :uncertain) END
  WHERE outbox_id = :id AND number = :number AND status <> 'accepted'
 """
 
 RECORD_ATTEMPT = """
+-- records an attempt that has ended; moves nothing
 INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at, finished_at, outcome, code, enhanced,
                      response, uncertain, counts, recipients, dialogue)
 VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :finished_at, :outcome, :code, :enhanced,
         :response, :uncertain, :counts, :recipients, :dialogue)
 """
 
+# Reads the runs that hold a claim.
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
+-- reads the messages that :run holds, :only one of them if given
 SELECT id, account, retries, next_attempt_at, expires_at, uncertain, message_id, claimed_at
   FROM outbox WHERE status = 'sending' AND run_id = :run AND (:only IS NULL OR id = :only)
 """
 
+# Reads the ids of the messages that a run holds, from the index alone.
 SENDING_BY_INDEX = "SELECT id FROM outbox INDEXED BY outbox_sending WHERE status = 'sending' AND run_id = ?"
 
 RECOVER = """
--- sending -> failed for a run that died: due at once, uncertain; a reason for which it was given up stays
+-- sending -> failed, uncertain, due at once or held: if the dead run still holds the claim; gave_up stays
 UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries = :retries,
        next_attempt_at = :next_attempt_at, uncertain = 1,
        held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
@@ -159,33 +179,36 @@ UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries =
 """
 
 DOUBT_RECIPIENTS = """
--- pending, and refused where a person's retry addressed those too: the run that died may have reached them
+-- every status stays, uncertain: whom the dead run addressed, pending and in a person's retry also refused ones
 UPDATE recipient SET uncertain = 1
  WHERE outbox_id = :id
    AND (status = 'pending' OR status = 'refused' AND (SELECT claimed_by_hand FROM outbox WHERE id = :id))
 """
 
 NEXT_ACCOUNT = f"""
--- a step of a skip scan over outbox_due: the first account after :after that a drain may ever take something of
+-- reads the first account after :after that has messages for drains, due or not: a step of a skip scan over outbox_due
 SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
 """
 
 COUNT_DUE = f"""
+-- counts the messages that CLAIM_NEXT may take, up to :limit
 SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {_TAKEN_NEXT} LIMIT :limit)
 """
 
+# Reads when the account's next message is due, in Unix seconds; NULL when it has none for drains.
 NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"
 
+# Reads why a message is not claimed or changed.
 STATUS_OF = "SELECT status, next_attempt_at, pruned_at, held_at FROM outbox WHERE id = ?"
 
 COUNT_TAKEN = """
--- what the provider may count against the account since :since: finished attempts, and those under way
+-- counts the attempts after :since that the provider may count: the ended ones and those under way
 SELECT (SELECT count(*) FROM attempt WHERE account = :account AND counts AND started_at > :since)
      + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account AND claimed_at > :since)
 """
 
 COUNT_RECIPIENTS_TAKEN = """
--- the same in recipients: those of finished attempts, and those whom the messages under way address
+-- counts the recipients of those attempts, at least one for each that has ended
 SELECT (SELECT coalesce(sum(max(recipients, 1)), 0) FROM attempt
          WHERE account = :account AND counts AND started_at > :since)
      + (SELECT count(*) FROM outbox JOIN recipient ON outbox_id = outbox.id
@@ -194,7 +217,7 @@ SELECT (SELECT coalesce(sum(max(recipients, 1)), 0) FROM attempt
 """
 
 RECIPIENTS_OF_NEXT = f"""
--- how many recipients the message has that CLAIM_NEXT would give
+-- counts the recipients that the message has left which CLAIM_NEXT would take
 SELECT count(*) FROM recipient
  WHERE status = 'pending'
    AND outbox_id = (SELECT id FROM outbox
@@ -203,41 +226,45 @@ SELECT count(*) FROM recipient
                      ORDER BY next_attempt_at, id LIMIT 1)
 """
 
+# Counts the recipients that a person's retry of this message would address: also refused ones.
 RECIPIENTS_OF_ONE = "SELECT count(*) FROM recipient WHERE outbox_id = :id AND status <> 'accepted'"
 
 HOLD = """
--- pending|failed stay what they are, and no drain takes them
+-- pending|failed stay, held: no drain takes the message
 UPDATE outbox SET held_at = :now WHERE id = :id AND status IN ('pending', 'failed')
 """
 
+# pending|failed stay, held: all that drains may take, of :account if given.
 HOLD_ALL = f"UPDATE outbox SET held_at = :now WHERE {DUE} AND account = coalesce(:account, account) RETURNING id"
 
+# Every status stays: if held, the message is open to drains again.
 RELEASE = "UPDATE outbox SET held_at = NULL WHERE id = :id AND held_at IS NOT NULL"
 
 RELEASE_ALL = """
+-- every status stays: all held messages, of :account if given, are open to drains again
 UPDATE outbox SET held_at = NULL
  WHERE status <> 'sent' AND held_at IS NOT NULL AND account = coalesce(:account, account)
 RETURNING id
 """
 
 CANCEL = """
--- pending|failed stay what they are, given up on a person's word, of which nobody needs to be told
+-- pending|failed stay, given up: by a person, so it counts as reported
 UPDATE outbox SET gave_up = 'cancelled', told_at = :now WHERE id = :id AND status IN ('pending', 'failed')
 """
 
 RESOLVE = """
--- failed stays failed for now, certain on a person's word: the next attempt gets a Message-ID of its own
+-- failed stays, no longer uncertain nor held: if uncertain; the next attempt gets a new Message-ID
 UPDATE outbox SET uncertain = 0, held_at = NULL WHERE id = :id AND status = 'failed' AND uncertain
 """
 
 RESOLVE_RECIPIENTS = """
--- the uncertain ones alone: pending|refused -> accepted where it arrived, else they stay what they are, and certain
+-- pending|refused -> accepted if :sent, else they stay: uncertain recipients only, which are then certain
 UPDATE recipient SET status = CASE WHEN :sent THEN 'accepted' ELSE status END, uncertain = 0
  WHERE outbox_id = :id AND uncertain
 """
 
 RESOLVE_SENT = """
--- failed -> sent once a person's word has left nobody but accepted recipients
+-- failed -> sent: if every recipient is accepted
 UPDATE outbox SET status = 'sent', sent_at = :now, gave_up = NULL, last_error = NULL, error_code = NULL,
        acceptance = coalesce(acceptance, 'resolved as sent by hand')
  WHERE id = :id AND status = 'failed'
@@ -245,7 +272,7 @@ UPDATE outbox SET status = 'sent', sent_at = :now, gave_up = NULL, last_error = 
 """
 
 RESOLVE_PARTLY_SENT = """
--- failed stays failed: what is told is why the others did not get it; given up when only refused ones remain
+-- failed stays, with the answer for a recipient that is not accepted; given up if the others are all :refused
 UPDATE outbox
    SET last_error = coalesce((SELECT address || ': ' || response FROM recipient
                                WHERE outbox_id = :id AND status <> 'accepted' AND response IS NOT NULL
@@ -255,41 +282,48 @@ UPDATE outbox
  WHERE id = :id AND status = 'failed'
 """
 
+# Reads which statuses the recipients of a message have.
 STATUSES_OF_RECIPIENTS = "SELECT DISTINCT status FROM recipient WHERE outbox_id = :id"
 
 RECORDED_AT = """
--- the last moment that a drain recorded, else that of the first message: neither moves with the clock
+-- reads the last moment that a drain recorded, else when the first message was made: neither follows the clock
 SELECT coalesce(recorded_at, (SELECT created_at FROM outbox ORDER BY id LIMIT 1)) FROM ledger
 """
 
+# When a moment is to be recorded: something waits for drains, and the last one is :least seconds old or in the future.
 _TO_RECORD = f"""
        (recorded_at IS NULL OR recorded_at NOT BETWEEN :now - :least AND :now)
        AND EXISTS (SELECT 1 FROM outbox WHERE {DUE})
 """
 
+# Reads whether RECORD_MOMENT would record anything.
 TO_RECORD = f"SELECT 1 FROM ledger WHERE {_TO_RECORD}"
 
 RECORD_MOMENT = f"""
--- a drain begins: the time since the last one counts as drained time; only while something waits for drains
+-- records the moment when a drain begins, and adds the time since the last one to drained_seconds
 UPDATE ledger SET drained_seconds = drained_seconds + drained_since(recorded_at, :now), recorded_at = :now
  WHERE {_TO_RECORD}
 """
 
 EXPIRE = """
--- pending|failed stay what they are, given up because their time has passed before a drain took them
+-- pending|failed stay, given up: if expired, and neither held nor given up
 UPDATE outbox SET gave_up = 'expired', last_error = coalesce(last_error, 'expired before it was attempted')
  WHERE expires_at <= :now AND status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
    AND (:only IS NULL OR id = :only)
 RETURNING id
 """
 
+# Reads the ids of messages that EXPIRE would give up.
 EXPIRING = f"SELECT id FROM outbox INDEXED BY outbox_expiring WHERE expires_at <= :now AND {DUE} LIMIT :limit"
 
+# Reads the ids of given-up messages that are not reported yet.
 UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL ORDER BY id"
 
+# Every status stays: a given-up message is marked as reported, if it was not.
 TELL = "UPDATE outbox SET told_at = :now WHERE id = :id AND gave_up IS NOT NULL AND told_at IS NULL"
 
 PRUNABLE = """
+-- reads messages that ended by :before, sent or given up, in order of id; for :records also those without content
 SELECT id FROM outbox
  WHERE id > :after AND (status = 'sent' AND sent_at <= :before
                         OR status <> 'sending' AND gave_up IS NOT NULL AND max(created_at, next_attempt_at) <= :before)
@@ -297,19 +331,25 @@ SELECT id FROM outbox
  ORDER BY id LIMIT :limit
 """
 
+# Deletes all pieces of one message's content.
 DROP_CONTENT = "DELETE FROM content WHERE id >= :first AND id < :beyond"
 
+# Every status stays: the message has no content any more.
 MARK_PRUNED = "UPDATE outbox SET pruned_at = :now WHERE id = :id"
 
+# Reads which outbox this is, and how often something was claimed from it.
 LEDGER = "SELECT identity, generation FROM ledger"
 
+# Counts a claim, in the claim's transaction.
 COUNT_CLAIM = "UPDATE ledger SET generation = generation + 1"
 
+# Sets the count of claims above the high-water mark: a restored backup is accepted.
 SET_GENERATION = "UPDATE ledger SET generation = ?"
 
 HOLD_SENDING = """
--- sending stays sending, and once it is recovered no drain takes it: in a restored backup nobody has it in hand
+-- sending stays, held: if not held yet; in a restored backup no run has it, and once recovered no drain takes it
 UPDATE outbox SET held_at = :now WHERE status = 'sending' AND held_at IS NULL RETURNING id
 """
 
-DROP_RECORD = "DELETE FROM outbox WHERE id = :id"  # recipients and attempts go with it
+# pending|failed|sent -> (none): what PRUNABLE read, with its recipients and attempts.
+DROP_RECORD = "DELETE FROM outbox WHERE id = :id"
