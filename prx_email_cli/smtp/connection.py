@@ -1,7 +1,7 @@
-"""smtplib's connection, hardened against servers that are slow, endless or hostile.
+"""Speak SMTP over a connection that withstands slow, endless and hostile servers.
 
-A reply is bounded in lines, bytes and time; what is said is noted without secrets; nothing that arrived before a
-command left is taken for its answer, and nothing that arrived in clear for an answer under TLS.
+A reply is bounded in lines, bytes and seconds, and the transcript holds no secrets.  What arrived before a command is
+not taken for its reply, nor what arrived in clear for a reply under TLS.
 """
 
 import base64
@@ -22,7 +22,7 @@ from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transcript import Transcript
 
 MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
-MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, with CRLF; RFC 4954 section 4 holds AUTH to it
+MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, CRLF included; for AUTH too: RFC 4954 section 4
 _RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 _UNREAD = "the server does not read what we send (timeout)"
 
@@ -34,8 +34,8 @@ class Wire(smtplib.SMTP):
     transcript: Transcript
     profile: ServerProfile
     server: tuple[str, int]
-    last_reply = Reply(0, "")  # to a command of smtplib's, without secrets
-    until: float | None = None  # by the clock: no reading and no writing lasts longer
+    last_reply = Reply(0, "")  # the latest that smtplib read, without secrets
+    until: float | None = None  # a time of ``clock``, at which every read and write ends
     clock: Callable[[], float] = staticmethod(time.monotonic)
     _received = b""
     _mask = False
@@ -59,7 +59,7 @@ class Wire(smtplib.SMTP):
             raise
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        """Connect and read the greeting.  Raises Refused."""
+        """Connect, read the greeting; return its code and text.  Raises Refused, OSError."""
         self.server = (host, port)
         self.transcript.event(f"connecting to {host}:{port}")
         answer = super().connect(host, port, source_address)
@@ -68,22 +68,22 @@ class Wire(smtplib.SMTP):
         return answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        """Return the connected socket; its small writes leave at once, not after a delayed ACK."""
+        """Return the connected socket; it does not hold small writes back (TCP_NODELAY)."""
         connected: socket.socket = smtplib.SMTP._get_socket(self, host, port, timeout)  # type: ignore[attr-defined]
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError):  # a server that has hung up already has no name, and the next step says so
+        with suppress(OSError):  # the server has hung up already, and the next step reports that
             self.profile.connected(connected.getpeername())
         return connected
 
     def _own_address(self) -> str:
-        """Return this end of the connection, to greet with if the machine has no full name (RFC 5321 section 4.1.4)."""
+        """Return this end as an address literal, to greet with: RFC 5321 section 4.1.4."""
         try:
             return address_literal(self.sock.getsockname()[0])  # type: ignore[union-attr]
         except (OSError, ValueError, AttributeError):  # not connected, or not by IP
             return "[127.0.0.1]"
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
-        """Say EHLO, or HELO if the server does not know it.  Raises Refused if it wants neither."""
+        """Say EHLO, else HELO; return code and text.  Raises Refused, ConnectionLost."""
         self._greeting = True
         try:
             answer = super().ehlo(name)
@@ -97,19 +97,19 @@ class Wire(smtplib.SMTP):
         return answer
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read the next reply for smtplib, and note it.  Raises ConnectionLost, BadReply."""
+        """Read the next reply for smtplib; return code and text.  Raises ConnectionLost."""
         raw = self._read_raw(self.reply_timeout)
         reply = Reply(raw.code, _clean(raw.text, strict=self._mask))
-        # A challenge may repeat the token, in whatever form; the reason in it is told elsewhere.
+        # A challenge may repeat the token in a form that masking does not know; ``sasl`` reports the reason in it.
         challenged = self._mask and raw.code == CHALLENGE
         self.last_reply = Reply(raw.code, "***") if challenged and raw.text else reply
         self.transcript.server(self.last_reply)
-        if challenged or self._greeting:  # these two are data, and not shown as they are
+        if challenged or self._greeting:  # smtplib needs these two unmasked; they are not shown
             reply = raw
         return reply.code, reply.text.encode("utf-8", "surrogateescape")
 
     def read_reply(self, timeout: float) -> Reply:
-        """Read the next reply, complete within *timeout* seconds.  Raises ConnectionLost, BadReply."""
+        """Return the next reply, whole within *timeout* seconds.  Raises ConnectionLost."""
         raw = self._read_raw(timeout)
         return Reply(raw.code, _clean(raw.text, strict=False))
 
@@ -156,8 +156,7 @@ class Wire(smtplib.SMTP):
         return data
 
     def heard(self) -> bool:
-        """Whether something has arrived that nobody has read; never waits.
-
+        """Tell whether unread data has arrived; never waits.
         Raises ConnectionLost when the connection has ended.
         """
         if self._received:
@@ -168,7 +167,7 @@ class Wire(smtplib.SMTP):
         return bool(self._received)
 
     def _ready(self, sock: socket.socket, seconds: float) -> int:
-        """Return what *sock* is ready for within *seconds*: bits of poll(2), 0 for nothing."""
+        """Wait until *sock* is ready; return bits of poll(2), 0 after so many *seconds*."""
         if self._watched is not sock:
             self._watched, self._watcher = sock, select.poll()
             self._watcher.register(sock, select.POLLIN | select.POLLOUT)
@@ -181,12 +180,12 @@ class Wire(smtplib.SMTP):
         return self.sock
 
     def _at_hand(self, sock: socket.socket) -> bytes:
-        """Read what is there without waiting; under TLS that may be nothing, although session tickets have arrived."""
+        """Return what has arrived, maybe nothing; never waits.  Raises ConnectionLost."""
         patience = sock.gettimeout()
         sock.settimeout(0)
         try:
             data = sock.recv(_RECEIVE_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):  # or only TLS session tickets came
             return b""
         except OSError as error:
             raise self._lost(error) from None
@@ -197,11 +196,11 @@ class Wire(smtplib.SMTP):
         return data
 
     def unasked(self, *, midway: bool = False) -> Unasked:
-        """Return the error for what ``heard`` found."""
+        """Return the error for the data that ``heard`` found; *midway* as in Unasked."""
         return Unasked(self._received, midway=midway)
 
     def _lost(self, error: OSError, patience_ended: str = "") -> ConnectionLost:
-        """Return what an error of the socket means."""
+        """Return ConnectionLost for an error of the socket, a timeout with this text."""
         if isinstance(error, TimeoutError):
             over = self.until is not None and self.clock() >= self.until
             return ConnectionLost(
@@ -212,12 +211,12 @@ class Wire(smtplib.SMTP):
         return ConnectionLost(f"connection lost: {error.strerror or error}")
 
     def _limit(self, seconds: float) -> None:
-        """Let the next call on the socket take *seconds*; asks the system only when that differs noticeably."""
+        """Set the socket's timeout, unless the change is not worth a system call."""
         if self.sock is not None and abs((self.sock.gettimeout() or 0) - seconds) > min(1, seconds / 10):
             self.sock.settimeout(seconds)
 
     def write(self, data: bytes) -> None:
-        """Send all of *data*, one command or a group of them.  Raises Unasked, ConnectionLost."""
+        """Send all of *data*, one or more commands.  Raises Unasked, ConnectionLost."""
         if self.heard():
             raise self.unasked()
         try:
@@ -227,9 +226,9 @@ class Wire(smtplib.SMTP):
             raise self._lost(error, _UNREAD) from None
 
     def write_content(self, data: bytes) -> None:
-        """Send all of *data*, unless the server speaks meanwhile.  Raises Unasked, ConnectionLost.
+        """Send all of *data*, a piece of the content, unless the server speaks meanwhile.
 
-        Each wait for the server to read is as long as one for a reply.
+        Waits for the server to read as long as for a reply.  Raises Unasked, ConnectionLost.
         """
         sock, left = self._open_socket(), memoryview(data)
         most = _TLS_RECORD_BYTES if isinstance(sock, ssl.SSLSocket) else len(data)
@@ -250,7 +249,7 @@ class Wire(smtplib.SMTP):
                 raise self._lost(error, _UNREAD) from None
 
     def _patience(self) -> float:
-        """Return the seconds that the next write may take.  Raises TimeoutError if none are left."""
+        """Return how many seconds the next write may take.  Raises TimeoutError for none."""
         if self.until is None:
             return self.reply_timeout
         left = self.until - self.clock()
@@ -259,7 +258,10 @@ class Wire(smtplib.SMTP):
         return min(self.reply_timeout, left)
 
     def putcmd(self, cmd: str, args: str = "") -> None:
-        """Send a command, as smtplib does; what follows AUTH is not noted."""
+        """Send a command for smtplib; the transcript masks what follows AUTH.
+
+        Raises Refused for a 421 that has come unasked, Unasked, ConnectionLost, and ValueError for a line break.
+        """
         line = f"{cmd} {args}".rstrip()
         if "\r" in line or "\n" in line:
             raise ValueError("a command with a line break in it")
@@ -275,9 +277,10 @@ class Wire(smtplib.SMTP):
             raise Refused(unasked.closing, OpeningStep.GREETING) from None
 
     def starttls(self, **kwargs: Any) -> tuple[int, bytes]:  # type: ignore[override]
-        """Say STARTTLS, and refuse what was sent in clear to be read after it (CVE-2011-0411 and its kind).
+        """Agree on TLS with STARTTLS (RFC 3207); return the reply's code and text.
 
-        Raises Refused, smtplib.SMTPNotSupportedError.
+        Raises Refused, smtplib.SMTPNotSupportedError, ssl.SSLError, and BadReply when data came in clear that would be
+        read under TLS (as in CVE-2011-0411).
         """
         try:
             answer = super().starttls(**kwargs)
@@ -289,7 +292,7 @@ class Wire(smtplib.SMTP):
         return answer
 
     def note_tls(self) -> None:
-        """Note which TLS was agreed."""
+        """Record the agreed TLS in the profile and the transcript."""
         if isinstance(self.sock, ssl.SSLSocket):
             self.profile.secured(self.sock)
             pinned = self.profile.certificate is not None and self.profile.certificate.expires_at is None
@@ -297,9 +300,9 @@ class Wire(smtplib.SMTP):
             self.transcript.event(f"{self.profile.tls}, {self.profile.cipher or '?'}, {how}")
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
-        """Log in with AUTH PLAIN (RFC 4616) or LOGIN, once: a second try would only count against the account.
+        """Log in with AUTH PLAIN (RFC 4616), else LOGIN; return the reply's code and text.
 
-        Raises Refused, smtplib.SMTPNotSupportedError.
+        There is one try, because servers count failed ones.  Raises Refused, smtplib.SMTPNotSupportedError.
         """
         self.ehlo_or_helo_if_needed()
         offered = self.esmtp_features.get("auth", "").upper().split()
@@ -314,7 +317,7 @@ class Wire(smtplib.SMTP):
 
     @contextmanager
     def logging_in(self) -> Iterator[None]:
-        """Note nothing of what we say meanwhile, nor what the server says that is no reply."""
+        """Mask what is said in the block, also in a BadReply, which gets ``in_login``."""
         self._mask = True
         try:
             yield
@@ -339,7 +342,7 @@ class Wire(smtplib.SMTP):
         return reply
 
     def close(self) -> None:
-        """Close without a word; also after errors."""
+        """Close the connection without QUIT; also after errors."""
         self._received = b""
         self._watched = None
         super().close()
@@ -355,14 +358,14 @@ class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
         try:
             self.sock = secured = self.context.wrap_socket(connected, server_hostname=host)
         except BaseException:
-            connected.close()  # wrap_socket forgets one whose peer has reset it before the handshake
+            connected.close()  # wrap_socket leaves it open if the peer has reset it before the handshake
             raise
         self.note_tls()
         return secured
 
 
 def _decrypted(sock: socket.socket) -> bool:
-    """Whether TLS has octets at hand of which the socket itself no longer knows."""
+    """Tell whether TLS holds decrypted bytes, which poll(2) does not see."""
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
@@ -377,15 +380,15 @@ def _base64(text: str) -> str:
 
 
 def _clean(text: str, *, strict: bool) -> str:
-    """Return what the server said without secrets and half characters."""
+    """Return what the server said, with secrets masked and broken UTF-8 replaced."""
     text = from_outside(text, strict=strict)
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _parse_reply_line(line: bytes, *, secret: bool) -> tuple[int, bool, str]:
-    """Return code, whether more lines follow, and text of one reply line (RFC 5321 section 4.2).
+    """Return the code of a reply line, whether more lines follow, and its text.
 
-    secret: what is no reply is not told either, for it may be what we have just said, in whatever form.
+    RFC 5321 section 4.2.  Raises BadReply; secret: without the line, which may repeat a password or token.
     """
     code, separator = line[:3], line[3:4]
     if not (code.isdigit() and len(code) == 3 and code[:1] in b"2345" and separator in (b"", b" ", b"-")):

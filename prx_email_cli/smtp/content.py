@@ -1,4 +1,4 @@
-"""Prepare a message's content for DATA: dots stuffed, ended by a line break, in writes of bounded size."""
+"""Prepare content for DATA: dots stuffed, CRLF at the end, writes of bounded size."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,10 @@ END_OF_DATA = b".\r\n"
 
 
 def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Yield what to write after 354, each with whether it is the last, which ends in the final dot."""
+    """Yield each write after 354, and whether it is the last, with the final dot.
+
+    pieces: the content, with CRLF line ends.  A write has at most 64 KiB, the last one up to 5 bytes more.
+    """
     buffer = bytearray()
     for piece in _stuffed(pieces):
         buffer += piece
@@ -20,7 +23,10 @@ def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield *pieces* with the dot at a line's start doubled (RFC 5321 section 4.5.2), also across their joints."""
+    """Yield *pieces* with each dot at a line's start doubled, also across pieces.
+
+    RFC 5321 section 4.5.2.
+    """
     kept = b""
     at_start = True
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Give what an account logs in with: nothing, a password, or an OAuth token that is renewed in time."""
+"""Get the secret that an account logs in with: none, a password or an OAuth token."""
 
 import time
 from collections.abc import Callable
@@ -13,48 +13,57 @@ from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
 
-# RFC 6749 section 5.2 and RFC 8628 section 3.5: the client's own fault, and what passes by itself.
+# RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5: errors of wrong client settings, and errors that pass.
 _CLIENT_FAULTS = ("invalid_client", "unauthorized_client")
 _PASSING = ("temporarily_unavailable", "server_error", "slow_down")
 
 
 class Login:
-    """What an account logs in with."""
+    """How an account logs in; this base has no secret."""
 
     is_token = False
 
     @property
     def chances(self) -> int:
-        """How often a refused secret may be replaced while one session is opened."""
+        """Return how many refused secrets may be replaced while one session is opened."""
         return 0
 
     @property
     def expires_at(self) -> int | None:
-        """When the secret ends, in Unix seconds; None if never or unknown."""
+        """Return when the secret expires, in Unix seconds; None if never or unknown."""
         return None
 
     @property
     def renews(self) -> bool:
-        """Whether a new secret is got before the end of this one."""
+        """Tell whether a new secret is got before this one expires."""
         return False
 
     def secret(self) -> str | None:
-        """Return the password or token for the next login, None for a relay without one.  Raises SessionFailed."""
+        """Return the password or token for the next login; None to use no login.
+
+        Raises SessionFailed.
+        """
         return None
 
     def check_place(self) -> None:
-        """Check that new secrets can be kept.  Raises ConfigError."""
+        """Check that a renewed secret can be stored.
+
+        Raises ConfigError, ReadableByOthers, AccountUnusable.
+        """
 
     def accepted(self) -> None:
         """Note that the server accepted the secret."""
 
     def replace(self, rejected: str) -> bool:
-        """Get another secret than the refused *rejected*; False if there is none.  Raises SessionFailed."""
+        """Replace the refused secret *rejected*; False if there is no other.
+
+        Raises SessionFailed.
+        """
         return False
 
 
 class PasswordLogin(Login):
-    """A password, read once."""
+    """A login with a password, which was read once; None for no login."""
 
     def __init__(self, password: str | None) -> None:
         self._password = password
@@ -65,7 +74,10 @@ class PasswordLogin(Login):
 
 
 class TokenLogin(Login):
-    """An OAuth access token: the one that the config names, as long as it lasts, then those got with ``oauth``."""
+    """A login with an OAuth token: the config's own, then those of ``[..auth.oauth]``.
+
+    The config's own is used until it expires or is refused.  clock: gives Unix seconds.
+    """
 
     is_token = True
 
@@ -74,14 +86,17 @@ class TokenLogin(Login):
         self._auth = account.smtp.auth
         self._clock = clock
         self._named = self._read_named()
-        # What the command printed and nobody has used yet.
+        # Tokens that the command has printed and no login has used yet.
         self._printed = [self._named] if self._named is not None and self._auth.oauth_token_command is not None else []
         self._tokens = AccessTokens(account, clock) if self._auth.oauth is not None else None
         if self._tokens is not None and (self._named is None or self._over()):
             self._tokens.check()
 
     def secret(self) -> str:
-        """Return a token, good for another minute if there is one.  Raises SessionFailed."""
+        """Return a token for the next login, renewed if it has less than a minute left.
+
+        Raises SessionFailed.
+        """
         if self._auth.oauth_token_command is not None:
             with suppress(IndexError):
                 return self._printed.pop()
@@ -96,17 +111,23 @@ class TokenLogin(Login):
             raise self._not_renewed(error) from None
 
     def check_place(self) -> None:
-        """Check that a renewed token can be kept.  Raises ConfigError."""
+        """Check that a renewed token can be stored.
+
+        Raises ConfigError, ReadableByOthers, AccountUnusable.
+        """
         if self._tokens is not None:
             self._tokens.check_place()
 
     def accepted(self) -> None:
-        """Note that the server accepted the token: if it is refused later on, another one is worth asking for."""
+        """Note that the server accepted the token, so that a later refusal renews it."""
         if self._tokens is not None:
             self._tokens.accepted()
 
     def replace(self, rejected: str) -> bool:
-        """Get another token than *rejected*; False if there is no way to."""
+        """Replace the refused token *rejected*; False if there is no other.
+
+        Raises SessionFailed.
+        """
         if self._auth.oauth_token_command is not None:
             token = self._printed_again()
             self._printed.append(token)
@@ -123,19 +144,19 @@ class TokenLogin(Login):
 
     @property
     def chances(self) -> int:
-        """One for the kept or printed token, and one more if the config names another."""
+        """Return 1, and 2 if the config has both a token and ``[..auth.oauth]``."""
         return 1 + (self._named is not None and self._tokens is not None)
 
     @property
     def expires_at(self) -> int | None:
-        """When the current token expires, in Unix seconds; None if unknown."""
+        """Return when the current token expires, in Unix seconds; None if unknown."""
         if self._tokens is None or (self._named is not None and not self._over()):
             return self._auth.oauth_expires_at
         return self._tokens.expires_at
 
     @property
     def renews(self) -> bool:
-        """Whether another token can be got without a person."""
+        """Tell whether another token can be got without a person."""
         return self._auth.oauth_token_command is not None or (self._tokens is not None and self._tokens.renewable)
 
     def _read_named(self) -> str | None:
@@ -149,14 +170,17 @@ class TokenLogin(Login):
         return token
 
     def _printed_again(self) -> str:
-        """Run the token command again, for a run may outlast a token."""
+        """Return a new token of the token command, because a run may outlast one.
+
+        Raises SessionFailed.
+        """
         try:
             return self._read_named() or ""
         except (ConfigError, ReadableByOthers) as error:
             raise SessionFailed(Category.AUTH, error.message, error.hint) from None
 
     def _over(self) -> bool:
-        """Whether the config's token has expired, or is about to while there is a way to a new one."""
+        """Tell whether the config's token has expired, or nearly if another can be got."""
         expires_at = self._auth.oauth_expires_at
         margin = RENEW_BEFORE_SECONDS if self._tokens is not None else 0
         return expires_at is not None and expires_at - self._clock() <= margin
@@ -181,7 +205,7 @@ class TokenLogin(Login):
         if error.error in _PASSING:
             return SessionFailed(Category.PROVIDER, message, "the next run tries again")
         hint = f"log in again: prx-email account login {self._account.name}"
-        if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # nobody can log in for it
+        if self._auth.oauth is not None and self._auth.oauth.grant == CLIENT_CREDENTIALS:  # no person can log in
             hint = "check scope, and what the provider lets the application do"
         if error.error in _CLIENT_FAULTS:
             hint = "check client_id and client_secret"
@@ -189,10 +213,9 @@ class TokenLogin(Login):
 
 
 def login_of(account: Account) -> Login:
-    """Return what *account* logs in with.
+    """Return the login of *account*.
 
-    Raises ConfigError when a secret is missing or there is no way to one, ReadableByOthers when its file is open to
-    others.
+    Raises ConfigError when a secret is missing and cannot be got, ReadableByOthers when its file is open to others.
     """
     if account.smtp.auth.token_kinds:
         return TokenLogin(account)

@@ -1,4 +1,4 @@
-"""What one transaction takes, and what it gives; no outbox is known here."""
+"""The values that a transaction takes and returns; the outbox is unknown here."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -8,17 +8,18 @@ from prx_email_cli.smtp.replies import Trouble
 
 
 class Recipient(NamedTuple):
-    """A recipient of a transaction, with the caller's number for it."""
+    """A recipient of a transaction; number: the caller's, and the key of its result."""
 
     number: int
     address: str
 
 
 class Envelope(NamedTuple):
-    """A message to be sent in one transaction.
+    """A message for one transaction.
 
-    sender: "" for the null one.  message_id: with its angle brackets; becomes the first header.  size: octets of
-    *content*, which are pieces with CRLF line ends.
+    sender: "" for the null reverse-path (RFC 5321 section 4.5.5).  message_id: with angle brackets; sent as the first
+    header, before the content.  size: bytes of the content.  content: its pieces, with CRLF line ends.
+    needs_smtputf8: an address is not ASCII (RFC 6531).
     """
 
     sender: str
@@ -35,11 +36,14 @@ class Fate(StrEnum):
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
     REFUSED = "refused"  # for good
-    UNCERTAIN = "uncertain"  # accepted, the whole message written, and no answer: it may have the message
+    UNCERTAIN = "uncertain"  # its RCPT was accepted, but the answer to the whole message was lost
 
 
 class RecipientResult(NamedTuple):
-    """What became of one recipient, with the reply's code, None where there was no reply, and its text."""
+    """What became of one recipient.
+
+    code: the reply's, None without a reply.  text: the reply, or why there was none.
+    """
 
     fate: Fate
     code: int | None
@@ -49,9 +53,10 @@ class RecipientResult(NamedTuple):
 class Result(NamedTuple):
     """What a transaction came to.
 
-    recipients: results by number, of those about whom something is known.  trouble: why it was not a plain success,
-    None when it was.  acceptance: the text of the positive reply to the content.  transcript: what was said, without
-    secrets and content.  left_alone: the connection had ended before a word was said, so this was no attempt.
+    recipients: results by the recipient's number; none for one about which nothing is known.  trouble: why it was not
+    a plain success, None when it was.  acceptance: the text of the positive reply to the content, None without one.
+    transcript: the dialogue, without secrets and content.  left_alone: the connection had ended before the first
+    command, so this was no attempt.
     """
 
     recipients: dict[int, RecipientResult]

@@ -1,4 +1,4 @@
-"""How a connection to a server ends or goes wrong, in words for the user."""
+"""Errors of a connection to a server; their texts are for the user."""
 
 from enum import StrEnum
 
@@ -18,7 +18,10 @@ class OpeningStep(StrEnum):
 
 
 class ConnectionLost(OSError):
-    """The connection ended, timed out or spoke no SMTP; ``args[0]`` says which, in words for the user."""
+    """The connection ended, timed out or did not speak SMTP.
+
+    ``args[0]``: which of these, in words for the user.  timed_out: the server did not answer or read in time.
+    """
 
     def __init__(self, text: str, *, timed_out: bool = False) -> None:
         super().__init__(text)
@@ -26,9 +29,9 @@ class ConnectionLost(OSError):
 
 
 class BadReply(ConnectionLost):
-    """What came back is not an SMTP reply (RFC 5321 section 4.2), or none that has a place there.
+    """The server sent what is no SMTP reply, or a reply that has no place there.
 
-    in_login: it came in answer to AUTH or what follows it.
+    RFC 5321 sections 4.2 and 4.3.2.  in_login: it answered AUTH or what follows AUTH.
     """
 
     in_login = False
@@ -37,8 +40,8 @@ class BadReply(ConnectionLost):
 class Unasked(BadReply):
     """The server spoke before it was asked.
 
-    closing: its words, where they are 421, which may come at any time (RFC 5321 section 3.8).  midway: they came while
-    something was being sent.
+    closing: its reply if that is 421, which may come at any time (RFC 5321 section 3.8); else None.  midway: it spoke
+    while something was being sent.
     """
 
     def __init__(self, said: bytes, *, midway: bool = False) -> None:
@@ -49,9 +52,9 @@ class Unasked(BadReply):
 
 
 class Refused(OSError):
-    """The server refused a step of the opening.
+    """The server refused a step of opening a session.
 
-    reason: what it said of an OAuth token before the reply that refused it, "" for nothing.
+    reason: what it said about an OAuth token before the reply that refused it, "" for nothing.
     """
 
     def __init__(self, reply: Reply, step: OpeningStep, reason: str = "") -> None:

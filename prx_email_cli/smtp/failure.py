@@ -19,8 +19,8 @@ from prx_email_cli.smtp.tls import CLIENT_CERTIFICATE_HINT, explain
 class Course(NamedTuple):
     """How far the opening of a session came.
 
-    step: the one that failed.  reply: what the server refused it with, None where it said nothing.  dialogue: what was
-    said until then.  profile: of the server by then, None for an empty one.
+    step: the one that failed.  reply: the server's refusal, None without one.  dialogue: the transcript until then.
+    profile: the server's until then, None for an empty one.
     """
 
     step: OpeningStep = OpeningStep.LOGIN
@@ -39,17 +39,20 @@ class SessionFailed(AccountUnusable):
 
     @property
     def of_secret(self) -> bool:
-        """Whether the server refused the password or token, so that another one may do."""
+        """Tell whether the server refused the secret (535), so that another may work."""
         return self.reply is not None and self.reply.code == LOGIN_REFUSED
 
     def instead_of(self, refused: "SessionFailed") -> "SessionFailed":
-        """Return this failure to get another secret, with the refusal that called for one."""
+        """Return a failure with the refusal *refused* and why its secret was not replaced."""
         message = f"{refused.message}; {self.message}"
         return SessionFailed(self.category, message, self.hint, refused.course._replace(step=self.step))
 
 
 def failure(error: Exception, account: Account, dialogue: str, profile: ServerProfile) -> SessionFailed:
-    """Return the account failure that *error* amounts to, with its cause and its fix."""
+    """Turn *error* into a failure of the account that names cause and fix.
+
+    dialogue: the transcript until then.
+    """
     cause = _cause(error, account, profile)
     reply = error.reply if isinstance(error, Refused) else None
     return SessionFailed(cause.category, cause.message, cause.hint, Course(cause.step, reply, dialogue, profile))
@@ -79,7 +82,7 @@ def _cause(error: Exception, account: Account, profile: ServerProfile) -> _Cause
             return _Cause(Category.PROVIDER, OpeningStep.LOGIN, f"{where}: {error}", hint)
         hint = "is this an SMTP server? check host and port"
         return _Cause(Category.PROVIDER, OpeningStep.GREETING, f"{where}: {error}", hint)
-    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # that is of source_address
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # which source_address causes
         hint = "check smtp.host and this machine's DNS"
         return _Cause(Category.NETWORK, OpeningStep.CONNECTION, f"cannot find {account.host}: {error.strerror}", hint)
     if isinstance(error, ConnectionLost):
@@ -101,7 +104,7 @@ def _connection_hint(account: Account) -> str:
 
 
 def _step_lost(account: Account, profile: ServerProfile) -> OpeningStep:
-    """Return the step that a lost connection broke off."""
+    """Return the step in which the connection was lost."""
     if profile.extensions and profile.tls is None and account.smtp.tls == TlsMode.STARTTLS:
         return OpeningStep.TLS
     return OpeningStep.LOGIN if profile.extensions else OpeningStep.GREETING

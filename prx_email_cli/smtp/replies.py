@@ -1,4 +1,4 @@
-"""Judge a server's reply: who is at fault, and whether it is for good."""
+"""Judge a server's reply: whose fault a refusal is, and whether it is for good."""
 
 import re
 from enum import StrEnum
@@ -19,7 +19,7 @@ class Category(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a trouble speaks of."""
+    """What a trouble concerns."""
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
@@ -34,13 +34,13 @@ class Reply(NamedTuple):
 
     @property
     def enhanced(self) -> str:
-        """The enhanced status code (RFC 3463) at the start of the text, "" where there is none."""
+        """Return the enhanced status code (RFC 3463) that begins the text, "" without one."""
         match = _ENHANCED.match(self.text)
         return match[1] if match else ""
 
     @property
     def positive(self) -> bool:
-        """Whether the command succeeded (2yz)."""
+        """Tell whether the command succeeded (2yz: RFC 5321 section 4.2.1)."""
         return 200 <= self.code <= 299
 
     def __str__(self) -> str:
@@ -49,9 +49,10 @@ class Reply(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """Why a message, a recipient or an account was not served.
+    """Why a message or recipient was not accepted.
 
-    permanent: not to be tried again by itself.  text: in words for the user.  reply: None where no reply said it.
+    scope: what the reason concerns.  permanent: no drain tries it again.  text: in words for the user.  reply: the
+    server's, None without one.
     """
 
     category: Category
@@ -61,7 +62,7 @@ class Trouble(NamedTuple):
     reply: Reply | None = None
 
 
-# Replies that speak of the account, its login or its quota, never of the message that happened to meet them.
+# Replies about the account, its login or its quota, not about the message that they answer.
 # 421 RFC 5321 section 3.8; 530, 534, 535, 538 and 454 4.7.0 RFC 4954 section 6; 432 4.3.2 Exchange Online's connection
 # limit; 550 5.4.5 Gmail's daily limit; 554 5.2.0 SubmissionQuotaExceeded and 550 5.7.30 Exchange Online;
 # 454 Throttling failure Amazon SES (docs.aws.amazon.com/ses "Errors related to the sending quotas").
@@ -82,7 +83,10 @@ _ACCOUNT_TEXTS = ((554, "SubmissionQuotaExceeded"), (454, "Throttling failure"))
 
 
 def judge(reply: Reply, scope: Scope) -> Trouble:
-    """Return what a refusal means.  *scope*: what the refused command spoke of, a recipient (RCPT) or the message."""
+    """Return what a refusal means; *scope*: what the command concerned.
+
+    That is the recipient for RCPT, else the message.
+    """
     account = _ACCOUNT_CODES.get(reply.code) or _ACCOUNT_ENHANCED.get((reply.code, reply.enhanced))
     if account is None and any(reply.code == code and text in reply.text for code, text in _ACCOUNT_TEXTS):
         account = Category.PROVIDER

@@ -1,4 +1,4 @@
-"""Log in with an OAuth token: XOAUTH2, or OAUTHBEARER if only that is offered, through smtplib's ``auth``."""
+"""Log in with an OAuth token, by XOAUTH2 or, if only that is offered, OAUTHBEARER."""
 
 import binascii
 import json
@@ -13,7 +13,10 @@ _MAX_SHOWN = 300
 
 
 def log_in_with_token(wire: Wire, user: str, token: str) -> None:
-    """Log in over *wire*.  Raises Refused, smtplib.SMTPNotSupportedError, ConnectionLost."""
+    """Log in over *wire*.
+
+    Raises Refused, smtplib.SMTPNotSupportedError when neither mechanism is offered, ConnectionLost, BadReply.
+    """
     wire.ehlo_or_helo_if_needed()
     offered = wire.esmtp_features.get("auth", "").upper().split()
     for mechanism, dialogue in (("XOAUTH2", _xoauth2), ("OAUTHBEARER", _oauthbearer)):
@@ -24,12 +27,18 @@ def log_in_with_token(wire: Wire, user: str, token: str) -> None:
 
 
 def _xoauth2(wire: Wire, user: str, token: str) -> "_Dialogue":
-    """developers.google.com/workspace/gmail/imap/xoauth2-protocol; a refusal's challenge wants an empty answer."""
+    """Make the dialogue of XOAUTH2; a refusal's challenge gets an empty answer.
+
+    developers.google.com/workspace/gmail/imap/xoauth2-protocol.
+    """
     return _Dialogue(f"user={user}\1auth=Bearer {token}\1\1", "")
 
 
 def _oauthbearer(wire: Wire, user: str, token: str) -> "_Dialogue":
-    """RFC 7628 section 3.1; its section 3.2.3 has the answer to a refusal's challenge."""
+    """Make the dialogue of OAUTHBEARER (RFC 7628 section 3.1).
+
+    A refusal's challenge gets the answer of its section 3.2.3.
+    """
     host, port = wire.server
     name = user.replace("=", "=3D").replace(",", "=2C")  # saslname, RFC 5801 section 4
     return _Dialogue(f"n,a={name},\1host={host}\1port={port}\1auth=Bearer {token}\1\1", "\1")
@@ -45,7 +54,7 @@ def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
             if dialogue.status:
                 wire.transcript.event(f"the server's reason: {dialogue.status}")
             raise Refused(wire.last_reply, OpeningStep.LOGIN, dialogue.status) from None
-        except smtplib.SMTPException:  # smtplib counts the challenges, and shows the last one in its error
+        except smtplib.SMTPException:  # smtplib ends after some challenges; its error would show the last one
             raise BadReply("the server's AUTH challenges do not end") from None
         except binascii.Error:
             raise BadReply("the server's AUTH challenge is not base64") from None
@@ -53,7 +62,10 @@ def _speak(wire: Wire, mechanism: str, dialogue: "_Dialogue") -> None:
 
 
 class _Dialogue:
-    """Answers challenges: first with the token, then, if that is refused, with what the server waits for."""
+    """Answers the server's challenges: with the token, then with what ends a refusal.
+
+    status: the server's reason for refusing, "" until it gives one.
+    """
 
     def __init__(self, first: str, to_refusal: str) -> None:
         self.first = first
@@ -70,7 +82,10 @@ class _Dialogue:
 
 
 def _readable(challenge: bytes) -> str:
-    """Return the reason in a refusal's challenge: ``status 400, scope ...``; as it is if it is no JSON object."""
+    """Return the reason in a refusal's challenge, such as ``status 400, scope ...``.
+
+    A challenge that is no JSON object is returned as text.
+    """
     text = challenge.decode("utf-8", "replace")
     try:
         said = json.loads(text)

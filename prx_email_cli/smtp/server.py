@@ -1,4 +1,4 @@
-"""Collect a server's profile (address, TLS, certificate, extensions) while a session with it is opened."""
+"""Collect a server's profile while a session with it is opened."""
 
 import hashlib
 import ssl
@@ -8,9 +8,10 @@ from prx_email_cli.redaction import from_outside
 
 
 class Certificate(NamedTuple):
-    """A server's certificate.  names: its subjectAltName.  expires_at: Unix seconds; None where it was only pinned.
+    """A server's certificate.
 
-    sha256: fingerprint of its DER form in hexadecimal digits, what ``tls_fingerprint`` takes.
+    names: its subjectAltName.  expires_at: Unix seconds; None if only its fingerprint was compared.  sha256: the
+    fingerprint of its DER form in hexadecimal digits, as in ``tls_fingerprint``.
     """
 
     subject: str | None
@@ -21,7 +22,10 @@ class Certificate(NamedTuple):
 
 
 class ServerProfile:
-    """A server as known from opening a session; what was not reached stays None or empty."""
+    """A server's profile; what opening the session did not reach stays None or empty.
+
+    peer: its address and port.  extensions: what EHLO offered, names in lower case, with their parameters.
+    """
 
     def __init__(self) -> None:
         self.peer: str | None = None
@@ -32,13 +36,13 @@ class ServerProfile:
         self.login: str | None = None  # the mechanism that worked
 
     def connected(self, peer: tuple[Any, ...]) -> None:
-        """Note the address that answered."""
+        """Record the address that answered; *peer* as ``getpeername`` returns it."""
         host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
         self.peer = f"{host}:{peer[1]}"
 
     def secured(self, sock: ssl.SSLSocket) -> None:
-        """Note which TLS was agreed, and whose certificate was shown."""
-        self.extensions = {}  # what was offered in clear counts no more
+        """Record the TLS of *sock* and the server's certificate."""
+        self.extensions = {}  # what was offered in clear no longer counts: RFC 3207 section 4.2
         cipher = sock.cipher()
         self.tls, self.cipher = sock.version(), cipher[0] if cipher else None
         der = sock.getpeercert(binary_form=True)
@@ -60,17 +64,20 @@ class ServerProfile:
 
     @property
     def shown_extensions(self) -> list[str]:
-        """Return the names of the extensions without secrets: a server may put anything there."""
+        """Return the names of the extensions, sorted, with secrets masked."""
         return [from_outside(name) for name in sorted(self.extensions)]
 
     @property
     def size_limit(self) -> int | None:
-        """Return the largest message in octets that the server announced (RFC 1870); None without one."""
+        """Return the server's limit of a message in bytes (RFC 1870); None without one."""
         announced = self.extensions.get("size", "").strip()
         return int(announced) if announced.isascii() and announced.isdigit() and int(announced) > 0 else None
 
 
 def _name(parts: Any) -> str | None:
-    """Return the common name, else the organisation, else the last part of a distinguished name."""
+    """Return a distinguished name's common name, else organisation, else last part.
+
+    None for an empty one.
+    """
     found = {key: from_outside(str(value)) for part in parts for key, value in part}
     return found.get("commonName") or found.get("organizationName") or next(reversed(found.values()), None)

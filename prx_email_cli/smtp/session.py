@@ -1,4 +1,4 @@
-"""Open and log in a connection through yagmail, and carry transactions out over it."""
+"""Open a session through yagmail, and carry out transactions in it."""
 
 import socket
 import ssl
@@ -43,19 +43,19 @@ class Session:
         self.wire = wire
         self.account = account
         self.alive = True
-        self.interrupted = False  # by a signal, while it handed a message over
-        self.worn = False  # still polite, but to be renewed before the next message
+        self.interrupted = False  # by a signal, during a transaction
+        self.worn = False  # open, but to be renewed before the next message
         self.served = 0  # transactions that were begun
-        self.last: int | None = None  # the caller's number for the latest one
-        self.afterthought: str | None = None  # what the server said after an answer that had been taken for its last
+        self.last: int | None = None  # the caller's number for the latest transaction
+        self.afterthought: str | None = None  # what the server said unasked, after its last reply
 
     def usable(self) -> bool:
-        """Whether another message may be claimed for this connection."""
+        """Tell whether another message may be claimed for this connection."""
         most = self.account.smtp.messages_per_connection
         return self.alive and not self.worn and (most is None or self.served < most) and self._quiet()
 
     def _quiet(self) -> bool:
-        """Whether the server has neither closed the connection nor said something unasked, such as 421."""
+        """Tell whether the server has neither closed the connection nor spoken unasked."""
         try:
             if not self.wire.heard():
                 return True
@@ -70,7 +70,7 @@ class Session:
 
     @property
     def patience(self) -> Patience:
-        """How long to wait for replies."""
+        """Return how long to wait for replies."""
         smtp = self.account.smtp
         return Patience(smtp.timeout_seconds, smtp.data_timeout_seconds)
 
@@ -80,9 +80,10 @@ class Session:
         return self.wire.profile
 
     def carry_out(self, transaction: Transaction) -> Result:
-        """Carry out *transaction*; the session is not ``alive`` afterwards if its dialogue is broken.
+        """Carry out *transaction* and return its result.
 
-        Raises only what the transaction's content raises; ``abandon`` the session then.
+        The session is not ``alive`` afterwards if its dialogue is broken.  Raises only what reading the content raises;
+        ``abandon`` the session then.
         """
         wire, heard = self.wire, None
         try:
@@ -98,12 +99,12 @@ class Session:
         return step.result
 
     def abandon(self) -> None:
-        """Close without QUIT, for the dialogue is broken."""
+        """Close without QUIT, because the dialogue is broken."""
         self.alive = False
         self.wire.close()
 
     def close(self) -> None:
-        """Say QUIT and close.  Raises nothing, for nothing that was recorded depends on it."""
+        """Say QUIT and close; errors are ignored, because no result depends on it."""
         if self.alive:
             self.alive = False
             self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
@@ -116,7 +117,7 @@ class Session:
 
 
 def _done(step: Write | WriteContent | Read | Look, wire: Wire) -> Heard:
-    """Do one step of a transaction and return what it brought."""
+    """Do one step of a transaction; return what ``Transaction.step`` is to hear of it."""
     try:
         if isinstance(step, Read):
             return wire.read_reply(step.seconds)
@@ -132,7 +133,10 @@ def _done(step: Write | WriteContent | Read | Look, wire: Wire) -> Heard:
 
 
 class SessionFactory:
-    """Opens sessions for one account; certificates are read once."""
+    """Opens sessions of one account.
+
+    Its certificates are read when it is made, which raises ConfigError, ReadableByOthers.
+    """
 
     def __init__(self, account: Account, login: Login) -> None:
         self._account = account
@@ -140,7 +144,10 @@ class SessionFactory:
         self._context = None if account.smtp.tls == TlsMode.NONE else verifying_context(account)
 
     def open(self) -> Session:
-        """Open a session and log in; a refused token is replaced if there is another.  Raises SessionFailed."""
+        """Open a session and log in; a refused secret is replaced if that is possible.
+
+        Raises SessionFailed.
+        """
         for _ in range(self._login.chances):
             secret = self._login.secret() or ""
             try:
@@ -166,7 +173,7 @@ class SessionFactory:
             if secret is not None and self._login.is_token:
                 log_in_with_token(client.smtp, self._account.smtp.user or "", secret)
             if secret is not None and "size" in profile.extensions and profile.size_limit is None:
-                client.smtp.ehlo()  # Dovecot names the size only to those who have logged in
+                client.smtp.ehlo()  # Dovecot announces its limit only after the login
         except (OSError, ValueError, UnicodeError) as error:
             _drop(client)
             raise failure(error, self._account, redact(transcript.take()), profile) from None
@@ -177,7 +184,7 @@ class SessionFactory:
 
 
 class _Client(yagmail.SMTP):  # type: ignore[misc]
-    """yagmail's client on our connection; only its opening and login are used, never its ``send``."""
+    """yagmail's client over a Wire; it opens and logs in, and never sends."""
 
     wire_class: Any
 
@@ -200,7 +207,7 @@ def _client(
     if smtp.source_address is not None:
         options["source_address"] = (smtp.source_address, 0)
     client = _Client(
-        user={smtp.user or "": smtp.user or ""},  # as a str without @ it would become somebody at gmail.com
+        user={smtp.user or "": smtp.user or ""},  # to a str without @ yagmail would add @gmail.com
         password=password,
         host=account.host,
         port=account.port,
@@ -217,7 +224,7 @@ def _client(
 
 
 def _machine_name() -> str:
-    """Return this machine's full name, "" if it has none; asks no name server, which may hang."""
+    """Return this machine's full name, "" without one; asks no name server."""
     name = socket.gethostname()
     return name if is_full_domain(name) else ""
 

@@ -1,4 +1,4 @@
-"""Verify every server: certificate and host name, or the one pinned certificate, and TLS 1.2 at least."""
+"""Verify servers by certificate and host name, or by the one pinned certificate."""
 
 import hashlib
 import os
@@ -14,9 +14,11 @@ CLIENT_CERTIFICATE_HINT = "does the server want a client certificate (smtp.tls_c
 
 
 def verifying_context(account: Account) -> ssl.SSLContext:
-    """Return the TLS context of *account*: the CAs that it trusts, or its ``tls_fingerprint``; its certificate.
+    """Return the TLS context of *account*, for TLS 1.2 or newer.
 
-    Raises ConfigError for files that are no use, ReadableByOthers for a private key that is not private.
+    It verifies by CAs and host name.  ``tls_fingerprint`` replaces the host name, and also the CAs unless there is a
+    ``tls_ca_file``.  Raises ConfigError for a file that cannot be used, ReadableByOthers for a private key that others
+    can read and for a file that others can change.
     """
     context = ssl.create_default_context()
     context.hostname_checks_common_name = False  # RFC 9525 section 2: only subjectAltName counts
@@ -34,7 +36,10 @@ def verifying_context(account: Account) -> ssl.SSLContext:
 
 
 class NotThePinnedCertificate(ssl.SSLError):
-    """The server showed another certificate than the one in ``tls_fingerprint``."""
+    """The server showed another certificate than the one in ``tls_fingerprint``.
+
+    found: its SHA-256 in hexadecimal digits.
+    """
 
     def __init__(self, found: str) -> None:
         super().__init__(f"another certificate than the pinned one: {found}")
@@ -42,7 +47,7 @@ class NotThePinnedCertificate(ssl.SSLError):
 
 
 def _pinned_to(fingerprint: str) -> type[ssl.SSLSocket]:
-    """Return a socket class that compares the server's certificate before anything is sent."""
+    """Return a socket class that compares the certificate before anything is sent."""
 
     class PinnedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001 - as ssl has it

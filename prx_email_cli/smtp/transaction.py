@@ -1,6 +1,6 @@
-"""Hand one message to a server: MAIL, RCPT, DATA, the content, and what each reply means.
+"""Hand one message to a server: what to write, and what each reply means.
 
-No socket, clock or thread is here: a transaction is stepped.
+No socket, clock or thread is here: the caller steps a transaction, and does what each step says.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -19,22 +19,23 @@ from prx_email_cli.smtp.transcript import Transcript
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
 LATE_REPLY_SECONDS = 5
-# The whole of a transaction, beside the wait for each reply: a server that answers each RCPT just in time would hold a
-# connection for hours.  The content may come over a slow line.  The answer to the dot has its own time and all of it.
+# Limits of envelope and content as a whole, beside that of each reply: a server that answers each RCPT just in time
+# would hold the connection for hours.  The content's limit grows with its size, for slow lines.  The reply to the final
+# dot is under neither.
 ENVELOPE_SECONDS = 1800
 CONTENT_SECONDS, CONTENT_BYTES_PER_SECOND = 1800, 4096
 START_MAIL_INPUT = 354
 
 
 class Patience(NamedTuple):
-    """Seconds to wait for a reply, and for the one to the final dot."""
+    """How many seconds to wait for a reply, and for the reply to the final dot."""
 
     reply: float
     final_reply: float
 
 
 class Write(NamedTuple):
-    """Write these commands whole, unless the server has spoken already.  until: by the clock, at the latest."""
+    """Write these commands whole, by the time *until*, unless the server has spoken."""
 
     data: bytes
     until: float | None
@@ -48,7 +49,7 @@ class WriteContent(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Read one reply, complete within so many seconds, and by *until*."""
+    """Read one reply, whole within *seconds* and before the time *until*, if any."""
 
     seconds: float
     until: float | None
@@ -64,12 +65,12 @@ class After(StrEnum):
     """What the connection is good for after a transaction."""
 
     KEPT = "kept"
-    WORN = "worn"  # polite to the end, but to be renewed before the next message
-    ENDED = "ended"  # to be closed without a word
+    WORN = "worn"  # open, but to be renewed before the next message
+    ENDED = "ended"  # to be closed without QUIT
 
 
 class Done(NamedTuple):
-    """Nothing is left to do."""
+    """The transaction is over."""
 
     result: Result
     after: After
@@ -77,18 +78,18 @@ class Done(NamedTuple):
 
 Step = Write | WriteContent | Read | Look | Done
 Heard = Reply | ConnectionLost | None
-"""What a step brought: the reply to Read; a lost connection, or words out of turn as Unasked; None when all went well
-and nothing was to be read."""
+"""What a step brought: the reply for Read; ConnectionLost or Unasked if the step failed, or Look found something; else
+None."""
 
 
 class _Closing(Exception):
-    """The server answered 421: it is about to close the connection, and nothing more will be said."""
+    """The server answered 421 and closes the connection: nothing more is said."""
 
 
 class Transaction:
-    """One message on one connection, stepped: what came in and the time go in, what to do next comes out.
+    """One message on one connection, driven by ``step``.
 
-    place: how far it has come, in words that go on after "the connection was lost".
+    place: how far it has come, such as "after DATA", for the text of a lost connection.
     """
 
     def __init__(self, envelope: Envelope, profile: ServerProfile, patience: Patience) -> None:
@@ -99,29 +100,29 @@ class Transaction:
         self._size = len(self._header) + envelope.size
         self._transcript = Transcript()
         self._results: dict[int, RecipientResult] = {}
-        self._welcome: list[Recipient] = []  # RCPT accepted; the reply to the final dot decides
+        self._welcome: list[Recipient] = []  # their RCPT was accepted; the reply to the final dot decides
         self._refusal: Trouble | None = None  # of the message or the account
         self._refused_recipients: list[Trouble] = []
-        self._account_rests = False  # on a word that was not about this message
+        self._account_rests = False  # because of a reply that was not about this message
         self._acceptance: str | None = None
         self.place = "before MAIL"
         self._left_alone = False
-        self._dot_written = False  # or being written: from then on only the server knows
+        self._dot_written = False  # or being written: the server may have accepted the message
         self._after = After.KEPT
         self._now = 0.0
         self._until: float | None = None
         self._steps = self._play()
 
     def step(self, heard: Heard, now: float) -> Step:
-        """Take in what the last step brought (None at first) and return the next one, the last of which is Done.
+        """Take in what the last step brought, None at first; return the next step.
 
-        now: by the clock that the steps' ``until`` is read with.  Raises only what the envelope's content raises.
+        The last step is Done.  now: seconds, by the clock of ``until``.  Raises only what reading the content raises.
         """
         self._now = now
         return self._steps.send(heard)
 
     def broken_off(self, why: str) -> Result:
-        """Return what stands when this program fails midway, for instance in reading the content."""
+        """Return the result so far when this program fails; *why*: for uncertain ones."""
         if self._dot_written:
             self._doubt(why)
         return self._result(None)._replace(trouble=None)
@@ -140,7 +141,7 @@ class Transaction:
         yield Done(self._result(lost), self._after)
 
     def _closing(self, lost: ConnectionLost) -> bool:
-        """Whether the server closed with 421, which may come unasked; takes that in as the reason."""
+        """Tell whether the server closed with an unasked 421, which then is the refusal."""
         if not isinstance(lost, Unasked) or lost.closing is None or self._dot_written:
             return False
         with suppress(_Closing):
@@ -150,7 +151,7 @@ class Transaction:
         return True
 
     def _unfit(self) -> bool:
-        """Whether this server can never take the message; refuses it then, without a word to the server."""
+        """Tell whether this server can never take the message, which is refused then."""
         limit = self._profile.size_limit
         if limit is not None and self._size > limit:
             why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
@@ -171,15 +172,15 @@ class Transaction:
                 self._refuse_message(answer, self._welcome)
             yield from self._reset()
         elif self._refusal is not None:
-            self._after = After.ENDED  # the server waits for content that must not be sent, and only this ends that
+            self._after = After.ENDED  # the server waits for content that must not be sent: only closing ends that
         elif not self._welcome:
-            yield from self._write(END_OF_DATA)  # an empty message, which nobody gets: RFC 2920 section 3.1
+            yield from self._write(END_OF_DATA)  # an empty message for no recipient: RFC 2920 section 3.1
             yield from self._read(self._patience.reply)
         else:
             self._judge_final((yield from self._say_content()))
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
-        """Say MAIL, every RCPT and DATA; return the reply to DATA, None if it was not said."""
+        """Say MAIL, each RCPT and DATA; return the reply to DATA, None if it was not said."""
         per_write = COMMANDS_PER_WRITE if self._profile.offers("pipelining") else 1
         commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
         commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
@@ -210,7 +211,7 @@ class Transaction:
         command = f"MAIL FROM:<{self._envelope.sender}>"
         if self._profile.offers("size"):
             command += f" SIZE={self._size}"
-        if self._envelope.needs_smtputf8:  # addresses beyond ASCII stand in the headers as UTF-8, which is 8-bit
+        if self._envelope.needs_smtputf8:  # the headers then hold UTF-8, which is 8-bit: RFC 6531 section 3.6
             command += " SMTPUTF8" + (" BODY=8BITMIME" if self._profile.offers("8bitmime") else "")
         return command
 
@@ -218,11 +219,11 @@ class Transaction:
         """Take in the reply to MAIL (no recipient) or to a RCPT."""
         if recipient is None:
             if not reply.positive:
-                self._after = After.WORN  # some servers take so many messages a connection and then say 4yz here
+                self._after = After.WORN  # some servers answer 4yz here after some messages on a connection
                 self._refuse_message(reply, self._envelope.recipients)
         elif reply.positive:
             self._welcome.append(recipient)
-        elif self._refusal is None:  # after a refused MAIL, the replies to RCPT only echo it
+        elif self._refusal is None:  # after a refused MAIL, the replies to RCPT only repeat it
             self._refuse_recipient(reply, recipient)
 
     def _refuse_recipient(self, reply: Reply, recipient: Recipient) -> None:
@@ -254,7 +255,7 @@ class Transaction:
                     yield from self._take(WriteContent(data, self._until))
                     started = True
         except ConnectionLost as lost:
-            self._dot_written = False  # it ends what was to be written whole
+            self._dot_written = False  # the dot ends the write, which was not completed
             if isinstance(lost, Unasked):
                 return (yield from self._early_refusal(lost, started=started or lost.midway))
             return (yield from self._early_reply(lost))
@@ -265,13 +266,13 @@ class Transaction:
         return final
 
     def _refuse_second_answer(self) -> Generator[Step, Heard, None]:
-        """Raise BadReply for two replies to one dot, unless the second only says that the server closes."""
+        """Raise BadReply if a second reply to the final dot has come, unless it is 421."""
         said = yield Look()
         if isinstance(said, Unasked) and said.closing is None:
             raise BadReply(f"two answers to one message; {said}")
 
     def _early_refusal(self, unasked: Unasked, *, started: bool) -> Generator[Step, Heard, Reply]:
-        """Return the reply of a server that refuses halfway.  Raises *unasked* if it is none, or nothing was sent."""
+        """Return a refusal that came during the content.  Raises *unasked* for others."""
         if not started or unasked.closing is not None:
             raise unasked
         reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
@@ -281,7 +282,7 @@ class Transaction:
         return reply
 
     def _early_reply(self, lost: ConnectionLost) -> Generator[Step, Heard, Reply]:
-        """Return the refusal that a server wrote before it closed halfway.  Raises *lost* if there is none."""
+        """Return a refusal that came before the connection broke; else raise *lost*."""
         if lost.timed_out:
             raise lost
         try:
@@ -301,9 +302,9 @@ class Transaction:
             self._refuse_message(final, self._welcome)
 
     def _reset(self) -> Generator[Step, Heard, None]:
-        """Say RSET, so that the next message finds a clean dialogue.
+        """Say RSET, so that the next message can begin.
 
-        A failure here is the connection's, not the message's; but a 421 closes the account's day here as anywhere.
+        A failure ends the connection and changes no result; a reply about the account, such as 421, makes it rest.
         """
         try:
             self._transcript.client("RSET")
@@ -319,7 +320,7 @@ class Transaction:
 
     @contextmanager
     def _at_most(self, seconds: float) -> Iterator[None]:
-        """Let the steps meanwhile take *seconds* in all."""
+        """Let the steps in the block take *seconds* in all."""
         self._until = self._now + seconds
         try:
             yield
@@ -337,14 +338,14 @@ class Transaction:
         return reply
 
     def _take(self, step: Step) -> Generator[Step, Heard, Reply | None]:
-        """Have *step* done; return the reply that it brought.  Raises ConnectionLost."""
+        """Have *step* done; return its reply, None without one.  Raises ConnectionLost."""
         heard = yield step
         if isinstance(heard, ConnectionLost):
             raise heard
         return heard
 
     def _doubt(self, why: str) -> None:
-        """Mark the recipients that the server accepted and has not answered for as uncertain."""
+        """Mark as uncertain the recipients that were accepted and have no result yet."""
         doubtful = RecipientResult(Fate.UNCERTAIN, None, why)
         for recipient in self._welcome:
             self._results.setdefault(recipient.number, doubtful)
@@ -363,7 +364,7 @@ class Transaction:
         return Result(self._results, trouble, self._acceptance, redact(self._transcript.take()), self._left_alone)
 
     def _worst(self, lost: ConnectionLost | None) -> Trouble | None:
-        """Return the trouble to report: a lost connection, else the message's refusal, else the first recipient's."""
+        """Return the worst trouble or None: lost connection, refusal, refused recipient."""
         if lost is not None:
             category = Category.PROVIDER if isinstance(lost, BadReply) else Category.NETWORK
             return Trouble(category, Scope.MESSAGE, permanent=False, text=f"{lost} ({self.place})")
@@ -375,12 +376,12 @@ class Transaction:
 
 
 def content_seconds(size: int) -> float:
-    """Return the seconds in which a content of *size* bytes must be sent: almost three hours for 34 MB."""
+    """Return how many seconds content of *size* bytes may take: 34 MB almost 3 hours."""
     return CONTENT_SECONDS + size / CONTENT_BYTES_PER_SECOND
 
 
 def _expected(reply: Reply, scope: Scope) -> Trouble:
-    """Judge a 4yz or 5yz reply.  Raises BadReply for one that has no place here, such as 354 to RCPT."""
+    """Judge a 4yz or 5yz reply.  Raises BadReply for any other, such as 354 to RCPT."""
     if reply.code < 400:
         raise BadReply(f"an answer that has no place here: {reply}")
     return judge(reply, scope)

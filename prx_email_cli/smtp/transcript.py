@@ -4,7 +4,10 @@ from prx_email_cli.smtp.replies import Reply
 
 
 class Transcript:
-    """The dialogue of a session or transaction, line by line, without what follows AUTH."""
+    """The dialogue of a session or transaction, up to MAX_LINES lines.
+
+    Its callers mask what follows AUTH.
+    """
 
     MAX_LINES = 400
 
