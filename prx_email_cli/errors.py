@@ -1,4 +1,4 @@
-"""Define every error raised on purpose, with its stable code, its exit status and a hint what to do."""
+"""Define every error raised on purpose: its stable code, its exit status, and a hint on what to do."""
 
 from enum import IntEnum
 from typing import ClassVar
@@ -20,7 +20,11 @@ class Exit(IntEnum):
 
 
 class PrxEmailError(Exception):
-    """Base of every error raised on purpose.  ``code`` is the stable name in JSON output."""
+    """Base of every error raised on purpose.
+
+    message: what is wrong, and of what.  hint: what to do next, "" when the message says it.  code: the stable name in
+    JSON output.  exit_code: what a command ends with that raises it.
+    """
 
     exit_code: ClassVar[Exit] = Exit.BUG
     code: str = "internal"
@@ -38,15 +42,15 @@ class ValidationError(PrxEmailError):
 
 
 def as_ours(error: Exception) -> PrxEmailError:
-    """Turn an *error* caused by one message into one of ours, for which only that message is refused."""
+    """Return the PrxEmailError for an *error* that one message caused, for which only that message is refused."""
     if isinstance(error, PrxEmailError):
         return error
     if isinstance(error, UnicodeError):
         return ValidationError(
-            "it has text that is not valid Unicode", hint="convert it to UTF-8, with iconv for example"
+            "the message has text that is not valid Unicode", hint="convert it to UTF-8, with iconv for example"
         )
     if isinstance(error, OverflowError):
-        return ValidationError("it has a number that is too large")
+        return ValidationError("the message has a number that is too large", hint="give times in Unix seconds")
     bug = PrxEmailError(f"this is a bug in prx-email: {type(error).__name__}: {error}", hint="report it")
     bug.__cause__ = error
     return bug
@@ -65,13 +69,13 @@ class NotFound(PrxEmailError):
 
 
 class NotAllowedForStatus(PrxEmailError):
-    """The message's status does not admit this move: a sent message is never retried, for example."""
+    """The message's status does not allow what was asked: a sent message is never retried, for example."""
 
     exit_code, code = Exit.REFUSED_INPUT, "retry_not_allowed_for_status"
 
 
 class RetryNotDue(PrxEmailError):
-    """The message is deferred and its time has not come."""
+    """The message's next attempt is still to come."""
 
     exit_code, code = Exit.TRY_LATER, "retry_not_due"
 
@@ -105,7 +109,7 @@ class StorageError(PrxEmailError):
 
 
 class OutboxDamaged(StorageError):
-    """Pages of the outbox's file, or values in them, are not as they were written."""
+    """The outbox's file, or a value in it, is not as it was written."""
 
 
 class MessageUnreadable(StorageError):
@@ -119,27 +123,27 @@ class OutboxBusy(StorageError):
 
 
 class RestoredBackup(StorageError):
-    """The outbox is older than the high-water mark beside it; nothing is sent from it until a person accepts it."""
+    """The outbox is older than what it has delivered; nothing is sent from it until a person accepts it."""
 
     exit_code = Exit.TRY_LATER
 
 
 class ClaimLost(StorageError):
-    """A finished attempt was not recorded: its row is no longer this run's; nothing was changed."""
+    """A finished attempt was not recorded: this run no longer has the claim.  Nothing was changed."""
 
 
 class ResultNotRecorded(StorageError):
-    """A finished attempt could not be recorded in the outbox; the error's text says what came of it."""
+    """A finished attempt could not be recorded in the outbox; the message says whether it was delivered."""
 
 
 class LockUnreadable(PrxEmailError):
-    """It is unknown whether a run lives, since its lock is another user's; its messages stay as they are."""
+    """The lock of a run cannot be opened, so it may still be alive; its messages stay as they are."""
 
     exit_code, code = Exit.STORAGE, "storage"
 
 
 class Unwell(PrxEmailError):
-    """``doctor`` found something that works but should not be so: a backlog, or a wrong clock."""
+    """``doctor`` found a fault that stops no command yet: a backlog, or a wrong clock."""
 
     exit_code, code = Exit.TRY_LATER, "unwell"
 

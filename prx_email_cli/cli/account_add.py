@@ -35,8 +35,8 @@ def add(
     def write(table: Tables) -> None:
         added = add_account(this.config_file, name, table, replace=replace)
         if added.default_account is not None:
-            say(f"default_account is {safe(added.default_account)}, which was alone before")
+            say(f"default_account is {safe(added.default_account)}, which was the only account before")
         if added.backup is not None:
-            say(f"the file as it was before is {safe(added.backup)}")
+            say(f"the old config is kept as {safe(added.backup)}")
 
     set_up(this, name, options, write, test=test)

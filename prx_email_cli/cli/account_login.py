@@ -80,7 +80,7 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
         granted = _granted(account, tokens, way)
     except ExchangeFailed as failed:
         hint = failed.hint or _hint(failed.error)
-        raise AccountUnusable(failed.code, f"no login: {failed.message}", hint) from None
+        raise AccountUnusable(failed.code, f"login failed: {failed.message}", hint) from None
     tokens.keep(granted)
     work_is_done("logged in")
     say("logged in; the tokens are kept where only you can read them")
@@ -114,7 +114,7 @@ def _check_endpoint(account: "Account", name: str, *, device: bool) -> None:
     if getattr(oauth, name) is None:
         other = "without --device" if device else "with --device"
         raise ConfigError(
-            f"accounts.{account.name}.smtp.auth.oauth.{name} is missing", hint=f"name it, or log in {other}"
+            f"accounts.{account.name}.smtp.auth.oauth.{name} is missing", hint=f"set it, or log in {other}"
         )
 
 
@@ -165,15 +165,15 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     elif auth.keyring:
         removed = forget_password(account)
     else:
-        raise ValidationError(
-            f"prx-email keeps no secret for {account.name}",
-            hint=f"its login comes from {' and '.join(auth.kinds) or 'nowhere: it has none'}",
+        source = (
+            f"its secret comes from smtp.auth.{auth.kinds[0]}: delete it there" if auth.kinds else "it has no login"
         )
-    work_is_done("logged out" if removed else "there was nothing to forget")
+        raise ValidationError(f"prx-email keeps no secret for account {account.name}", hint=source)
+    work_is_done("logged out" if removed else "there was nothing to delete")
     if this.json:
         put_json({"account": account.name, "removed": removed, "revoked": revoked})
         return
-    say(f"{safe(account.name)}: {'logged out' if removed else 'there was nothing to forget'}")
+    say(f"{safe(account.name)}: {'logged out' if removed else 'there was nothing to delete'}")
 
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
@@ -183,7 +183,7 @@ def _forget_tokens(account: "Account") -> tuple[bool, bool]:
         try:
             revoked = AccessTokens(account, time.time).revoke()
         except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
-            say(f"warning: the server was not told: {safe(masked(str(failed)))}")
+            say(f"warning: the server did not revoke the token: {safe(masked(str(failed)))}")
         return revoked, cache.remove()
 
 
@@ -212,5 +212,5 @@ def _asked_for(account: "Account") -> str:
         return str(typer.prompt(f"Password of {safe(account.smtp.user)}", hide_input=True, err=True))
     password = first_line_of_stdin()
     if not password or "\0" in password:
-        raise ValidationError("no password came on standard input", hint="pipe it in, as its first line")
+        raise ValidationError("no password came on stdin", hint="pipe it into the command, as the first line")
     return password

@@ -65,7 +65,9 @@ class _Report:
         """Tell the end, also when the outbox failed on the way: what was acknowledged until then stays so."""
         error = status = None
         if self.errors:
-            error = error_object("validation", f"{len(self.errors)} lines were refused")
+            error = error_object(
+                "validation", f"lines refused: {len(self.errors)}", "data.errors says why, line by line"
+            )
             status = Exit.REFUSED_INPUT
         if broken is not None:
             error = error_object(broken.code, broken.message, broken.hint)
@@ -111,7 +113,7 @@ class _Composer:
             line = only_copy.pop().decode()
             document = read_json(line)
         except (ValueError, RecursionError) as error:
-            raise ValidationError(f"not a line of JSON: {error}") from None
+            raise ValidationError(f"not JSON: {error}", hint="each line must be one JSON object") from None
         del line
         request = request_from_json(document)
         if request.account is None and self.account is not None:
@@ -182,7 +184,9 @@ def _chunks(
     for held in lines:
         number += 1
         if not held:
-            too_long = ValidationError("the line is longer than any message", hint="is a line break missing?")
+            too_long = ValidationError(
+                "the line is longer than the longest message allowed", hint="put each request on a line of its own"
+            )
             report.refuse(number, too_long)
             continue
         line = held.pop()

@@ -33,7 +33,9 @@ def demo(ctx: typer.Context, as_json: Json = False) -> None:
     try:
         from prx_email_cli.cli.demo_server import DemoServer  # on use
     except ModuleNotFoundError as error:
-        raise ConfigError(f"the demo needs {error.name}", hint="pip install 'prx-email-cli[demo]'") from None
+        raise ConfigError(
+            f"the demo needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[demo]'"
+        ) from None
     this = invocation(ctx)
     with tempfile.TemporaryDirectory(prefix="prx-email-demo-") as name, DemoServer(Path(name)) as server:
         commands = _Commands(Path(name), quiet=this.json)
@@ -71,7 +73,9 @@ class _Commands:
             check=False,
         )
         if done.returncode != expect:
-            raise PrxEmailError(f"the demo is broken: {shown} ended with {done.returncode}: {done.stderr}")
+            raise PrxEmailError(
+                f"the demo is broken: {shown} ended with {done.returncode}: {done.stderr}", hint="report this output"
+            )
         if not self._quiet:
             put(safe(shown))
             for line in (done.stdout + done.stderr).splitlines():

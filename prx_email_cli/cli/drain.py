@@ -222,7 +222,7 @@ class _Talk:
         except Exception as error:  # noqa: BLE001
             if not self._failed:
                 self._failed = True
-                say(f"warning: an attempt could not be told: {type(error).__name__}: {safe(masked(str(error)))}")
+                say(f"warning: an attempt could not be reported: {type(error).__name__}: {safe(masked(str(error)))}")
 
     @contextmanager
     def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
@@ -279,12 +279,12 @@ def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:
         return error_object(first.code, first.message, first.hint), first.exit_code
     if report.gave_up:
         return error_object(
-            "provider", f"{report.gave_up} messages were given up", "prx-email list --gave-up"
+            "provider", f"messages given up: {report.gave_up}", "prx-email list --gave-up shows them"
         ), Exit.GAVE_UP
     if report.failed:
         code = report.error_code or "provider"
         return error_object(
-            code, f"{report.failed} attempts failed for now", "prx-email list --status failed"
+            code, f"attempts failed for now: {report.failed}", "prx-email list --status failed shows them"
         ), Exit.TRY_LATER
     return None, Exit.OK
 

@@ -33,7 +33,7 @@ def open_input(name: str) -> BinaryIO:
 
 
 def _checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """Check that *stream* can have an end; a named pipe gets a time limit.  Raises ValidationError."""
+    """Refuse a device without an end, and give a named pipe a time limit.  Raises ValidationError."""
     mode = os.fstat(stream.fileno()).st_mode
     if (
         stat.S_ISCHR(mode)
@@ -41,19 +41,20 @@ def _checked(stream: BinaryIO, name: str) -> BinaryIO:
         and not os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
     ):
         stream.close()
-        raise ValidationError(f"{name} is a device that has no end", hint="give a file or a pipe")
+        raise ValidationError(f"{shown_name(name)} is a device that has no end", hint="give a file or a pipe")
     if name != "-" and stat.S_ISFIFO(mode):
-        return io.BufferedReader(_PatientPipe(stream))
+        return io.BufferedReader(_PatientPipe(stream, name))
     if name != "-" and not stat.S_ISREG(mode):
         os.set_blocking(stream.fileno(), True)
-    return stream  # a file of /proc without news is not waited for
+    return stream  # not waiting: a file of /proc may have nothing to read
 
 
 class _PatientPipe(io.RawIOBase):
-    """A named pipe that is given up when nothing is written into it for PIPE_SECONDS."""
+    """Reads a named pipe, and fails when nothing is written into it for PIPE_SECONDS."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
+        self._name = name
         self._begun = False
 
     def readable(self) -> bool:
@@ -63,7 +64,7 @@ class _PatientPipe(io.RawIOBase):
         return self._stream.fileno()
 
     def readinto(self, buffer: Any) -> int:
-        """Read, and count the bytes, 0 at the end.  Raises ValidationError when none comes for PIPE_SECONDS."""
+        """Read some bytes and return their number, 0 at the end.  Raises ValidationError after PIPE_SECONDS."""
         watcher = select.poll()
         watcher.register(self.fileno(), select.POLLIN)
         until = time.monotonic() + PIPE_SECONDS
@@ -75,9 +76,10 @@ class _PatientPipe(io.RawIOBase):
                         self._begun = True
                         buffer[: len(data)] = data
                         return len(data)
-            time.sleep(0.02)  # until somebody opens it to write, it is at its end all the time
+            time.sleep(0.02)  # poll returns at once for a pipe that no process has opened for writing
         raise ValidationError(
-            f"nothing came through the pipe for {PIPE_SECONDS} s", hint="is the program that writes into it running?"
+            f"nothing came through the pipe {self._name} for {PIPE_SECONDS} s",
+            hint="check that the program that writes into it is running",
         )
 
     def close(self) -> None:
@@ -86,9 +88,9 @@ class _PatientPipe(io.RawIOBase):
 
 
 def first_line_of_stdin() -> str:
-    """Read the first line of stdin, and leave the rest to other programs, as the shell's read does.
+    """Read the first line of stdin, without its line end, and leave the rest to other programs.
 
-    Raises InputNotFound, ValidationError.
+    Raises InputNotFound, and ValidationError for more than MAX_LINE_BYTES and for what is not UTF-8.
     """
     line = bytearray()
     with open_input("-") as stream:
@@ -99,42 +101,53 @@ def first_line_of_stdin() -> str:
             raise _unreadable("-", error) from None
     if len(line) > MAX_LINE_BYTES:
         raise ValidationError(
-            f"the first line is longer than {MAX_LINE_BYTES >> 10} KiB", hint="pipe in the right file"
+            f"the first line of stdin is longer than {MAX_LINE_BYTES >> 10} KiB", hint="pipe in the password alone"
         )
-    return _decoded(bytes(line)).rstrip("\r")
+    return _decoded(bytes(line), "-").rstrip("\r")
 
 
 def read_text(name: str) -> str:
-    """Read the UTF-8 text of a file, - for stdin.  Raises InputNotFound, ValidationError."""
+    """Read the UTF-8 text of a file, - for stdin.
+
+    Raises InputNotFound, and ValidationError for more than MAX_TEXT_BYTES and for what is not UTF-8.
+    """
     with open_input(name) as stream:
         try:
-            data = stream.read(MAX_TEXT_BYTES + 1) or b""  # None: a file of /proc has no news
+            data = stream.read(MAX_TEXT_BYTES + 1) or b""  # None: a file of /proc with nothing to read
         except OSError as error:
             raise _unreadable(name, error) from None
     if len(data) > MAX_TEXT_BYTES:
-        raise ValidationError(f"the text is larger than {MAX_TEXT_BYTES >> 20} MiB", hint="attach it as a file instead")
-    return _decoded(data)
+        raise ValidationError(
+            f"{shown_name(name)} is larger than {MAX_TEXT_BYTES >> 20} MiB", hint="attach it as a file instead"
+        )
+    return _decoded(data, name)
 
 
-def _decoded(data: bytes) -> str:
+def shown_name(name: str) -> str:
+    """Name an input in an error; - is stdin."""
+    return "stdin" if name == "-" else name
+
+
+def _decoded(data: bytes, name: str) -> str:
     try:
-        return data.decode().removeprefix("\ufeff")  # a byte order mark says how to read, not what
+        return data.decode().removeprefix("\ufeff")  # the byte order mark is no part of the text
     except UnicodeDecodeError as error:
         raise ValidationError(
-            f"the text is not UTF-8 (at byte {error.start})",
+            f"{shown_name(name)} is not UTF-8 text (at byte {error.start})",
             hint="convert it, for example with iconv -f latin1 -t utf-8",
         ) from None
 
 
 def _unreadable(name: str, error: OSError) -> InputNotFound:
-    return InputNotFound(f"cannot read {name}: {error.strerror}", hint="check the path and its permissions")
+    hint = "redirect it from a file, or pipe into it" if name == "-" else "check the path and its permissions"
+    return InputNotFound(f"cannot read {shown_name(name)}: {error.strerror}", hint=hint)
 
 
 class Bodies:
     """Reads a message's text and HTML from the files that the options name, or the text from stdin.
 
-    stdin is read only without ``--body``, ``--body-file`` and ``--html``: in ``while read address; do prx-email send
-    ...; done`` it has the other addresses.
+    stdin is read only without ``--body``, ``--body-file`` and ``--html``: in a shell loop of ``read`` and ``prx-email
+    send`` it holds the loop's next lines.
     """
 
     def __init__(self, body: str | None, body_file: str | None, html: str | None, *, parent: str | None = None) -> None:
@@ -143,9 +156,9 @@ class Bodies:
         self._body, self._html = body, html
         self.awaits_stdin = body is None and body_file is None and html is None and not on_terminal(sys.stdin)
         if parent == "-" and (body_file == "-" or (body is None and body_file is None and html is None)):
-            raise typer.BadParameter("stdin is the parent: give the text with --body or --body-file FILE")
+            raise typer.BadParameter("--parent - reads stdin: give the text with --body or --body-file FILE")
         if [body_file, html, parent].count("-") > 1:
-            raise typer.BadParameter("only one of them can come from stdin: --body-file, --html, --parent")
+            raise typer.BadParameter("only one of --body-file, --html and --parent can be - (stdin)")
         self._file = "-" if self.awaits_stdin else body_file
 
     def text(self) -> str:

@@ -94,7 +94,7 @@ def resolve(
     Example: prx-email resolve 42 --not-sent
     """
     if sent == not_sent:
-        raise typer.BadParameter("say either --sent or --not-sent")
+        raise typer.BadParameter("give either --sent or --not-sent")
     now = clock(now_ts)()
     done = "resolved as sent" if sent else "resolved as not sent"
     _on_ids(invocation(ctx), [outbox_id], done, lambda store, it: store.resolve(it, now, sent=sent))
@@ -104,9 +104,12 @@ def _hold_all(store: "Store", account: str | None, now: int) -> list[int]:
     restored = _is_restored(store)
     held = store.hold_all(account, now)
     if restored and account is None:
-        say("note: the restored backup is accepted: release what is truly unsent; new mail is delivered again")
+        say("note: the restored backup is accepted: release what was not sent; new mail is delivered again")
     elif restored:
-        say("note: the outbox is a restored backup, and nothing is delivered until it is accepted: hold --all does it")
+        say(
+            "note: the outbox is a restored backup, and nothing is delivered until it is accepted: "
+            "hold --all without --account does it"
+        )
     return held
 
 
@@ -123,9 +126,9 @@ def _is_restored(store: "Store") -> bool:
 def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> None:
     """Make *change* to the messages of *selection*."""
     if bool(selection.ids) == selection.everything:
-        raise typer.BadParameter("name ids, or say --all")
+        raise typer.BadParameter("give ids or --all")
     if not selection.everything and selection.account is not None:
-        raise typer.BadParameter("--account goes with --all")
+        raise typer.BadParameter("give --account only together with --all")
     if selection.ids:
         _on_ids(this, selection.ids, change.done, change.one)
         return

@@ -67,7 +67,9 @@ def show(
     with this.store(settings) as store:
         known = store.known(name, wanted) if wanted is not None else None
     if known is None:
-        raise NotFound(f"account {name} does not know this message", hint="prx-email messages list shows what it knows")
+        raise NotFound(
+            f"account {name} does not know the message {message_id}", hint="prx-email messages list shows what it knows"
+        )
     if this.json:
         put_json({**_object(known), "text": known.message.text})
         return

@@ -79,7 +79,7 @@ def finish(status: int) -> int:
         talk.finish()
         if talk.lost_lines:
             lines = "1 line" if talk.lost_lines == 1 else f"{talk.lost_lines} lines"
-            _tell_elsewhere(f"warning: {lines} of talk could not be written: {talk.why()}")
+            _tell_elsewhere(f"warning: {lines} could not be written: {talk.why()}")
             if isinstance(data, DataOutlet):
                 data.finish()
     return status

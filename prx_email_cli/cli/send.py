@@ -6,7 +6,7 @@ import typer
 
 from prx_email_cli.cli import options
 from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.inputs import Bodies, read_text
+from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import Times, clock
@@ -60,13 +60,13 @@ def send(
     typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)
     if batch is not None:
         if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
-            raise typer.BadParameter("--batch takes everything from its lines")
+            raise typer.BadParameter("with --batch, write this into the lines of the file")
         from prx_email_cli.cli.batch import send_batch  # on use
 
         return send_batch(this, batch, account, now_ts, failure_mode)
     if request is not None:
         if any(value not in (None, []) for value in (*typed, idempotency_key)):
-            raise typer.BadParameter("--request takes everything but the times from its object")
+            raise typer.BadParameter("with --request, write everything but the times into the file")
         settings = this.settings()
         if account is not None:
             settings.account(account)
@@ -133,7 +133,7 @@ def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode:
     try:
         document = read_json(read_text(name))
     except (ValueError, RecursionError) as error:
-        raise ValidationError(f"{name}: not JSON: {error}", hint="it must hold one JSON object") from None
+        raise ValidationError(f"{shown_name(name)}: not JSON: {error}", hint="it must be one JSON object") from None
     request = request_from_json(document)
     return request._replace(
         account=request.account or account,

@@ -22,7 +22,9 @@ def clock(now_ts: int | None) -> Callable[[], int]:
     if now_ts is None:
         return lambda: int(time.time())
     if now_ts > LATEST_TIME:
-        raise ValidationError(f"--now-ts: {now_ts} is after the year 9998", hint="Unix time is in seconds")
+        raise ValidationError(
+            f"--now-ts: {now_ts} is after the year 9998", hint="give Unix time in seconds, not in milliseconds"
+        )
     return lambda: now_ts
 
 
@@ -32,7 +34,7 @@ def duration_seconds(text: str, option: str) -> int:
         raise ValidationError(f"{option}: not a duration: {text!r}", hint=_EXAMPLES)
     parts = re.findall(r"0*(\d+)([smhdw])", text)
     if any(len(number) > len(str(LATEST_TIME)) for number, _ in parts):
-        raise ValidationError(f"{option}: longer than all time", hint=_EXAMPLES)
+        raise ValidationError(f"{option}: too long a duration: {text!r}", hint=_EXAMPLES)
     return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
@@ -58,7 +60,9 @@ def due_time(at: str | None, within: str | None, now: int) -> int | None:
     if due < now:
         raise ValidationError(f"--at: {at} is in the past", hint="leave --at out to send as soon as possible")
     if due > LATEST_TIME:
-        raise ValidationError("the due time is after the year 9998")
+        raise ValidationError(
+            "the due time is after the year 9998", hint="give an earlier time to --at, or a shorter one to --in"
+        )
     return due
 
 
@@ -71,7 +75,7 @@ def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
         return None
     expires_at = now + duration_seconds(expires_in, "--expires-in")
     if expires_at <= (now if due_at is None else due_at):
-        raise ValidationError("--expires-in: it would expire before it is due", hint="give it a longer time to live")
+        raise ValidationError("--expires-in: the message would expire before it is due", hint="give a longer duration")
     return expires_at
 
 

@@ -119,7 +119,9 @@ def checked_filename(name: str) -> str:
         raise _bad_name(name, "is a path", "give the file name alone")
     found = _OVERRIDES.search(name)
     if found:
-        raise _bad_name(name, f"changes its direction (U+{ord(found[0]):04X})", "remove the invisible characters")
+        raise _bad_name(
+            name, f"changes the direction of writing (U+{ord(found[0]):04X})", "remove the invisible characters"
+        )
     if _ENCODED_WORD.search(name):
         raise _bad_name(name, "is an encoded word", "write the name itself: it is encoded for you")
     if len(name) > MAX_NAME_CHARACTERS:

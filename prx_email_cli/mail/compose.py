@@ -87,7 +87,9 @@ def rfc5322_date(now: int) -> str:
     try:
         t = datetime.fromtimestamp(now, UTC)
     except (ValueError, OverflowError, OSError):
-        raise ValidationError(f"{now} is not a time of this calendar", hint="Unix time is in seconds") from None
+        raise ValidationError(
+            f"{now} is not a time of this calendar", hint="give Unix time in seconds, not in milliseconds"
+        ) from None
     return f"{_DAYS[t.weekday()]}, {t.day:02d} {_MONTHS[t.month - 1]} {t.year:04d} {t:%H:%M:%S} +0000"
 
 

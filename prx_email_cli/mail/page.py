@@ -54,7 +54,7 @@ def parsed(source: str) -> LexborHTMLParser:
     try:
         source.encode()  # the parser drops what it cannot encode
     except UnicodeEncodeError:
-        raise ValidationError("the HTML cannot be read: it holds half a character", hint="check the file") from None
+        raise ValidationError("the HTML is not valid Unicode text", hint="save it as UTF-8") from None
     source = _without_preamble(source)
     if _too_deep(source):
         raise NestedTooDeeply()

@@ -48,7 +48,8 @@ def with_inlined_styles(page: LexborHTMLParser) -> LexborHTMLParser:
         inlined = _INLINER.inline(written(page, times_parsed=2))
     except ValueError as error:
         raise ValidationError(
-            f"the style sheet of the HTML cannot be inlined: {error}", hint="take the odd rule out of its <style>"
+            f"the style sheet of the HTML cannot be inlined: {error}",
+            hint="correct that rule in its <style>, or remove it",
         ) from None
     result = LexborHTMLParser(inlined)
     for unseen in result.css("head, head *"):  # a rule for * styles them too

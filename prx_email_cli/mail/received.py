@@ -65,7 +65,7 @@ def known_message(data: bytes, message_id: str | None = None) -> KnownMessage:
     message_id: instead of the one inside.  Raises ValidationError when *data* is blank.
     """
     if not data.strip():
-        raise ValidationError("it is empty")
+        raise ValidationError("the message is empty")
     head, body = head_and_body(data)
     fields = header_fields(head, _WANTED)
     if not fields and not body:  # a single "Word: and what follows" is a field by its form alone

@@ -22,7 +22,7 @@ _FORBIDDEN_HEADERS = {
     **dict.fromkeys(("from", "to", "cc", "subject", "reply-to"), "it has an option of its own"),
     "bcc": "it would show the hidden recipients; use --bcc",
     **dict.fromkeys(("date", "message-id", "mime-version", "in-reply-to", "references"), _OWN),
-    **dict.fromkeys(("received", "return-path", "delivered-to"), "mail servers write it, and loops are found by it"),
+    **dict.fromkeys(("received", "return-path", "delivered-to"), "mail servers write it to find loops"),
     **dict.fromkeys(("sender", "dkim-signature", "arc-seal"), "providers refuse or rewrite it"),
 }
 
@@ -65,7 +65,7 @@ def recipients(drafted: Draft, most: int) -> list[Addressee]:
             seen.setdefault(delivered_to(mailbox.address), Addressee(mailbox.address, kind))
     if len(seen) > most:
         raise ValidationError(
-            f"the message has {len(seen)} recipients, over {most}",
+            f"the message has {len(seen)} recipients, more than {most}",
             hint="send it in parts, or raise max_recipients in [outbox]",
         )
     return list(seen.values())
@@ -129,8 +129,8 @@ def further_header(text: str) -> tuple[str, str]:
         raise ValidationError(f"--header: a name of {len(name)} characters is too long for a line", hint="shorten it")
     lowered = name.lower()
     reason = _FORBIDDEN_HEADERS.get(lowered) or (
-        "the MIME structure is this program's" if lowered.startswith("content-") else
-        "Resent headers belong to redistribution" if lowered.startswith("resent-") else None
+        "this program makes the MIME structure" if lowered.startswith("content-") else
+        "it is for messages that are sent on" if lowered.startswith("resent-") else None
     )  # fmt: skip
     if reason:
         raise ValidationError(f"--header: {name} may not be set: {reason}")

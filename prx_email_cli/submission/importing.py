@@ -101,7 +101,7 @@ def only_message(name: str, opener: Opener) -> KnownMessage:
     found = [data for _, data in zip(range(2), messages_of(name, opener), strict=False)]
     if len(found) != 1:
         raise ValidationError(
-            f"{name} holds {'no message' if not found else 'more than one message'}",
+            f"{'stdin' if name == '-' else name} holds {'no message' if not found else 'more than one message'}",
             hint="give one message; prx-email import takes many",
         )
     return known_message(found[0][1])

@@ -73,7 +73,7 @@ def request_from_json(document: object) -> Request:
     given = _read_fields(document, FIELDS, "")
     one, several = given.pop("attachment", None), given.pop("attachments", ())
     if one is not None and several:
-        raise ValidationError("give either attachment or attachments")
+        raise ValidationError("a request has both attachment and attachments", hint="use one of them")
     return Request(**given, attachments=(one,) if one is not None else several)
 
 

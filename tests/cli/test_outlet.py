@@ -102,7 +102,7 @@ class TestADrain:
     ) -> None:
         enqueue(program, 3)
         answer = status_of(program, "prx-email drain -v 2>/dev/full")
-        assert (answer.status, answer.out.count("3 lines of talk could not be written"), answer.out.count("\n")) == (
+        assert (answer.status, answer.out.count("3 lines could not be written"), answer.out.count("\n")) == (
             0,
             1,
             1,

@@ -22,7 +22,7 @@ class TestAMessage:
     )
     def test_with_too_many_recipients_is_refused(self, options: tuple[str, ...], program: Program) -> None:
         answer = program.run("send", *options, "--subject", "s", "--body", "x", "--json")
-        assert_error(answer, 65, "the message has 1001 recipients, over 1000", code="validation")
+        assert_error(answer, 65, "the message has 1001 recipients, more than 1000", code="validation")
         assert not any(stored(program).values())
 
     def test_may_have_a_thousand_and_names_them_twice(self, program: Program) -> None:

@@ -98,7 +98,7 @@ def test_whatever_is_not_refused_is_a_name_and_nothing_else(name: str) -> None:
         ("\ud800.pdf", "not valid Unicode"),
         ("caf\udce9.pdf", "not valid Unicode"),
         *(
-            (f"x{chr(code)}gpj.exe", "changes its direction")
+            (f"x{chr(code)}gpj.exe", "changes the direction of writing")
             for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
         ),
         ("=?utf-8?q?x?=", "is an encoded word"),

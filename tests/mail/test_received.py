@@ -29,7 +29,7 @@ def understood(data: bytes) -> KnownMessage | None:
     try:
         return known_message(data)
     except ValidationError as error:
-        assert error.message == "it is empty"  # noqa: PT017
+        assert error.message == "the message is empty"  # noqa: PT017
         return None
 
 

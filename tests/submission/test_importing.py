@@ -19,7 +19,7 @@ def test_each_message_is_learned_once_and_the_unusable_stop_nothing(program: Pro
     (program.home / "all.mbox").write_bytes(mbox(messages[0], *odd, *messages[1:], messages[0]))
     answer = program.call("import", "all.mbox", "--json")
     assert answer.data == {"imported": 7, "known_already": 1, "skipped": 1}
-    assert answer.err == "skipped: all.mbox: message 4: it is empty\n"
+    assert answer.err == "skipped: all.mbox: message 4: the message is empty\n"
     again = program.call("import", "all.mbox")
     assert (again.status, again.out) == (0, "0 imported, 8 known already, 1 skipped\n")
 
