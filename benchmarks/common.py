@@ -19,8 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
+
+from tests.interop.servers.base import free_ports, installed_root
 
 ROOT = Path(__file__).resolve().parent.parent
 PRX_EMAIL = str(Path(sysconfig.get_path("scripts"), "prx-email"))
@@ -43,7 +46,12 @@ def spent(command: Sequence[str], env: Mapping[str, str] | None = None) -> Spent
     process = subprocess.Popen(
         command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:  # a signal to this process: nothing that it started stays
+        process.kill()
+        process.wait()
+        raise
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     with process:  # closes the pipe
@@ -91,15 +99,17 @@ class Verdicts:
         sys.exit(1 if self._missed else 0)
 
 
-def options(doc: str | None, **numbers: int) -> argparse.Namespace:
-    """The command line: one ``--name N`` for each of *numbers*, which are the defaults."""
+def options(doc: str | None, only: Sequence[str] = (), **numbers: int) -> argparse.Namespace:
+    """The command line: one ``--name N`` for each of *numbers*, which are the defaults; ``--only`` one of *only*."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{default} by default")
+    if only:
+        parser.add_argument("--only", action="append", choices=only, help="measure only this; may be repeated")
     asked = parser.parse_args()
     print(
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"{platform.system()} {platform.machine()}",
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()},"
+        f" SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}",
         flush=True,
     )
     return asked
@@ -115,21 +125,21 @@ def workspace() -> Iterator[Path]:
 class Outbox:
     """A config and an outbox of its own in *directory*, for messages to a server on a loopback *port*."""
 
-    def __init__(self, directory: Path, port: int = 9) -> None:
+    def __init__(self, directory: Path, port: int = 9, tls: str = 'tls = "none"') -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.file = directory / "outbox.db"
         self.config = directory / "config.toml"
         self.config.write_text(
             f'[outbox]\npath = "outbox.db"\n\n[accounts.bench]\nfrom = "bench@example.com"\n\n'
-            f'[accounts.bench.smtp]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\n'
+            f'[accounts.bench.smtp]\nhost = "127.0.0.1"\nport = {port}\n{tls}\n'
         )
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         self.env["PRX_EMAIL_CONFIG"] = str(self.config)
 
-    def run(self, *arguments: str) -> Spent:
-        """One ``prx-email`` command on this outbox."""
-        return spent([PRX_EMAIL, *arguments], self.env)
+    def run(self, *arguments: str, **env: str) -> Spent:
+        """One ``prx-email`` command on this outbox, with more variables in its environment."""
+        return spent([PRX_EMAIL, *arguments], {**self.env, **env})
 
     def fill(self, requests: Path) -> Spent:
         """Enqueue a file of requests."""
@@ -151,17 +161,22 @@ def write_requests(file: Path, count: int) -> Path:
     return file
 
 
+def unpacked(name: str) -> tuple[Path, dict[str, str]]:
+    """Fetch a Debian package without installing it: the directory it is in, and the environment its programs need."""
+    subprocess.run([str(ROOT / "tests/interop/install.sh"), name], check=True, stdout=subprocess.DEVNULL)
+    root = installed_root(name)
+    libraries = sorted({str(library.parent) for library in root.glob("usr/lib/**/*.so*")})
+    return root, {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+@cache
 def postfix_tools() -> tuple[str, str, dict[str, str]]:
     """``smtp-sink`` and ``smtp-source`` with the environment they need; fetched but never installed where missing."""
     search = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     sink, source = shutil.which("smtp-sink", path=search), shutil.which("smtp-source", path=search)
     if sink and source:
         return sink, source, dict(os.environ)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prx-email-interop"
-    subprocess.run([str(ROOT / "tests/interop/install.sh"), "postfix"], check=True, stdout=subprocess.DEVNULL)
-    root = max(cache.glob("postfix-*/.complete"), key=lambda marker: marker.stat().st_mtime).parent
-    libraries = sorted({str(library.parent) for library in root.glob("usr/lib/**/*.so*")})
-    env = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+    root, env = unpacked("postfix")
     return str(root / "usr/sbin/smtp-sink"), str(root / "usr/sbin/smtp-source"), env
 
 
@@ -169,14 +184,20 @@ def postfix_tools() -> tuple[str, str, dict[str, str]]:
 def running_sink() -> Iterator[int]:
     """Postfix's ``smtp-sink``, which accepts everything and keeps nothing, on the loopback port that comes back."""
     sink, _, env = postfix_tools()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     unprivileged = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to stay root
-    process = subprocess.Popen([sink, *unprivileged, f"127.0.0.1:{port}", "128"], env=env, stdin=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process)
+    with running([sink, *unprivileged, f"127.0.0.1:{port}", "512"], [port], env):
         yield port
+
+
+@contextmanager
+def running(command: Sequence[str], ports: Sequence[int], env: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block ends; the block begins when each of its loopback *ports* answers."""
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL)
+    try:
+        for port in ports:
+            _wait_for(port, process)
+        yield
     finally:
         process.terminate()
         process.wait()
@@ -185,10 +206,10 @@ def running_sink() -> Iterator[int]:
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(100):
         if process.poll() is not None:
-            raise SystemExit(f"smtp-sink ended with status {process.returncode} before it answered")
+            raise SystemExit(f"{process.args!r} ended with status {process.returncode} before it answered")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
             time.sleep(0.05)
-    raise SystemExit("smtp-sink does not answer")
+    raise SystemExit(f"{process.args!r} does not answer")

@@ -39,6 +39,11 @@ def bare_loop(port: int, messages: Path) -> None:
             client.sendmail("bench@example.com", [f"user{number}@example.com"], content)
 
 
+def loop_command(port: int, messages: Path) -> list[str]:
+    """The command that runs ``bare_loop``."""
+    return [sys.executable, __file__, "bare-loop", str(port), str(messages)]
+
+
 def save_messages(outbox: Path, messages: Path) -> int:
     """Copy what a drain of *outbox* will put on the wire; the size of one message in bytes."""
     connection = sqlite3.connect(messages)
@@ -75,7 +80,7 @@ def main() -> None:
         outbox = Outbox(directory / "outbox", port)
         outbox.fill(requests)
         size = save_messages(outbox.file, directory / "messages")
-        loop = [sys.executable, __file__, "bare-loop", str(port), str(directory / "messages")]
+        loop = loop_command(port, directory / "messages")
         postfix = [source, "-d", "-s", "10", "-l", str(size), "-m", str(count), f"127.0.0.1:{port}"]
         contestants = {
             "smtplib loop": lambda: count / spent(loop).wall,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages.
+# Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
+# for the benchmarks also HAProxy.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot]...        (default: all four)
+#   install.sh [postfix|opensmtpd|exim|dovecot|haproxy]...        (default: the four mail servers)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -40,6 +41,7 @@ programs_of() {
         postfix) echo usr/lib/postfix/sbin/master usr/lib/postfix/sbin/smtpd usr/lib/postfix/sbin/pipe ;;
         opensmtpd) echo usr/sbin/smtpd ;;
         exim) echo usr/sbin/exim4 ;;
+        haproxy) echo usr/sbin/haproxy ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -128,7 +130,7 @@ flock 9 # two test runs at once: the second finds what the first fetched
 [ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | haproxy) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
