@@ -1,11 +1,10 @@
-"""Speak SMTP over a connection that withstands slow, endless and hostile servers.
+"""Open an SMTP connection that withstands slow, endless and hostile servers.
 
 A reply is bounded in lines, bytes and seconds, and the transcript holds no secrets.  What arrived before a command is
 not taken for its reply, nor what arrived in clear for a reply under TLS.
 """
 
 import base64
-import select
 import smtplib
 import socket
 import ssl
@@ -15,16 +14,15 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from prx_email_cli.config.domains import address_literal
-from prx_email_cli.redaction import from_outside, remember_encoded
+from prx_email_cli.redaction import remember_encoded
+from prx_email_cli.smtp.channel import RECEIVE_BYTES, Channel, lost
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, OpeningStep, Refused, Unasked
 from prx_email_cli.smtp.replies import CHALLENGE, Reply
+from prx_email_cli.smtp.reply_buffer import ReplyBuffer, cleaned
 from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.transcript import Transcript
 
-MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 MAX_COMMAND_OCTETS = 512  # RFC 5321 section 4.5.3.1.4, CRLF included; for AUTH too: RFC 4954 section 4
-_RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
-_UNREAD = "the server does not read what we send (timeout)"
 
 
 class Wire(smtplib.SMTP):
@@ -35,17 +33,14 @@ class Wire(smtplib.SMTP):
     profile: ServerProfile
     server: tuple[str, int]
     last_reply = Reply(0, "")  # the latest that smtplib read, without secrets
-    until: float | None = None  # a time of ``clock``, at which every read and write ends
     clock: Callable[[], float] = staticmethod(time.monotonic)
-    _received = b""
     _mask = False
     _greeting = False
-    _watched: socket.socket | None = None
-    _watcher: select.poll
 
     def __init__(
         self, *args: Any, reply_timeout: float, transcript: Transcript, profile: ServerProfile, **kwargs: Any
     ) -> None:
+        self._replies = ReplyBuffer()
         self.reply_timeout = reply_timeout
         self.transcript = transcript
         self.profile = profile
@@ -99,7 +94,7 @@ class Wire(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         """Read the next reply for smtplib; return code and text.  Raises ConnectionLost."""
         raw = self._read_raw(self.reply_timeout)
-        reply = Reply(raw.code, _clean(raw.text, strict=self._mask))
+        reply = Reply(raw.code, cleaned(raw.text, strict=self._mask))
         # A challenge may repeat the token in a form that masking does not know; ``sasl`` reports the reason in it.
         challenged = self._mask and raw.code == CHALLENGE
         self.last_reply = Reply(raw.code, "***") if challenged and raw.text else reply
@@ -108,38 +103,12 @@ class Wire(smtplib.SMTP):
             reply = raw
         return reply.code, reply.text.encode("utf-8", "surrogateescape")
 
-    def read_reply(self, timeout: float) -> Reply:
-        """Return the next reply, whole within *timeout* seconds.  Raises ConnectionLost."""
-        raw = self._read_raw(timeout)
-        return Reply(raw.code, _clean(raw.text, strict=False))
-
     def _read_raw(self, timeout: float) -> Reply:
+        """Read the next reply, complete within *timeout* seconds, its text as it came."""
         deadline = self.clock() + timeout
-        if self.until is not None:
-            deadline = min(deadline, self.until)
-        lines: list[str] = []
-        first_code = size = 0
-        while True:
-            line = self._read_line(deadline)
-            size += len(line)
-            code, more, text = _parse_reply_line(line, secret=self._mask)
-            first_code = first_code or code
-            if code != first_code:
-                raise BadReply(f"the codes of one reply differ: {first_code} and {code}")
-            lines.append(text)
-            if not more:
-                break
-            if len(lines) >= MAX_REPLY_LINES or size > MAX_REPLY_BYTES:
-                raise BadReply(f"a reply without end (over {MAX_REPLY_LINES} lines or {MAX_REPLY_BYTES // 1024} KiB)")
-        return Reply(code, "\n".join(lines))
-
-    def _read_line(self, deadline: float) -> bytes:
-        while b"\n" not in self._received:
-            if len(self._received) > MAX_REPLY_BYTES:
-                raise BadReply(f"a line of over {MAX_REPLY_BYTES // 1024} KiB")
-            self._received += self._receive(deadline)
-        line, _, self._received = self._received.partition(b"\n")
-        return line.rstrip(b"\r")
+        while (reply := self._replies.take(secret=self._mask)) is None:
+            self._replies.feed(self._receive(deadline))
+        return reply
 
     def _receive(self, deadline: float) -> bytes:
         sock = self._open_socket()
@@ -148,9 +117,9 @@ class Wire(smtplib.SMTP):
             if left <= 0:
                 raise TimeoutError
             self._limit(left)
-            data = sock.recv(_RECEIVE_BYTES)
+            data = sock.recv(RECEIVE_BYTES)
         except OSError as error:
-            raise self._lost(error, "no complete answer in time (timeout)") from None
+            raise _lost(error, "no complete answer in time (timeout)") from None
         if not data:
             raise ConnectionLost("the server closed the connection")
         return data
@@ -159,56 +128,26 @@ class Wire(smtplib.SMTP):
         """Tell whether unread data has arrived; never waits.
         Raises ConnectionLost when the connection has ended.
         """
-        if self._received:
+        if self._replies:
             return True
         sock = self._open_socket()
-        if _decrypted(sock) or self._ready(sock, 0) & ~select.POLLOUT:
-            self._received = self._at_hand(sock)
-        return bool(self._received)
-
-    def _ready(self, sock: socket.socket, seconds: float) -> int:
-        """Wait until *sock* is ready; return bits of poll(2), 0 after so many *seconds*."""
-        if self._watched is not sock:
-            self._watched, self._watcher = sock, select.poll()
-            self._watcher.register(sock, select.POLLIN | select.POLLOUT)
-        events = self._watcher.poll(seconds * 1000)
-        return events[0][1] if events else 0
+        patience = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return Channel(sock, self._replies).heard()
+        finally:
+            sock.settimeout(patience)
 
     def _open_socket(self) -> socket.socket:
         if self.sock is None:
             raise ConnectionLost("not connected")
         return self.sock
 
-    def _at_hand(self, sock: socket.socket) -> bytes:
-        """Return what has arrived, maybe nothing; never waits.  Raises ConnectionLost."""
-        patience = sock.gettimeout()
+    def channel(self) -> Channel:
+        """Hand the open connection over to be used without waiting; from now on only ``close`` it here."""
+        sock = self._open_socket()
         sock.settimeout(0)
-        try:
-            data = sock.recv(_RECEIVE_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):  # or only TLS session tickets came
-            return b""
-        except OSError as error:
-            raise self._lost(error) from None
-        finally:
-            sock.settimeout(patience)
-        if not data:
-            raise ConnectionLost("the server closed the connection")
-        return data
-
-    def unasked(self, *, midway: bool = False) -> Unasked:
-        """Return the error for the data that ``heard`` found; *midway* as in Unasked."""
-        return Unasked(self._received, midway=midway)
-
-    def _lost(self, error: OSError, patience_ended: str = "") -> ConnectionLost:
-        """Return ConnectionLost for an error of the socket, a timeout with this text."""
-        if isinstance(error, TimeoutError):
-            over = self.until is not None and self.clock() >= self.until
-            return ConnectionLost(
-                "the transaction lasts too long (timeout)" if over else patience_ended, timed_out=True
-            )
-        if isinstance(error, ssl.SSLError):
-            return _lost_over_tls(error)
-        return ConnectionLost(f"connection lost: {error.strerror or error}")
+        return Channel(sock, self._replies)
 
     def _limit(self, seconds: float) -> None:
         """Set the socket's timeout, unless the change is not worth a system call."""
@@ -216,46 +155,14 @@ class Wire(smtplib.SMTP):
             self.sock.settimeout(seconds)
 
     def write(self, data: bytes) -> None:
-        """Send all of *data*, one or more commands.  Raises Unasked, ConnectionLost."""
+        """Send all of *data*, one command.  Raises Unasked, ConnectionLost."""
         if self.heard():
-            raise self.unasked()
+            raise Unasked(self._replies.unread)
         try:
-            self._limit(self._patience())
-            self.sock.sendall(data)  # type: ignore[union-attr]
+            self._limit(self.reply_timeout)
+            self._open_socket().sendall(data)
         except OSError as error:
-            raise self._lost(error, _UNREAD) from None
-
-    def write_content(self, data: bytes) -> None:
-        """Send all of *data*, a piece of the content, unless the server speaks meanwhile.
-
-        Waits for the server to read as long as for a reply.  Raises Unasked, ConnectionLost.
-        """
-        sock, left = self._open_socket(), memoryview(data)
-        most = _TLS_RECORD_BYTES if isinstance(sock, ssl.SSLSocket) else len(data)
-        spoken = bool(self._received) or _decrypted(sock)
-        while left:
-            if spoken and self.heard():
-                raise self.unasked(midway=len(left) < len(data))
-            try:
-                patience = self._patience()
-                ready = self._ready(sock, patience)
-                if not ready:
-                    raise TimeoutError
-                spoken = ready != select.POLLOUT
-                if not spoken:
-                    self._limit(patience)
-                    left = left[sock.send(left[:most]) :]
-            except OSError as error:
-                raise self._lost(error, _UNREAD) from None
-
-    def _patience(self) -> float:
-        """Return how many seconds the next write may take.  Raises TimeoutError for none."""
-        if self.until is None:
-            return self.reply_timeout
-        left = self.until - self.clock()
-        if left <= 0:
-            raise TimeoutError
-        return min(self.reply_timeout, left)
+            raise _lost(error, "the server does not read what we send (timeout)") from None
 
     def putcmd(self, cmd: str, args: str = "") -> None:
         """Send a command for smtplib; the transcript masks what follows AUTH.
@@ -286,7 +193,7 @@ class Wire(smtplib.SMTP):
             answer = super().starttls(**kwargs)
         except smtplib.SMTPResponseException:
             raise Refused(self.last_reply, OpeningStep.TLS) from None
-        if self._received:
+        if self._replies:
             raise BadReply("the server sent data in clear that would have been read under TLS")
         self.note_tls()
         return answer
@@ -343,8 +250,7 @@ class Wire(smtplib.SMTP):
 
     def close(self) -> None:
         """Close the connection without QUIT; also after errors."""
-        self._received = b""
-        self._watched = None
+        self._replies.clear()
         super().close()
 
 
@@ -364,36 +270,9 @@ class ImplicitTlsWire(Wire, smtplib.SMTP_SSL):
         return secured
 
 
-def _decrypted(sock: socket.socket) -> bool:
-    """Tell whether TLS holds decrypted bytes, which poll(2) does not see."""
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
-
-def _lost_over_tls(error: ssl.SSLError) -> ConnectionLost:
-    if "ALERT" in (error.reason or ""):
-        return ConnectionLost(f"the server ended TLS: {error.reason}")
-    return ConnectionLost(f"connection lost: {error.reason or error.strerror or error}")
+def _lost(error: OSError, patience_ended: str) -> ConnectionLost:
+    return ConnectionLost(patience_ended, timed_out=True) if isinstance(error, TimeoutError) else lost(error)
 
 
 def _base64(text: str) -> str:
     return remember_encoded(base64.b64encode(text.encode()).decode())
-
-
-def _clean(text: str, *, strict: bool) -> str:
-    """Return what the server said, with secrets masked and broken UTF-8 replaced."""
-    text = from_outside(text, strict=strict)
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _parse_reply_line(line: bytes, *, secret: bool) -> tuple[int, bool, str]:
-    """Return the code of a reply line, whether more lines follow, and its text.
-
-    RFC 5321 section 4.2.  Raises BadReply; secret: without the line, which may repeat a password or token.
-    """
-    code, separator = line[:3], line[3:4]
-    if not (code.isdigit() and len(code) == 3 and code[:1] in b"2345" and separator in (b"", b" ", b"-")):
-        if secret:
-            raise BadReply("what answered AUTH is not an SMTP reply (not shown: it may repeat the password or token)")
-        shown = from_outside(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        raise BadReply(f"not an SMTP reply: {shown[:60].decode('ascii', 'backslashreplace')!r}")
-    return int(code), separator == b"-", line[4:].decode("utf-8", "surrogateescape")

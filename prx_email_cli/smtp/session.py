@@ -4,7 +4,7 @@ import socket
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import yagmail
 
@@ -17,31 +17,38 @@ from prx_email_cli.smtp.credentials import Login
 from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.failure import SessionFailed, failure
+from prx_email_cli.smtp.pipeline import Farewell, Pipeline, Waiting
 from prx_email_cli.smtp.sasl import log_in_with_token
 from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.tls import verifying_context
-from prx_email_cli.smtp.transaction import (
-    After,
-    Done,
-    Heard,
-    Look,
-    Patience,
-    Read,
-    Transaction,
-    Write,
-    WriteContent,
-)
+from prx_email_cli.smtp.transaction import After, Patience, Transaction
 from prx_email_cli.smtp.transcript import Transcript
 
 QUIT_TIMEOUT_SECONDS = 5
 
 
+class Ended(NamedTuple):
+    """A transaction is over."""
+
+    transaction: Transaction
+    result: Result
+
+
+class Closed(NamedTuple):
+    """The session is closed, after QUIT."""
+
+
 class Session:
-    """An open, logged-in connection to an account's server."""
+    """An open, logged-in connection to an account's server.
+
+    One thread may drive many: it waits for all of them at once, and has each go on that need not wait any more.
+    """
 
     def __init__(self, wire: Wire, account: Account) -> None:
         self.wire = wire
         self.account = account
+        self._channel = wire.channel()
+        self._pipeline = Pipeline(self._channel)
         self.alive = True
         self.interrupted = False  # by a signal, during a transaction
         self.worn = False  # open, but to be renewed before the next message
@@ -57,16 +64,16 @@ class Session:
     def _quiet(self) -> bool:
         """Tell whether the server has neither closed the connection nor spoken unasked."""
         try:
-            if not self.wire.heard():
+            if not self._channel.heard():
                 return True
         except ConnectionLost:
             return False
-        self._note(self.wire.unasked())
+        self._note(self._channel.unasked())
         return False
 
-    def _note(self, unasked: Unasked) -> None:
-        if unasked.closing is None:
-            self.afterthought = redact(str(unasked))
+    def _note(self, said: ConnectionLost | None) -> None:
+        if isinstance(said, Unasked) and said.closing is None:
+            self.afterthought = redact(str(said))
 
     @property
     def patience(self) -> Patience:
@@ -79,57 +86,65 @@ class Session:
         """Return the server's profile."""
         return self.wire.profile
 
-    def carry_out(self, transaction: Transaction) -> Result:
-        """Carry out *transaction* and return its result.
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; -1 once the session is closed."""
+        return self._channel.fileno()
 
-        The session is not ``alive`` afterwards if its dialogue is broken.  Raises only what reading the content raises;
-        ``abandon`` the session then.
+    def start(self, transaction: Transaction) -> None:
+        """Begin to carry out *transaction*; ``go_on`` does it."""
+        self._pipeline.start(transaction)
+
+    def go_on(self, now: float) -> Waiting | Ended | Closed:
+        """Do all that can be done without waiting; return what the session waits for, or what has come to its end.
+
+        now: by a clock that never goes back; call again when what it waits for has come, at its time ``until`` at the
+        latest.  The session is not ``alive`` after a transaction whose dialogue was broken.  Raises only what the
+        transaction's content raises; ``abandon`` the session then.
         """
-        wire, heard = self.wire, None
-        try:
-            while not isinstance(step := transaction.step(heard, wire.clock()), Done):
-                wire.until = step.until
-                heard = _done(step, wire)
-        finally:
-            wire.until = None
-        if step.after is After.ENDED:
+        part = self._pipeline.part
+        done = self._pipeline.go_on(now)
+        if isinstance(done, Waiting):
+            return done
+        if isinstance(part, Farewell):
+            self._note(part.said)
+            self.wire.close()
+            return Closed()
+        if done.after is After.ENDED:
             self.abandon()
-        self.worn = self.worn or step.after is After.WORN
-        self.served += not step.result.left_alone
-        return step.result
+        self.worn = self.worn or done.after is After.WORN
+        self.served += not done.result.left_alone
+        return Ended(cast("Transaction", part), done.result)
+
+    def carry_out(self, transaction: Transaction) -> Result:
+        """Carry out *transaction* and return its result; waits as long as it takes."""
+        self.start(transaction)
+        while not isinstance(event := self.go_on(self.wire.clock()), Ended):
+            self._wait(event)
+        return event.result
+
+    def _wait(self, event: Waiting | Ended | Closed) -> None:
+        if isinstance(event, Waiting):
+            self._channel.wait(read=event.read, write=event.write, seconds=event.until - self.wire.clock())
 
     def abandon(self) -> None:
         """Close without QUIT, because the dialogue is broken."""
         self.alive = False
         self.wire.close()
 
+    def say_goodbye(self) -> None:
+        """Begin to say QUIT, unless the dialogue is broken; ``go_on`` gives Closed within five seconds."""
+        self.alive = False
+        self._pipeline.start(Farewell(min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)))
+
     def close(self) -> None:
-        """Say QUIT and close; errors are ignored, because no result depends on it."""
+        """Say QUIT and close, in five seconds at most; errors are ignored, because no result depends on it."""
         if self.alive:
-            self.alive = False
-            self.wire.reply_timeout = min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)
-            with suppress(OSError, ValueError):
-                try:
-                    self.wire.quit()
-                except Unasked as unasked:
-                    self._note(unasked)
+            with suppress(OSError, ValueError, RuntimeError):
+                self.say_goodbye()
+                while not isinstance(event := self.go_on(self.wire.clock()), Closed):
+                    self._wait(event)
+        self.alive = False
         self.wire.close()
-
-
-def _done(step: Write | WriteContent | Read | Look, wire: Wire) -> Heard:
-    """Do one step of a transaction; return what ``Transaction.step`` is to hear of it."""
-    try:
-        if isinstance(step, Read):
-            return wire.read_reply(step.seconds)
-        if isinstance(step, WriteContent):
-            wire.write_content(step.data)
-        elif isinstance(step, Write):
-            wire.write(step.data)
-        elif wire.heard():
-            return wire.unasked()
-    except ConnectionLost as lost:
-        return lost
-    return None
 
 
 class SessionFactory:

@@ -35,9 +35,13 @@ class Patience(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Write these commands whole, by the time *until*, unless the server has spoken."""
+    """Write these commands whole, by the time *until*, unless the server has spoken.
+
+    seconds: how long to wait, at most, for the server to read on.
+    """
 
     data: bytes
+    seconds: float
     until: float | None
 
 
@@ -45,6 +49,7 @@ class WriteContent(NamedTuple):
     """Write this piece of the content whole, unless the server speaks meanwhile."""
 
     data: bytes
+    seconds: float
     until: float | None
 
 
@@ -252,7 +257,7 @@ class Transaction:
             with self._at_most(content_seconds(self._size)):
                 for data, last in data_writes(chain((self._header,), self._envelope.content)):
                     self._dot_written = last
-                    yield from self._take(WriteContent(data, self._until))
+                    yield from self._take(WriteContent(data, self._patience.reply, self._until))
                     started = True
         except ConnectionLost as lost:
             self._dot_written = False  # the dot ends the write, which was not completed
@@ -328,7 +333,7 @@ class Transaction:
             self._until = None
 
     def _write(self, data: bytes) -> Generator[Step, Heard, None]:
-        yield from self._take(Write(data, self._until))
+        yield from self._take(Write(data, self._patience.reply, self._until))
 
     def _read(self, seconds: float) -> Generator[Step, Heard, Reply]:
         reply = yield from self._take(Read(seconds, self._until))

@@ -9,15 +9,14 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
 from prx_email_cli.smtp.connection import Wire
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
 from prx_email_cli.smtp.failure import SessionFailed
-from prx_email_cli.smtp.replies import Reply
 from prx_email_cli.smtp.server import ServerProfile
+from prx_email_cli.smtp.transaction import Heard, Read, Step, Transaction, Write, WriteContent
 from prx_email_cli.smtp.transcript import Transcript
 
 from ..support.faults import Fault, Place
@@ -48,18 +47,24 @@ def impatient_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Lets clients wait for the reply to that command, and for those after it, no longer than TIMEOUT."""
 
     def shorten(command: str) -> None:
-        say = Wire.write
+        say, step_on = Wire.write, Transaction.step
+        hurried: set[Transaction] = set()
 
         def write(wire: Wire, data: bytes) -> None:
             if data.upper().startswith(command.upper().encode()):
                 wire.reply_timeout = TIMEOUT
-                monkeypatch.setattr(wire, "read_reply", partial(read_reply, wire, TIMEOUT))
             say(wire, data)
 
-        def read_reply(wire: Wire, most: float, timeout: float) -> Reply:
-            return Wire.read_reply(wire, min(most, timeout))
+        def step(transaction: Transaction, heard: Heard, now: float) -> Step:
+            step = step_on(transaction, heard, now)
+            if isinstance(step, Write) and step.data.upper().startswith(command.upper().encode()):
+                hurried.add(transaction)
+            if transaction in hurried and isinstance(step, Write | WriteContent | Read):
+                return step._replace(seconds=min(TIMEOUT, step.seconds))
+            return step
 
         monkeypatch.setattr(Wire, "write", write)
+        monkeypatch.setattr(Transaction, "step", step)
 
     return shorten
 
@@ -178,7 +183,7 @@ def test_a_flood_takes_bounded_memory(flood: bytes) -> None:
         tracemalloc.start()
         try:
             with ends_in_time(), pytest.raises(BadReply):
-                wire.read_reply(ENOUGH)
+                wire.getreply()
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -192,20 +197,20 @@ def test_a_flood_takes_bounded_memory(flood: bytes) -> None:
 )  # fmt: skip
 def test_what_is_no_reply_is_shown_escaped(line: str) -> None:
     with wire_fed_with(line.encode() + b"\r\n") as wire, pytest.raises(BadReply) as refused:
-        wire.read_reply(ENOUGH)
+        wire.getreply()
     assert str(refused.value).startswith("not an SMTP reply: ")
     assert str(refused.value).isprintable()
 
 
 def test_a_reply_may_be_a_bare_code_or_end_in_a_bare_lf() -> None:
     with wire_fed_with(b"250\r\n250 ok\n250-a\r\n250-\r\n250 b\r\n") as wire:
-        replies = [wire.read_reply(ENOUGH) for _ in range(3)]
-    assert [(reply.code, reply.text) for reply in replies] == [(250, ""), (250, "ok"), (250, "a\n\nb")]
+        replies = [wire.getreply() for _ in range(3)]
+    assert replies == [(250, b""), (250, b"ok"), (250, b"a\n\nb")]
 
 
 def test_a_reply_whose_codes_differ_is_no_reply() -> None:
     with wire_fed_with(b"250-ok\r\n550 not ok\r\n") as wire, pytest.raises(BadReply, match="250 and 550"):
-        wire.read_reply(ENOUGH)
+        wire.getreply()
 
 
 def test_a_reply_that_trickles_in_counts_against_one_deadline() -> None:
@@ -217,12 +222,12 @@ def test_a_reply_that_trickles_in_counts_against_one_deadline() -> None:
             theirs.send(b"2")
 
     feeder = threading.Thread(target=trickle)
-    wire = Wire(local_hostname="test", reply_timeout=ENOUGH, transcript=Transcript(), profile=ServerProfile())
+    wire = Wire(local_hostname="test", reply_timeout=TIMEOUT, transcript=Transcript(), profile=ServerProfile())
     wire.sock = ours
     feeder.start()
     try:
         with ends_in_time(), pytest.raises(ConnectionLost, match="timeout"):
-            wire.read_reply(0.3)
+            wire.getreply()
     finally:
         stop.set()
         feeder.join()

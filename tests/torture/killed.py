@@ -158,17 +158,17 @@ class _Spoken(threading.local):
 def wrap_dialogue(fate: Fate) -> None:
     """Points in the dialogue with the server."""
     from prx_email_cli.smtp import transaction
+    from prx_email_cli.smtp.channel import Channel
     from prx_email_cli.smtp.connection import Wire
-    from prx_email_cli.smtp.session import SessionFactory
+    from prx_email_cli.smtp.session import Session, SessionFactory
 
     around(Wire, "connect", before=lambda: fate.passes("before connecting"), after=lambda: fate.passes("connected"))
     around(SessionFactory, "open", after=lambda: fate.passes("session open"))
-    around(Wire, "quit", before=lambda: fate.passes("before QUIT"), after=lambda: fate.passes("QUIT answered"))
+    around(Session, "close", before=lambda: fate.passes("before QUIT"), after=lambda: fate.passes("QUIT answered"))
     spoken = _Spoken()
     wrap(transaction, "data_writes", lambda original: _noting_content(original, spoken))
-    wrap(Wire, "write", lambda original: _dying_writer(original, spoken, fate))
-    wrap(Wire, "write_content", lambda original: _dying_writer(original, spoken, fate))
-    wrap(Wire, "read_reply", lambda original: _dying_reader(original, spoken, fate))
+    wrap(Channel, "send", lambda original: _dying_sender(original, spoken, fate))
+    wrap(Channel, "reply", lambda original: _dying_reader(original, spoken, fate))
 
 
 def _noting_content(original: Callable[..., Iterator[tuple[bytes, bool]]], spoken: _Spoken) -> Callable[..., Any]:
@@ -180,28 +180,29 @@ def _noting_content(original: Callable[..., Iterator[tuple[bytes, bool]]], spoke
     return data_writes
 
 
-def _dying_writer(write: Callable[[Any, bytes], None], spoken: _Spoken, fate: Fate) -> Callable[[Any, bytes], None]:
-    def writes(wire: Any, data: bytes) -> None:
-        if not spoken.content:
-            write(wire, data)
-            fate.passes(_command(data))
-            return
-        spoken.content = False
-        if fate.point == "halfway through the content":
-            write(wire, data[: len(data) // 2])
+def _dying_sender(send: Callable[[Any, memoryview], int], spoken: _Spoken, fate: Fate) -> Callable[..., int]:
+    def sends(channel: Any, data: memoryview) -> int:
+        content = spoken.content
+        if content and fate.point == "halfway through the content":
+            send(channel, data[: len(data) // 2])
             fate.passes("halfway through the content")
-            data = data[len(data) // 2 :]
-        write(wire, data)
-        spoken.dot = spoken.last
-        fate.passes("final dot written" if spoken.last else "piece of the content written")
+        sent = send(channel, data)
+        if sent < len(data):
+            return sent
+        if content:
+            spoken.content, spoken.dot = False, spoken.last
+            fate.passes("final dot written" if spoken.last else "piece of the content written")
+        else:
+            fate.passes(_command(bytes(data)))
+        return sent
 
-    return writes
+    return sends
 
 
-def _dying_reader(read_reply: Callable[..., Any], spoken: _Spoken, fate: Fate) -> Callable[..., Any]:
-    def reads(wire: Any, timeout: float) -> Any:
-        reply = read_reply(wire, timeout)
-        if spoken.dot:
+def _dying_reader(read: Callable[..., Any], spoken: _Spoken, fate: Fate) -> Callable[..., Any]:
+    def reads(channel: Any) -> Any:
+        reply = read(channel)
+        if reply is not None and spoken.dot:
             spoken.dot = False
             fate.passes("reply to the final dot read")
         return reply

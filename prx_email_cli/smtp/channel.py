@@ -1,0 +1,101 @@
+"""Send and receive over an open connection without ever waiting, in clear or under TLS."""
+
+import select
+import socket
+import ssl
+
+from prx_email_cli.smtp.errors import ConnectionLost, Unasked
+from prx_email_cli.smtp.replies import Reply
+from prx_email_cli.smtp.reply_buffer import ReplyBuffer, cleaned
+
+RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
+
+
+class Channel:
+    """The octets of a connection whose socket does not block, and the server's replies.
+
+    write_to_read, read_to_write: TLS must do the other before it can go on, as when it exchanges keys anew.
+    """
+
+    def __init__(self, sock: socket.socket, replies: ReplyBuffer) -> None:
+        self.sock, self.replies = sock, replies
+        self.write_to_read = self.read_to_write = False
+        self.encrypted = isinstance(sock, ssl.SSLSocket)
+        self._ready, self._wait = select.poll(), select.poll()
+        self._ready.register(sock, select.POLLIN | select.POLLOUT)
+        self._wait.register(sock, 0)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; -1 once it is closed."""
+        return self.sock.fileno()
+
+    def wait(self, *, read: bool, write: bool, seconds: float) -> None:
+        """Wait, for a thread that has only this connection, until it can be read or written, or *seconds* are over."""
+        self._wait.modify(self.sock, select.POLLIN * read | select.POLLOUT * write)
+        self._wait.poll(max(0.0, seconds) * 1000)
+
+    def reply(self) -> Reply | None:
+        """Take the next reply; None while it has not come whole.  Raises ConnectionLost, BadReply."""
+        while (raw := self.replies.take()) is None:
+            if not self._receive():
+                return None
+        return Reply(raw.code, cleaned(raw.text))
+
+    def heard(self) -> bool:
+        """Whether something has come that nobody has read.  Raises ConnectionLost when the connection has ended."""
+        if not self.replies and (_decrypted(self.sock) or self._events() & ~select.POLLOUT):
+            self._receive()
+        return bool(self.replies)
+
+    def unasked(self, *, midway: bool = False) -> Unasked:
+        """Return the error for what ``heard`` found."""
+        return Unasked(self.replies.unread, midway=midway)
+
+    def send(self, data: memoryview) -> int:
+        """Send what can leave at once; return how many octets of *data* left.  Raises ConnectionLost."""
+        self.read_to_write = False
+        try:
+            return self.sock.send(data[:_TLS_RECORD_BYTES] if self.encrypted else data)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return 0
+        except ssl.SSLWantReadError:
+            self.read_to_write = True
+            return 0
+        except OSError as error:
+            raise lost(error) from None
+
+    def _events(self) -> int:
+        """Return what the socket is ready for: bits of poll(2), 0 for nothing."""
+        events = self._ready.poll(0)
+        return events[0][1] if events else 0
+
+    def _receive(self) -> bool:
+        """Take in what is there; whether there was something, which under TLS may be nothing but session tickets."""
+        self.write_to_read = False
+        try:
+            data = self.sock.recv(RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except ssl.SSLWantWriteError:
+            self.write_to_read = True
+            return False
+        except OSError as error:
+            raise lost(error) from None
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        self.replies.feed(data)
+        return True
+
+
+def lost(error: OSError) -> ConnectionLost:
+    """Return what an error of the socket means."""
+    if not isinstance(error, ssl.SSLError):
+        return ConnectionLost(f"connection lost: {error.strerror or error}")
+    if "ALERT" in (error.reason or ""):
+        return ConnectionLost(f"the server ended TLS: {error.reason}")
+    return ConnectionLost(f"connection lost: {error.reason or error.strerror or error}")
+
+
+def _decrypted(sock: socket.socket) -> bool:
+    """Whether TLS has octets at hand of which the socket itself no longer knows."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
