@@ -1,1 +1,1 @@
-"""OAuth: access tokens got from an authorization server, kept privately, and renewed in time."""
+"""Get access tokens from an authorization server, keep them privately, renew them."""

@@ -1,4 +1,4 @@
-"""Let a person log in: in a browser that comes back to this machine, or with a code typed elsewhere."""
+"""Let a person log in, in a browser on this machine or by a code typed elsewhere."""
 
 import secrets
 import threading
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from prx_email_cli.oauth.server import Device, Exchange, ExchangeFailed, Tokens
 
-POLL_SECONDS, SLOWER_BY_SECONDS = 1, 5  # the least wait; RFC 8628 section 3.5 has what slow_down adds
+POLL_SECONDS, SLOWER_BY_SECONDS = 1, 5  # least wait between polls, and what slow_down adds: RFC 8628 section 3.5
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -23,7 +23,11 @@ _PAGE = "<!doctype html><meta charset=utf-8><title>prx-email</title><p>{}</p>\n"
 
 
 class Redirect:
-    """Waits on loopback for the browser to come back (RFC 8252 section 7.3).  port: 0 for any free one."""
+    """Receives the browser's redirect on loopback (RFC 8252 section 7.3).
+
+    port: 0 for any free one.  uri: the address for the authorization request.  Raises ExchangeFailed when it cannot
+    listen.
+    """
 
     def __init__(self, host: str, port: int = 0) -> None:
         self.state = secrets.token_urlsafe(32)
@@ -47,7 +51,10 @@ class Redirect:
         self._server.server_close()
 
     def code(self, timeout: float) -> str:
-        """Wait at most *timeout* seconds for the authorization code and return it.  Raises ExchangeFailed."""
+        """Wait at most *timeout* seconds for the authorization code; return it.
+
+        Raises ExchangeFailed when none comes or the login is refused.
+        """
         try:
             answer = self._answers.get(timeout=timeout)
         except Empty:
@@ -60,7 +67,7 @@ class Redirect:
         return answer["code"]
 
     def _read(self, query: str) -> "_Read":
-        """Read a request's query; only one that carries our state ends the waiting."""
+        """Judge a request by its query; only one with our state ends the waiting."""
         answer = {name: values[0] for name, values in parse_qs(query).items()}
         if not secrets.compare_digest(answer.get("state", "").encode(), self.state.encode()):
             return _Read(400, "This is not the answer that prx-email waits for.")
@@ -72,7 +79,7 @@ class Redirect:
 
 
 class _Read(NamedTuple):
-    """How a request is answered, and the authorization server's answer in it, None where there is none."""
+    """The response to a request; answer: the authorization server's in it, else None."""
 
     status: int
     text: str
@@ -80,7 +87,7 @@ class _Read(NamedTuple):
 
 
 class _Listener(ThreadingHTTPServer):
-    """Several requests at once: browsers open connections ahead and leave them idle."""
+    """Serves several requests at once, because browsers open idle connections ahead."""
 
     daemon_threads = True
     block_on_close = False
@@ -102,7 +109,7 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(page)
-            if found.answer is not None:  # only now: the thread that waits for it may end the process
+            if found.answer is not None:  # last, because the thread that waits for it may end the process
                 put(found.answer)
 
         def log_message(self, format: str, *args: Any) -> None:
@@ -114,9 +121,10 @@ def _handler(read: Callable[[str], _Read], put: Callable[[dict[str, str]], None]
 def log_in_by_browser(
     exchange: Exchange, redirect: Redirect, user: str, show: Callable[[str], None], timeout: float
 ) -> Tokens:
-    """Return the tokens of a login in a browser (RFC 6749 section 4.1, with PKCE: RFC 7636).
+    """Let a person log in with a browser; return the tokens.
 
-    show: is handed the address that the browser must open.  timeout: seconds.  Raises ExchangeFailed.
+    RFC 6749 section 4.1, with PKCE: RFC 7636.  user: the login name to suggest.  show: is called with the address that
+    the browser must open.  timeout: seconds.  Raises ExchangeFailed.
     """
     verifier = secrets.token_urlsafe(64)
     with redirect:
@@ -126,9 +134,9 @@ def log_in_by_browser(
 
 
 def log_in_by_device(exchange: Exchange, show: Callable[[Device], None], timeout: float) -> Tokens:
-    """Return the tokens of a login on another machine (RFC 8628).
+    """Let a person log in on another machine (RFC 8628); return the tokens.
 
-    show: is handed the address and the code to be typed there.  timeout: seconds.  Raises ExchangeFailed.
+    show: is called with the address and the code to type there.  timeout: seconds.  Raises ExchangeFailed.
     """
     device = exchange.start_device()
     show(device)

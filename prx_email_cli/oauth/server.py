@@ -1,4 +1,4 @@
-"""Ask an authorization server, through Authlib, to grant, refresh or revoke tokens."""
+"""Ask an authorization server, through Authlib, to give, renew or revoke tokens."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ TOTAL_SECONDS = 60  # for the whole exchange
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
 MAX_ANSWER_BYTES = 1 << 20
 INVALID_SCOPE = "invalid_scope"  # RFC 6749 section 5.2
-OFFLINE = "offline_access"  # Microsoft names it in no answer, and gives a new refresh token to those who ask for it
+OFFLINE = "offline_access"  # Microsoft gives a new refresh token if asked for this, and never names it as granted
 _CODES = frozenset(  # RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5
     (
         *("access_denied", "authorization_pending", "expired_token", "invalid_client", "invalid_grant"),
@@ -27,16 +27,16 @@ _CODES = frozenset(  # RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5
 )
 _LIFETIME = "prx_email_lifetime"
 _MAX_TEXT = 500
-# A token is what RFC 6750 section 2.1 calls b64token; anything else could end the SASL message it travels in.
+# A token is a b64token (RFC 6750 section 2.1); other characters could end the SASL message that it travels in.
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
 
 
 class Tokens(NamedTuple):
-    """What an authorization server gave.
+    """Tokens that an authorization server gave.
 
-    expires_at: Unix seconds, None where the server did not say.  refresh_token: None where there is none, or, in the
-    cache, where it is the config's.  scope: what was granted, None where the server did not say.  obtained_at: Unix
-    seconds, None in a file of an older version.
+    expires_at: Unix seconds, None if the server did not say.  refresh_token: None if there is none and, in the cache,
+    if it is the config's.  scope: the granted one, None if the server did not say.  obtained_at: Unix seconds, None in
+    a file of an older version.
     """
 
     access_token: str
@@ -60,19 +60,22 @@ class Device(NamedTuple):
 class ExchangeFailed(AccountUnusable):
     """The authorization server gave no token.
 
-    error: its OAuth error code, None when it could not be asked or answered nonsense.  hint: what to do, where that is
-    known already.
+    error: its OAuth error code, None when it could not be reached or its answer could not be read.  hint: the fix,
+    where it is known already.
     """
 
     def __init__(self, text: str, error: str | None = None, hint: str = "") -> None:
-        code = error if error in _CODES and text.startswith(error) else ""  # a word of the standard is no secret's part
+        code = error if error in _CODES and text.startswith(error) else ""  # a standard code is no part of a secret
         category = "network" if error is None else "auth"
         super().__init__(category, code + reported(text[len(code) :], _MAX_TEXT), hint)
         self.error = error
 
 
 class Exchange:
-    """One client's talk with its authorization server.  clock: gives Unix seconds."""
+    """The requests of one client to its authorization server.
+
+    client_secret: None for a client without one.  clock: gives Unix seconds.
+    """
 
     def __init__(self, oauth: OAuth, client_secret: str | None, clock: Callable[[], float]) -> None:
         self._oauth = oauth
@@ -80,11 +83,11 @@ class Exchange:
         self._clock = clock
 
     def refresh(self, refresh_token: str, granted_scope: str | None = None) -> Tokens:
-        """Get a new access token for a refresh token (RFC 6749 section 6).  Raises ExchangeFailed.
+        """Get a new access token for a refresh token (RFC 6749 section 6).
 
-        granted_scope: what the tokens so far were granted, where the server said so: no more than that may be asked
-        for.  Where it did not say so, and the config's scope turns out to be too much, nothing is asked for, which
-        means what was granted.
+        granted_scope: the scope of the tokens so far, None if the server did not say; no more may be asked for.  If
+        the scope turns out to be too much, the request is repeated without one, which asks for what was granted.
+        Raises ExchangeFailed.
         """
         scope = granted_scope or self._oauth.scope
         if granted_scope and self._oauth.preset == MICROSOFT and OFFLINE in (self._oauth.scope or "").split():
@@ -105,11 +108,17 @@ class Exchange:
             )
 
     def as_application(self) -> Tokens:
-        """Get an access token for the application itself (RFC 6749 section 4.4).  Raises ExchangeFailed."""
+        """Get an access token for the application itself (RFC 6749 section 4.4).
+
+        Raises ExchangeFailed.
+        """
         return self._fetch(grant_type="client_credentials", scope=self._oauth.scope)
 
     def authorization_url(self, redirect_uri: str, state: str, verifier: str, user: str) -> str:
-        """Return the address for the browser (RFC 6749 section 4.1.1, with PKCE: RFC 7636 section 4.3)."""
+        """Return the address for the browser (RFC 6749 section 4.1.1).
+
+        verifier: of PKCE; its challenge is in the address (RFC 7636 section 4.3).  user: the login name to suggest.
+        """
         with self._session(self._oauth.authorize_url, self._oauth.scope) as session:
             url, _ = session.create_authorization_url(
                 self._oauth.authorize_url,
@@ -122,7 +131,10 @@ class Exchange:
         return str(url)
 
     def redeem(self, code: str, redirect_uri: str, verifier: str) -> Tokens:
-        """Get the tokens for an authorization code (RFC 6749 section 4.1.3).  Raises ExchangeFailed."""
+        """Get the tokens for an authorization code (RFC 6749 section 4.1.3).
+
+        verifier: the one of its authorization request.  Raises ExchangeFailed.
+        """
         return self._fetch(
             grant_type="authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=verifier
         )
@@ -142,11 +154,14 @@ class Exchange:
             return _device(answer.json(), answer.status_code)
 
     def poll_device(self, device: Device) -> Tokens:
-        """Get the tokens of a device authorization.  Raises ExchangeFailed: authorization_pending while it lasts."""
+        """Get the tokens of a device authorization (RFC 8628 section 3.4).
+
+        Raises ExchangeFailed, with the error authorization_pending until the person has logged in.
+        """
         return self._fetch(grant_type=DEVICE_GRANT, device_code=device.device_code)
 
     def revoke(self, token: str) -> None:
-        """Tell the server to forget *token* (RFC 7009).  Raises ExchangeFailed."""
+        """Have the server revoke *token* (RFC 7009).  Raises ExchangeFailed."""
         with self._session(self._oauth.revoke_url) as session:
             answer = session.revoke_token(
                 self._oauth.revoke_url, token=token, timeout=TIMEOUT_SECONDS, allow_redirects=False
@@ -155,9 +170,9 @@ class Exchange:
                 raise ExchangeFailed(f"{self._oauth.revoke_url} answered {answer.status_code} {answer.reason}")
 
     def _expiry(self, lifetime: Any) -> int | None:
-        """Return when a token of this lifetime expires, None if that is no number of seconds.
+        """Return when a token of this lifetime expires, in Unix seconds.
 
-        A token is not thrown away for that: with it would go the refresh token that has just been replaced.
+        None for a lifetime that is no number of seconds: refusing the token would lose the new refresh token with it.
         """
         try:
             return max(0, min(int(self._clock() + float(lifetime)), LATEST_EXPIRY))
@@ -173,7 +188,10 @@ class Exchange:
 
     @contextmanager
     def _session(self, url: str | None, scope: str | None = None) -> Iterator[Any]:
-        """Yield Authlib's session.  Raises ExchangeFailed, without secrets, for whatever fails in it."""
+        """Yield Authlib's session; what fails in it is raised as ExchangeFailed.
+
+        The error has no secrets in it.
+        """
         from authlib.integrations.base_client import OAuthError  # on use: optional
         from authlib.integrations.requests_client import OAuth2Session  # on use: optional
         from requests import RequestException  # on use
@@ -193,7 +211,7 @@ class Exchange:
             session.mount(scheme, adapter)
         for kind in ("access_token_response", "refresh_token_response"):
             session.register_compliance_hook(kind, _with_lifetime_apart)
-        session.trust_env = not str(url).startswith("http:")  # no proxy stands between this machine and itself
+        session.trust_env = not str(url).startswith("http:")  # http reaches only this machine, and needs no proxy
         try:
             with session:
                 yield session
@@ -203,7 +221,7 @@ class Exchange:
             raise ExchangeFailed(f"{url} did not answer with JSON: is it the right address?") from None
         except RequestException as error:
             raise ExchangeFailed(f"{url}: {_cause(error)}") from None
-        # An answer of another shape than a token's, or with numbers that are none.
+        # The answer does not have the shape of a token's, or numbers in it are none.
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             raise ExchangeFailed(f"{url} answered with something that is no token") from None
 
@@ -224,12 +242,15 @@ class Exchange:
 
 
 def usable_token(token: str) -> bool:
-    """Whether *token* can travel in a SASL message."""
+    """Tell whether *token* can travel in a SASL message (RFC 6750 section 2.1)."""
     return bool(token) and _TOKEN_CHARACTERS.issuperset(token)
 
 
 def check_library() -> None:
-    """Check that the ``oauth`` extra is installed, without importing it.  Raises ConfigError."""
+    """Check that the ``oauth`` extra is installed; imports nothing.
+
+    Raises ConfigError.
+    """
     if find_spec("authlib") is None or find_spec("requests") is None:
         raise ConfigError("OAuth needs a library that is not installed", hint="pip install 'prx-email-cli[oauth]'")
 
@@ -248,15 +269,15 @@ def _device(answer: Any, status: int) -> Device:
     return Device(
         str(answer["device_code"]),
         str(answer["user_code"]),
-        str(answer.get("verification_uri") or answer["verification_url"]),  # Google's name for it
+        str(answer.get("verification_uri") or answer["verification_url"]),  # as Google names it
         answer.get("verification_uri_complete"),
         int(answer["expires_in"]),
-        int(answer.get("interval", 5)),  # RFC 8628 section 3.2
+        int(answer.get("interval", 5)),  # the default of RFC 8628 section 3.2
     )
 
 
 def _with_lifetime_apart(answer: Any) -> Any:
-    """Hide ``expires_in`` of *answer* from Authlib, which throws all of it away for a number like 3599.0."""
+    """Hide ``expires_in`` from Authlib, which refuses an answer with one like 3599.0."""
     said = answer.json
 
     def json() -> Any:
@@ -271,7 +292,10 @@ def _with_lifetime_apart(answer: Any) -> Any:
 
 
 def _bounded_adapter() -> Any:
-    """Return requests' adapter, which here gives up an answer without end, and one that drips."""
+    """Return an HTTP adapter that gives up answers that are too long or too slow.
+
+    That is MAX_ANSWER_BYTES and TOTAL_SECONDS.
+    """
     from requests import ReadTimeout, RequestException  # on use
     from requests.adapters import HTTPAdapter  # on use
     from urllib3.exceptions import HTTPError  # on use
@@ -300,7 +324,10 @@ def _bounded_adapter() -> Any:
 
 
 def _cause(error: Exception) -> str:
-    """Return why a request failed, in a few words: requests nests its causes and names memory addresses."""
+    """Return why a request failed, in a few words.
+
+    The texts of requests nest their causes and name memory addresses.
+    """
     from requests import HTTPError  # on use
     from requests.exceptions import SSLError, Timeout  # on use
 

@@ -1,4 +1,7 @@
-"""Get, renew and share an account's access tokens: one private file for each login, replaced whole, under a lock."""
+"""Get, keep, renew and share an account's access tokens.
+
+Each login has a private file, which is replaced whole, under a lock.
+"""
 
 import glob
 import hashlib
@@ -27,7 +30,7 @@ from prx_email_cli.oauth.server import (
 )
 from prx_email_cli.redaction import remember
 
-RENEW_BEFORE_SECONDS = 60  # a login and a long message must fit in what is left, or in half of a shorter life
+RENEW_BEFORE_SECONDS = 60  # what is left must do for a login and a long message
 WAIT_SECONDS = TOTAL_SECONDS + 10
 _POLL_SECONDS = 0.05
 _MAX_FILE_BYTES = 1 << 20
@@ -35,9 +38,10 @@ _ROOM_BYTES = 64 * 1024  # more than the tokens of any provider take
 
 
 class AccessTokens:
-    """The access tokens of an account with ``[..auth.oauth]``.  clock: gives Unix seconds.
+    """The access tokens of an account with ``[..auth.oauth]``.
 
-    Raises ConfigError when a secret is missing.
+    clock: gives Unix seconds.  Raises ConfigError when a secret or the ``oauth`` extra is missing, ReadableByOthers
+    when the file of a secret is open to others.
     """
 
     def __init__(self, account: Account, clock: Callable[[], float]) -> None:
@@ -52,10 +56,13 @@ class AccessTokens:
         self._refresh_token = secret_in(oauth, "refresh_token", place)
         self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place), clock)
         self._cache = TokenCache(account, self._refresh_token)
-        self._renewed: str | None = None  # a token got here that no server has taken yet
+        self._renewed: str | None = None  # a token got here, until a server accepts it
 
     def check(self) -> None:
-        """Check that there is a token or a way to one without a person.  Raises ConfigError."""
+        """Check that there is a token, or that one can be got without a person.
+
+        Raises ConfigError, ReadableByOthers.
+        """
         kept = self._cache.read()
         if not self._can_renew(kept) and (kept is None or self._expiring(kept)):
             raise ConfigError(
@@ -64,16 +71,19 @@ class AccessTokens:
             )
 
     def current(self) -> str:
-        """Return a token good for another minute; asks for one if none is kept.  Raises ExchangeFailed, ConfigError."""
+        """Return the kept token, or get another if there is none for the next minute.
+
+        Raises AccountUnusable (ExchangeFailed is one), ConfigError, ReadableByOthers.
+        """
         kept = self._cache.read()
         if kept is not None and not self._expiring(kept):
             return kept.access_token
         return self._another_than(None)
 
     def replace(self, rejected: str) -> bool:
-        """Get another token than *rejected*; False if that one was new or cannot be renewed.
+        """Get another token than the refused *rejected*; False if there is no other.
 
-        Raises ExchangeFailed, ConfigError.
+        There is none if *rejected* cannot be renewed, or was got here and never accepted.  Raises as ``current``.
         """
         if rejected == self._renewed or not self._can_renew(self._cache.read()):
             return False
@@ -84,20 +94,26 @@ class AccessTokens:
         self._renewed = None
 
     def check_place(self) -> None:
-        """Check that tokens can be kept, before a person is asked in vain.  Raises ConfigError."""
+        """Check that tokens can be stored, before a person is asked to log in.
+
+        Raises AccountUnusable, ConfigError, ReadableByOthers.
+        """
         with self._cache.renewing() as renewal:
             renewal.make_room()
             renewal.give_up_room()
 
     def keep(self, granted: Tokens) -> None:
-        """Keep what a login gave, in place of everything before.  Raises ConfigError."""
+        """Store the tokens of a login, in place of all before.
+
+        Raises AccountUnusable, ConfigError.
+        """
         with self._cache.renewing() as renewal:
             self._write(renewal, granted, None)
 
     def revoke(self) -> bool:
-        """Tell the server to forget the kept token; False if there is none or no such service.
+        """Have the server revoke the kept token; False without one or without revoke_url.
 
-        Raises ExchangeFailed, ConfigError.
+        Raises ExchangeFailed, ConfigError, ReadableByOthers.
         """
         kept = self._cache.read()
         if kept is None or self.oauth.revoke_url is None:
@@ -107,17 +123,17 @@ class AccessTokens:
 
     @property
     def expires_at(self) -> int | None:
-        """When the kept token expires, in Unix seconds; None if unknown or none is kept."""
+        """Return when the kept token expires, in Unix seconds; None if unknown."""
         kept = self._cache.read()
         return kept.expires_at if kept is not None else None
 
     @property
     def renewable(self) -> bool:
-        """Whether another token can be got without a person."""
+        """Tell whether another token can be got without a person."""
         return self._can_renew(self._cache.read())
 
     def _another_than(self, rejected: str | None) -> str:
-        """Return a token that a run before has got meanwhile, else ask the server for one."""
+        """Return the token that another run has got meanwhile, else one from the server."""
         with self._cache.renewing() as renewal:
             kept = self._cache.read()
             if kept is not None and kept.access_token != rejected and not self._expiring(kept):
@@ -143,7 +159,7 @@ class AccessTokens:
     def _write(self, renewal: "Renewal", granted: Tokens, kept: Tokens | None) -> None:
         refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
         if refresh_token == self._refresh_token:
-            refresh_token = None  # the config has it: the fewer copies the better
+            refresh_token = None  # the config has it, and one copy is enough
         scope = granted.scope or (kept and kept.scope) or None
         renewal.write(granted._replace(refresh_token=refresh_token, scope=scope))
 
@@ -153,9 +169,10 @@ class AccessTokens:
         )
 
     def _expiring(self, tokens: Tokens) -> bool:
-        """Whether to renew *tokens*: a minute before their end, but not before half of their life is over.
+        """Tell whether to renew *tokens*: a minute before their end.
 
-        What nothing can follow is used to its end.
+        Tokens that live for less than two minutes are renewed after half of that; those that nothing can renew are used
+        to their end.
         """
         if tokens.expires_at is None:
             return False
@@ -166,10 +183,11 @@ class AccessTokens:
 
 
 class TokenCache:
-    """The tokens of one login.  Two configs with the same user, client, server and refresh token share them.
+    """The stored tokens of one login.
 
-    origin: the config's refresh token, None where a login gave it: a new one there does not want what an old one led
-    to, and must not overwrite it either.
+    Configs with the same user, client, token URL, scope, grant and refresh token share them.  origin: the config's
+    refresh token, None if a login gave it; the tokens of another origin are neither read nor overwritten.  directory:
+    the state directory, None for the user's.
     """
 
     def __init__(self, account: Account, origin: str | None = None, directory: Path | None = None) -> None:
@@ -185,7 +203,10 @@ class TokenCache:
         self.file = (directory or default_state_dir()) / "tokens" / f"{self._stem}-{kind}.json"
 
     def read(self) -> Tokens | None:
-        """Return the kept tokens, None if there are none or they are damaged.  Raises ReadableByOthers, ConfigError."""
+        """Return the kept tokens; None if there are none or the file is damaged.
+
+        Raises ReadableByOthers, ConfigError.
+        """
         try:
             descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -204,11 +225,11 @@ class TokenCache:
 
     @contextmanager
     def renewing(self) -> "Iterator[Renewal]":
-        """Hold the lock under which tokens are renewed; others wait.
+        """Hold the lock under which tokens are renewed; other runs wait.
 
-        Raises ConfigError when nothing can be kept here, AccountUnusable when another run has not finished in time.
-
-        A new refresh token is lost if it cannot be stored, so room for it is made before the server is asked.
+        Yields the right to store tokens.  Make room with it before asking the server: a new refresh token that cannot
+        be stored is lost.  Raises ConfigError when nothing can be stored here, AccountUnusable when another run has
+        held the lock for WAIT_SECONDS.
         """
         from filelock import FileLock, Timeout  # on use: it takes as long to import as all the rest
 
@@ -232,7 +253,7 @@ class TokenCache:
             lock.release()
 
     def remove(self) -> bool:
-        """Remove the tokens of this login; whether there were any.  Raises ConfigError."""
+        """Remove the tokens of this login; False if there were none.  Raises ConfigError."""
         found = [
             file
             for ending in ("json", "new")
@@ -273,7 +294,7 @@ class Renewal:
             raise self._cache._unusable(error) from None
 
     def give_up_room(self) -> None:
-        """Free the disk space that was taken in vain."""
+        """Free the disk space again, when there is nothing to write."""
         with suppress(OSError):
             self._new.unlink(missing_ok=True)
 

@@ -125,9 +125,7 @@ class Wire(smtplib.SMTP):
         return data
 
     def heard(self) -> bool:
-        """Tell whether unread data has arrived; never waits.
-        Raises ConnectionLost when the connection has ended.
-        """
+        """Tell whether unread data has arrived; never waits.  Raises ConnectionLost."""
         if self._replies:
             return True
         sock = self._open_socket()
