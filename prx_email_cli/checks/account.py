@@ -20,7 +20,10 @@ _DAY = 86_400
 
 
 class Examination(NamedTuple):
-    """The checks of an account, up to the first failure; error: that failure, None if the account works."""
+    """The checks of an account, up to the first failure.
+
+    addresses: the server's IP addresses.  error: the failure, None if the account works.
+    """
 
     account: Account
     checks: list[Check]
@@ -30,7 +33,10 @@ class Examination(NamedTuple):
 
 
 def examine(account: Account, now: float) -> Examination:
-    """Resolve, connect, agree on TLS, greet and log in; *now* is Unix seconds.  Raises nothing for what fails."""
+    """Resolve, connect, agree on TLS, greet and log in; return the checks of these.
+
+    now: Unix seconds.  What fails is the last check, and not raised.
+    """
     checks: list[Check] = []
     try:
         login = login_of(account)
@@ -63,7 +69,7 @@ def _secret(account: Account) -> str:
 
 
 def _resolve(account: Account) -> tuple[list[str], AccountUnusable | None]:
-    """Return the server's IP addresses, or why there are none."""
+    """Return the server's IP addresses and None, or no address and why."""
     try:
         found = socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -130,7 +136,7 @@ def _logged_in(account: Account, login: Login, mechanism: str, now: float) -> Ch
     if login.expires_at - now < _DAY:
         auth = account.smtp.auth
         fix = f"nothing renews it: prx-email account login {account.name}, or give it a new one"
-        if auth.oauth is None:  # then there is no way to log in
+        if auth.oauth is None:  # then account login cannot get one
             fix = f"nothing renews it: get a new one where {auth.token_kinds[0]} takes it from, or add smtp.auth.oauth"
         return warning("login", detail, fix, Unwell)
     return ok("login", f"{detail}, and nothing renews it")
@@ -144,7 +150,7 @@ def _no_login(profile: ServerProfile) -> Check:
 
 
 def _limits(account: Account, profile: ServerProfile) -> str:
-    """Return the limits: the server's, this account's, and those that its provider documents."""
+    """Return the limits of server and account, and those that the provider documents."""
     smtp, provider = account.smtp, provider_named(account.provider)
     parts: list[tuple[Any, str]] = [
         (profile.size_limit, "bytes a message"),

@@ -7,7 +7,7 @@ from prx_email_cli.errors import Exit, PrxEmailError
 
 
 class Verdict(StrEnum):
-    """What a check came to."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"  # it works, but not as it should, or not for long
@@ -17,8 +17,8 @@ class Verdict(StrEnum):
 class Check(NamedTuple):
     """One thing that was looked at.
 
-    detail: what was seen.  fix: what to do about it, "" when all is well.  code and
-    exit: what a command that ends because of it says.
+    detail: what was seen.  fix: what to do about it, "" when all is well.  code and exit: error code and exit status of
+    a command that ends because of it.
     """
 
     name: str
@@ -35,10 +35,13 @@ def ok(name: str, detail: str) -> Check:
 
 
 def warning(name: str, detail: str, fix: str, error: type[PrxEmailError]) -> Check:
-    """Return a check that found a trouble of the kind that *error* is, although it works for now."""
+    """Return a check of what works for now, but needs a *fix*.
+
+    error: the class that code and exit status are taken from.
+    """
     return Check(name, Verdict.WARNING, detail, fix, error.code, error.exit_code)
 
 
 def failed(name: str, error: PrxEmailError) -> Check:
-    """Return a check that *error* ended."""
+    """Return a check that failed with *error*."""
     return Check(name, Verdict.FAILED, error.message, error.hint, error.code, error.exit_code)

@@ -1,4 +1,7 @@
-"""Check what of this machine can keep mail from leaving: config, permissions, clock, programs, disk."""
+"""Check what on this machine can keep mail from leaving.
+
+That is the config, permissions, the clock, the Message-ID domain, programs, the log and the disk.
+"""
 
 import os
 import shutil
@@ -15,12 +18,12 @@ from prx_email_cli.files import faults, program_faults
 from prx_email_cli.outbox.open import surroundings_of
 from prx_email_cli.outbox.store import Surroundings
 
-WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: no honest clock shows less to a program written later
+WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: a correct clock shows more, for the program is newer
 _MIB = 1 << 20
 
 
 def check_machine(settings: Settings, now: float) -> Iterator[Check]:
-    """Make the checks that need no open outbox; *now* is Unix seconds."""
+    """Yield the checks that need no open outbox; now: Unix seconds."""
     outbox = surroundings_of(settings.outbox)
     yield ok("config", f"{settings.file}, accounts: {', '.join(settings.accounts)}")
     yield from _permissions(settings, outbox)
@@ -34,7 +37,7 @@ def check_machine(settings: Settings, now: float) -> Iterator[Check]:
 
 
 def _permissions(settings: Settings, outbox: Surroundings) -> Iterator[Check]:
-    """Find every fault; each is told once, however many files it concerns: what one command mends is one fault."""
+    """Yield a check for each fault; faults that one command mends count as one."""
     mended = set()
     for fault in (*outbox.open_to_others(), *_changeable(settings, outbox)):
         if fault.hint not in mended:
@@ -45,7 +48,10 @@ def _permissions(settings: Settings, outbox: Surroundings) -> Iterator[Check]:
 
 
 def _changeable(settings: Settings, outbox: Surroundings) -> Iterator[ReadableByOthers]:
-    """Find what lets others change what this config names, in the words with which the commands refuse it."""
+    """Yield an error for each path that the program relies on and others can change.
+
+    They are the errors with which the commands refuse such a path.
+    """
     store = settings.attachments.store
     yield from faults(settings.file)
     yield from outbox.changeable()
@@ -59,7 +65,7 @@ def _changeable(settings: Settings, outbox: Surroundings) -> Iterator[ReadableBy
 
 
 def _values(tables: Iterable[Table], ending: str) -> Iterator[Any]:
-    """Collect the values of all keys with this *ending* in *tables*, and in the tables in them."""
+    """Yield the values of all keys with this *ending* in *tables*, at any depth."""
     for table in tables:
         for declared in table.keys.values():
             value = getattr(table, declared.name)
@@ -100,12 +106,15 @@ def _log(file: Path) -> Check:
 
 
 def is_writable(directory: Path) -> bool:
-    """Whether files can be made in *directory*."""
+    """Tell whether files can be made in *directory*."""
     return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _disk(settings: Settings, directory: Path) -> Check:
-    """Check the free space: a few of the largest messages, for each is stored once and copied through a log."""
+    """Check that a few messages of the largest allowed size fit on the disk.
+
+    The database writes each of them twice: to its log and to its file.
+    """
     free = shutil.disk_usage(directory).free
     needed = 4 * settings.attachments.policy.max_message_bytes
     detail = f"{free // _MIB:,} MiB free for the outbox"

@@ -1,4 +1,4 @@
-"""Check the outbox and what empties it; nothing is changed."""
+"""Check the outbox, its messages and its drains; nothing is changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from prx_email_cli.errors import PrxEmailError, StorageError, Unwell
 from prx_email_cli.outbox.store import Store, Surroundings
 from prx_email_cli.outbox.views import Health
 
-DRAIN_OVERDUE_SECONDS = 15 * 60  # cron runs it every minute, some people every ten
+DRAIN_OVERDUE_SECONDS = 15 * 60  # cron starts drains every minute, or on some machines every ten
 OLD_SECONDS = 3600
 CLOCK_SLACK_SECONDS = 60
 
@@ -17,7 +17,10 @@ CLOCK_SLACK_SECONDS = 60
 def check_outbox(
     outbox: Surroundings, opened: Callable[[], AbstractContextManager[Store]], now: int
 ) -> Iterator[Check]:
-    """Make the checks of an outbox, which *opened* opens, or of the place where none is yet; *now* is Unix seconds."""
+    """Yield the checks of an outbox, or of its place if there is none yet.
+
+    opened: opens it.  now: Unix seconds.
+    """
     if not outbox.is_made():
         yield from _missing(outbox, now)
         return
@@ -32,7 +35,7 @@ def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
     health = store.health(now)
     yield _database(store, health)
     if health.faults:
-        return  # what a damaged database says of its messages is worth nothing
+        return  # what a damaged database says of its messages cannot be trusted
     yield _recorded_times(health, now)
     messages = _messages(health, outbox.dead_among(health.sending_runs))
     if messages.result is not Verdict.OK or not outbox.unreadable:
@@ -65,7 +68,7 @@ def _database(store: Store, health: Health) -> Check:
 
 
 def _recorded_times(health: Health, now: int) -> Check:
-    """Check for times that are still to come, which a clock that was ahead leaves behind."""
+    """Check that no recorded time is in the future, as after a clock that was ahead."""
     if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
         detail = f"the outbox knows of a moment {health.newest_at - now} s ahead"
         return warning("recorded times", detail, "check the clock (NTP)", Unwell)

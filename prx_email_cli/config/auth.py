@@ -1,4 +1,4 @@
-"""``[accounts.X.smtp.auth]``: how an account logs in, and where each secret comes from."""
+"""Declare how an account logs in, and its secrets' sources: ``[..smtp.auth]``."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from prx_email_cli.config.oauth_servers import (
 )
 from prx_email_cli.config.table import Place, Table, key
 
-LATEST_EXPIRY = 253_370_764_800  # the year 9999: beyond it there are no calendars to show it in
+LATEST_EXPIRY = 253_370_764_800  # in the year 9999: Python's dates end there
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -45,12 +45,12 @@ class OAuth(Table):
 
     @property
     def authorize_extra(self) -> dict[str, str]:
-        """Give the further parameters of an authorization request, as the preset says."""
+        """Return the preset's further parameters of an authorization request."""
         return dict(PRESETS[self.preset].extra) if self.preset else {}
 
 
 class Auth(Table):
-    """``[accounts.X.smtp.auth]``: one password, or one OAuth token or a way to get them, or none for an open relay."""
+    """``[accounts.X.smtp.auth]``: a password, OAuth token, way to get one, or none."""
 
     password: str | None = key("the password itself; the file must then be readable by you alone", None, secret=True)
     password_env: str | None = key("name of the environment variable that holds it", None)
@@ -66,17 +66,20 @@ class Auth(Table):
 
     @property
     def kinds(self) -> list[str]:
-        """Name the keys that are a source of a password or token."""
+        """Return the names of the keys that are a source of a password or token."""
         return [name for name in self.keys if name != "oauth_expires_at" and getattr(self, name) not in (None, False)]
 
     @property
     def token_kinds(self) -> list[str]:
-        """Name those of ``kinds`` that are a source of a token."""
+        """Return those of ``kinds`` that are a source of a token."""
         return [name for name in self.kinds if name.startswith("oauth")]
 
 
 def check_auth(auth: Auth, user: str | None, place: Place) -> None:
-    """Check that the keys of *auth*, which is at *place*, are complete and agree.  Raises ConfigError."""
+    """Check that the keys of *auth* are complete and agree.
+
+    user: the login name, None without one.  place: the account's.  Raises ConfigError.
+    """
     kinds = auth.kinds
     fixed_tokens = {"oauth_token", "oauth_token_env", "oauth_token_file"} & {*kinds}  # [..oauth] may follow one of them
     if len(kinds) > 1 and not (len(kinds) == 2 and "oauth" in kinds and fixed_tokens):
@@ -107,7 +110,10 @@ def _check_oauth(oauth: OAuth, place: Place) -> None:
 
 
 def _check_url(url: str | None, name: str, place: Place) -> None:
-    """Check that tokens travel over TLS (RFC 6749 section 3.2), or to this machine itself.  Raises ConfigError."""
+    """Check that *url* is one of TLS or loopback (RFC 6749 section 3.2).
+
+    Raises ConfigError.
+    """
     if url is None:
         return
     try:
@@ -115,13 +121,16 @@ def _check_url(url: str | None, name: str, place: Place) -> None:
         host = parts.hostname
     except ValueError:
         host = None
-    # Of a backslash urlsplit and requests make different hosts, and the tokens would go to the other one.
+    # urlsplit and requests find different hosts in a URL with a backslash; tokens would go to the one of requests.
     if not host or "\\" in url or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
         raise place.error(name, f"is not an https address: {url!r}", 'write it as "https://login.example.com/token"')
 
 
 def with_preset(oauth: OAuth | None, provider_preset: str | None) -> OAuth | None:
-    """Fill in *oauth* from its preset, else from the provider's; a key in the config stays."""
+    """Complete *oauth* from its preset, else the provider's; keys of the config stay.
+
+    Returns None for None.
+    """
     if oauth is None:
         return None
     name = oauth.preset or (provider_preset if oauth.token_url is None else None)

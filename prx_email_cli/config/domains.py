@@ -1,4 +1,7 @@
-"""Names to greet with in EHLO: domains and address literals (RFC 5321 sections 4.1.2 and 4.1.3)."""
+"""Recognize the names to greet with in EHLO: domains and address literals.
+
+RFC 5321 sections 4.1.2 and 4.1.3.
+"""
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
@@ -9,17 +12,20 @@ _MOST_OCTETS = 255
 
 
 def is_domain(text: str) -> bool:
-    """Tell whether *text* is a domain; its last label is never a number (RFC 1123)."""
+    """Tell whether *text* is a domain, whose last label is no number.
+
+    RFC 1123 section 2.1.
+    """
     return len(text) <= _MOST_OCTETS and bool(_DOMAIN.fullmatch(text)) and not text.rpartition(".")[2].isdigit()
 
 
 def is_full_domain(text: str) -> bool:
-    """Tell whether *text* is a domain of two labels or more, unlike a machine's nickname."""
+    """Tell whether *text* is a domain of two labels or more."""
     return "." in text and is_domain(text)
 
 
 def is_address_literal(text: str) -> bool:
-    """Tell whether *text* is an address literal: ``[192.0.2.7]`` or ``[IPv6:2001:db8::7]``."""
+    """Tell whether *text* is a literal as ``[192.0.2.7]`` or ``[IPv6:2001:db8::7]``."""
     if not (text.startswith("[") and text.endswith("]")):
         return False
     inside = text[1:-1]
@@ -32,7 +38,10 @@ def is_address_literal(text: str) -> bool:
 
 
 def address_literal(address: str) -> str:
-    """Write an IP *address* as an address literal, without a zone such as ``%eth0``."""
+    """Return an IP *address* as an address literal, without a zone such as ``%eth0``.
+
+    Raises ValueError for what is no IP address.
+    """
     plain = ip_address(address.partition("%")[0])
     if isinstance(plain, IPv6Address):
         return f"[IPv6:{plain}]" if plain.ipv4_mapped is None else f"[{plain.ipv4_mapped}]"

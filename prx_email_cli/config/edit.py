@@ -1,4 +1,4 @@
-"""Write config files: private from their first instant, replaced as a whole, every other line kept."""
+"""Write config files: private from the start, replaced whole, other lines kept."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ _ROOT = 0
 
 
 def refuse_existing(file: Path) -> None:
-    """Refuse a place for a new config before a person is asked anything in vain.
+    """Check that a new config can be at *file*, before a person is asked anything.
 
     Raises ConfigError when there is such a file, ChangeableByOthers when others could replace it there.
     """
@@ -56,9 +56,10 @@ def write_new_config(file: Path, document: dict[str, Any]) -> None:
 
 
 class Added(NamedTuple):
-    """What ``add_account`` did besides.
+    """What ``add_account`` did beside adding the account.
 
-    default_account: set to the account that was alone before.  backup: the file as it was, if an account was replaced.
+    default_account: the account that was alone before and was made the default, None if none was.  backup: the copy of
+    the file as it was, None unless an account was replaced.
     """
 
     default_account: str | None = None
@@ -66,9 +67,9 @@ class Added(NamedTuple):
 
 
 def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool = False) -> Added:
-    """Add ``[accounts.NAME]`` to the config *file*; the rest of the file stays, comments included.
+    """Add ``[accounts.NAME]`` to the config *file*; all other lines stay.
 
-    replace: put it in the place of an account of that name, and keep the old file as a backup.
+    account: its keys and tables.  replace: let it replace an account of that name, and keep the old file as a backup.
     Raises ConfigError, having changed nothing, when the account exists, when the file cannot be read or written, and
     when something else in it would change; ChangeableByOthers when others could have written it.
     """
@@ -98,9 +99,9 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
 
 
 def _edited(old: str, name: str, accounts: dict[str, Any]) -> str:
-    """Write the account *name* of *accounts* into the text *old*, in the place of the one that is there.
+    """Return the text *old* with the account *name*, in place of one of that name.
 
-    An inline table of all accounts is written as tables.  Whether the result is what is wanted, the caller checks.
+    An inline table of all accounts becomes tables.  The caller checks that the result means what it should.
     """
     unfolded = without_inline_table(old, "accounts")
     if unfolded is not None:
@@ -110,7 +111,7 @@ def _edited(old: str, name: str, accounts: dict[str, Any]) -> str:
 
 
 def _backed_up(file: Path) -> Path:
-    """Give the *file* as it is now a second name, which no other file has."""
+    """Keep the *file* as it is now under a second, free name; return that."""
     for number in count():
         backup = file.with_name(f"{file.name}.bak{number or ''}")
         with suppress(FileExistsError):
@@ -121,14 +122,17 @@ def _backed_up(file: Path) -> Path:
 
 
 def _only_one(document: dict[str, Any], accounts: dict[str, Any], new: str) -> str | None:
-    """Name the account that is the default only because it is alone; None when there is none."""
+    """Return the account that is the default because it is alone; else None."""
     if len(accounts) != 1 or new in accounts or "default_account" in document:
         return None
     return next(iter(accounts))
 
 
 def _joined(before: str, new: str, after: str | None) -> str:
-    """Join the parts of a document, *new* with a blank line on either side; after: None when *new* is its end."""
+    """Join the parts of a document, with a blank line before and after *new*.
+
+    after: None when *new* is the end of the document.
+    """
     end = _line_end(new)
     if after is None:
         lines = before.rstrip(" \t\r\n")
@@ -171,13 +175,16 @@ def _accounts(document: dict[str, Any], file: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(file: Path, real: Path) -> Iterator[str]:
-    """Lock the directory against other changes, and give the text of *file*.  Raises ConfigError."""
+    """Lock the directory against other changes; yield the text of *file*.
+
+    Raises ConfigError, and ChangeableByOthers when others could have written it.
+    """
     try:
         lock = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             data, status = read_bounded(real, MAX_CONFIG_BYTES, CONFIG_SECONDS)
-            # What others have written would be the user's own afterwards.  What root writes stays its owner's.
+            # What others have written would be the user's own afterwards.  A file that root writes keeps its owner.
             check_unchangeable(file, owner=status.st_uid if os.geteuid() == _ROOT else None)
             yield data.decode()
         finally:
@@ -193,7 +200,7 @@ def _locked(file: Path, real: Path) -> Iterator[str]:
 def _parsed(text: str, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of tomllib, and of numbers and tables without end
+    except (ValueError, RecursionError) as error:  # also for endless numbers and nested tables
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
 
 
@@ -215,7 +222,10 @@ def _replace(file: Path, text: str) -> None:
 
 @contextmanager
 def _written_aside(file: Path, text: str) -> Iterator[Path]:
-    """Write *text* into a new file beside *file*, mode 0600 and synced; it is removed at the end, unless renamed."""
+    """Write *text* to a new file beside *file*, mode 0600 and synced; yield its path.
+
+    It is removed at the end, unless it was renamed.
+    """
     new = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     descriptor = create(new)
     try:

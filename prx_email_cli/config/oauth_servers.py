@@ -7,7 +7,11 @@ CLIENT_CREDENTIALS = "client_credentials"
 
 
 class Preset(NamedTuple):
-    """An authorization server's addresses.  extra: further parameters of its authorization request."""
+    """An authorization server's addresses.
+
+    ``{tenant}`` in them stands for the config's tenant.  scope: names separated by spaces.  redirect_host: the host
+    that the provider lets applications on a machine register.  extra: further parameters of the authorization request.
+    """
 
     token_url: str
     authorize_url: str
@@ -41,5 +45,5 @@ PRESETS = {
         redirect_host="localhost",
     ),
 }
-# The same page of Exchange's: an application that logs in as itself asks for all it was granted.
+# The same page of Exchange: the scope of an application that logs in as itself, all that it was granted.
 MICROSOFT_APPLICATION_SCOPE = "https://outlook.office365.com/.default"

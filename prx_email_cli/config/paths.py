@@ -1,7 +1,7 @@
-"""Default places of config, outbox and tokens, and the expansion of ``~``.
+"""Find the default places of config, outbox and tokens, and expand ``~``.
 
-A container may have no home directory at all: no HOME, and no entry for the user in the passwd file.  That is an error
-only where one is needed, and never a directory named ``~``.
+A container may have no home directory: no HOME, and no entry for the user in the passwd file.  That is an error only
+where a home directory is needed; no directory named ``~`` is ever made.
 """
 
 import os
@@ -13,7 +13,10 @@ ENV_CONFIG = "PRX_EMAIL_CONFIG"
 
 
 def default_config_file() -> Path:
-    """Name the config: ``$PRX_EMAIL_CONFIG``, else ``prx-email/config.toml`` in the user's config directory."""
+    """Return the config's path: ``$PRX_EMAIL_CONFIG``, else the default.
+
+    The default is ``prx-email/config.toml`` in the user's config directory.  Raises ConfigError.
+    """
     named = os.environ.get(ENV_CONFIG)
     if named:
         return expanded(named)
@@ -21,17 +24,23 @@ def default_config_file() -> Path:
 
 
 def default_outbox_file() -> Path:
-    """Name the outbox: ``prx-email/outbox.db`` in the user's data directory."""
+    """Return the outbox's path: ``prx-email/outbox.db`` in the user's data directory.
+
+    Raises ConfigError.
+    """
     return _user_directory("data", "or name the outbox as path in [outbox] (init: --outbox FILE)") / "outbox.db"
 
 
 def default_state_dir() -> Path:
-    """Name the directory of tokens: ``prx-email`` in the user's state directory."""
+    """Return the directory of tokens: ``prx-email`` in the user's state directory.
+
+    Raises ConfigError.
+    """
     return _user_directory("state", "tokens are kept there")
 
 
 def expanded(text: str) -> Path:
-    """Make a path of *text*, with the home directory for a ``~`` at its beginning.  Raises ConfigError."""
+    """Return *text* as a path, a leading ``~`` expanded.  Raises ConfigError."""
     if not text.startswith("~"):
         return Path(text)
     if text == "~" or text.startswith("~/"):
@@ -43,7 +52,7 @@ def expanded(text: str) -> Path:
 
 
 def absolute(text: str) -> Path:
-    """Make an absolute path of *text*.  Raises ConfigError."""
+    """Return *text* as an absolute path, as ``expanded`` does.  Raises ConfigError."""
     try:
         return expanded(text).absolute()
     except OSError as error:
@@ -53,7 +62,10 @@ def absolute(text: str) -> Path:
 
 
 def _user_directory(kind: str, otherwise: str) -> Path:
-    """Name ``prx-email`` in the user's directory of this *kind*, which XDG_…_HOME can name.  Raises ConfigError."""
+    """Return ``prx-email`` in the user's directory of this kind.
+
+    kind: config, data or state, which XDG_…_HOME can name.  otherwise: the end of a hint.  Raises ConfigError.
+    """
     import platformdirs  # on use
 
     variable = f"XDG_{kind.upper()}_HOME"
@@ -67,7 +79,10 @@ def _user_directory(kind: str, otherwise: str) -> Path:
 
 
 def _check_home(otherwise: str) -> None:
-    """Check that there is a home directory.  Raises ConfigError."""
+    """Check that there is a home directory; *otherwise*: the end of a hint.
+
+    Raises ConfigError.
+    """
     home = os.environ.get("HOME")
     if home is not None and not os.path.isabs(home):
         raise ConfigError(f"HOME is not an absolute path: {home!r}", hint=f"correct it, {otherwise}")

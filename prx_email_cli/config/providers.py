@@ -1,9 +1,9 @@
 """Documented servers and limits of mail providers, as data.
 
-Policy of theirs that may change: each line carries its source and the month it was read, or an older date of the page
-itself.  None means that nothing was found published.  Where a limit depends on the plan, the lowest plan's stands
-here.  Where a provider documents both ports, the one with implicit TLS is taken (RFC 8314 section 3.3).  MB are read as
-1,048,576 bytes.
+They may change: each line names its source and the month in which it was read, or an older date of the page itself.
+None means that nothing was found published.  Where a limit depends on the plan, the lowest plan's is here.  Where a
+provider documents both ports, the one with implicit TLS is here (RFC 8314 section 3.3).  MB are read as 1,048,576
+bytes.
 """
 
 from enum import StrEnum
@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class TlsMode(StrEnum):
-    """How a connection is secured: from its first byte (RFC 8314), by STARTTLS (RFC 3207), or not at all."""
+    """How a connection is secured: TLS from its first byte, STARTTLS, or not at all.
+
+    RFC 8314 section 3.3 and RFC 3207.
+    """
 
     IMPLICIT = "implicit"
     STARTTLS = "starttls"
@@ -21,10 +24,10 @@ class TlsMode(StrEnum):
 class Provider(NamedTuple):
     """A preset for ``[accounts.X] provider``.
 
-    logins: in order of preference, of "password", "app_password", "oauth" and
-    "none".  oauth: name of an OAuth preset.  user: the login name where it is the same for everybody.  size_bytes: the
-    whole message, as documented.  recipients: of one message.  by_plan: what may be sent in a day depends on the plan,
-    and the lowest plan's number stands here.  explanation: how a person gets what is asked for.
+    logins: the ways to log in, the best first: "password", "app_password", "oauth", "none".  title: its name for
+    people.  oauth: name of an OAuth preset.  user: the login name, if it is the same for everybody.  connections: at
+    the same time.  size_bytes: of the whole message, as documented.  recipients: of one message.  by_plan: the limits
+    of a day depend on the plan; they are the lowest plan's.  explanation: how a person gets a password or token.
     """
 
     host: str
@@ -285,5 +288,5 @@ NAMES: tuple[str, ...] = (*PROVIDERS, *ALIASES)
 
 
 def provider_named(name: str | None) -> Provider | None:
-    """Find a provider by name or alias; None when there is none."""
+    """Return the provider of this name or alias; None if there is none."""
     return PROVIDERS.get(ALIASES.get(name, name)) if name is not None else None

@@ -1,4 +1,4 @@
-"""Where secrets come from: the config, the environment, a command, a file, the system's keyring."""
+"""Read secrets from the config, the environment, a command, a file or the keyring."""
 
 import os
 import stat
@@ -17,16 +17,17 @@ from prx_email_cli.files import check_program, check_unchangeable, is_open
 from prx_email_cli.redaction import remember
 
 COMMAND_TIMEOUT_SECONDS = 60
-KEYRING_TIMEOUT_SECONDS = 60  # it may be asking somebody who is not there to unlock it
+KEYRING_TIMEOUT_SECONDS = 60  # it may wait for a person to unlock it
 _UNLOCK = "unlock it, or use password_file or password_command: servers and cron often have no keyring"
 _MAX_SECRET_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
 def password_of(account: Account) -> str | None:
-    """Read the account's password, None when the config names none; from then on ``redact`` masks it.
+    """Return the account's password, None when the config names none.
 
-    Raises ConfigError when it is missing or its command fails, ReadableByOthers when its file is open to others.
+    ``redact`` masks it from then on.  Raises ConfigError when it is missing or its command fails, ReadableByOthers when
+    its file is open to others.
     """
     auth, place = account.smtp.auth, f"accounts.{account.name}.smtp.auth"
     if auth.keyring:
@@ -36,9 +37,9 @@ def password_of(account: Account) -> str | None:
 
 
 def secret_in(table: Table, name: str, place: str) -> str | None:
-    """Read the secret *name* of *table*, which is at *place*; None when the table names no source of it.
+    """Return the secret *name* of *table*; None when the table names no source of it.
 
-    Masked from then on, and raises, as ``password_of``.
+    place: the table's dotted name, for errors.  Masks the secret and raises as ``password_of``.
     """
     what = name.replace("_", " ").replace("oauth token", "OAuth token")
     for suffix, read in _SOURCES.items():
@@ -73,7 +74,7 @@ def _from_environment(name: str, what: str, where: str) -> str:
 
 
 def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
-    """Read the first line that the command prints; its stderr is the user's, its output is shown to nobody."""
+    """Return the first line that the command prints; its stderr goes to the user."""
     check_program(argv[0])
     try:
         done = answer_of(argv, _MAX_SECRET_BYTES, COMMAND_TIMEOUT_SECONDS)
@@ -126,7 +127,10 @@ _SOURCES: dict[str, Callable[[Any, str, str], str]] = {
 
 
 def stored_password(account: Account, where: str) -> str:
-    """Read the account's password from the keyring.  where: the config's key.  Raises ConfigError if it has none."""
+    """Return the account's password from the keyring.
+
+    where: the config's key, for errors.  Raises ConfigError if the keyring has none or does not work.
+    """
     with _keyring(where) as keyring:
         password = within(KEYRING_TIMEOUT_SECONDS, lambda: keyring.get_password(*_entry(account)))
     if password is None:
@@ -138,7 +142,10 @@ def stored_password(account: Account, where: str) -> str:
 
 
 def store_password(account: Account, password: str) -> str:
-    """Put the account's password into the keyring, and give the keyring's name.  Raises ConfigError."""
+    """Store the account's password in the keyring; return the keyring's name.
+
+    Raises ConfigError.
+    """
     with _keyring("keyring") as keyring:
         keyring.set_password(*_entry(account), password)
         kept, name = keyring.get_password(*_entry(account)), str(keyring.get_keyring().name)
@@ -148,7 +155,10 @@ def store_password(account: Account, password: str) -> str:
 
 
 def forget_password(account: Account) -> bool:
-    """Delete the account's password from the keyring; False when there was none.  Raises ConfigError."""
+    """Delete the account's password from the keyring; False when there was none.
+
+    Raises ConfigError.
+    """
     with _keyring("keyring") as keyring:
         if keyring.get_password(*_entry(account)) is None:
             return False
@@ -157,7 +167,10 @@ def forget_password(account: Account) -> bool:
 
 
 def _entry(account: Account) -> tuple[str, str]:
-    """Name the keyring's entry by service and user: two accounts may share a login, but not a password."""
+    """Return service and user of the account's entry in the keyring.
+
+    The service names the account: two accounts may have the same user and different passwords.
+    """
     return f"prx-email/{account.name}", account.smtp.user or ""
 
 
@@ -179,14 +192,14 @@ def _keyring(where: str) -> Iterator[Any]:
         ) from None
     except KeyringError as error:
         raise ConfigError(f"{where}: the keyring does not work here: {error}", hint=_UNLOCK) from None
-    except Exception as error:  # noqa: BLE001 - backends let through whatever meets them, with their files' content in it
+    except Exception as error:  # noqa: BLE001 - backends raise anything, with content of their files in the text
         raise ConfigError(f"{where}: the keyring failed ({type(error).__name__})", hint=_UNLOCK) from None
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return or raise what *work* does, within so many *seconds*.
+    """Call *work* in a thread; return what it returns, or raise what it raises.
 
-    Raises TimeoutError after them; the work then goes on in its thread, and its result is dropped.
+    Raises TimeoutError after so many *seconds*; the work then goes on, and its result is dropped.
     """
     ended: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 

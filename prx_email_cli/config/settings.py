@@ -22,13 +22,13 @@ DEFAULT_CONNECTIONS = 4
 MAX_CONFIG_BYTES, CONFIG_SECONDS, MAX_DOTS = 1 << 20, 10, 5000
 ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT"
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
-# One address, bare or in angle brackets; whether SMTP allows it in detail is checked when a message is composed.
+# One address, bare or in angle brackets; composing a message checks the details.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
 class OutboxSettings(Table):
-    """``[outbox]``"""
+    """``[outbox]``: its file, retries, and limits of a message."""
 
     path: Path = key("the SQLite file", default_outbox_file)
     base_backoff_seconds: int = key("first delay is twice this, in seconds", 5, low=1, high=86_400)
@@ -45,7 +45,7 @@ class OutboxSettings(Table):
 
 
 class AttachmentPolicy(Table):
-    """``[attachments.policy]``"""
+    """``[attachments.policy]``: sizes and types that may be attached."""
 
     max_size_bytes: int = key("largest decoded attachment, in bytes", 26_214_400, low=1)
     max_message_bytes: int = key("largest whole message as sent, in bytes", 52_428_800, low=1)
@@ -56,34 +56,34 @@ class AttachmentPolicy(Table):
 
 
 class AttachmentStore(Table):
-    """``[attachments.store]``"""
+    """``[attachments.store]``: the directory that requests may attach files from."""
 
     enabled: bool = key("whether path-based attachments are allowed", False)
     dir: Path | None = key("the only directory they may be read from", None)
 
 
 class AttachmentSettings(Table):
-    """``[attachments]``"""
+    """``[attachments]``: what may be attached, and from where."""
 
     policy: AttachmentPolicy = key("what may be attached", AttachmentPolicy)
     store: AttachmentStore = key("where path-based attachments lie", AttachmentStore)
 
 
 class LogSettings(Table):
-    """``[log]``"""
+    """``[log]``: the log of attempts."""
 
     file: Path | None = key("a line for each attempt is appended to it", None)
     format: str = key("how the lines are written", "logfmt", choices=("logfmt", "json"))
 
 
 class NotifySettings(Table):
-    """``[notify]``"""
+    """``[notify]``: the command that is told of given-up messages."""
 
     command: tuple[str, ...] | None = key("argv run once per given-up message, its JSON on stdin (no shell)", None)
 
 
 class Smtp(Table):
-    """``[accounts.X.smtp]``"""
+    """``[accounts.X.smtp]``: the server, how to connect and log in, and its limits."""
 
     host: str | None = key("the server's name, as its certificate has it", None)
     port: int | None = key("465 for implicit TLS, 587 for STARTTLS", None, low=1, high=65_535)
@@ -122,22 +122,22 @@ class Account(Table):
 
     @property
     def host(self) -> str:
-        """Name the server; never empty once loaded."""
+        """Return the server's name; never empty once loaded."""
         return self.smtp.host or ""
 
     @property
     def port(self) -> int:
-        """Give the TCP port; never 0 once loaded."""
+        """Return the TCP port; never 0 once loaded."""
         return self.smtp.port or 0
 
     @property
     def connections(self) -> int:
-        """Give the number of connections that one drain may open."""
+        """Return how many connections one drain may have open."""
         return self.smtp.connections or DEFAULT_CONNECTIONS
 
 
 class Settings(Table):
-    """The whole file."""
+    """The whole config; file: its path."""
 
     accounts: dict[str, Account] = key("your SMTP identities, each [accounts.NAME]", dict)
     default_account: str | None = key("used when --account is not given", None)
@@ -148,7 +148,10 @@ class Settings(Table):
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:
-        """Find the named account, else the default one, else the only one.  Raises ConfigError when there is none."""
+        """Return the named account, else the default one, else the only one.
+
+        Raises ConfigError when there is none.
+        """
         wanted = (
             name
             if name is not None
@@ -167,10 +170,10 @@ class Settings(Table):
 
 
 def load_settings(file: Path) -> Settings:
-    """Read and check *file*.
+    """Read and check the config *file*; return the settings.
 
-    Raises ConfigError (exit 78) for a fault in it and ReadableByOthers (exit 77) when it holds a secret that
-    group or others can read.
+    Raises ConfigError for a fault in it, ReadableByOthers when it holds a secret and others can read it,
+    ChangeableByOthers when others can change it.
     """
     table, status = _read_toml(file)
     settings = check_settings(table, file)
@@ -185,9 +188,9 @@ def load_settings(file: Path) -> Settings:
 
 
 def _with_token_from_environment(settings: Settings) -> Settings:
-    """Give the default account the OAuth token in the environment, if there is one and it has no password.
+    """Give the default account the OAuth token in the environment, if there is one.
 
-    Other accounts never get it: a token must not reach another server than its own.
+    An account with a password does not get it, and no other account does: a token must not reach another server.
     """
     if not os.environ.get(ENV_TOKEN):
         return settings
@@ -213,7 +216,10 @@ def _with_token_from_environment(settings: Settings) -> Settings:
 
 
 def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
-    """Check a parsed *table*, which is or will be in *file*, and make the settings.  Raises ConfigError."""
+    """Make the settings of a parsed *table*, completed and checked.
+
+    file: where the table is or will be.  Raises ConfigError.
+    """
     settings = read_table(Settings, table, Place(file))
     if not settings.accounts:
         raise ConfigError(f"{file}: no account is configured", hint="add [accounts.NAME], or run prx-email init")
@@ -227,12 +233,12 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
-    """Parse the file, and give its status as it was then.  Raises ConfigError."""
+    """Return the parsed *file*, and its status as it was then.  Raises ConfigError."""
     try:
         data, status = read_bounded(file, MAX_CONFIG_BYTES, CONFIG_SECONDS)
         if len(data) > MAX_CONFIG_BYTES:
             raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="is it the right file?")
-        if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:  # tomllib takes the square of their number
+        if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:  # tomllib's time grows by their square
             raise ConfigError(f"{file}: a line with over {MAX_DOTS} dots", hint="is it the right file?")
         return tomllib.loads(data.decode()), status
     except FileNotFoundError:
@@ -243,7 +249,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct the line it names") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: not UTF-8 text", hint="TOML files are UTF-8: save it again as such") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in tables without end
+    except (ValueError, RecursionError) as error:  # also for endless numbers and nested tables
         raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct what is so large or deep in it") from None
     except TimeoutError:
         raise ConfigError(
@@ -254,7 +260,7 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
 
 
 def _variables_with_secrets(table: Table) -> Iterator[str]:
-    """Name the environment variables that hold a secret, by the keys of *table* and its tables."""
+    """Yield the environment variables that hold a secret of *table*, at any depth."""
     for name, declared in table.keys.items():
         value = table.__dict__.get(declared.name)
         tables = value.values() if isinstance(value, dict) else [value]
@@ -273,12 +279,15 @@ def _holds_secret(table: Table) -> bool:
 
 
 def is_sender(text: str) -> bool:
-    """Tell whether *text* looks like one address, with or without a name, and is all visible."""
+    """Tell whether *text* looks like one address, with or without a name.
+
+    Characters that cannot be seen are refused.
+    """
     return text.isprintable() and _SENDER.fullmatch(text) is not None
 
 
 def _complete(name: str, account: Account, file: Path) -> Account:
-    """Complete an account by its provider and port, and check its keys together.  Raises ConfigError."""
+    """Complete an account by provider and port, and check it.  Raises ConfigError."""
     place = Place(file, f"accounts.{name}")
     smtp = _with_provider(account.smtp, provider_named(account.provider))
     if smtp.host is None:
@@ -304,7 +313,7 @@ def _complete(name: str, account: Account, file: Path) -> Account:
 
 
 def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
-    """Complete *smtp* by the provider's server and limits; a key in the config stays."""
+    """Complete *smtp* by the provider's server and limits; keys of the config stay."""
     smtp = smtp.replace(auth=smtp.auth.replace(oauth=with_preset(smtp.auth.oauth, provider and provider.oauth)))
     if provider is None:
         return smtp
@@ -321,7 +330,10 @@ def _with_provider(smtp: Smtp, provider: Provider | None) -> Smtp:
 
 
 def _checked_connection(smtp: Smtp, place: Place) -> Smtp:
-    """Check that *smtp* could connect, and write its fingerprint plainly.  Raises ConfigError."""
+    """Check the keys for connecting; return *smtp* with its fingerprint in plain form.
+
+    Raises ConfigError.
+    """
     if smtp.tls_fingerprint is not None:
         plain = smtp.tls_fingerprint.replace(":", "").lower()
         if not re.fullmatch("[0-9a-f]{64}", plain):

@@ -1,4 +1,4 @@
-"""Read a TOML table into a typed object, with errors that name the file, the key and the fix."""
+"""Read a TOML table into a typed object; errors name the file, the key and a fix."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,15 +19,15 @@ class Place(NamedTuple):
     table: str = ""
 
     def key(self, name: str) -> str:
-        """Give the dotted name of a key in this table."""
+        """Return the dotted name of a key in this table."""
         return f"{self.table}.{name}" if self.table else name
 
     def inside(self, name: str) -> "Place":
-        """Give the place of the sub-table *name*."""
+        """Return the place of the sub-table *name*."""
         return Place(self.file, self.key(name))
 
     def error(self, name: str, problem: str, hint: str = "") -> ConfigError:
-        """Make an error about the key *name*."""
+        """Return an error about the key *name*."""
         return ConfigError(f"{self.file}: {self.key(name)} {problem}", hint=hint)
 
 
@@ -46,7 +46,7 @@ class Key:
         self.secret = False
 
     def default_value(self) -> Any:
-        """Give the key's value when the file has none."""
+        """Return the key's value for when the file has none."""
         return self.default() if callable(self.default) else self.default
 
 
@@ -71,9 +71,9 @@ def key(
 
 
 class Table:
-    """A table of the config: subclasses declare its keys.
+    """A table of the config; a subclass declares its keys.
 
-    Not a dataclass, whose making costs cron's every start a millisecond for each class.
+    It is no dataclass: making one would cost every start a millisecond.
     """
 
     keys: dict[str, Key]  # by the name in the file
@@ -96,7 +96,7 @@ class Table:
     if not TYPE_CHECKING:  # or every misspelt attribute would pass the type checker
 
         def __getattr__(self, name: str) -> Any:
-            """Work a default out when it is first used: the outbox's path may need a home directory."""
+            """Work a default out on first use: the outbox's path may need a home directory."""
             for declared in self.keys.values():
                 if declared.name == name:
                     value = self.__dict__[name] = declared.default_value()
@@ -111,7 +111,7 @@ class Table:
         return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
-        """Copy the table with these values changed."""
+        """Return a copy of the table with these values changed."""
         return type(self)(**{**self.__dict__, **changes})
 
 

@@ -1,4 +1,4 @@
-"""A TOML document as the statements it was written in: some are taken out, all others stay as they are."""
+"""Split a TOML document into statements, to take some out and keep all others."""
 
 import re
 import tomllib
@@ -11,10 +11,10 @@ _KEY = re.compile(rf"(?:{_STRING}|[^\"'=\n])+", re.DOTALL)
 
 
 class Statement(NamedTuple):
-    """A table header, a key with its value, or a line without either; text: with its line end.
+    """A table header, a key with its value, or a line without either.
 
-    path: the names from the top of the document to what is defined, () for a blank line or a comment.  comments: each
-    with whether it is inside the value.
+    text: with its line end.  path: the names from the top of the document to what it defines, () for a blank line or a
+    comment.  comments: each with whether it is inside the value.
     """
 
     text: str
@@ -24,7 +24,7 @@ class Statement(NamedTuple):
 
 
 def statements(document: str) -> Iterator[Statement]:
-    """Split a valid *document* into its statements; their texts together are the document."""
+    """Yield the statements of a valid *document*; their texts make up the document."""
     table: tuple[str, ...] = ()
     at = 0
     while at < len(document):
@@ -46,11 +46,11 @@ def statements(document: str) -> Iterator[Statement]:
 def without_table(document: str, path: tuple[str, ...]) -> tuple[str, str | None]:
     """Take the table at *path* out of *document*, with the comments inside it.
 
-    Returns the text before the table's first header and the text after it; None for the latter where the table has no
-    header of its own, and then the former is the whole rest.
+    Returns the text before the table's first header and the text after it.  If the table has no header of its own, it
+    returns all the rest and None.
     """
     kept: list[str] = []
-    waiting: list[str] = []  # blank lines and comments: whether they are inside the table, the next statement shows
+    waiting: list[str] = []  # blank lines and comments: the next statement tells whether they are inside
     split: int | None = None
     inside = False
     for statement in statements(document):
@@ -72,9 +72,10 @@ def without_table(document: str, path: tuple[str, ...]) -> tuple[str, str | None
 
 
 def without_inline_table(document: str, name: str) -> str | None:
-    """Take ``name = {...}`` out of the top of *document*; a comment at its end stays as a line.
+    """Take ``name = {...}`` out of the top of *document*; return the rest.
 
-    None when there is no such statement, or when comments inside the value would be lost.
+    A comment at its end stays as a line.  None when there is no such statement, or when comments inside the value would
+    be lost.
     """
     kept: list[str] = []
     found = False
@@ -90,7 +91,7 @@ def without_inline_table(document: str, name: str) -> str | None:
 
 
 def _end(document: str, at: int) -> tuple[int, tuple[tuple[str, bool], ...]]:
-    """Find the end of the statement that begins *at*, and its comments."""
+    """Return where the statement that begins *at* ends, and its comments."""
     depth = 0
     comments: list[tuple[str, bool]] = []
     while (token := _TOKEN.match(document, at)) is not None:
@@ -107,7 +108,7 @@ def _end(document: str, at: int) -> tuple[int, tuple[tuple[str, bool], ...]]:
 
 
 def _names(document: dict[str, Any]) -> tuple[str, ...]:
-    """Name the nested tables of a *document* in which each holds one thing."""
+    """Return the names of the nested tables of a *document*, each of which holds one."""
     names: list[str] = []
     value: Any = document
     while isinstance(value, dict) and value:
