@@ -1,4 +1,4 @@
-"""Send and receive over an open connection without ever waiting, in clear or under TLS."""
+"""Send and receive over an open connection without waiting, in clear or under TLS."""
 
 import select
 import socket
@@ -12,9 +12,9 @@ RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 
 
 class Channel:
-    """The octets of a connection whose socket does not block, and the server's replies.
+    """An open connection whose socket does not block, with the replies received on it.
 
-    write_to_read, read_to_write: TLS must do the other before it can go on, as when it exchanges keys anew.
+    write_to_read: TLS must write before it can read on, as when it renews keys.  read_to_write: the reverse.
     """
 
     def __init__(self, sock: socket.socket, replies: ReplyBuffer) -> None:
@@ -30,29 +30,35 @@ class Channel:
         return self.sock.fileno()
 
     def wait(self, *, read: bool, write: bool, seconds: float) -> None:
-        """Wait, for a thread that has only this connection, until it can be read or written, or *seconds* are over."""
+        """Wait until the connection can be read or written, at most so many *seconds*.
+
+        For a thread that has only this connection.
+        """
         self._wait.modify(self.sock, select.POLLIN * read | select.POLLOUT * write)
         self._wait.poll(max(0.0, seconds) * 1000)
 
     def reply(self) -> Reply | None:
-        """Take the next reply; None while it has not come whole.  Raises ConnectionLost, BadReply."""
+        """Return the next reply; None while it is not whole.  Raises ConnectionLost."""
         while (raw := self.replies.take()) is None:
             if not self._receive():
                 return None
         return Reply(raw.code, cleaned(raw.text))
 
     def heard(self) -> bool:
-        """Whether something has come that nobody has read.  Raises ConnectionLost when the connection has ended."""
+        """Tell whether unread data has arrived.  Raises ConnectionLost."""
         if not self.replies and (_decrypted(self.sock) or self._events() & ~select.POLLOUT):
             self._receive()
         return bool(self.replies)
 
     def unasked(self, *, midway: bool = False) -> Unasked:
-        """Return the error for what ``heard`` found."""
+        """Return the error for the data that ``heard`` found; *midway* as in Unasked."""
         return Unasked(self.replies.unread, midway=midway)
 
     def send(self, data: memoryview) -> int:
-        """Send what can leave at once; return how many octets of *data* left.  Raises ConnectionLost."""
+        """Send what of *data* can leave at once; return how many bytes did.
+
+        Raises ConnectionLost.
+        """
         self.read_to_write = False
         try:
             return self.sock.send(data[:_TLS_RECORD_BYTES] if self.encrypted else data)
@@ -70,7 +76,10 @@ class Channel:
         return events[0][1] if events else 0
 
     def _receive(self) -> bool:
-        """Take in what is there; whether there was something, which under TLS may be nothing but session tickets."""
+        """Take in what has arrived; False if nothing has, or only TLS session tickets.
+
+        Raises ConnectionLost.
+        """
         self.write_to_read = False
         try:
             data = self.sock.recv(RECEIVE_BYTES)
@@ -88,7 +97,7 @@ class Channel:
 
 
 def lost(error: OSError) -> ConnectionLost:
-    """Return what an error of the socket means."""
+    """Return ConnectionLost for an error of the socket."""
     if not isinstance(error, ssl.SSLError):
         return ConnectionLost(f"connection lost: {error.strerror or error}")
     if "ALERT" in (error.reason or ""):
@@ -97,5 +106,5 @@ def lost(error: OSError) -> ConnectionLost:
 
 
 def _decrypted(sock: socket.socket) -> bool:
-    """Whether TLS has octets at hand of which the socket itself no longer knows."""
+    """Tell whether TLS holds decrypted bytes, which poll(2) does not see."""
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0

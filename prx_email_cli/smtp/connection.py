@@ -142,7 +142,10 @@ class Wire(smtplib.SMTP):
         return self.sock
 
     def channel(self) -> Channel:
-        """Hand the open connection over to be used without waiting; from now on only ``close`` it here."""
+        """Return the open connection as a channel; afterwards only ``close`` works here.
+
+        Raises ConnectionLost if it is not open.
+        """
         sock = self._open_socket()
         sock.settimeout(0)
         return Channel(sock, self._replies)

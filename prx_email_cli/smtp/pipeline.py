@@ -1,4 +1,4 @@
-"""Carry out transactions over an open connection, without ever waiting."""
+"""Carry out transactions over an open connection, without waiting."""
 
 from collections.abc import Generator
 from typing import NamedTuple, Protocol
@@ -8,14 +8,17 @@ from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost
 from prx_email_cli.smtp.transaction import After, Done, Heard, Look, Read, Step, Write, WriteContent
 
-_BYTES_AT_ONE_GO = 256 * 1024  # then the other connections of the thread have their turn
+_BYTES_AT_ONE_GO = 256 * 1024  # then it is the turn of the thread's other connections
 _UNREAD = "the server does not read what we send (timeout)"
 _SILENT = "no complete answer in time (timeout)"
 _TOO_LONG = "the transaction lasts too long (timeout)"
 
 
 class Waiting(NamedTuple):
-    """What a connection waits for: that it can be read, or written, or that it is *until* by the caller's clock."""
+    """What a connection waits for: to be read or written, or the time *until*.
+
+    until: by the caller's clock, in seconds.
+    """
 
     read: bool
     write: bool
@@ -26,36 +29,36 @@ class Stepped(Protocol):
     """A part of a dialogue that is stepped: a transaction, or the farewell."""
 
     def step(self, heard: Heard, now: float) -> Step:
-        """Take in what the last step brought (None at first) and return the next one, the last of which is Done."""
+        """Take in what the last step brought, None at first; return the next, at last Done."""
 
 
 class Pipeline:
-    """What is being said on one connection."""
+    """Carries out one part after the other on a connection."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._part: Stepped | None = None
         self._step: Step | None = None
         self._unsent = memoryview(b"")
-        self._begun = False  # some of the step's octets have left
+        self._begun = False  # some of the step's bytes have left
         self._deadline = 0.0
         self._left_to_send = 0
 
     @property
     def part(self) -> Stepped | None:
-        """What is under way."""
+        """Return the part under way; None for none."""
         return self._part
 
     def start(self, part: Stepped) -> None:
-        """Begin *part*, nothing being under way."""
+        """Begin *part*.  Raises RuntimeError while another is under way."""
         if self._part is not None:
             raise RuntimeError("a connection carries out one transaction after the other")
         self._part, self._step = part, None
 
     def go_on(self, now: float) -> Waiting | Done:
-        """Do all that can be done now; return what it waits for, or how the part that was under way has ended.
+        """Do all that can be done now; return what is waited for, or how the part ended.
 
-        Raises only what the part raises.
+        now: seconds of the caller's clock.  Raises what the part raises, RuntimeError when none is under way.
         """
         if self._part is None:
             raise RuntimeError("nothing is under way on this connection")
@@ -86,7 +89,10 @@ class Pipeline:
         self._deadline = deadline if step.until is None else min(deadline, step.until)
 
     def _do(self, step: Read | Write | WriteContent | Look, now: float) -> Heard | Waiting:
-        """Do what can be done of *step*; return what it brought, or what it waits for.  Raises ConnectionLost."""
+        """Do what can be done of *step*; return what it brought or waits for.
+
+        Raises ConnectionLost.
+        """
         channel = self._channel
         if isinstance(step, Look):
             return channel.unasked() if channel.heard() else None
@@ -99,7 +105,10 @@ class Pipeline:
         return reply
 
     def _write(self, step: Write | WriteContent, now: float) -> Waiting | None:
-        """Send what can leave: commands unless the server has spoken already, content unless it speaks meanwhile."""
+        """Send what can leave now; return what is waited for, None when all has left.
+
+        Raises Unasked if the server has spoken before commands, or during content; ConnectionLost.
+        """
         channel, content = self._channel, isinstance(step, WriteContent)
         while self._unsent:
             if (content or not self._begun) and channel.heard():
@@ -118,18 +127,21 @@ class Pipeline:
         return None
 
     def _check(self, step: Read | Write | WriteContent, now: float, why: str) -> None:
-        """Raise ConnectionLost when *step* has had its time."""
+        """Raise ConnectionLost when the time of *step* is over; *why*: its text."""
         if now >= self._deadline:
             over = step.until is not None and now >= step.until
             raise ConnectionLost(_TOO_LONG if over else why, timed_out=True)
 
 
 class Farewell:
-    """QUIT, and its reply within so many seconds; whatever comes, the connection is closed then."""
+    """QUIT and the wait for its reply, so many *seconds* at most for each.
+
+    The connection is to be closed afterwards, whatever came.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._steps = self._play(seconds)
-        self.said: ConnectionLost | None = None  # what came instead
+        self.said: ConnectionLost | None = None  # what came in place of the reply
 
     def step(self, heard: Heard, now: float) -> Step:
         """Take in what the last step brought and return the next one."""

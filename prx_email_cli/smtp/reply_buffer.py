@@ -1,4 +1,4 @@
-"""Cut what a server says into replies: bounded in lines and octets, whatever comes."""
+"""Cut what a server says into replies, which are bounded in lines and bytes."""
 
 from prx_email_cli.redaction import from_outside
 from prx_email_cli.smtp.errors import BadReply
@@ -8,7 +8,7 @@ MAX_REPLY_LINES, MAX_REPLY_BYTES = 500, 64 * 1024
 
 
 class ReplyBuffer:
-    """The octets that have come and that nobody has taken yet."""
+    """The bytes that have come and are not taken as replies yet."""
 
     def __init__(self) -> None:
         self._octets = b""
@@ -24,7 +24,7 @@ class ReplyBuffer:
 
     @property
     def unread(self) -> bytes:
-        """What has come of no reply that was begun to be taken."""
+        """Return the bytes that belong to no line which ``take`` has read."""
         return self._octets
 
     def clear(self) -> None:
@@ -58,7 +58,10 @@ class ReplyBuffer:
 
 
 def cleaned(text: str, *, strict: bool = False) -> str:
-    """Return what the server said, with secrets masked and broken UTF-8 replaced; *strict* as in ``from_outside``."""
+    """Return what the server said, with secrets masked and broken UTF-8 replaced.
+
+    strict: as in ``from_outside``.
+    """
     text = from_outside(text, strict=strict)
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -41,7 +41,7 @@ class Closed(NamedTuple):
 class Session:
     """An open, logged-in connection to an account's server.
 
-    One thread may drive many: it waits for all of them at once, and has each go on that need not wait any more.
+    One thread may drive many: it waits for all at once, and lets each go on whose wait is over.
     """
 
     def __init__(self, wire: Wire, account: Account) -> None:
@@ -95,11 +95,11 @@ class Session:
         self._pipeline.start(transaction)
 
     def go_on(self, now: float) -> Waiting | Ended | Closed:
-        """Do all that can be done without waiting; return what the session waits for, or what has come to its end.
+        """Do all that can be done now; return what is waited for, or what has ended.
 
-        now: by a clock that never goes back; call again when what it waits for has come, at its time ``until`` at the
-        latest.  The session is not ``alive`` after a transaction whose dialogue was broken.  Raises only what the
-        transaction's content raises; ``abandon`` the session then.
+        now: seconds, by a clock that never goes back.  Call again when what is waited for has come, or at its time
+        ``until``.  The session is not ``alive`` after a transaction whose dialogue was broken.  Raises only what
+        reading the content raises; ``abandon`` the session then.
         """
         part = self._pipeline.part
         done = self._pipeline.go_on(now)
@@ -132,12 +132,15 @@ class Session:
         self.wire.close()
 
     def say_goodbye(self) -> None:
-        """Begin to say QUIT, unless the dialogue is broken; ``go_on`` gives Closed within five seconds."""
+        """Begin to say QUIT; ``go_on`` returns Closed at the end.
+
+        It takes QUIT_TIMEOUT_SECONDS at most for each of command and reply.
+        """
         self.alive = False
         self._pipeline.start(Farewell(min(QUIT_TIMEOUT_SECONDS, self.wire.reply_timeout)))
 
     def close(self) -> None:
-        """Say QUIT and close, in five seconds at most; errors are ignored, because no result depends on it."""
+        """Say QUIT and close; errors are ignored, because no result depends on it."""
         if self.alive:
             with suppress(OSError, ValueError, RuntimeError):
                 self.say_goodbye()

@@ -351,5 +351,5 @@ HOLD_SENDING = """
 UPDATE outbox SET held_at = :now WHERE status = 'sending' AND held_at IS NULL RETURNING id
 """
 
-# pending|failed|sent -> (none): what PRUNABLE read, with its recipients and attempts.
+# pending|failed|sent -> (none): a message that PRUNABLE read, with its recipients and attempts.
 DROP_RECORD = "DELETE FROM outbox WHERE id = :id"
