@@ -1,6 +1,6 @@
-"""What a person types: thin commands that parse, call one function and render its result."""
+"""Define the commands: each parses its options, calls one function and renders the result."""
 
 import gc
 
-# Starting up is making objects that stay: looking through them for garbage took a sixth of cron's every start.
+# Start-up makes objects that stay: looking for garbage among them took a sixth of its time.
 gc.set_threshold(50_000)

@@ -61,7 +61,7 @@ app.command("set-password")(set_password)
 
 
 def _public(account: "Account") -> dict[str, Any]:
-    """Make the object of an account: of its secret only the source."""
+    """Make the JSON object of an account, which names only the source of its secret."""
     smtp = account.smtp
     return {
         "name": account.name,

@@ -24,7 +24,7 @@ def add(
     options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
 ) -> None:
-    """Add an account to the config; every other line stays.  On a terminal, ask for what no option says.
+    """Add an account to the config; every other line stays.  On a terminal, ask for what no option gives.
 
     Example: prx-email account add alerts --provider gmail --user me@gmail.com --password-env GMAIL_APP_PASSWORD
     """

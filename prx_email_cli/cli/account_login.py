@@ -31,7 +31,11 @@ LOGIN_SECONDS = 300
 
 
 class LoginWay(NamedTuple):
-    """How a person logs in.  device: with a code on another machine.  browser: open one here.  port: 0 for any."""
+    """How a person logs in.
+
+    device: with a code on another machine.  browser: open one here.  port: where the browser is sent back to, 0 for any
+    free one.  timeout: seconds.
+    """
 
     device: bool = False
     browser: bool = True
@@ -48,7 +52,9 @@ def login(
     ] = True,
     port: Annotated[
         int,
-        typer.Option("--port", min=0, max=65535, metavar="N", help="Port that the browser comes back to; 0 for any."),
+        typer.Option(
+            "--port", min=0, max=65535, metavar="N", help="Local port that the browser is sent back to; 0 for any."
+        ),
     ] = 0,
     timeout: Annotated[
         int, typer.Option("--timeout", min=1, max=3600, metavar="SECONDS", help="Wait at most this long for the login.")
@@ -90,7 +96,7 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
 
 
 def _granted(account: "Account", tokens: "AccessTokens", way: LoginWay) -> "Tokens":
-    """Get tokens by the flow that was asked for.  Raises ExchangeFailed, ConfigError."""
+    """Get tokens in this *way*, or as an application.  Raises ExchangeFailed, ConfigError."""
     from prx_email_cli.oauth.login import Redirect, log_in_by_browser, log_in_by_device  # on use
 
     oauth = tokens.oauth
@@ -126,7 +132,7 @@ def _show_address(url: str, *, open_it: bool) -> None:
 
 
 def _open_browser(url: str) -> None:
-    """Open a browser, which may run until it is closed and may write on stdout."""
+    """Open a browser; it may run until a person closes it, and what it writes is dropped."""
     command = [sys.executable, "-I", "-m", "webbrowser", url]  # -I: no module of the directory we are in
     nowhere = subprocess.DEVNULL
     with suppress(OSError):
@@ -177,7 +183,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
 
 
 def _forget_tokens(account: "Account") -> tuple[bool, bool]:
-    """Revoke and remove an account's tokens; tell whether it was revoked, and whether there was one to remove."""
+    """Revoke and delete an account's tokens; tell whether each of the two was done."""
     revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back
         try:

@@ -12,7 +12,7 @@ _NO_SHELL = "Repeat it for each word; no shell."
 
 
 def _check_port(value: int | None) -> int | None:
-    """Check a TCP port; limits of the option itself would be shown, and leave its name no room in 80 columns."""
+    """Check a TCP port; help would show limits of the option itself, and 80 columns have no room for them."""
     if value is not None and not 1 <= value <= 65535:
         raise typer.BadParameter(f"{value} is not in the range 1<=x<=65535.")
     return value
@@ -25,7 +25,10 @@ class AccountOptions(NamedTuple):
     """
 
     provider: Annotated[
-        str | None, typer.Option("--provider", metavar="NAME", help="Fill in server and limits: prx-email providers.")
+        str | None,
+        typer.Option(
+            "--provider", metavar="NAME", help="Fill in server and limits; prx-email providers lists the names."
+        ),
     ] = None
     host: Annotated[
         str | None, typer.Option("--host", metavar="HOST", help="Connect to this server; by default the provider's.")
@@ -41,7 +44,7 @@ class AccountOptions(NamedTuple):
         typer.Option("--tls", metavar="MODE", help="One of implicit, starttls and none; by default from the port."),
     ] = None
     tls_ca_file: Annotated[
-        str | None, typer.Option("--tls-ca-file", metavar="FILE", help="Trust this private CA as well.")
+        str | None, typer.Option("--tls-ca-file", metavar="FILE", help="PEM file of private CAs to trust as well.")
     ] = None
     user: Annotated[str | None, typer.Option("--user", metavar="LOGIN", help="Login name, usually your address.")] = (
         None
@@ -76,11 +79,15 @@ class AccountOptions(NamedTuple):
     ] = None
     oauth_client_secret_env: Annotated[
         str | None,
-        typer.Option("--oauth-client-secret-env", metavar="VARIABLE", help="Environment variable with its secret."),
+        typer.Option(
+            "--oauth-client-secret-env", metavar="VARIABLE", help="Environment variable with the application's secret."
+        ),
     ] = None
     oauth_client_secret_file: Annotated[
         str | None,
-        typer.Option("--oauth-client-secret-file", metavar="FILE", help="File whose first line is its secret."),
+        typer.Option(
+            "--oauth-client-secret-file", metavar="FILE", help="File whose first line is the application's secret."
+        ),
     ] = None
     oauth_tenant: Annotated[
         str | None, typer.Option("--oauth-tenant", metavar="TENANT", help="Directory at Microsoft; by default common.")
@@ -105,7 +112,7 @@ class AccountOptions(NamedTuple):
         return {**self._given({"provider": "provider", "sender": "from"}), "smtp": smtp}
 
     def _given(self, keys: dict[str, str]) -> dict[str, Any]:
-        """Map those of the options that are given to their keys in the config."""
+        """Map the options that are given to their *keys* in the config."""
         values = ((name, key, getattr(self, name)) for name, key in keys.items())
         return {
             key: str(absolute(value)) if name in _FILES else list(value) if name in _LISTS else value

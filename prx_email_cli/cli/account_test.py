@@ -41,7 +41,7 @@ def try_account(this: Invocation, account: "Account") -> None:
 
 
 def _examination_object(found: "Examination") -> dict[str, Any]:
-    """Make the object of a tried account."""
+    """Make the JSON object of a tried account."""
     account, profile = found.account, found.profile
     return {
         "account": account.name,

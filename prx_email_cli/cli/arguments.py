@@ -1,16 +1,16 @@
-"""The command line as it was typed: ``--json`` anywhere on it, and arguments that are no text."""
+"""Read the command line as typed: ``--json`` anywhere in it, and arguments that are not text."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
 
 JSON = "--json"
-# Names of files, which may be any bytes.  Every other value is stored, sent or written into a config.
+# These name files, which may be any bytes; every other value is stored, sent or written into a config.
 _NAMES_OF_FILES = ("attach", "attach_stored", "batch", "body_file", "files", "html", "parent", "request")
 
 
 def hoisted(command: Any, arguments: Sequence[str]) -> list[str]:
-    """Move a ``--json`` that stands before the name of a command or group behind it."""
+    """Move each ``--json`` before the name of a command or group behind the last name."""
     early = [at for at, _, options in _words(command, arguments) if options and arguments[at] == JSON]
     if not early:
         return list(arguments)
@@ -22,12 +22,18 @@ def hoisted(command: Any, arguments: Sequence[str]) -> list[str]:
 
 
 def json_asked(command: Any, arguments: Sequence[str]) -> bool:
-    """Tell whether ``--json`` is among *arguments* as an option: not as the value of one, nor after ``--``."""
+    """Tell whether ``--json`` is given as an option.
+
+    It is none as the value of another option, nor after ``--``.
+    """
     return any(options and arguments[at] == JSON for at, _, options in _words(command, arguments))
 
 
 def _words(command: Any, arguments: Sequence[str]) -> Iterator[tuple[int, Any, bool]]:
-    """Give the position of each option and command name, the command it belongs to, and whether it is an option."""
+    """Yield the position of each option and command name in *arguments*.
+
+    With it come the command that it belongs to, and whether it is an option.
+    """
     at = 0
     while at < len(arguments) and arguments[at] != "--":
         word = arguments[at]
@@ -49,7 +55,10 @@ def _with_values(command: Any) -> set[str]:
 
 
 def show_metavars_alone(command: Any) -> None:
-    """Let the help of *command*, or each command of a group, show an argument without its type's name, as ``<str>``."""
+    """Leave the type's name, such as ``<str>``, out of the help of each argument.
+
+    command: a command, or a group whose commands are all changed.
+    """
     for leaf in getattr(command, "commands", {"": command}).values():
         for parameter in leaf.params:
             if parameter.param_type_name == "argument":
@@ -62,9 +71,9 @@ def _no_metavar(param: Any, ctx: Any) -> str:
 
 
 def refuse_undecodable(command: Any) -> None:
-    """Let *command*, or each command of a group, refuse arguments that are not in the locale's encoding.
+    """Refuse arguments that are not in the locale's encoding, with a ValidationError.
 
-    The refusal is a ValidationError.
+    command: a command, or a group whose commands are all changed.
     """
     for leaf in getattr(command, "commands", {"": command}).values():
         leaf.callback = _checked(leaf)

@@ -33,7 +33,7 @@ class AttemptLog:
         self._complained = False
 
     def write(self, finished: Finished) -> None:
-        """Write the line of one attempt."""
+        """Write the line of one attempt; never raises for what cannot be written."""
         if not self._verbose and self._file is None:
             return
         line = self._write_line(_fields(finished, self._run_id))
@@ -63,7 +63,7 @@ def _append_to(file: str, line: bytes) -> None:
     descriptor = _opened(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if stat.S_ISBLK(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is a disk")
+            raise OSError(errno.EINVAL, "it is a disk device")
         # O_APPEND and one write: the lines of several drains do not mix.
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -72,12 +72,15 @@ def _append_to(file: str, line: bytes) -> None:
 
 
 def _opened(file: str, flags: int) -> int:
-    """Open the log, or make it, mode 0600; root makes it for its directory's owner, whose drains write it, too."""
+    """Open the log, or create it with mode 0600.  Raises OSError.
+
+    root gives it to the owner of its directory, whose drains write it, too.
+    """
     with suppress(FileNotFoundError):
         return os.open(file, flags)
     with suppress(FileExistsError):
         os.close(create(file, beside=os.stat(os.path.dirname(file))))
-    return os.open(file, flags | os.O_CREAT, 0o600)  # just made, or to be made where a symbolic link leads
+    return os.open(file, flags | os.O_CREAT, 0o600)  # it exists now, or its symbolic link leads to no file yet
 
 
 def _reason(error: OSError | ValueError) -> str:

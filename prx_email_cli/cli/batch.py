@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LINES_PER_TRANSACTION = 1000
 _PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30
-BYTES_AT_ONCE = 8 * 1024 * 1024  # of contents; longer ones hold attachments
+BYTES_AT_ONCE = 8 * 1024 * 1024  # of contents, where attachments make the messages long
 
 
 @dataclass
@@ -39,7 +39,7 @@ class _Report:
     enqueued: int = 0
 
     def acknowledge(self, lines: list[int], submitted: list[Submitted]) -> None:
-        """Report the messages of these *lines* as stored, but for those that were refused."""
+        """Report the messages of these *lines* as stored, except the refused ones."""
         ids = []
         for line, result in zip(lines, submitted, strict=True):
             if result.error is not None:
@@ -62,7 +62,10 @@ class _Report:
             say(f"line {line}: {safe(message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
 
     def finish(self, broken: StorageError | None = None) -> None:
-        """Tell the end, also when the outbox failed on the way: what was acknowledged until then stays so."""
+        """Print the totals.  Raises typer.Exit with the exit status of a failure.
+
+        broken: the error of the outbox that ended the batch; what was acknowledged before it stays stored.
+        """
         error = status = None
         if self.errors:
             error = error_object(
@@ -96,7 +99,7 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class _Composer:
-    """Makes messages of lines.  account: of the lines that name none."""
+    """Composes the message of each line.  account: of the lines that name none."""
 
     store: Store
     settings: Settings
@@ -105,9 +108,9 @@ class _Composer:
     spool: Spool
 
     def compose(self, only_copy: list[bytes]) -> NewMessage:
-        """Compose the request in the line that is taken out of *only_copy*.
+        """Compose the message of the one line in *only_copy*, and take the line out of it.
 
-        Raises ValidationError and what else is wrong with this line, and StorageError for what is not.
+        Raises ValidationError and other errors of this line, and StorageError of the outbox.
         """
         try:
             line = only_copy.pop().decode()
@@ -130,7 +133,7 @@ class _Composer:
 def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> None:
     """Enqueue every good line; report every bad one with its number.
 
-    A second thread that stores while this one composes gains nothing: both want Python's one lock, SQLite at every row.
+    A second thread for storing would gain nothing: it takes Python's lock at every row.
     """
     settings = this.settings()
     if account is not None:
@@ -151,14 +154,14 @@ def send_batch(this: Invocation, name: str, account: str | None, now_ts: int | N
 
 
 def _longest_line(settings: Settings) -> int:
-    """Bytes of the longest line that can hold a message: attachments in base64, each character escaped by JSON."""
+    """Compute the most bytes that a line with one message has, each character escaped by JSON."""
     return 2 * settings.attachments.policy.max_message_bytes + (1 << 20)
 
 
 def _lines(stream: BinaryIO, longest: int) -> Iterator[list[bytes]]:
-    """The lines of *stream*, each in a list to be taken out of; [] for one over *longest* bytes, which is passed over.
+    """Yield each line of *stream* in a list of its own, from which the caller takes it.
 
-    Where a line has no end at all, the lines end with it.
+    The list is empty for a line over *longest* bytes, which is skipped; one over MOST_PASSED_BYTES is the last.
     """
     while line := stream.readline(longest + 1):
         held = [line]
@@ -194,7 +197,7 @@ def _chunks(
             continue
         if number == 1:
             line = line.removeprefix(BOM_UTF8)
-        only_copy = [line]  # an attachment in base64 makes a long line: parsing lets go of it on the way
+        only_copy = [line]  # so that a long line is freed while it is parsed
         del line
         try:
             message = compose(only_copy)

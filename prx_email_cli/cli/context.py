@@ -1,4 +1,4 @@
-"""What one invocation of the command line knows: where its config is, whether it answers in JSON."""
+"""Hold what the root command tells the others: where the config is, and whether to answer in JSON."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +45,6 @@ class Invocation:
 
 
 def invocation(ctx: typer.Context) -> Invocation:
-    """Find the Invocation that the root command made."""
+    """Find the Invocation that the root command made; a new one where there is none."""
     found: Any = ctx.find_object(Invocation)
     return found if found is not None else Invocation()

@@ -1,4 +1,4 @@
-"""``prx-email demo``: the whole pipeline against an embedded SMTP server."""
+"""``prx-email demo``: send, defer, retry and reply with an SMTP server of its own."""
 
 import os
 import shlex
@@ -26,7 +26,7 @@ COMMAND_SECONDS = 60
 
 @app.command()
 def demo(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show the whole pipeline against a mail server of its own; nothing is left behind.
+    """Show the commands at work with a mail server of their own; leave nothing behind.
 
     Example: prx-email demo
     """
@@ -92,7 +92,7 @@ def _tell_story(commands: _Commands, server: "DemoServer") -> None:
     (home / "password").touch(mode=0o600)
     (home / "password").write_text(PASSWORD)
     (home / "volumes.txt").write_text("".join(f"volume {number}: ok\n" for number in range(1, 13)))
-    # Relative paths in a config are relative to it: nothing of the user's is read or written.
+    # Relative to the config, so that no file of the user is read or written.
     commands.run(
         f"init --host localhost --port {server.port} --tls implicit --tls-ca-file ca.pem --user {USER}"
         " --password-file password --outbox outbox.db"

@@ -61,7 +61,7 @@ class DemoServer:
         return self._controller.port
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
-        """aiosmtpd's hook for RCPT: greylist one address."""
+        """Answer RCPT, as aiosmtpd's hook; defer DEFERRED_ONCE the first time."""
         if address == DEFERRED_ONCE and address not in self._deferred:
             self._deferred.add(address)
             return "450 4.2.0 greylisted, come back later"
@@ -69,7 +69,7 @@ class DemoServer:
         return "250 2.1.5 ok"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        """aiosmtpd's hook for the whole message."""
+        """Accept the whole message, as aiosmtpd's hook, and keep what the demo shows of it."""
         parsed = message_from_bytes(envelope.content, policy=policy.default)
         files = [part.get_filename() or "" for part in parsed.iter_attachments()] if parsed.is_multipart() else []
         self.arrived.append(
@@ -86,10 +86,10 @@ class DemoServer:
 
 
 class _Controller(Controller):
-    """aiosmtpd's controller, on a port that the kernel chooses; its login is under TLS from the first byte."""
+    """Runs aiosmtpd on a port that the kernel chooses, under TLS from the first byte."""
 
     def factory(self) -> SMTP:
-        with warnings.catch_warnings():  # of a login without STARTTLS: it does not know that TLS came first
+        with warnings.catch_warnings():  # it warns of a login without STARTTLS, not knowing of the TLS below
             warnings.simplefilter("ignore")
             return SMTP(self.handler, **self.SMTP_kwargs)
 

@@ -1,4 +1,4 @@
-"""The short dialogue that sets an account up: provider, address, way of login."""
+"""Ask a person for an account: its provider, address and way of login."""
 
 import re
 import shlex
@@ -50,7 +50,7 @@ def ask_secret(question: str) -> str:
 
 
 def complete(options: AccountOptions) -> Answers:
-    """Ask for what *options* leave open."""
+    """Ask for what *options* leave open, and return all of them."""
     if options.provider is None and options.host is None:
         options = _ask_provider(options)
     provider = provider_named(options.provider)
@@ -110,12 +110,12 @@ def _ask_login(options: AccountOptions, provider: Provider | None) -> Answers:
 
 
 def _ways(provider: Provider | None) -> list[str]:
-    """Name the ways of login that fit the provider, its favourite first."""
+    """Name the ways of login that the provider takes, its first choice first."""
     passwords = [way for way in _WAYS if way not in ("oauth", "none")]
     if find_spec("keyring") is None:
         passwords.remove("keyring")
     if provider is None:
-        return [*passwords, "none"]  # for OAuth it takes more than a short dialogue can ask
+        return [*passwords, "none"]  # OAuth without a preset needs more than this dialogue asks
     ways = [passwords if "password" in login else [login] for login in provider.logins]
     return [way for group in ways for way in group]
 

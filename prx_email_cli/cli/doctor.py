@@ -46,7 +46,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
-    """Make each check, and give it with its group; a config that cannot be read ends them."""
+    """Yield each check with the name of its group; a config that cannot be read is the last."""
     from prx_email_cli.checks.account import examine  # on use
     from prx_email_cli.checks.machine import check_machine  # on use
     from prx_email_cli.checks.outbox import check_outbox  # on use
@@ -54,7 +54,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     try:
         settings = this.settings()
         outbox = settings.outbox.path
-    except ChangeableByOthers as error:  # nothing that it says is tried
+    except ChangeableByOthers as error:  # no account or file that this config names is tried
         for fault in [*faults(this.config_file)] or [error]:
             yield "machine", failed("permissions", fault)
         return

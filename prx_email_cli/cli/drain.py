@@ -90,7 +90,7 @@ def drain(
 
 
 class _Deliveries:
-    """Drains the outbox that the path names now, as often as the command asks."""
+    """Delivers from an outbox, once or until stopped, and reports what was done."""
 
     def __init__(
         self, settings: "Settings", options: "DrainOptions", tick: Callable[[], int], talk: "_Talk", *, rehearsed: bool
@@ -131,12 +131,12 @@ class _Deliveries:
             from prx_email_cli.cli.given_up import tell_given_up  # on use
 
             tell_given_up(store, self._settings, self._tick(), say_so=self._talk.speaks)
-        if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal is no evidence of cron
+        if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
             store.note_drain(time.time())
 
 
 class _Teller:
-    """Prints reports one after the other in a thread of its own: a slow notify command delays no delivery."""
+    """Prints reports in turn, in a thread of its own: a slow notify command delays no delivery."""
 
     def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
         from queue import SimpleQueue  # on use
@@ -250,7 +250,7 @@ class _Talk:
             say(f"note: {safe(note)}")
 
     def result(self, report: "DrainReport") -> int:
-        """Print the report and choose the exit status."""
+        """Print the report and return the exit status."""
         error, status = _judgement(report)
         work_is_done("the drain is done")
         if self._json:
@@ -264,7 +264,7 @@ class _Talk:
 
 
 def _on_free_stdout(text: str) -> bool:
-    """Print *text* on stdout, which has no data here; False if that is stderr's file or fails."""
+    """Print *text* on stdout; False if that fails, or if stdout is the same file as stderr."""
     try:
         if os.path.sameopenfile(1, 2):
             return False

@@ -26,8 +26,8 @@ def follow(
 ) -> "DrainReport":
     """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
-    deliver: delivers from a store until an event is set.  Raises what that raises of an outbox that is still in its
-    place, and what opening another one raises.
+    deliver: delivers from a store until an event is set.  Raises its errors while the outbox is still in its place, and
+    those of opening another one.
     """
     report = DrainReport("")
     try:
@@ -48,7 +48,7 @@ def follow(
 
 
 class _UntilReplaced(threading.Event):
-    """Set when *stop* is, or when another outbox is in the place of *store*: no more of it is then claimed."""
+    """Set when *stop* is, or when *store* is replaced, after which nothing of it is claimed."""
 
     def __init__(self, stop: threading.Event, store: "Store") -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _UntilReplaced(threading.Event):
 def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event) -> "Store":
     """Open the outbox at the path as soon as there is one; never create one.
 
-    Once *stop* is set it is *store* itself.  Raises as ``Vacancy.taken_by`` does.
+    Returns *store* itself once *stop* is set.  Raises as ``Vacancy.taken_by`` does.
     """
     vacancy, told = Vacancy(outbox), False
     while not stop.is_set():

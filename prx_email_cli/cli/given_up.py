@@ -26,9 +26,10 @@ RELAYED_LINES, RELAYED_LINE_CHARACTERS = 100, 2000
 
 
 def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, only: int | None = None) -> None:
-    """Report the given-up messages that were not reported yet, or *only* that one.
+    """Report each given-up message that was not reported yet, or *only* this one.
 
-    Each is marked before it is reported, so that no two runs report it.  A command that fails is a warning.
+    now: Unix seconds.  say_so: also on stderr.  Each is marked before it is reported, so that no two runs report it.  A
+    notify command that fails is a warning.
     """
     for outbox_id in store.take_unreported(now, only):
         row = store.row(outbox_id)
@@ -68,7 +69,10 @@ def _tell(command: list[str], document: bytes, stderr: int) -> int:
 
 @contextmanager
 def _relayed() -> Iterator[int]:
-    """Give a descriptor for the command's stderr; with ours it could wait for a reader that does not read."""
+    """Give a descriptor for the command's stderr, whose lines are printed on ours.
+
+    The command itself never waits for a slow reader of our stderr.
+    """
     reader, writer = os.pipe()
     relay = Thread(target=_relay, args=(reader,), daemon=True)
     relay.start()
@@ -76,7 +80,7 @@ def _relayed() -> Iterator[int]:
         yield writer
     finally:
         os.close(writer)
-        relay.join(RELAY_SECONDS)  # something that it started may have it open for longer
+        relay.join(RELAY_SECONDS)  # a process that it started may keep the pipe open
 
 
 def _relay(reader: int) -> None:

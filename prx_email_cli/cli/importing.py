@@ -28,7 +28,7 @@ def import_messages(
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Import messages, so that reply can answer them; known ones stay as they are.
+    """Import messages, so that reply can answer them; known messages stay as they are.
 
     Example: prx-email import ~/Maildir saved.mbox letter.eml
     """

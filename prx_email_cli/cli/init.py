@@ -27,7 +27,7 @@ def init(
     options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
     as_json: Json = False,
 ) -> None:
-    """Write a first config, mode 0600.  On a terminal, ask for what no option says.
+    """Write a first config, mode 0600.  On a terminal, ask for what no option gives.
 
     Example: prx-email init --provider fastmail --user me@example.com --password-env MAIL_PASSWORD
     """

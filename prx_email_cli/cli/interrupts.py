@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the program quietly with 130 or 143, at any instant."""
+"""End the program on Ctrl-C or SIGTERM, at any instant, quietly, with status 130 or 143."""
 
 import os
 import signal
@@ -17,9 +17,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    unwinding = False  # a command is at work, which has something to tidy up
+    unwinding = False  # a command is at work and must tidy up
     received: int | None = None
-    stopping = False  # a drain has heard the signal, and ends by itself
+    stopping = False  # a drain has the signal, and ends by itself
 
 
 def watch() -> None:
@@ -75,7 +75,10 @@ def _on_signal(number: int, frame: Any) -> None:
 
 
 def _start_nudging() -> None:
-    """Interrupt a call that waits although a signal came: Python handles that only when the call ends."""
+    """Start a thread that interrupts a waiting call after a signal.
+
+    Python runs its handler only when the call has ended.
+    """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -90,12 +93,12 @@ def _nudge(reader: int) -> None:
                 break
             signal.pthread_kill(main_thread().ident or 0, number[0])
         else:
-            os._exit(128 + number[0])  # what it waits for, such as a name server, cannot be interrupted
+            os._exit(128 + number[0])  # a call that cannot be interrupted, such as one of the name server
 
 
 def _on_unraisable(unraisable: Any) -> None:
     """End the process if a signal came during a finalizer, where Python prints a traceback and goes on."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         os._exit(status() or 128 + signal.SIGINT)
-    if _State.received is None:  # else it is of what the signal has cut short
+    if _State.received is None:  # after a signal, what was cut short may raise
         sys.__unraisablehook__(unraisable)

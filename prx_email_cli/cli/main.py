@@ -1,4 +1,4 @@
-"""The root command: global options, commands loaded when named, and errors as exit statuses."""
+"""Define the root command: global options, commands loaded when named, errors as exit statuses."""
 
 import gc
 import os
@@ -78,11 +78,11 @@ class _Boundary(TyperGroup):
                 _show_traceback(error)
             report_error(error, as_json=invocation(ctx).json)
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError as error:  # of another stream than ours: typer would end silently
+        except BrokenPipeError as error:  # typer would end silently; ours never raise it
             raise RuntimeError(f"BrokenPipeError: {error}") from error
         except KeyboardInterrupt:
             raise typer.Exit(interrupts.status() or INTERRUPTED) from None
-        except typer.Abort:  # a question was answered with Ctrl-C or Ctrl-D
+        except typer.Abort:  # Ctrl-C or Ctrl-D at a question
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
@@ -136,7 +136,11 @@ def root(
     ctx: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Config file; by default $PRX_EMAIL_CONFIG, else your own."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Config file; by default $PRX_EMAIL_CONFIG, else prx-email/config.toml in your config directory.",
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")

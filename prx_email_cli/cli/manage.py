@@ -1,4 +1,4 @@
-"""``prx-email hold``, ``release``, ``cancel`` and ``resolve``: decisions of a person."""
+"""``prx-email hold``, ``release``, ``cancel`` and ``resolve``: change messages by hand."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 hold_app, release_app, cancel_app, resolve_app = (typer.Typer(add_completion=False) for _ in range(4))
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Outbox ids.")]
-All = Annotated[bool, typer.Option("--all", help="Every message (of --account) instead of ids.")]
+All = Annotated[bool, typer.Option("--all", help="Take every message (of --account) instead of ids.")]
 
 
 class _Selection(NamedTuple):
@@ -29,7 +29,7 @@ class _Selection(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """What to do to one message and to all, and what to call it once done."""
+    """How to change one message and all of them; done: the word for the result."""
 
     done: str
     one: "Callable[[Store, int], None]"
@@ -118,7 +118,7 @@ def _is_restored(store: "Store") -> bool:
         store.refuse_restored()
     except RestoredBackup:
         return True
-    except PrxEmailError:  # although its mark cannot be read, messages can be held
+    except PrxEmailError:  # messages can be held without the high-water mark
         pass
     return False
 
@@ -145,7 +145,7 @@ def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> N
 
 
 def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[Store, int], None]") -> None:
-    """Change each message; a refused one does not stop the others, and its exit status is the command's."""
+    """Change each message; the first refusal gives the exit status and stops no other."""
     settings = this.settings()
     results: list[dict[str, Any]] = []
     refused: PrxEmailError | None = None

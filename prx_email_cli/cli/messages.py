@@ -82,7 +82,7 @@ def show(
 
 
 def _object(known: "Known") -> dict[str, Any]:
-    """Make the object of a known message, without its text; times are Unix seconds."""
+    """Make the JSON object of a known message, without its text; times are Unix seconds."""
     message = known.message
     lists = {"reply_to": message.reply_to, "to": message.recipients, "cc": message.copies}
     return {

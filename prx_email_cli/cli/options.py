@@ -55,7 +55,7 @@ FailureMode = Annotated[
         "--failure-mode",
         metavar="network|provider",
         callback=_check_mode,
-        help="Rehearsal: fail each attempt so, without the network.",
+        help="Rehearsal: fail each attempt with this error, without the network.",
     ),
 ]
 Limit = Annotated[
@@ -88,7 +88,7 @@ AttachStored = Annotated[
     typer.Option("--attach-stored", metavar="PATH", help="Attach this file of the attachment store; repeatable."),
 ]
 Header = Annotated[
-    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Further header; repeatable.")
+    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Add this header; repeatable.")
 ]
 Sender = Annotated[
     str | None, typer.Option("--from", metavar="ADDRESS", help="From of this message; by default the account's.")

@@ -1,4 +1,4 @@
-"""``prx-email outbox``: decide about the outbox as a whole."""
+"""``prx-email outbox``: accept a restored backup."""
 
 import typer
 

@@ -12,16 +12,17 @@ from threading import Lock
 from typing import Any, TextIO, cast
 
 PATIENCE_SECONDS = 5.0  # how long a reader that takes nothing is waited for
-KEPT_BYTES = 256 * 1024  # of talk, for a reader that is slow
+KEPT_BYTES = 256 * 1024  # of messages on stderr, for a slow reader
 _GATHERED_BYTES = 8192  # of data, before it is written
 _PIECE_BYTES = 4096  # what a pipe with any room takes whole
 _SMALL_PIECE_BYTES = 256  # what a terminal with any room takes
 
 
 class Outlet(ABC):
-    """A text stream on a file descriptor that never raises; trouble, lost_lines: what went wrong.
+    """A text stream on a file descriptor that never raises.
 
-    Characters that its encoding lacks are escaped.
+    trouble: the error of the last write, None when it worked.  lost_lines: how many lines were not written.  Characters
+    that its encoding lacks are escaped.
     """
 
     errors = "backslashreplace"
@@ -40,7 +41,7 @@ class Outlet(ABC):
         self._channel: _Channel | None = None
 
     def write(self, text: str) -> int:
-        """Take *text*, and count its characters."""
+        """Take *text*, and return the number of its characters."""
         data = self._encoded(text)
         if data:
             with self._lock:
@@ -52,7 +53,7 @@ class Outlet(ABC):
         """Write what was taken, as far as possible."""
 
     def finish(self) -> None:
-        """Write the rest; nothing follows."""
+        """Write the rest, and close what was opened for it."""
         self.flush()
         if self._channel is not None:
             self._channel.close()
@@ -75,7 +76,7 @@ class Outlet(ABC):
         return True
 
     def why(self) -> str:
-        """Describe the trouble with it."""
+        """Describe the trouble, for a message."""
         number = self.trouble.errno if self.trouble is not None else None
         if number == errno.EBADF:
             return f"{self.name} is closed"
@@ -91,7 +92,7 @@ class Outlet(ABC):
             raise TypeError(f"text is wanted, not {type(text).__name__}")
         try:
             return self._encoder.encode(text)
-        except UnicodeError:  # of a codec that can escape nothing either
+        except UnicodeError:  # some codecs cannot encode the escapes either
             return text.encode("ascii", self.errors)
 
     def _push(self, seconds: float | None) -> bool:
@@ -120,7 +121,7 @@ class DataOutlet(Outlet):
     _seconds: float | None = None
 
     def wait_at_most(self, seconds: float) -> None:
-        """Wait at most *seconds* for a reader from now on: the work does not depend on it."""
+        """Wait at most *seconds* for a reader from now on; what it does not read is lost."""
         with self._lock:
             self._seconds, self._channel = seconds, None
 
@@ -234,7 +235,7 @@ class _Channel:
                 self.piece_bytes = _PIECE_BYTES if stat.S_ISFIFO(mode) else _SMALL_PIECE_BYTES
 
     def write(self, data: bytes | bytearray) -> int:
-        """Write some of *data*, and count it.  Raises OSError; BlockingIOError when there is no room."""
+        """Write some of *data*, and return how many bytes.  Raises OSError; BlockingIOError without room."""
         if self._socket is not None:
             import socket  # on use
 
@@ -244,7 +245,7 @@ class _Channel:
         return os.write(self._descriptor, data)
 
     def close(self) -> None:
-        """Close what was opened for it."""
+        """Close the socket, if one was made."""
         if self._socket is not None:
             self._socket.close()
 
@@ -258,7 +259,7 @@ class _Channel:
 def take_over() -> None:
     """Replace ``sys.stdout`` and ``sys.stderr`` by outlets, and open the descriptors 0 to 2 that are closed.
 
-    Else the first file that is opened, such as the database, would become standard output.
+    Otherwise the next file that is opened, such as the database, would become standard output.
     """
     for descriptor in range(3):
         try:

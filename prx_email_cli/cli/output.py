@@ -50,7 +50,10 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def work_is_done(what: str) -> None:
-    """Note that the command has succeeded, even if its answer cannot be written; *what* says in what."""
+    """Note that the work is done, so that an answer which cannot be written is no failure.
+
+    what: the result in a few words, for the warning then.
+    """
     _State.done = what
 
 
@@ -61,14 +64,17 @@ def wait_for_no_reader() -> None:
 
 
 def tell_losses(place: Callable[[str], bool]) -> None:
-    """Register a *place* to report, once, that stderr could not be written; it returns False if it cannot, too."""
+    """Register a *place* where to report, once, that stderr could not be written.
+
+    It returns False when it failed, and then the next one is tried.
+    """
     _State.places.append(place)
 
 
 def finish(status: int) -> int:
-    """Write the rest of both streams, and choose the exit status.
+    """Write the rest of both streams, and return the exit status.
 
-    It is 74 for an answer that could not be written, unless work was done; the *status* of an error stays.
+    It is *status*, or 74 for a success without work done whose answer could not be written.
     """
     data, talk = sys.stdout, sys.stderr
     if isinstance(data, DataOutlet):
@@ -89,7 +95,7 @@ def _without_answer(status: int, data: DataOutlet) -> int:
     if _State.done is not None:
         say(f"warning: {_State.done}, but {data.why()}")
         return status
-    if data.trouble is None or data.trouble.errno != errno.EPIPE:  # with head, say, the reader had enough
+    if data.trouble is None or data.trouble.errno != errno.EPIPE:  # a reader like head closes the pipe on purpose
         say(f"{'warning' if status else 'error'}: {data.why()}")
     return status or Exit.STORAGE
 
@@ -99,7 +105,7 @@ def _tell_elsewhere(text: str) -> None:
 
 
 def put_json(data: Any, error: dict[str, str] | None = None) -> None:
-    """Print the one JSON object of an answer; ok: whether *error* is None."""
+    """Print an answer as one JSON object, whose ``ok`` is true without *error*."""
     import json  # on use
 
     put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))

@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def providers(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the values of --provider, with the providers' documented limits; - for none published.
+    """List the names for --provider, and each provider's documented limits; - for none.
 
     Example: prx-email providers
     """

@@ -1,4 +1,4 @@
-"""``prx-email prune``: delete the content of messages that ended long ago."""
+"""``prx-email prune``: delete the content of messages that were sent or given up long ago."""
 
 from typing import Annotated
 
@@ -17,7 +17,9 @@ def prune(
     ctx: typer.Context,
     older_than: Annotated[
         str,
-        typer.Option("--older-than", metavar="DURATION", help="Only messages that ended over 30d ago, for example."),
+        typer.Option(
+            "--older-than", metavar="DURATION", help="Only messages sent or given up over 30d ago, for example."
+        ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="Delete their records, too.")] = False,
     now_ts: NowTs = None,

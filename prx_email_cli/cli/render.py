@@ -1,4 +1,4 @@
-"""Values as people and scripts read them: text that a terminal may show, moments, and the objects of ``--json``."""
+"""Render values for people and scripts: text safe for a terminal, times, objects of ``--json``."""
 
 import sys
 import time
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
     from prx_email_cli.outbox.views import Row
 
-# Letters, marks and signs that show nothing; what else is invisible is known by its category.
+# Letters, marks and signs that show nothing; Unicode categories tell the other invisible ones.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 _SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
-_PICTOGRAPHS = range(0x1F000, 0x1FC00)  # newer ones than this Python knows, but none of them is invisible
+_PICTOGRAPHS = range(0x1F000, 0x1FC00)  # some are newer than this Python, and all are visible
 _RESULT_KEYS = ("outbox_id", "status", "retries", "provider_message_id", "next_attempt_at", "message_id")
 
 
@@ -79,7 +79,7 @@ def send_result(row: "Row") -> dict[str, Any]:
 
 
 def row_object(row: "Row", *, whole: bool = False) -> dict[str, Any]:
-    """Make the object of a message for ``list``, and with *whole* for ``show``."""
+    """Make the JSON object of a message for ``list``, and with *whole* for ``show``."""
     from dataclasses import asdict  # on use
 
     values = asdict(row)
@@ -102,12 +102,12 @@ def shown_status(row: "Row") -> str:
 
 
 def check_object(check: "Check") -> dict[str, str]:
-    """Make the object of one check of ``doctor`` or ``account test``."""
+    """Make the JSON object of one check of ``doctor`` or ``account test``."""
     return {"name": check.name, "result": check.result, "detail": masked(check.detail), "fix": masked(check.fix)}
 
 
 def exit_status(row: "Row") -> int:
-    """Choose the exit status for a message: 0 when it is sent or waiting, 75 failed for now, 69 given up."""
+    """Return the exit status for a message: 0 sent or waiting, 75 failed for now, 69 given up."""
     if row.status != Status.FAILED:
         return Exit.OK
     return Exit.GAVE_UP if row.gave_up else Exit.TRY_LATER

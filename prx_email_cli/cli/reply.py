@@ -28,12 +28,14 @@ def reply(
         str | None,
         typer.Option("--parent", metavar="FILE", help="Import and answer the message in this file; - for stdin."),
     ] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Send a copy to each of its other recipients.")] = False,
-    quote: Annotated[bool, typer.Option("--quote", help="Quote its text below the answer.")] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Send a copy to the other recipients of the message.")
+    ] = False,
+    quote: Annotated[bool, typer.Option("--quote", help="Quote the text of the message below the answer.")] = False,
     cc: options.Cc = None,
     bcc: options.Bcc = None,
     subject: Annotated[
-        str, typer.Option("--subject", "-s", metavar="TEXT", help='By default "Re: " and its subject.')
+        str, typer.Option("--subject", "-s", metavar="TEXT", help='Subject; by default "Re: " and that of the message.')
     ] = "",
     body: options.Body = None,
     body_file: options.BodyFile = None,
@@ -77,14 +79,14 @@ def reply(
 
 
 def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":
-    """Find the message to answer among the known and the sent ones.  Raises NotFound."""
+    """Find the message to answer among the known and the sent messages.  Raises NotFound."""
     name = settings.account(account).name
     with this.store(settings) as store:
         return find_parent(store, name, message_id)
 
 
 def _learned_parent(this: Invocation, settings: "Settings", account: str | None, file: str, now: int) -> "Parent":
-    """Learn the one message in *file*, which is to be answered.  Raises InputNotFound, ValidationError."""
+    """Import the one message in *file*, to be answered.  Raises InputNotFound, ValidationError."""
     name = settings.account(account).name
     from prx_email_cli.submission.importing import only_message  # on use
 

@@ -52,7 +52,10 @@ def retry(
 
 
 def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_mode: str | None) -> None:
-    """Attempt a message that was just stored, after printing its id: it stays stored if this fails."""
+    """Print the id of a message that was just stored, then attempt it.
+
+    Raises typer.Exit when the attempt fails; the message stays stored.
+    """
     if not this.json:
         put(str(outbox_id))
     try:
@@ -65,7 +68,7 @@ def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_
 
 
 class Attempts:
-    """Runs over chosen messages, logs each attempt, and reports given-up ones."""
+    """Attempts chosen messages, logs each attempt, and reports given-up messages."""
 
     def __init__(self, store: "Store", settings: "Settings", tick: Callable[[], int]) -> None:
         self._store, self._settings, self._tick = store, settings, tick
@@ -73,7 +76,7 @@ class Attempts:
         self._attempted: list[int] = []
 
     def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
-        """Attempt those of these messages that may be attempted.  Raises StorageError."""
+        """Attempt each of these messages, unless it is refused.  Raises StorageError."""
         wait_for_no_reader()
         with self._store.start_run(self._tick()) as claims:
             log = AttemptLog(self._settings.log, claims.run_id, verbose=False)
@@ -86,12 +89,12 @@ class Attempts:
                     say(f"warning: {safe(getattr(warning, 'message', warning))}")
 
     def refusal(self, outbox_id: int) -> PrxEmailError | None:
-        """Give the refusal of a message, once for each time that its id was given; None when it was attempted."""
+        """Return why a message was not attempted, None if it was; call it once for each id given."""
         result = self._results[outbox_id].pop(0)
         return result if isinstance(result, PrxEmailError) else None
 
     def raise_refusal(self, outbox_id: int) -> None:
-        """Raise the refusal of a message; nothing when it was attempted."""
+        """Raise why a message was not attempted; do nothing if it was."""
         refusal = self.refusal(outbox_id)
         if refusal is not None:
             raise refusal

@@ -92,7 +92,7 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
 
 
 def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, *, now: bool) -> None:
-    """Enqueue *request* and answer; with *now*, attempt it at once."""
+    """Enqueue *request* and print its id; with *now*, attempt it at once."""
     if request.in_reply_to_message_id is None:
         return enqueue_and_answer(this, settings, request, times, now=now)
     from prx_email_cli.submission.reply import answer_known  # on use
@@ -105,7 +105,7 @@ def send_request(this: Invocation, settings: "Settings", request: "Request", tim
 def enqueue_and_answer(
     this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, *, now: bool
 ) -> None:
-    """Store a message, then tell its id; with *now*, attempt it first.  A duplicate tells of the earlier message."""
+    """Store a message and print its id, of a duplicate the earlier one; with *now*, attempt it."""
     request, reply = (asked, None) if isinstance(asked, Request) else asked
     tick = clock(request.now_ts)
     with Spool() as spool:

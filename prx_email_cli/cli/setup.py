@@ -26,8 +26,8 @@ def set_up(
 ) -> None:
     """Complete *options* by a dialogue if a person is at the terminal, *write* the account, and try it.
 
-    test: try it also when nobody was asked.  Raises ConfigError, before anything is written, for an account that could
-    not work.
+    test: try it also without a dialogue.  Raises ConfigError, before anything is written, for options that contradict
+    each other.
     """
     asked = on_terminal(sys.stdin) and on_terminal(sys.stderr) and not this.json
     keyring_password = None
@@ -66,7 +66,7 @@ def _next_command(table: Tables) -> str:
 
 
 def _store(account: Account, password: str) -> None:
-    """Put the password into the keyring before anything is written: there may be no keyring."""
+    """Put the password into the keyring.  Raises ConfigError, before the config is written, without one."""
     store_password(account, remember(password))
 
 

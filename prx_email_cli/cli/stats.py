@@ -1,4 +1,4 @@
-"""``prx-email stats``: the counts that monitoring asks for."""
+"""``prx-email stats``: count messages, for monitoring."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Times and durations: the clock of a command, and what people write."""
+"""Make the clock of a command, and read times and durations as people write them."""
 
 import re
 import time
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.messages import Schedule
 
-LATEST_TIME = 253_370_764_800  # the year 9999: nothing is due later, and no calendar ends in between
+LATEST_TIME = 253_370_764_800  # the year 9999; later times cannot be written as dates
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EXAMPLES = "write 90s, 15m, 2h, 1d or 1d12h"
 
