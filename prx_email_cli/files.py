@@ -174,7 +174,7 @@ def fault_of(path: Path, status: os.stat_result, *, owner: int | None = None) ->
 
 
 def _on_the_way(fault: ChangeableByOthers, path: Path) -> ChangeableByOthers:
-    return ChangeableByOthers(f"{fault.message}, and so is what {path} names", hint=fault.hint)
+    return ChangeableByOthers(f"{fault.message}, so {path} can be replaced", hint=fault.hint)
 
 
 def _foreign(path: Path, status: os.stat_result, owner: int | None) -> ChangeableByOthers | None:

@@ -44,7 +44,7 @@ def _permissions(settings: Settings, outbox: Surroundings) -> Iterator[Check]:
             mended |= {fault.hint, fault.hint.replace("chmod go= ", "chmod go-w ")}
             yield failed("permissions", fault)
     if not mended:
-        yield ok("permissions", "nobody else can read the outbox or change what is obeyed")
+        yield ok("permissions", "nobody else can read the outbox, or change the files that prx-email obeys")
 
 
 def _changeable(settings: Settings, outbox: Surroundings) -> Iterator[ReadableByOthers]:
@@ -86,7 +86,7 @@ def _domain(outbox: OutboxSettings) -> Check:
     name = outbox.message_id_domain
     if name == OutboxSettings.keys["message_id_domain"].default:
         fix = f'set [outbox] message_id_domain = "{os.urandom(4).hex()}.{name}"'
-        detail = f"{name}, as of everybody who chose none: two such outboxes make the same Message-IDs"
+        detail = f"{name} is the default: two outboxes with it make the same Message-IDs"
         return warning("message_id_domain", detail, fix, ConfigError)
     return ok("message_id_domain", name)
 

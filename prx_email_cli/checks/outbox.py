@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from prx_email_cli.checks.check import Check, Verdict, failed, ok, warning
 from prx_email_cli.checks.machine import is_writable
 from prx_email_cli.errors import PrxEmailError, StorageError, Unwell
+from prx_email_cli.files import taking
 from prx_email_cli.outbox.store import Store, Surroundings
 from prx_email_cli.outbox.views import Health
 
@@ -48,11 +49,17 @@ def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
 def _missing(outbox: Surroundings, now: int) -> Iterator[Check]:
     directory = outbox.directory()
     if outbox.last_drain_at() is not None:
-        hint = "is its disk mounted? Restore a backup, or remove the .runs directory beside it if it may be new"
-        yield failed("database", StorageError("it is gone: a drain has ended here before", hint=hint))
+        hint = "mount its disk, or restore a backup; to begin a new outbox, remove the .runs directory beside it"
+        yield failed("database", StorageError("the outbox is gone: a drain has ended here before", hint=hint))
         yield _cron(outbox.last_drain_at(), now)
     elif not is_writable(directory):
-        yield failed("database", StorageError(f"cannot be made: {directory} is not writable by you", hint="chown it"))
+        yield failed(
+            "database",
+            StorageError(
+                f"cannot be made: {directory} is not writable by you",
+                hint=f"name another [outbox] path, or {taking(directory)}",
+            ),
+        )
     else:
         yield ok("database", "not there yet: the first send makes it")
 
@@ -70,7 +77,7 @@ def _database(store: Store, health: Health) -> Check:
 def _recorded_times(health: Health, now: int) -> Check:
     """Check that no recorded time is in the future, as after a clock that was ahead."""
     if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
-        detail = f"the outbox knows of a moment {health.newest_at - now} s ahead"
+        detail = f"the outbox has a time that is {health.newest_at - now} s ahead of the clock"
         return warning("recorded times", detail, "check the clock (NTP)", Unwell)
     return ok("recorded times", "none in the future")
 
@@ -94,10 +101,10 @@ def _messages(health: Health, dead: list[str]) -> Check:
 def _cron(last_drain: int | None, now: int) -> Check:
     fix = "add to your crontab: * * * * * prx-email drain"
     if last_drain is None:
-        return warning("cron", "no drain ever ended here", fix, Unwell)
+        return warning("cron", "no drain has ended here yet", fix, Unwell)
     ago = now - last_drain
     if ago < -CLOCK_SLACK_SECONDS:
-        return warning("cron", f"the last drain ended {-ago} s from now", "check the clock (NTP)", Unwell)
+        return warning("cron", f"the last drain ended {-ago} s ahead of the clock", "check the clock (NTP)", Unwell)
     detail = f"the last drain ended {ago} s ago"
     if ago > DRAIN_OVERDUE_SECONDS:
         return warning("cron", detail, f"look at cron's own log; {fix}", Unwell)

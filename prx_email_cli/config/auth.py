@@ -87,7 +87,11 @@ def check_auth(auth: Auth, user: str | None, place: Place) -> None:
     if kinds and user is None:
         raise place.error("smtp.user", "is missing", f"add the login name that belongs to {kinds[0]}")
     if auth.token_kinds and user is not None and not user.isascii():
-        raise place.error("smtp.user", "has letters beyond ASCII", "an OAuth login cannot carry them")
+        raise place.error(
+            "smtp.user",
+            "has letters beyond ASCII",
+            "an OAuth login takes ASCII alone: log in with a password, or under another name",
+        )
     if auth.oauth_expires_at is not None and not fixed_tokens:
         raise place.error("smtp.auth.oauth_expires_at", "belongs to no token", "add oauth_token_env, or leave it out")
     if auth.oauth is not None:
@@ -98,7 +102,7 @@ def _check_oauth(oauth: OAuth, place: Place) -> None:
     for name in ("client_secret", "refresh_token"):
         given = [key for key in oauth.keys if key.startswith(name) and getattr(oauth, key) is not None]
         if len(given) > 1:
-            raise place.error(given[1], f"stands beside {given[0]}", "keep exactly one of them")
+            raise place.error(given[1], f"is set, and so is {given[0]}", "keep exactly one of them")
     if oauth.client_id is None:
         raise place.error("client_id", "is missing", "register an application with the provider: see docs/providers.md")
     if oauth.token_url is None:

@@ -36,7 +36,7 @@ def default_state_dir() -> Path:
 
     Raises ConfigError.
     """
-    return _user_directory("state", "tokens are kept there")
+    return _user_directory("state", "for the tokens of accounts")
 
 
 def expanded(text: str) -> Path:

@@ -54,7 +54,7 @@ def _checked(secret: str, what: str, where: str) -> str:
     if not secret:
         raise ConfigError(f"{where}: the {what} is empty", hint="check where it comes from")
     if not secret.isascii() and secret != secret.encode("utf-8", "replace").decode():  # from the environment
-        raise ConfigError(f"{where}: the {what} is not UTF-8 text")
+        raise ConfigError(f"{where}: the {what} is not UTF-8 text", hint="store it as UTF-8")
     if any(c in secret for c in "\r\n\0"):
         raise ConfigError(f"{where}: the {what} contains a line break or NUL", hint="store it on one line")
     return secret
@@ -84,12 +84,18 @@ def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
         ) from None
     except TimeoutError:
         raise ConfigError(
-            f"{where}: no answer from {argv[0]} within {COMMAND_TIMEOUT_SECONDS} s", hint="it must not ask questions"
+            f"{where}: no answer from {argv[0]} within {COMMAND_TIMEOUT_SECONDS} s",
+            hint="it must print the secret without asking for anything",
         ) from None
     except OSError as error:
-        raise ConfigError(f"{where}: cannot run {argv[0]}: {error.strerror}") from None
+        raise ConfigError(
+            f"{where}: cannot run {argv[0]}: {error.strerror}", hint="name a program that you may run"
+        ) from None
     if done.status and len(done.output) <= _MAX_SECRET_BYTES:
-        raise ConfigError(f"{where}: {argv[0]} ended with status {done.status}", hint="run it by hand and see")
+        raise ConfigError(
+            f"{where}: {argv[0]} ended with status {done.status}",
+            hint="run it by hand: it must print the secret and end with status 0",
+        )
     return _first_line(done.output, what, where)
 
 
@@ -101,7 +107,7 @@ def _from_file(path: Path, what: str, where: str) -> str:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise ConfigError(f"{where}: {path} is not a regular file")
+        raise ConfigError(f"{where}: {path} is not a regular file", hint="name a regular file")
     with open(descriptor, "rb") as stream:
         if is_open(path, status):
             raise ReadableByOthers(f"{path} holds a {what} and is readable by others", hint=f"chmod 600 {path}")
@@ -111,11 +117,14 @@ def _from_file(path: Path, what: str, where: str) -> str:
 
 def _first_line(output: bytes, what: str, where: str) -> str:
     if len(output) > _MAX_SECRET_BYTES:
-        raise ConfigError(f"{where}: there is no end to what should be the {what}", hint="it is one short line")
+        raise ConfigError(
+            f"{where}: the {what} is longer than {_MAX_SECRET_BYTES >> 10} KiB",
+            hint="check its source: it is one short line",
+        )
     try:
         return output.split(b"\n", 1)[0].rstrip(b"\r").decode()
     except UnicodeDecodeError:
-        raise ConfigError(f"{where}: the {what} is not UTF-8 text") from None
+        raise ConfigError(f"{where}: the {what} is not UTF-8 text", hint="store it as UTF-8") from None
 
 
 _SOURCES: dict[str, Callable[[Any, str, str], str]] = {

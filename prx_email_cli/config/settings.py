@@ -159,7 +159,7 @@ class Settings(Table):
         )
         if wanted is None:
             raise ConfigError(
-                f"{self.file}: which account?",
+                f"{self.file}: there are several accounts, and no default_account",
                 hint=f"name one of {', '.join(self.accounts)}, or set default_account",
             )
         if wanted not in self.accounts:
@@ -204,7 +204,10 @@ def _with_token_from_environment(settings: Settings) -> Settings:
         return settings
     expires_at = os.environ.get(ENV_TOKEN_EXPIRES_AT)
     if expires_at and not re.fullmatch("[0-9]{1,12}", expires_at):
-        raise ConfigError(f"{ENV_TOKEN_EXPIRES_AT}: not Unix seconds: {expires_at!r}", hint="date +%s prints the like")
+        raise ConfigError(
+            f"{ENV_TOKEN_EXPIRES_AT}: not Unix seconds: {expires_at!r}",
+            hint="write a number like the one that date +%s prints",
+        )
     auth = Auth(
         oauth_token_env=ENV_TOKEN,
         oauth_expires_at=int(expires_at) if expires_at else None,
@@ -237,9 +240,11 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
     try:
         data, status = read_bounded(file, MAX_CONFIG_BYTES, CONFIG_SECONDS)
         if len(data) > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="is it the right file?")
+            raise ConfigError(
+                f"{file}: larger than {MAX_CONFIG_BYTES >> 20} MiB", hint="check that this is the right file"
+            )
         if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:  # tomllib's time grows by their square
-            raise ConfigError(f"{file}: a line with over {MAX_DOTS} dots", hint="is it the right file?")
+            raise ConfigError(f"{file}: a line with over {MAX_DOTS} dots", hint="check that this is the right file")
         return tomllib.loads(data.decode()), status
     except FileNotFoundError:
         raise ConfigError(
@@ -250,10 +255,11 @@ def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: not UTF-8 text", hint="TOML files are UTF-8: save it again as such") from None
     except (ValueError, RecursionError) as error:  # also for endless numbers and nested tables
-        raise ConfigError(f"{file}: not valid TOML: {error}", hint="correct what is so large or deep in it") from None
+        raise ConfigError(f"{file}: not valid TOML: {error}", hint="shorten the number, or nest fewer tables") from None
     except TimeoutError:
         raise ConfigError(
-            f"{file}: nothing came within {CONFIG_SECONDS} s", hint="is the program that writes into it running?"
+            f"{file}: nothing came within {CONFIG_SECONDS} s",
+            hint="check that the program that writes into it is running",
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="check its owner and permissions") from None

@@ -5,8 +5,8 @@ from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS, RetryPolicy, Verdi
 from prx_email_cli.outbox.messages import Finished
 
 CLOCK_IN_DOUBT = (
-    "the clock is more than a day past the last recorded moment: what has expired is given up by the next drain that "
-    "agrees"
+    "the clock is more than a day past the last recorded time: the next drain whose clock agrees gives up "
+    "what has expired"
 )
 
 

@@ -175,7 +175,7 @@ class DeliveringRun:
         code = self.report.error_code or "provider"
         return AccountUnusable(
             code, f"not attempted: account {name} failed at another message",
-            f"it is as it was; prx-email account test {name} tells whether the account works again",
+            f"the message is unchanged; prx-email account test {name} tells whether the account works again",
         )  # fmt: skip
 
     def sessions(self, account: str) -> SessionFactory:

@@ -10,7 +10,7 @@ from prx_email_cli.outbox.messages import Claimed
 
 STORAGE = OutboxDamaged.code
 CONTENT = "its content"
-_NOT_SENT = "what is stored is not what was submitted, and was not sent"
+_NOT_SENT = "it was damaged in the outbox, and not sent"
 
 
 def damage_of(claimed: Claimed) -> Outcome | None:

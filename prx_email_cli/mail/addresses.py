@@ -81,11 +81,11 @@ def _checked(entry: Entry, what: str) -> str:
         raise _malformed(address, what)
     if len(local.encode()) > MAX_LOCAL_OCTETS:
         raise ValidationError(
-            f"{what}: the part before @ is longer than {MAX_LOCAL_OCTETS} octets: {_shortened(address)!r}"
+            f"{what}: the part before @ is longer than {MAX_LOCAL_OCTETS} bytes: {_shortened(address)!r}"
         )
     domain = _check_domain(domain, address, what)
     if len(local.encode()) + 1 + len(domain) > MAX_ADDRESS_OCTETS:
-        raise ValidationError(f"{what}: address longer than {MAX_ADDRESS_OCTETS} octets: {_shortened(address)!r}")
+        raise ValidationError(f"{what}: address longer than {MAX_ADDRESS_OCTETS} bytes: {_shortened(address)!r}")
     return f"{local}@{domain}"
 
 

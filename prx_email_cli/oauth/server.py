@@ -218,12 +218,12 @@ class Exchange:
         except OAuthError as error:
             raise _refused(error.error, error.description) from None
         except JSONDecodeError:
-            raise ExchangeFailed(f"{url} did not answer with JSON: is it the right address?") from None
+            raise ExchangeFailed(f"{url} did not answer with JSON: check that it is the right address") from None
         except RequestException as error:
             raise ExchangeFailed(f"{url}: {_cause(error)}") from None
         # The answer does not have the shape of a token's, or numbers in it are none.
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-            raise ExchangeFailed(f"{url} answered with something that is no token") from None
+            raise ExchangeFailed(f"{url} answered with something other than a token") from None
 
     def _granted(self, answer: Any) -> Tokens:
         token = answer.get("access_token")
@@ -264,7 +264,7 @@ def _device(answer: Any, status: int) -> Device:
     if "error" in answer:
         raise _refused(answer["error"], answer.get("error_description"))
     if status != 200:
-        raise ExchangeFailed(f"the device endpoint answered {status}")
+        raise ExchangeFailed(f"the device authorization endpoint answered {status}")
     remember(answer["device_code"])
     return Device(
         str(answer["device_code"]),

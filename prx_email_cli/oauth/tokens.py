@@ -243,7 +243,7 @@ class TokenCache:
             raise AccountUnusable(
                 "network",
                 f"another run has been renewing the token for {WAIT_SECONDS} s",
-                "is the authorization server slow, or a login of yours still open? The next run tries again",
+                "end any prx-email account login that still waits; the next run tries again",
             ) from None
         except OSError as error:
             raise self._unusable(error) from None

@@ -80,7 +80,7 @@ def _cause(error: Exception, account: Account, profile: ServerProfile) -> _Cause
         if error.in_login:
             hint = "ask the provider what it means; the next run tries again"
             return _Cause(Category.PROVIDER, OpeningStep.LOGIN, f"{where}: {error}", hint)
-        hint = "is this an SMTP server? check host and port"
+        hint = "check smtp.host and smtp.port: this may be no SMTP server"
         return _Cause(Category.PROVIDER, OpeningStep.GREETING, f"{where}: {error}", hint)
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_ADDRFAMILY:  # which source_address causes
         hint = "check smtp.host and this machine's DNS"
@@ -115,25 +115,27 @@ def _hint_lost(step: OpeningStep, error: ConnectionLost, account: Account, profi
     if step is OpeningStep.TLS:
         return "nothing was sent in clear; the next run tries again"
     if step is OpeningStep.LOGIN:
-        return "the server may have had enough logins for now: the next run tries again"
+        return "the server may limit logins: the next run tries again"
     if profile.tls is not None and not error.timed_out:
-        return f"{CLIENT_CERTIFICATE_HINT} If not, the next run tries again"
+        return f"{CLIENT_CERTIFICATE_HINT}; else the next run tries again"
     if account.smtp.tls == TlsMode.IMPLICIT:
         return "check the network, smtp.host and smtp.port"
-    return 'check smtp.port; one that speaks TLS from the first byte, as 465 does, wants tls = "implicit"'
+    return 'check smtp.port; port 465 and others that speak TLS from the first byte want smtp.tls = "implicit"'
 
 
 def _not_offered(error: smtplib.SMTPNotSupportedError, account: Account) -> _Cause:
     where = f"{account.host}:{account.port}"
     if "STARTTLS" in str(error):
         message = f"{where} does not offer STARTTLS; nothing was sent in clear"
-        return _Cause(Category.NETWORK, OpeningStep.TLS, message, 'check the port; port 465 wants tls = "implicit"')
+        return _Cause(
+            Category.NETWORK, OpeningStep.TLS, message, 'check smtp.port; port 465 wants smtp.tls = "implicit"'
+        )
     offered = f" ({from_outside(str(error))})" if str(error) else ""
     if account.smtp.auth.token_kinds:
         message = f"{where} offers no login that an OAuth token fits{offered}"
         return _Cause(Category.AUTH, OpeningStep.LOGIN, message, "log in with a password, if the provider takes one")
     message = f"{where} offers no login that a password fits{offered}"
-    hint = "check the port, or remove smtp.auth if this server needs no login"
+    hint = "check smtp.port, or remove smtp.auth if this server needs no login"
     if "XOAUTH2" in offered or "OAUTHBEARER" in offered:
         hint = "this server wants XOAUTH2: see [accounts.X.smtp.auth.oauth] in docs/configuration.md"
     return _Cause(Category.AUTH, OpeningStep.LOGIN, message, hint)
@@ -156,13 +158,13 @@ def _refused(error: Refused, account: Account) -> _Cause:
 def _login_hint(reply: Reply, account: Account) -> str:
     auth = account.smtp.auth
     if 400 <= reply.code <= 499:
-        return "the server has a passing trouble or throttles logins: the next run tries again"
+        return "the server has a temporary fault or limits logins: the next run tries again"
     if auth.token_kinds and reply.code in (500, 501):
         return "the server does not understand this login: the token may be longer than it takes"
     if auth.oauth is not None and auth.oauth.grant == CLIENT_CREDENTIALS:
-        return "the application's token is of no use there: check smtp.user, scope, and what the provider lets it do"
+        return "the server refuses the application's token: check smtp.user, scope, and what the provider lets it do"
     if auth.oauth is not None:
-        return f"the token is of no use there: check smtp.user and scope, then prx-email account login {account.name}"
+        return f"the server refuses the token: check smtp.user and scope, then prx-email account login {account.name}"
     if auth.token_kinds:
         return f"the token is wrong, expired or revoked: get a new one where {auth.token_kinds[0]} takes it from"
     if reply.enhanced in ("5.7.30", "5.7.139"):

@@ -10,7 +10,7 @@ from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_unchangeable, is_open
 
-CLIENT_CERTIFICATE_HINT = "does the server want a client certificate (smtp.tls_cert_file), or another one?"
+CLIENT_CERTIFICATE_HINT = "if the server wants a client certificate, or another one, set smtp.tls_cert_file"
 
 
 def verifying_context(account: Account) -> ssl.SSLContext:
@@ -107,13 +107,13 @@ def explain(error: ssl.SSLError, account: Account) -> tuple[str, str]:
     if error.reason == "WRONG_VERSION_NUMBER":
         return (
             f"the server does not speak TLS from the first byte on port {account.port}",
-            'port 587 wants tls = "starttls", port 465 tls = "implicit"',
+            'port 587 wants smtp.tls = "starttls", port 465 smtp.tls = "implicit"',
         )
     if error.reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
         return "the server offers no TLS 1.2 or newer", "ask its operator to enable TLS 1.2: older ones are not secure"
     if "ALERT" in (error.reason or ""):
         return f"the server broke TLS off: {error.reason}", CLIENT_CERTIFICATE_HINT
-    return f"TLS failed: {error.reason or error.strerror or error}", "check host, port and tls of the account"
+    return f"TLS failed: {error.reason or error.strerror or error}", "check smtp.host, smtp.port and smtp.tls"
 
 
 def _certificate_hint(error: ssl.SSLCertVerificationError, account: Account) -> str:
@@ -122,4 +122,4 @@ def _certificate_hint(error: ssl.SSLCertVerificationError, account: Account) -> 
         return f"set smtp.host to a name that is in the certificate (it is {account.host!r} now)"
     if "expired" in text or "not yet valid" in text:
         return "the server's operator must renew it; also check this machine's clock"
-    return "if the server uses a private CA, name its PEM file as smtp.tls_ca_file; a lone certificate can be pinned"
+    return "set smtp.tls_ca_file to the PEM file of the CA, or smtp.tls_fingerprint to accept this certificate alone"

@@ -338,7 +338,7 @@ class Transaction:
     def _read(self, seconds: float) -> Generator[Step, Heard, Reply]:
         reply = yield from self._take(Read(seconds, self._until))
         if reply is None:
-            raise BadReply("nothing was read where a reply was due")
+            raise BadReply("no reply where one was due")
         self._transcript.server(reply)
         return reply
 
@@ -388,7 +388,7 @@ def content_seconds(size: int) -> float:
 def _expected(reply: Reply, scope: Scope) -> Trouble:
     """Judge a 4yz or 5yz reply.  Raises BadReply for any other, such as 354 to RCPT."""
     if reply.code < 400:
-        raise BadReply(f"an answer that has no place here: {reply}")
+        raise BadReply(f"a reply that was not expected here: {reply}")
     return judge(reply, scope)
 
 

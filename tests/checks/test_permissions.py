@@ -75,7 +75,7 @@ class TestWhatTheConfigNames:
         more = f'[notify]\ncommand = ["{hooks}/hook"]'
         configure(healthy, server.port, smtp='user = "ops"', auth='password_file = "secrets/password"', more=more)
         assert fixes(healthy) == [f"chmod go-w {hooks}", f"chmod go-w {secrets}"]
-        assert "so is what" in faults_told(healthy)[0]["detail"]
+        assert "can be replaced" in faults_told(healthy)[0]["detail"]
 
     def test_commands_for_secrets_are_told(self, healthy: Program, server: ScriptedServer) -> None:
         script = healthy.home / "script"

@@ -160,7 +160,7 @@ class TestAnExpiredMessage:
         outbox_id = program.send("--expires-in", "2d", "--now-ts", "1000")
         first = program.run("drain", "--now-ts", str(ahead))
         assert (first.status, program.show(outbox_id)["gave_up"]) == (0, None)
-        assert "note: the clock is more than a day past the last recorded moment" in first.err
+        assert "note: the clock is more than a day past the last recorded time" in first.err
         second = program.run("drain", "--now-ts", str(ahead + 60))
         assert (second.status, program.show(outbox_id)["gave_up"]) == (69, "expired")
         assert len(host.messages) == 1

@@ -46,7 +46,7 @@ class TestADay:
             assert program.run("drain", "--now-ts", str(NOW)).status == 0
             assert len(host.messages) == 2
             answer = program.run("retry", "3", "--force", "--now-ts", str(NOW + 10))
-            assert_error(answer, 75, "account work may send to 5 recipients in 86400 s, and has")
+            assert_error(answer, 75, "account work has used up its limit: 5 recipients in 86400 s")
             assert program.run("drain", "--now-ts", str(NOW + DAY + 1)).status == 0
             assert len(host.messages) == 3
 

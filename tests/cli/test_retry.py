@@ -135,7 +135,7 @@ class TestAUsedUpLimit:
             before, connections = stored(program), host.connections
             answer = program.run("retry", str(waiting), *options, "--json")
             assert (answer.status, answer.json["ok"]) == (75, False)
-            assert "account work may send 1 messages" in answer.json["error"]["message"]
+            assert "account work has used up its limit: 1 messages" in answer.json["error"]["message"]
             assert (len(host.messages), host.connections) == (1, connections)
         assert stored(program) == before
 

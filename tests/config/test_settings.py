@@ -288,7 +288,7 @@ def test_a_file_that_is_not_there_not_text_or_not_a_file_is_refused(file: Path) 
 
 def test_which_account_is_asked_when_there_are_several_and_no_default(file: Path) -> None:
     two = MINIMAL + MINIMAL.replace("work", "home")
-    with pytest.raises(ConfigError, match="which account") as refused:
+    with pytest.raises(ConfigError, match="no default_account") as refused:
         load(file, two).account(None)
     assert "work, home" in refused.value.hint
     assert load(file, 'default_account = "home"\n' + two).account(None).name == "home"

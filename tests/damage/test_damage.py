@@ -14,7 +14,7 @@ from .conftest import PAGE, ask, change, overwrite, text_of
 
 LARGE = 600_000  # bytes of text: three pieces
 PIECES = 65_536
-REASON = "what is stored is not what was submitted, and was not sent"
+REASON = "it was damaged in the outbox, and not sent"
 
 
 def send(program: Program, *, size: int = 20_000, to: str = "a@example.org") -> int:
@@ -179,7 +179,7 @@ def test_a_retry_by_hand_refuses_it_as_well_and_tells_why(program: Program, serv
     for options in ((), ("--force",)):
         answer = program.call("retry", str(damaged), *options, "--json")
         assert (answer.status, answer.json["error"]["code"]) == (69, "storage")
-        assert "what is stored is not what was submitted" in answer.json["error"]["message"]
+        assert "it was damaged in the outbox, and not sent" in answer.json["error"]["message"]
     assert server.messages == []
 
 

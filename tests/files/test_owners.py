@@ -160,7 +160,7 @@ class TestALockThatCannotBeOpened:
                 assert_error(two.call("retry", "1", "--json"), 74, str(lock), code="storage")
                 answer = two.call("retry", str(other))
                 assert (answer.status, answer.out) == (0, f"{other} sent\n")
-                assert f"warning: whether a run is alive cannot be told: {lock}" in answer.err
+                assert f"warning: cannot tell whether a run is alive: {lock}" in answer.err
                 both = two.call("retry", "1", str(third))
                 assert (both.status, both.out) == (74, f"{third} sent\n")
 

@@ -173,7 +173,7 @@ class TestContradictions:
     @pytest.mark.parametrize("other", ["_env", "_command", "_file"])
     def test_of_two_sources_are_refused(self, other: str, name: str) -> None:
         table = {**OWN, name: SECRET, f"{name}{other}": ["x"] if other == "_command" else "x"}
-        refused(rf"oauth\.{name}{other} stands beside {name}", oauth=table)
+        refused(rf"oauth\.{name}{other} is set, and so is {name}", oauth=table)
 
     def test_a_client_id_is_needed(self) -> None:
         assert "docs/providers.md" in refused(r"client_id is missing", oauth={"token_url": "https://x.example/"}).hint

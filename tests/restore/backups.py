@@ -11,7 +11,7 @@ from ..cli.outside import parsed
 from ..conftest import Answer, Program
 from ..support.scripted import ScriptedServer
 
-SAYS = "restored backup: what was sent since looks due again"
+SAYS = "restored backup: messages sent since the backup look due again"
 
 
 def backup(program: Program, name: str = "backup.db") -> Path:

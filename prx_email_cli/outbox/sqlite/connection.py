@@ -125,9 +125,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OverflowError:  # a number beyond SQLite's, which no id ever reaches
         raise NotFound("outbox record not found", hint="prx-email list shows the ids") from None
     except UnicodeEncodeError:
-        raise ValidationError(
-            "text that is not valid Unicode cannot be looked for", hint="convert it to UTF-8"
-        ) from None
+        raise ValidationError("cannot search for text that is not valid Unicode", hint="convert it to UTF-8") from None
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except UnicodeDecodeError:  # SQLite quotes damaged bytes in its errors, and Python cannot read those
@@ -140,7 +138,7 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return OutboxBusy(
             f"the outbox {path} is locked by another process",
-            hint="try again; if it lasts, look who has the file open (fuser, lsof)",
+            hint="try again; if it lasts, see which process has the file open (fuser, lsof)",
         )
     if primary == sqlite3.SQLITE_IOERR and _is_full(path):  # on a full disk SQLite's shared memory fails like this
         primary = sqlite3.SQLITE_FULL

@@ -87,7 +87,7 @@ class HighWater:
     def _error(self, reason: str | None) -> StorageError:
         return StorageError(
             f"cannot use the high-water mark {self.file}: {reason}",
-            hint="see whose it is and make it yours (mode 0600); without it no restored backup is noticed",
+            hint="make it yours, with mode 0600; do not delete it: without it no restored backup is noticed",
         )
 
 

@@ -103,9 +103,9 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
     account = str(found[0])
     for limit in wish.limits:
         if not _has_room(connection, account, limit, wish.now, (sql.RECIPIENTS_OF_ONE, {"id": wish.outbox_id})):
-            what = "to {} recipients" if limit.of_recipients else "{} messages"
+            what = "recipients" if limit.of_recipients else "messages"
             raise LimitUsedUp(
-                f"account {account} may send {what.format(limit.most)} in {limit.seconds} s, and has",
+                f"account {account} has used up its limit: {limit.most} {what} in {limit.seconds} s",
                 hint="wait, or raise the limit in the config if the provider allows more",
             )
     return account

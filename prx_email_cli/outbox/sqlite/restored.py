@@ -40,9 +40,9 @@ class RestoreGuard:
         """Raise RestoredBackup for a restored backup, StorageError when the mark cannot be read."""
         if self._ahead(connection) is not None:
             raise RestoredBackup(
-                f"the outbox {self._path} is a restored backup: what was sent since looks due again",
-                hint="prx-email hold --all, then release what is truly unsent; or send it all again: "
-                "prx-email outbox accept-restore",
+                f"the outbox {self._path} is a restored backup: messages sent since the backup look due again",
+                hint="prx-email hold --all, then release what was not sent; or prx-email outbox accept-restore, "
+                "which sends all of it again",
             )
 
     def before_claim(self, connection: sqlite3.Connection) -> None:

@@ -213,8 +213,8 @@ def _remove_if_dead(name: str, at: int) -> None:
 
 def _unreadable(file: Path, error: OSError) -> LockUnreadable:
     return LockUnreadable(
-        f"whether a run is alive cannot be told: {file}: {error.strerror}{_whose(file)}",
-        hint=f"its messages wait; {taking(file)} lets the next drain look",
+        f"cannot tell whether a run is alive: {file}: {error.strerror}{_whose(file)}",
+        hint=f"its messages wait; {taking(file)} lets the next drain tell",
     )
 
 
