@@ -15,6 +15,14 @@ _TOKEN = re.compile(
       | (?P<special>[<>@,;:.])""",
     re.VERBOSE | re.DOTALL,
 )
+# The forms in which nearly every address comes, "a@b.c" and "Name <a@b.c>": their tokens say nothing more.
+_PLAIN = re.compile(
+    r"""(?:(?P<name>[^ \t\r\n()<>\[\]:;@\\,."]++(?:[ ]++[^ \t\r\n()<>\[\]:;@\\,."]++)*+)?[ ]*+(?P<angle><))?
+        (?P<local>[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*+)
+        @(?P<domain>[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+)
+        (?(angle)>)""",
+    re.VERBOSE,
+)
 _COMMENT_PIECE = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
 _BRACKET_OR_SKIPPED = re.compile(r'<[^<>]*+>|[("]')
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -61,6 +69,15 @@ def entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
     Yields Broken for each piece that is no mailbox.  obsolete: accept also the obsolete forms of RFC 5322 section 4.4,
     a semicolon between mailboxes, and a group without its end.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        yield from parsed_entries(text, obsolete=obsolete)
+    else:
+        yield Entry((plain["name"] or "").strip(), plain["local"], plain["domain"])
+
+
+def parsed_entries(text: str, *, obsolete: bool) -> Iterator[Entry | Broken]:
+    """Yield what ``entries`` does, from tokens, whatever *text* holds."""
     in_group = after_group = after_comma = spoiled = False  # spoiled: the member so far is no phrase
     member: list[_Token] = []
     for token in [*_with_angles(_tokens(text)), _Token("end", "", "", len(text))]:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.address_grammar import Broken, Entry, Mailbox, entries
@@ -36,6 +37,7 @@ def parse_mailboxes(texts: Iterable[str], what: str) -> list[Mailbox]:
     return found
 
 
+@lru_cache(maxsize=64)  # the sender of a batch
 def parse_mailbox(text: str, what: str) -> Mailbox:
     """Parse the single mailbox in *text*.  Raises ValidationError when there is none or more than one."""
     found = parse_mailboxes([text], what)
@@ -116,8 +118,9 @@ def _is_dot_atom(local: str) -> bool:
 
     Such a letter is checked as ``?``, which an atom may hold.
     """
-    ascii_form = local.encode("ascii", "replace").decode()
-    return bool(_ATOMS.fullmatch(ascii_form)) and all(local.split(".")) and not any(map(str.isspace, local))
+    if not local.isascii():
+        return not any(map(str.isspace, local)) and _is_dot_atom(local.encode("ascii", "replace").decode())
+    return bool(_ATOMS.fullmatch(local)) and all(local.split("."))
 
 
 def _ip_address(literal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ def _body(draft: Draft) -> Part:
     return group("mixed", [group("alternative", texts), *map(attachment_leaf, draft.attachments)])
 
 
+@lru_cache(maxsize=16)  # the messages of a batch are made within the same seconds
 def rfc5322_date(now: int) -> str:
     """Write *now* (Unix seconds) as in RFC 5322 section 3.3, in UTC, and in English whatever the locale."""
     try:
@@ -106,9 +108,8 @@ def _encodable(text: str) -> str:
 def _checked(headers: list[str]) -> str:
     """Join the headers, and check again that no value could become a header of its own."""
     block = "".join(headers)
-    lines = sum(not line.startswith(" ") for line in block.split("\r\n")[:-1])
-    expected = sum(bool(header) for header in headers)
-    if lines != expected or not _HEADER_BLOCK.fullmatch(block):
+    lines = block.count("\r\n") - block.count("\r\n ")  # but for those that continue a header
+    if lines != len(list(filter(None, headers))) or not _HEADER_BLOCK.fullmatch(block):
         raise ValidationError(
             "the headers could not be encoded safely", hint="remove unusual characters from names and subject"
         )

@@ -101,6 +101,9 @@ def _fold(start: str, items: list[str], limit: int = FOLD_AT) -> str:
 
     The first item stays beside the name, unless the line would pass LONGEST_LINE.
     """
+    whole = " ".join([start, *items])
+    if len(whole) <= limit:
+        return whole + "\r\n"
     lines = [start]
     for item in items:
         length = len(lines[-1]) + 1 + len(item.split("\r\n", 1)[0])

@@ -63,7 +63,7 @@ def read_json(text: str) -> object:
     Raises ValueError for what is no JSON (or has too long a number), RecursionError for what nests too deep, and
     ValidationError for an object that has a field twice: of two addresses none is more meant than the other.
     """
-    return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_constant)
+    return json.loads(text) if text.startswith("\ufeff") else _DECODER.decode(text)
 
 
 def request_from_json(document: object) -> Request:
@@ -118,6 +118,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_each_once, parse_constant=_no_constant)
 
 
 def _read_string(name: str, value: Any) -> str:
