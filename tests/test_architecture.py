@@ -33,6 +33,7 @@ KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox", "css_inlin
 LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax"]
 NO_IO = {"collections", "dataclasses", "enum", "typing"}
 MAX_LINES, MAX_LINES_OF_A_FUNCTION, MAX_PARAMETERS = 400, 60, 5
+MAX_LINES_OF_THE_PLAIN_STORE = 300
 MANY_PARAMETERS = {"config/table.py": {"key"}}  # keyword-only: what a key of the config may declare
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
@@ -160,6 +161,11 @@ def test_what_decides_in_a_delivery_opens_nothing_starts_nothing_and_reads_no_cl
 @each_module
 def test_a_module_fits_on_a_few_screens(module: Path) -> None:
     assert len(module.read_text().splitlines()) <= MAX_LINES
+
+
+def test_what_an_outbox_must_do_fits_in_a_few_lines_without_a_database() -> None:
+    store = Path(__file__).parent / "support" / "memory_store.py"
+    assert len(store.read_text().splitlines()) <= MAX_LINES_OF_THE_PLAIN_STORE
 
 
 def functions_of(module: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

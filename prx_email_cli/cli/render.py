@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.errors import Exit
-from prx_email_cli.outbox.lifecycle import Reason, Status
+from prx_email_cli.outbox.lifecycle import Status, counted_as
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
@@ -96,8 +96,8 @@ def shown_status(row: "Row") -> str:
     beside = ["held"] * row.held + ["uncertain"] * row.uncertain
     if row.gave_up is None:
         return " ".join([row.status, *beside])
-    if row.status != Status.SENDING and (row.gave_up == Reason.CANCELLED or row.status == Status.PENDING):
-        return " ".join([row.gave_up, *beside])
+    if (counted := counted_as(row.status, row.gave_up)) == row.gave_up:
+        return " ".join([counted, *beside])
     return " ".join([row.status, f"gave up: {row.gave_up}", *beside])
 
 

@@ -4,7 +4,6 @@ from prx_email_cli.config.settings import Account, OutboxSettings
 from prx_email_cli.outbox.lifecycle import (
     Outcome,
     RecipientResult,
-    RecipientStatus,
     RetryPolicy,
     Standing,
     after_attempt,
@@ -55,5 +54,4 @@ def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:
 def _after(target: Target, result: RecipientResult | None) -> Target:
     if result is None:
         return target
-    accepted = result.status is RecipientStatus.ACCEPTED
-    return target._replace(status=result.status, uncertain=not accepted and (target.uncertain or result.uncertain))
+    return target._replace(status=result.status, uncertain=result.leaves_uncertain(target.uncertain))

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from prx_email_cli.outbox.messages import Claimed
+from prx_email_cli.outbox.messages import Claimed, NewMessage
 
 
 def content_digest(content: bytes) -> str:
@@ -23,6 +23,12 @@ def envelope_digest(outbox_id: int, sender: str, recipients: Iterable[tuple[int,
     # Each part with its length, else two different lists could give the same text; a damaged row may hold any bytes.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def envelope_as_submitted(outbox_id: int, message: NewMessage) -> str:
+    """Compute the ``envelope_digest`` of a new message."""
+    addresses = enumerate(address for address, _ in message.recipients)
+    return envelope_digest(outbox_id, message.sender, addresses, message.content.digest)
 
 
 def has_its_envelope(claimed: Claimed) -> bool:

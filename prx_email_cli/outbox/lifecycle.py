@@ -103,6 +103,10 @@ class RecipientResult(NamedTuple):
     response: str | None = None
     uncertain: bool = False
 
+    def leaves_uncertain(self, before: bool) -> bool:  # noqa: FBT001 - one thing, and what the name asks for
+        """Tell whether the recipient is uncertain now, if it was so *before*: it stays that until it is accepted."""
+        return self.status is not RecipientStatus.ACCEPTED and (before or self.uncertain)
+
 
 class Outcome(NamedTuple):
     """The end of one attempt, before the rules are applied.
@@ -229,9 +233,9 @@ def after_attempt(before: Standing, outcome: Outcome, policy: RetryPolicy, now: 
     return Settled(Status.FAILED, retries, next_attempt_at, gave_up, before.uncertain, held)
 
 
-def after_crash(before: Standing, policy: RetryPolicy, now: int) -> Settled:
+def after_crash(retries: int, policy: RetryPolicy, now: int) -> Settled:
     """Apply the rules to a message whose run died during an attempt: it is due at once, and uncertain."""
-    return Settled(Status.FAILED, before.retries + 1, now, uncertain=True, held=policy.hold_uncertain)
+    return Settled(Status.FAILED, retries + 1, now, uncertain=True, held=policy.hold_uncertain)
 
 
 def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -> Reason | None:
@@ -244,6 +248,17 @@ def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -
     if before.drained_seconds >= policy.give_up_after_seconds and retries >= policy.give_up_after_attempts:
         return Reason.TOO_OLD
     return None
+
+
+def is_over(status: Status, gave_up: Reason | None) -> bool:
+    """Tell whether no drain takes the message any more: it is sent, or given up and in nobody's hands."""
+    return status == Status.SENT or (gave_up is not None and status != Status.SENDING)
+
+
+def counted_as(status: Status, gave_up: Reason | None) -> str:
+    """Name what a message counts as: a cancelled one, or one that was never attempted, as why it was given up."""
+    unsent = status == Status.PENDING or (status != Status.SENDING and gave_up == Reason.CANCELLED)
+    return gave_up if unsent and gave_up is not None else status
 
 
 def drained_since(recorded_at: int | None, now: int) -> int:

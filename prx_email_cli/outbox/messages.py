@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from prx_email_cli.errors import ClaimLost, PrxEmailError
+from prx_email_cli.errors import ClaimLost, PrxEmailError, ValidationError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientKind, RecipientStatus, Settled, Verdict
 
 
@@ -72,6 +72,15 @@ class Submitted(NamedTuple):
     duplicate: bool = False
     error: PrxEmailError | None = None
 
+    @classmethod
+    def again(cls, message: NewMessage, earlier: int, fingerprint: str) -> "Submitted":
+        """Answer to a *message* whose idempotency key the *earlier* one has, with that one's fingerprint."""
+        if fingerprint == message.fingerprint:
+            return cls(earlier, duplicate=True)
+        key = message.idempotency_key
+        error = f"idempotency key {key!r} was used for other content: outbox message {earlier}"
+        return cls(0, error=ValidationError(error, hint="take a new key for a new message"))
+
 
 class Target(NamedTuple):
     """One recipient of a claimed message: its number within the message, its address and its status.
@@ -84,6 +93,12 @@ class Target(NamedTuple):
     status: RecipientStatus
     uncertain: bool = False
     response: str | None = None
+
+
+def addressed(everyone: list[Target], *, by_hand: bool) -> tuple[list[Target], list[Target]]:
+    """Divide the recipients into those that an attempt addresses, *by_hand* also refused ones, and the others."""
+    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
+    return [one for one in everyone if one.status in wanted], [one for one in everyone if one.status not in wanted]
 
 
 class Claimed(NamedTuple):

@@ -113,9 +113,6 @@ class Queue(Protocol):
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
 
-    def next_due_at(self) -> int | None:
-        """Return when the next message is due; None when no message will be."""
-
     def claimable(self, wish: ClaimNext) -> bool:
         """Tell whether a claim by *wish* would return a message; changes nothing."""
 

@@ -1,5 +1,6 @@
 """Define what ``list``, ``show``, ``stats``, ``doctor`` and ``messages`` read.  Times are Unix seconds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,17 @@ class Stats:
     uncertain: int
     last_attempt_at: int | None
     accounts: dict[str, dict[str, int]]
+
+
+def tally(counts: Iterable[tuple[str, str, int]]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Sum up *counts*, each of an account and of what its messages count as, by account and for all accounts."""
+    accounts: dict[str, dict[str, int]] = {}
+    totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
+    for account, counted, count in counts:
+        of_account = accounts.setdefault(account, dict.fromkeys(totals, 0))
+        of_account[counted] += count
+        totals[counted] += count
+    return accounts, totals
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from prx_email_cli.outbox.lifecycle import (
     after_attempt,
     after_crash,
     clock_in_doubt,
+    counted_as,
     delay_after,
     drained_since,
+    is_over,
     message_id,
     message_id_for_attempt,
 )
@@ -218,12 +220,42 @@ def test_a_last_attempt_that_succeeds_after_the_limit_is_sent() -> None:
     assert after_attempt(standing(ACCEPTED, expires_at=1), accepted, RetryPolicy(), 10**9).status is Status.SENT
 
 
-@given(STANDING, POLICY, TIME)
-def test_a_message_whose_run_died_is_due_at_once_and_uncertain(before: Standing, policy: RetryPolicy, now: int) -> None:
+@given(st.integers(0, 10**6), POLICY, TIME)
+def test_a_message_whose_run_died_is_due_at_once_and_uncertain(retries: int, policy: RetryPolicy, now: int) -> None:
     assert (Status.SENDING, Status.FAILED) in MOVES
-    assert after_crash(before, policy, now) == Settled(
-        Status.FAILED, before.retries + 1, now, None, uncertain=True, held=policy.hold_uncertain
+    assert after_crash(retries, policy, now) == Settled(
+        Status.FAILED, retries + 1, now, None, uncertain=True, held=policy.hold_uncertain
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "gave_up", "over", "counted"),
+    [
+        (Status.PENDING, None, False, "pending"),
+        (Status.PENDING, Reason.CANCELLED, True, "cancelled"),
+        (Status.PENDING, Reason.EXPIRED, True, "expired"),
+        (Status.SENDING, None, False, "sending"),
+        (Status.SENDING, Reason.CANCELLED, False, "sending"),
+        (Status.SENDING, Reason.REFUSED, False, "sending"),
+        (Status.SENT, None, True, "sent"),
+        (Status.FAILED, None, False, "failed"),
+        (Status.FAILED, Reason.CANCELLED, True, "cancelled"),
+        (Status.FAILED, Reason.EXPIRED, True, "failed"),
+        (Status.FAILED, Reason.REFUSED, True, "failed"),
+    ],
+)
+def test_a_message_is_over_once_it_is_sent_or_given_up_and_counts_as_cancelled_or_as_what_it_came_to(
+    status: Status, gave_up: Reason | None, over: bool, counted: str
+) -> None:
+    assert (is_over(status, gave_up), counted_as(status, gave_up)) == (over, counted)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_a_recipient_stays_uncertain_until_it_is_accepted(before: bool, uncertain: bool) -> None:
+    for status in (PENDING, REFUSED):
+        assert RecipientResult(status, uncertain=uncertain).leaves_uncertain(before) is (before or uncertain)
+    assert not RecipientResult(ACCEPTED, uncertain=uncertain).leaves_uncertain(before)
 
 
 def test_a_message_id_names_message_and_attempt() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from prx_email_cli.errors import OutboxDamaged
 from prx_email_cli.outbox.lifecycle import RecipientStatus
-from prx_email_cli.outbox.messages import Claimed, Target
+from prx_email_cli.outbox.messages import Claimed, Target, addressed
 
 _STATUS = {status.value: status for status in RecipientStatus}
 
@@ -23,15 +23,13 @@ def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed
         everyone = _everyone(recipients)
     except (ValueError, KeyError, TypeError):  # not what this program wrote: nothing has such a digest
         everyone, envelope = [], b""
-    wanted = (RecipientStatus.PENDING, RecipientStatus.REFUSED) if by_hand else (RecipientStatus.PENDING,)
+    targets, others = addressed(everyone, by_hand=by_hand)
     return Claimed(
         outbox_id=outbox_id, account=account, retries=retries,
         next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
         message_id=message_id, sender=_text(sender), subject=_text(subject), needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head,
-        targets=[target for target in everyone if target.status in wanted],
-        others=[target for target in everyone if target.status not in wanted], drained_seconds=drained_seconds,
-        envelope_digest=None if envelope is None else _text(envelope),
+        size_bytes=size_bytes, started_at=now, head=head, targets=targets, others=others,
+        drained_seconds=drained_seconds, envelope_digest=None if envelope is None else _text(envelope),
         content_digest=None if content is None else _text(content),
     )  # fmt: skip
 

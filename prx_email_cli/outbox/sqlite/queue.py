@@ -16,7 +16,6 @@ from prx_email_cli.outbox.lifecycle import (
     Ending,
     RecipientStatus,
     RetryPolicy,
-    Standing,
     Status,
     Verdict,
     after_crash,
@@ -249,10 +248,9 @@ def recover_run(
     """
     run, policy, now = recovery
     recovered = []
-    for outbox_id, account, retries, due, expires, uncertain, message_id, claimed_at in connection.execute(
-        sql.ROWS_OF_RUN, {"run": run, "only": only}
-    ).fetchall():
-        settled = after_crash(Standing(retries, due, expires, bool(uncertain), ()), policy, now)
+    rows = connection.execute(sql.ROWS_OF_RUN, {"run": run, "only": only}).fetchall()
+    for outbox_id, account, retries, message_id, claimed_at in rows:
+        settled = after_crash(retries, policy, now)
         values = {
             "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
             "next_attempt_at": settled.next_attempt_at, "last_error": DIED,

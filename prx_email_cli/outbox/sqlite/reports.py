@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status, is_over
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats
+from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats, tally
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -116,11 +116,7 @@ def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) ->
 
 def stats(connection: sqlite3.Connection, now: int) -> Stats:
     """Count messages by account and status, and due, given up, held and uncertain ones; ages in seconds."""
-    accounts: dict[str, dict[str, int]] = {}
-    totals = dict.fromkeys(("pending", "sending", "sent", "failed", "cancelled", "expired"), 0)
-    for account, status, count in connection.execute(_COUNTS):
-        accounts.setdefault(account, dict.fromkeys(totals, 0))[status] = count
-        totals[status] += count
+    accounts, totals = tally(connection.execute(_COUNTS))
     due, oldest, gave_up, held, uncertain = connection.execute(_UNSENT, {"now": now}).fetchone()
     latest = connection.execute(_LATEST_ATTEMPT).fetchone()
     return Stats(
@@ -184,11 +180,11 @@ def _row(
 ) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
      held_at, gave_up, uncertain, error_code) = values  # fmt: skip
-    over = status == Status.SENT or (gave_up is not None and status != Status.SENDING)
     return Row(
         outbox_id=outbox_id, account=account, status=_member(Status, status), retries=retries,
-        next_attempt_at=None if over else due, message_id=message_id, provider_message_id=acceptance,
-        last_error=last_error, subject=subject, to=to.get(outbox_id, []), size_bytes=size, created_at=created,
-        sent_at=sent_at, held=held_at is not None, gave_up=gave_up and _member(Reason, gave_up),
-        uncertain=bool(uncertain), error_code=error_code,        recipients=recipients or [], attempts=attempts or [],
+        next_attempt_at=None if is_over(status, gave_up) else due, message_id=message_id,
+        provider_message_id=acceptance, last_error=last_error, subject=subject, to=to.get(outbox_id, []),
+        size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
+        gave_up=gave_up and _member(Reason, gave_up), uncertain=bool(uncertain), error_code=error_code,
+        recipients=recipients or [], attempts=attempts or [],
     )  # fmt: skip

@@ -162,7 +162,7 @@ RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
 -- reads the messages that :run holds, :only one of them if given
-SELECT id, account, retries, next_attempt_at, expires_at, uncertain, message_id, claimed_at
+SELECT id, account, retries, message_id, claimed_at
   FROM outbox WHERE status = 'sending' AND run_id = :run AND (:only IS NULL OR id = :only)
 """
 
@@ -194,9 +194,6 @@ COUNT_DUE = f"""
 -- counts the messages that CLAIM_NEXT may take, up to :limit
 SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {_TAKEN_NEXT} LIMIT :limit)
 """
-
-# Reads when the account's next message is due, in Unix seconds; NULL when it has none for drains.
-NEXT_DUE_AT = f"SELECT min(next_attempt_at) FROM outbox WHERE account = :account AND {DUE}"
 
 # Reads why a message is not claimed or changed.
 STATUS_OF = "SELECT status, next_attempt_at, pruned_at, held_at FROM outbox WHERE id = ?"

@@ -215,13 +215,6 @@ class SqliteStore:
                 return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
         return self._damage.count_due(wish.account, wish.due_before, most)
 
-    def next_due_at(self) -> int | None:
-        """Return when the next message is due; None when no message will be."""
-        names = self._accounts()
-        with self.reading() as connection:
-            dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
-        return min((due for due in dues if due is not None), default=None)
-
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store the *messages* that *account* does not know, and count them."""
         from prx_email_cli.outbox.sqlite import received  # on use

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from prx_email_cli.errors import PrxEmailError, ValidationError, as_ours
-from prx_email_cli.outbox.digest import envelope_digest
+from prx_email_cli.errors import PrxEmailError, as_ours
+from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.messages import Content, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
@@ -34,7 +34,7 @@ def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], a
             submitted.append(Submitted(0, error=error))
             continue
         if earlier is not None:
-            submitted.append(Submitted(earlier, duplicate=True))
+            submitted.append(earlier)
             continue
         outbox_id = next_id + len(new)
         new.append((outbox_id, message))
@@ -56,11 +56,8 @@ def _check_storable(message: NewMessage) -> None:
         raise as_ours(OverflowError())
 
 
-def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Keys) -> int | None:
-    """Find the id of the earlier message with the same idempotency key; None when there is none.
-
-    Raises ValidationError when that message has another fingerprint.
-    """
+def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Keys) -> Submitted | None:
+    """Return the answer to a message whose idempotency key an earlier one has; None when none has."""
     key = message.idempotency_key
     if key is None:
         return None
@@ -68,12 +65,7 @@ def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Ke
     if earlier is None:
         return None
     outbox_id, fingerprint = earlier
-    if fingerprint != message.fingerprint:
-        raise ValidationError(
-            f"idempotency key {key!r} was used for other content: outbox message {outbox_id}",
-            hint="take a new key for a new message",
-        )
-    return int(outbox_id)
+    return Submitted.again(message, outbox_id, fingerprint)
 
 
 def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None:
@@ -108,8 +100,7 @@ def _next_id(connection: sqlite3.Connection, above: int) -> int:
 
 def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
     content, schedule = message.content, message.schedule
-    addresses = enumerate(address for address, _ in message.recipients)
-    envelope = envelope_digest(outbox_id, message.sender, addresses, content.digest)
+    envelope = envelope_as_submitted(outbox_id, message)
     first_due_at = schedule.due_at  # which stays, while the next attempt's time moves
     return (
         outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,

@@ -23,7 +23,7 @@ def test_the_longest_due_is_claimed_first_and_nothing_before_its_time(store: Sto
     assert [claim(run).outbox_id for _ in range(3)] == [2, 4, 3]
     assert claim_next(run) is None
     assert claim_next(run, NOW + 1) is not None
-    assert store.next_due_at() == NOW + 5
+    assert [store.count_due("work", now) for now in (NOW + 4, NOW + 5)] == [0, 1]
 
 
 def test_a_claim_takes_what_was_due_when_the_drain_began_whatever_the_time_now(store: Store, run: Run) -> None:
@@ -57,7 +57,7 @@ def test_a_drain_leaves_what_is_held_or_given_up_and_a_person_can_still_take_it(
     PUT_ASIDE[what](store, run)
     assert claim_next(run, FOR_EVER) is None
     assert not store.claimable(wish(FOR_EVER))
-    assert (store.count_due("work", FOR_EVER), store.accounts_due(FOR_EVER), store.next_due_at()) == (0, [], None)
+    assert (store.count_due("work", FOR_EVER), store.accounts_due(FOR_EVER)) == (0, [])
     assert run.claim_by_id(forced(1)).outbox_id == 1
 
 
@@ -83,7 +83,7 @@ def test_what_a_run_has_in_hand_or_was_sent_nobody_else_gets(store: Store, run: 
             with pytest.raises(NotAllowedForStatus):
                 other.claim_by_id(forced(1, FOR_EVER))
             run.advance([sent(claimed)], [])
-    assert store.next_due_at() is None
+    assert store.accounts_due(FOR_EVER) == []
 
 
 def test_counting_what_is_due_goes_no_further_than_asked(store: Store) -> None:
@@ -93,7 +93,6 @@ def test_counting_what_is_due_goes_no_further_than_asked(store: Store) -> None:
     assert [store.count_due("work", NOW, limit) for limit in (1, 3, 5, 9, None)] == [1, 3, 5, 5, 5]
     assert store.accounts_due(NOW) == ["a", "work"]
     assert store.accounts_due(NOW + 1) == ["a", "b", "work"]
-    assert store.next_due_at() == NOW
 
 
 def test_looking_whether_something_can_be_claimed_changes_nothing(store: Store, run: Run) -> None:

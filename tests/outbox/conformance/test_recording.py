@@ -63,7 +63,7 @@ def test_a_deferred_message_is_due_later_and_says_why(store: Store, run: Run) ->
     assert (row.status, row.retries, row.next_attempt_at, row.gave_up) == ("failed", 1, NOW + 15, None)
     assert (row.last_error, row.error_code, row.message_id) == ("why", "network", f"<outbox-1-0@{DOMAIN}>")
     assert [(one.outcome, one.response) for one in row.attempts] == [("deferred", "why")]
-    assert store.next_due_at() == NOW + 15
+    assert [store.count_due("work", now) for now in (NOW + 14, NOW + 15)] == [0, 1]
 
 
 def test_a_retry_goes_only_to_those_not_yet_accepted(store: Store, run: Run) -> None:
@@ -241,13 +241,13 @@ def test_a_claim_given_back_leaves_the_row_as_before_and_is_claimed_as_if_for_th
 ) -> None:
     submit(store, new_message("a@x.org", "b@x.org"))
     PASTS[past](store, run)
-    before = store.row(1), store.stats(NOW), store.next_due_at()
+    before = store.row(1), store.stats(NOW), store.accounts_due(FOR_EVER)
     takes: list[Callable[[], Claimed | None]] = [lambda: run.claim_by_id(forced(1)), lambda: claim_next(run, FOR_EVER)]
     for take in takes:
         claimed = take()
         if claimed is not None:
             run.give_back([claimed])
-            assert (store.row(1), store.stats(NOW), store.next_due_at()) == before
+            assert (store.row(1), store.stats(NOW), store.accounts_due(FOR_EVER)) == before
             assert take() == claimed
             assert store.row(1).status == "sending"
             run.give_back([claimed])

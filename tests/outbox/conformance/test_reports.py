@@ -69,7 +69,7 @@ def test_counts_are_told_by_account_and_status(mixed: Store) -> None:
 def test_an_empty_outbox_counts_nothing(store: Store) -> None:
     stats = store.stats(NOW)
     assert (stats.total, stats.due, stats.oldest_due_age_seconds, stats.last_attempt_at) == (0, 0, None, None)
-    assert (stats.accounts, store.rows(Filter()), store.accounts_due(NOW), store.next_due_at()) == ({}, [], [], None)
+    assert (stats.accounts, store.rows(Filter()), store.accounts_due(NOW)) == ({}, [], [])
     health = store.health(NOW)
     assert (health.faults, health.newest_at, health.unsent_for_seconds) == ([], None, None)
     assert (health.sending_runs, health.waiting_for_a_person, health.gave_up) == ([], 0, 0)

@@ -62,7 +62,7 @@ def steps_of_a_claim(store: SqliteStore) -> int:
     return count
 
 
-@pytest.mark.parametrize("statement", [sql.COUNT_DUE, sql.NEXT_DUE_AT, sql.NEXT_ACCOUNT])
+@pytest.mark.parametrize("statement", [sql.COUNT_DUE, sql.NEXT_ACCOUNT])
 def test_counting_what_is_due_reads_only_what_is_due(large: SqliteStore, statement: str) -> None:
     steps = plan(large, statement)
     assert any("outbox_due" in step for step in steps), steps
