@@ -60,13 +60,15 @@ def send(
     typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)
     if batch is not None:
         if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
-            raise typer.BadParameter("with --batch, write this into the lines of the file")
+            raise typer.BadParameter("options of a message cannot be given with --batch: write them into its lines")
         from prx_email_cli.cli.batch import send_batch  # on use
 
         return send_batch(this, batch, account, now_ts, failure_mode)
     if request is not None:
         if any(value not in (None, []) for value in (*typed, idempotency_key)):
-            raise typer.BadParameter("with --request, write everything but the times into the file")
+            raise typer.BadParameter(
+                "options of a message but its times cannot be given with --request: write them into its file"
+            )
         settings = this.settings()
         if account is not None:
             settings.account(account)

@@ -172,7 +172,7 @@ class TestAFailure:
             (Fault("greeting", "554 5.3.2 not for you"), "provider", "refused the session: 554 5.3.2 not", "provider"),
             (Fault("greeting", "421 4.3.2 closing"), "provider", "refused the session: 421 4.3.2 closing", "provider"),
             (Fault("ehlo", "550 5.7.1 I do not like your name"), "provider", "550 5.7.1 I do not like", "provider"),
-            (Fault("greeting", "garbage", raw=NOT_SMTP), "provider", "not an SMTP reply", "is this an SMTP server"),
+            (Fault("greeting", "garbage", raw=NOT_SMTP), "provider", "not an SMTP reply", "may be no SMTP server"),
             (Fault("greeting", "garbage", raw=b"\x00\xff\xfe\x1b[31m\r\n"), "provider", "not an SMTP reply", "SMTP"),
             (Fault("greeting", "timeout"), "network", "timeout", "smtp.port"),
         ],
