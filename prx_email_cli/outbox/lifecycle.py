@@ -252,12 +252,12 @@ def _time_is_up(before: Standing, retries: int, policy: RetryPolicy, now: int) -
 
 def is_over(status: Status, gave_up: Reason | None) -> bool:
     """Tell whether no drain takes the message any more: it is sent, or given up and in nobody's hands."""
-    return status == Status.SENT or (gave_up is not None and status != Status.SENDING)
+    return status is Status.SENT or (gave_up is not None and status is not Status.SENDING)
 
 
 def counted_as(status: Status, gave_up: Reason | None) -> str:
     """Name what a message counts as: a cancelled one, or one that was never attempted, as why it was given up."""
-    unsent = status == Status.PENDING or (status != Status.SENDING and gave_up == Reason.CANCELLED)
+    unsent = status is Status.PENDING or (status is not Status.SENDING and gave_up is Reason.CANCELLED)
     return gave_up if unsent and gave_up is not None else status
 
 

@@ -180,8 +180,9 @@ def _row(
 ) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
      held_at, gave_up, uncertain, error_code) = values  # fmt: skip
+    status = _member(Status, status)
     return Row(
-        outbox_id=outbox_id, account=account, status=_member(Status, status), retries=retries,
+        outbox_id=outbox_id, account=account, status=status, retries=retries,
         next_attempt_at=None if is_over(status, gave_up) else due, message_id=message_id,
         provider_message_id=acceptance, last_error=last_error, subject=subject, to=to.get(outbox_id, []),
         size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
