@@ -14,12 +14,14 @@ RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 class Channel:
     """An open connection whose socket does not block, with the replies received on it.
 
-    write_to_read: TLS must write before it can read on, as when it renews keys.  read_to_write: the reverse.
+    write_to_read: TLS must write before it can read on, as when it renews keys.  read_to_write: the reverse.  in_doubt:
+    how many bytes of what was given to ``send`` last may have left although it did not return them; only under TLS.
     """
 
     def __init__(self, sock: socket.socket, replies: ReplyBuffer) -> None:
         self.sock, self.replies = sock, replies
         self.write_to_read = self.read_to_write = False
+        self.in_doubt = 0
         self.encrypted = isinstance(sock, ssl.SSLSocket)
         self._ready, self._wait = select.poll(), select.poll()
         self._ready.register(sock, select.POLLIN | select.POLLOUT)
@@ -50,9 +52,9 @@ class Channel:
             self._receive()
         return bool(self.replies)
 
-    def unasked(self, *, midway: bool = False) -> Unasked:
-        """Return the error for the data that ``heard`` found; *midway* as in Unasked."""
-        return Unasked(self.replies.unread, midway=midway)
+    def unasked(self) -> Unasked:
+        """Return the error for the data that ``heard`` found."""
+        return Unasked(self.replies.unread)
 
     def send(self, data: memoryview) -> int:
         """Send what of *data* can leave at once; return how many bytes did.
@@ -60,8 +62,11 @@ class Channel:
         Raises ConnectionLost.
         """
         self.read_to_write = False
+        if self.encrypted:
+            data = data[:_TLS_RECORD_BYTES]
+            self.in_doubt = len(data)
         try:
-            return self.sock.send(data[:_TLS_RECORD_BYTES] if self.encrypted else data)
+            sent = self.sock.send(data)
         except (BlockingIOError, ssl.SSLWantWriteError):
             return 0
         except ssl.SSLWantReadError:
@@ -69,6 +74,8 @@ class Channel:
             return 0
         except OSError as error:
             raise lost(error) from None
+        self.in_doubt = 0
+        return sent
 
     def _events(self) -> int:
         """Return what the socket is ready for: bits of poll(2), 0 for nothing."""

@@ -55,8 +55,9 @@ class Result(NamedTuple):
 
     recipients: results by the recipient's number; none for one about which nothing is known.  trouble: why it was not
     a plain success, None when it was.  acceptance: the text of the positive reply to the content, None without one.
-    transcript: the dialogue, without secrets and content.  left_alone: the connection had ended before the first
-    command, so this was no attempt.
+    transcript: the dialogue, without secrets and content.  left_alone: this was no attempt, and nothing in the result
+    counts: the connection had ended before the first command or, if the envelope left with the content of another
+    message, before the content.
     """
 
     recipients: dict[int, RecipientResult]

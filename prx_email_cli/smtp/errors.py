@@ -20,8 +20,11 @@ class OpeningStep(StrEnum):
 class ConnectionLost(OSError):
     """The connection ended, timed out or did not speak SMTP.
 
-    ``args[0]``: which of these, in words for the user.  timed_out: the server did not answer or read in time.
+    ``args[0]``: which of these, in words for the user.  timed_out: the server did not answer or read in time.  sent:
+    where it broke a write, how many bytes of that may have left.
     """
+
+    sent = 0
 
     def __init__(self, text: str, *, timed_out: bool = False) -> None:
         super().__init__(text)
@@ -40,15 +43,13 @@ class BadReply(ConnectionLost):
 class Unasked(BadReply):
     """The server spoke before it was asked.
 
-    closing: its reply if that is 421, which may come at any time (RFC 5321 section 3.8); else None.  midway: it spoke
-    while something was being sent.
+    closing: its reply if that is 421, which may come at any time (RFC 5321 section 3.8); else None.
     """
 
-    def __init__(self, said: bytes, *, midway: bool = False) -> None:
+    def __init__(self, said: bytes) -> None:
         line = from_outside(said.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace"), strict=True)
         super().__init__(f"the server spoke before it was asked: {line[:_MAX_SHOWN]!r}")
         self.closing = Reply(421, line[4:]) if line.startswith("421") else None
-        self.midway = midway
 
 
 class Refused(OSError):

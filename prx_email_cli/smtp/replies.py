@@ -16,6 +16,7 @@ class Category(StrEnum):
     NETWORK = "network"
     AUTH = "auth"
     PROVIDER = "provider"
+    STORAGE = "storage"
 
 
 class Scope(StrEnum):

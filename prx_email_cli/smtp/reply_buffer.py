@@ -27,6 +27,11 @@ class ReplyBuffer:
         """Return the bytes that belong to no line which ``take`` has read."""
         return self._octets
 
+    def codes(self) -> list[int]:
+        """Return the code of each whole reply that has come, 0 for what is none."""
+        last_lines = [line for line in self._octets.split(b"\n")[:-1] if line[3:4] != b"-"]
+        return [int(line[:3]) if line[:3].isdigit() else 0 for line in last_lines]
+
     def clear(self) -> None:
         """Forget all that has come."""
         self._octets = b""

@@ -17,11 +17,12 @@ from prx_email_cli.smtp.credentials import Login
 from prx_email_cli.smtp.envelope import Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.failure import SessionFailed, failure
-from prx_email_cli.smtp.pipeline import Farewell, Pipeline, Waiting
+from prx_email_cli.smtp.pipeline import Farewell, Following, Pipeline, Waiting
 from prx_email_cli.smtp.sasl import log_in_with_token
 from prx_email_cli.smtp.server import ServerProfile
+from prx_email_cli.smtp.steps import After, Patience
 from prx_email_cli.smtp.tls import verifying_context
-from prx_email_cli.smtp.transaction import After, Patience, Transaction
+from prx_email_cli.smtp.transaction import Transaction
 from prx_email_cli.smtp.transcript import Transcript
 
 QUIT_TIMEOUT_SECONDS = 5
@@ -59,7 +60,7 @@ class Session:
     def usable(self) -> bool:
         """Tell whether another message may be claimed for this connection."""
         most = self.account.smtp.messages_per_connection
-        return self.alive and not self.worn and (most is None or self.served < most) and self._quiet()
+        return self.alive and not self.worn and (most is None or self.served < most) and (self.busy or self._quiet())
 
     def _quiet(self) -> bool:
         """Tell whether the server has neither closed the connection nor spoken unasked."""
@@ -90,16 +91,33 @@ class Session:
         """Return the descriptor to wait on; -1 once the session is closed."""
         return self._channel.fileno()
 
-    def start(self, transaction: Transaction) -> None:
-        """Begin to carry out *transaction*; ``go_on`` does it."""
-        self._pipeline.start(transaction)
+    @property
+    def busy(self) -> bool:
+        """Tell whether something is under way: ``go_on`` must be called."""
+        return self._pipeline.part is not None
+
+    def start(self, transaction: Transaction, following: Following | None = None) -> None:
+        """Begin to carry out *transaction*; ``go_on`` does it.
+
+        following: asked for another transaction, None if there is none, when the content of this or of one that it gave
+        is about to end; must not raise.  ``go_on`` carries out what it gives after the one before; its envelope leaves
+        with that content if it fits in one write.  Asked only if the server offers PIPELINING, the content has at most
+        1 MiB, and the connection may carry one more message.
+        """
+
+        def follow() -> Transaction | None:
+            most = self.account.smtp.messages_per_connection
+            return following() if following and (most is None or self.served + 2 <= most) else None
+
+        self._pipeline.start(transaction, follow)
 
     def go_on(self, now: float) -> Waiting | Ended | Closed:
         """Do all that can be done now; return what is waited for, or what has ended.
 
         now: seconds, by a clock that never goes back.  Call again when what is waited for has come, or at its time
-        ``until``.  The session is not ``alive`` after a transaction whose dialogue was broken.  Raises only what
-        reading the content raises; ``abandon`` the session then.
+        ``until``; after Ended if the session is ``busy``, because another transaction follows.  The session is not
+        ``alive`` after a transaction whose dialogue was broken, and one that follows it is left alone.  Raises only
+        what reading the content raises; ``abandon`` the session then.
         """
         part = self._pipeline.part
         done = self._pipeline.go_on(now)
@@ -110,7 +128,8 @@ class Session:
             self.wire.close()
             return Closed()
         if done.after is After.ENDED:
-            self.abandon()
+            self.alive = False
+            self.wire.close()
         self.worn = self.worn or done.after is After.WORN
         self.served += not done.result.left_alone
         return Ended(cast("Transaction", part), done.result)
@@ -127,7 +146,8 @@ class Session:
             self._channel.wait(read=event.read, write=event.write, seconds=event.until - self.wire.clock())
 
     def abandon(self) -> None:
-        """Close without QUIT, because the dialogue is broken."""
+        """Close without QUIT, because what is under way cannot go on; ``go_on`` gives one that followed it, if any."""
+        self._pipeline.give_up()
         self.alive = False
         self.wire.close()
 

@@ -3,21 +3,21 @@
 No socket, clock or thread is here: the caller steps a transaction, and does what each step says.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple
 
 from prx_email_cli.redaction import redact
+from prx_email_cli.smtp.commands import COMMANDS_PER_WRITE, as_bytes, commands_of, out_of_step, why_unfit
 from prx_email_cli.smtp.content import END_OF_DATA, data_writes
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
 from prx_email_cli.smtp.server import ServerProfile
+from prx_email_cli.smtp.steps import After, Done, Heard, Look, Patience, Read, Step, Write, WriteContent
 from prx_email_cli.smtp.transcript import Transcript
 
-COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
+JOINED_CONTENT_BYTES = 1024 * 1024  # larger content leaves alone
 LATE_REPLY_SECONDS = 5
 # Limits of envelope and content as a whole, beside that of each reply: a server that answers each RCPT just in time
 # would hold the connection for hours.  The content's limit grows with its size, for slow lines.  The reply to the final
@@ -25,82 +25,39 @@ LATE_REPLY_SECONDS = 5
 ENVELOPE_SECONDS = 1800
 CONTENT_SECONDS, CONTENT_BYTES_PER_SECOND = 1800, 4096
 START_MAIL_INPUT = 354
+_NO_ANSWER = RecipientResult(Fate.UNCERTAIN, None, "this program ended before it noted the answer to the whole message")
 
-
-class Patience(NamedTuple):
-    """How many seconds to wait for a reply, and for the reply to the final dot."""
-
-    reply: float
-    final_reply: float
-
-
-class Write(NamedTuple):
-    """Write these commands whole, by the time *until*, unless the server has spoken.
-
-    seconds: how long to wait, at most, for the server to read on.
-    """
-
-    data: bytes
-    seconds: float
-    until: float | None
-
-
-class WriteContent(NamedTuple):
-    """Write this piece of the content whole, unless the server speaks meanwhile."""
-
-    data: bytes
-    seconds: float
-    until: float | None
-
-
-class Read(NamedTuple):
-    """Read one reply, whole within *seconds* and before the time *until*, if any."""
-
-    seconds: float
-    until: float | None
-
-
-class Look(NamedTuple):
-    """Look, without waiting, whether the server has spoken unasked."""
-
-    until: None = None
-
-
-class After(StrEnum):
-    """What the connection is good for after a transaction."""
-
-    KEPT = "kept"
-    WORN = "worn"  # open, but to be renewed before the next message
-    ENDED = "ended"  # to be closed without QUIT
-
-
-class Done(NamedTuple):
-    """The transaction is over."""
-
-    result: Result
-    after: After
-
-
-Step = Write | WriteContent | Read | Look | Done
-Heard = Reply | ConnectionLost | None
-"""What a step brought: the reply for Read; ConnectionLost or Unasked if the step failed, or Look found something; else
-None."""
+AboutToEnd = Callable[[Mapping[int, RecipientResult]], None]
+"""Is called with the results as they would stand if no answer to the content came."""
 
 
 class _Closing(Exception):
     """The server answered 421 and closes the connection: nothing more is said."""
 
 
+class _Unnoted(Exception):
+    """It could not be noted that the message was about to end: it must not be sent whole."""
+
+
 class Transaction:
     """One message on one connection, driven by ``step``.
 
+    about_to_end: called before any byte leaves that could complete the content; if it raises OSError, none does.
     place: how far it has come, such as "after DATA", for the text of a lost connection.
     """
 
-    def __init__(self, envelope: Envelope, profile: ServerProfile, patience: Patience) -> None:
+    def __init__(
+        self,
+        envelope: Envelope,
+        profile: ServerProfile,
+        patience: Patience,
+        about_to_end: AboutToEnd | None = None,
+    ) -> None:
         self._envelope = envelope
+        self._about_to_end = about_to_end
         self._profile = profile
         self._patience = patience
+        self._pipelines = profile.offers("pipelining")
         self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
         self._size = len(self._header) + envelope.size
         self._transcript = Transcript()
@@ -112,6 +69,8 @@ class Transaction:
         self._acceptance: str | None = None
         self.place = "before MAIL"
         self._left_alone = False
+        self._behind = False  # its envelope left with the content of another message
+        self._content_begun = False
         self._dot_written = False  # or being written: the server may have accepted the message
         self._after = After.KEPT
         self._now = 0.0
@@ -132,18 +91,43 @@ class Transaction:
             self._doubt(why)
         return self._result(None)._replace(trouble=None)
 
+    def envelope_ahead(self) -> bytes | None:
+        """Return the whole envelope, to leave with the content of the message before; None if it must wait.
+
+        After that the transaction is left alone unless some of its content has left: if the connection is lost, or
+        closed with 421, and if the replies to its commands may belong to others.
+        """
+        commands = commands_of(self._envelope, self._size, self._profile)
+        if (
+            not self._pipelines
+            or len(commands) > COMMANDS_PER_WRITE
+            or why_unfit(self._envelope, self._size, self._profile) is not None
+        ):
+            return None
+        self._behind = True
+        return as_bytes(commands)
+
+    def not_begun(self) -> Result:
+        """Return the result of a transaction that is never stepped, because the connection has ended before."""
+        why = "the connection ended with the message before this one"
+        trouble = Trouble(Category.NETWORK, Scope.MESSAGE, permanent=False, text=why)
+        return Result({}, trouble, transcript=f"-- {why}", left_alone=True)
+
     def _play(self) -> Generator[Step, Heard, None]:
         lost = None
         try:
             if not self._unfit():
                 yield from self._speak()
-        except _Closing:
+        except (_Closing, _Unnoted):
             self._after = After.ENDED
         except ConnectionLost as error:
             self._transcript.event(f"{error} ({self.place})")
             self._after = After.ENDED
             lost = None if self._closing(error) else error
-        yield Done(self._result(lost), self._after)
+        result = self._result(lost)
+        if self._behind and self._after is After.ENDED and not self._content_begun:
+            result = Result({}, result.trouble, transcript=result.transcript, left_alone=True)
+        yield Done(result, self._after)
 
     def _closing(self, lost: ConnectionLost) -> bool:
         """Tell whether the server closed with an unasked 421, which then is the refusal."""
@@ -157,17 +141,12 @@ class Transaction:
 
     def _unfit(self) -> bool:
         """Tell whether this server can never take the message, which is refused then."""
-        limit = self._profile.size_limit
-        if limit is not None and self._size > limit:
-            why = f"the message has {self._size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
-        elif self._envelope.needs_smtputf8 and not self._profile.offers("smtputf8"):
-            why = "an address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
-        else:
-            return False
-        self._transcript.event(why)
-        self._refusal = Trouble(Category.PROVIDER, Scope.MESSAGE, permanent=True, text=why)
-        self._settle(self._envelope.recipients, Fate.REFUSED, None, why)
-        return True
+        why = why_unfit(self._envelope, self._size, self._profile)
+        if why is not None:
+            self._transcript.event(why)
+            self._refusal = Trouble(Category.PROVIDER, Scope.MESSAGE, permanent=True, text=why)
+            self._settle(self._envelope.recipients, Fate.REFUSED, None, why)
+        return why is not None
 
     def _speak(self) -> Generator[Step, Heard, None]:
         with self._at_most(ENVELOPE_SECONDS):
@@ -186,23 +165,24 @@ class Transaction:
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
         """Say MAIL, each RCPT and DATA; return the reply to DATA, None if it was not said."""
-        per_write = COMMANDS_PER_WRITE if self._profile.offers("pipelining") else 1
-        commands: list[tuple[str, Recipient | None]] = [(self._mail_command(), None)]
-        commands += [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in self._envelope.recipients]
-        commands.append(("DATA", None))
-        answer = None
+        commands = commands_of(self._envelope, self._size, self._profile)
+        per_write = COMMANDS_PER_WRITE if self._pipelines else 1
+        answer, codes = None, []
         for start in range(0, len(commands), per_write):
             batch = commands[start : start + per_write]
             if self._refusal is not None or (batch[0][0] == "DATA" and not self._welcome):
                 return None
             for line, _ in batch:
                 self._transcript.client(line)
-            yield from self._write_batch("".join(f"{line}\r\n" for line, _ in batch).encode(), first=not start)
+            yield from self._write_batch(as_bytes(batch), first=not start)
             for line, recipient in batch:
                 self.place = f"after {line}"
                 answer = yield from self._read(self._patience.reply)
+                codes.append(answer.code)
                 if line != "DATA":
                     self._take_in(answer, recipient)
+        if self._behind and out_of_step(codes, len(commands)):
+            raise BadReply("a reply may belong to the message before")
         return answer
 
     def _write_batch(self, commands: bytes, *, first: bool) -> Generator[Step, Heard, None]:
@@ -211,14 +191,6 @@ class Transaction:
         except ConnectionLost as lost:
             self._left_alone = first and not lost.timed_out
             raise
-
-    def _mail_command(self) -> str:
-        command = f"MAIL FROM:<{self._envelope.sender}>"
-        if self._profile.offers("size"):
-            command += f" SIZE={self._size}"
-        if self._envelope.needs_smtputf8:  # the headers then hold UTF-8, which is 8-bit: RFC 6531 section 3.6
-            command += " SMTPUTF8" + (" BODY=8BITMIME" if self._profile.offers("8bitmime") else "")
-        return command
 
     def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:
         """Take in the reply to MAIL (no recipient) or to a RCPT."""
@@ -252,17 +224,19 @@ class Transaction:
     def _say_content(self) -> Generator[Step, Heard, Reply]:
         """Send the content; return the reply to the final dot, or an earlier refusal."""
         self.place = "while the content was sent"
-        started = False
+        data, joins = b"", self._pipelines and self._size <= JOINED_CONTENT_BYTES
         try:
             with self._at_most(content_seconds(self._size)):
                 for data, last in data_writes(chain((self._header,), self._envelope.content)):
-                    self._dot_written = last
-                    yield from self._take(WriteContent(data, self._patience.reply, self._until))
-                    started = True
+                    if last:
+                        self._note_end()
+                    yield from self._take(WriteContent(data, self._patience.reply, self._until, joins and last))
+                    self._content_begun = True
         except ConnectionLost as lost:
-            self._dot_written = False  # the dot ends the write, which was not completed
+            self._content_begun = self._content_begun or lost.sent > 0
+            self._dot_written = self._dot_written and lost.sent > len(data) - len(END_OF_DATA)
             if isinstance(lost, Unasked):
-                return (yield from self._early_refusal(lost, started=started or lost.midway))
+                return (yield from self._early_refusal(lost))
             return (yield from self._early_reply(lost))
         self._transcript.event(f"content sent, {self._size} bytes")
         self.place = "after the final dot"
@@ -270,15 +244,29 @@ class Transaction:
         yield from self._refuse_second_answer()
         return final
 
+    def _note_end(self) -> None:
+        """Have it noted that the message is about to be sent whole.  Raises _Unnoted if it cannot be."""
+        if self._about_to_end is not None:
+            unanswered = {recipient.number: _NO_ANSWER for recipient in self._welcome}
+            try:
+                self._about_to_end(self._results | unanswered)
+            except OSError as error:
+                why = f"this program could not note in its flight record that the message was about to end: {error}"
+                self._transcript.event(why)
+                self._refusal = Trouble(Category.STORAGE, Scope.MESSAGE, permanent=False, text=why)
+                self._content_begun = True  # its turn had come, and this is its own failure
+                raise _Unnoted from error
+        self._dot_written = True
+
     def _refuse_second_answer(self) -> Generator[Step, Heard, None]:
         """Raise BadReply if a second reply to the final dot has come, unless it is 421."""
         said = yield Look()
         if isinstance(said, Unasked) and said.closing is None:
             raise BadReply(f"two answers to one message; {said}")
 
-    def _early_refusal(self, unasked: Unasked, *, started: bool) -> Generator[Step, Heard, Reply]:
+    def _early_refusal(self, unasked: Unasked) -> Generator[Step, Heard, Reply]:
         """Return a refusal that came during the content.  Raises *unasked* for others."""
-        if not started or unasked.closing is not None:
+        if not self._content_begun or unasked.closing is not None:
             raise unasked
         reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
         if reply.code < 400:

@@ -9,7 +9,7 @@ from prx_email_cli.smtp.envelope import Envelope, Recipient, Result
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Reply
 from prx_email_cli.smtp.server import ServerProfile
-from prx_email_cli.smtp.transaction import (
+from prx_email_cli.smtp.steps import (
     After,
     Done,
     Heard,
@@ -17,10 +17,10 @@ from prx_email_cli.smtp.transaction import (
     Patience,
     Read,
     Step,
-    Transaction,
     Write,
     WriteContent,
 )
+from prx_email_cli.smtp.transaction import Transaction
 
 PATIENCE = Patience(reply=60, final_reply=600)
 OK, GO_ON, GONE = Reply(250, "2.0.0 ok"), Reply(354, "go ahead"), ConnectionLost("the server closed the connection")
@@ -28,8 +28,10 @@ ALICE, BOB = "alice@example.org", "bob@example.org"
 
 
 def unasked(words: str, *, midway: bool = False) -> Unasked:
-    """What a server said before it was asked."""
-    return Unasked(f"{words}\r\n".encode(), midway=midway)
+    """What a server said before it was asked; midway: when some of what was written had left."""
+    said = Unasked(f"{words}\r\n".encode())
+    said.sent = int(midway)
+    return said
 
 
 def server(*extensions: str, size: int | None = None) -> ServerProfile:

@@ -16,7 +16,8 @@ from prx_email_cli.smtp.connection import Wire
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.server import ServerProfile
-from prx_email_cli.smtp.transaction import Heard, Read, Step, Transaction, Write, WriteContent
+from prx_email_cli.smtp.steps import Heard, Read, Step, Write, WriteContent
+from prx_email_cli.smtp.transaction import Transaction
 from prx_email_cli.smtp.transcript import Transcript
 
 from ..support.faults import Fault, Place

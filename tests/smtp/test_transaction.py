@@ -13,15 +13,8 @@ from prx_email_cli.smtp.content import WRITE_BYTES
 from prx_email_cli.smtp.envelope import Fate
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
 from prx_email_cli.smtp.replies import Category, Reply, Scope
-from prx_email_cli.smtp.transaction import (
-    CONTENT_SECONDS,
-    ENVELOPE_SECONDS,
-    After,
-    Read,
-    Transaction,
-    Write,
-    WriteContent,
-)
+from prx_email_cli.smtp.steps import After, Read, Write, WriteContent
+from prx_email_cli.smtp.transaction import CONTENT_SECONDS, ENVELOPE_SECONDS, Transaction
 
 from .player import ALICE, BOB, GO_ON, GONE, OK, PATIENCE, Played, Script, envelope, play, played, server, unasked
 
@@ -319,3 +312,12 @@ def test_whatever_comes_in_there_is_a_result_that_claims_no_more_than_was_heard(
     assert (one.result.trouble is None) == (set(one.fates.values()) == {"accepted"} and len(one.fates) == count)
     assert set(one.fates) <= set(range(1, count + 1))
     assert all(len(write) <= WRITE_BYTES + 5 for write in one.written)
+
+
+@pytest.mark.parametrize(("short_by", "fate"), [(53, None), (3, None), (2, "uncertain"), (1, "uncertain")])
+def test_a_write_that_broke_is_doubted_once_the_dot_itself_may_have_left(short_by: int, fate: str | None) -> None:
+    whole = len(b"Message-ID: <1@example.com>\r\nSubject: hello\r\n\r\ntext\r\n.\r\n")
+    for lost in (ConnectionLost("reset"), ConnectionLost("timeout", timed_out=True), unasked("250 early")):
+        lost.sent = whole - short_by
+        one = played(envelope(), Script([OK, OK, GO_ON], {3: lost}))
+        assert one.fates == ({} if fate is None else {1: fate})
