@@ -14,6 +14,10 @@ _MAX_OPEN = 1_000
 _MAX_REOPENED = 250_000
 _REOPENED_PER_TAG = 5
 _MAX_WORDS_IN_A_TAG = 4_000
+# A page with no more than these reaches none of the limits above: each tag opens one element, and repeats at most those
+# before it, 245,350 in all; each word takes a space too.
+FEW_TAGS = 700
+FEW_CHARACTERS = 2 * _MAX_WORDS_IN_A_TAG
 _DECLARATION = re.compile(r"\s*<\?xml\b[^>]*>", re.IGNORECASE)
 _RAW = "script|style|title|textarea|xmp|iframe|noembed|noframes|plaintext"
 # A comment, an element whose content is no markup, or a tag.  Each alternative ends at the page's end at the latest, so
@@ -56,7 +60,7 @@ def parsed(source: str) -> LexborHTMLParser:
     except UnicodeEncodeError:
         raise ValidationError("the HTML is not valid Unicode text", hint="save it as UTF-8") from None
     source = _without_preamble(source)
-    if _too_deep(source):
+    if (len(source) > FEW_CHARACTERS or source.count("<") > FEW_TAGS) and too_deep(source):
         raise NestedTooDeeply()
     return LexborHTMLParser(source)
 
@@ -106,7 +110,7 @@ def _without_preamble(source: str) -> str:
     return source[declaration.end() :] if declaration else source
 
 
-def _too_deep(source: str) -> bool:
+def too_deep(source: str) -> bool:
     """Tell whether a page keeps too many elements open, or would repeat open formatting too often.
 
     The parser's time grows with the number of open elements and of a tag's attributes, and its memory with the
@@ -115,9 +119,9 @@ def _too_deep(source: str) -> bool:
     levels = [_Level([], [])]
     outside = reopened = tags = 0
     for token in _TOKEN.finditer(source):
-        if len(token[0].split(None, _MAX_WORDS_IN_A_TAG)) > _MAX_WORDS_IN_A_TAG and token["name"]:
+        tag, name = token[0], (token["name"] or "").lower()
+        if name and len(tag) > _MAX_WORDS_IN_A_TAG and len(tag.split(None, _MAX_WORDS_IN_A_TAG)) > _MAX_WORDS_IN_A_TAG:
             return True
-        name = (token["name"] or "").lower()
         if not name or name in _LEAVES:
             continue
         tags += 1
@@ -134,7 +138,7 @@ def _too_deep(source: str) -> bool:
         elif token["end"]:
             levels[-1].end(name)
         else:
-            levels[-1].start(name, token[0])
+            levels[-1].start(name, tag)
         reopened += len(levels[-1].formatting)
         if outside + levels[-1].size() > _MAX_OPEN or reopened > _MAX_REOPENED + _REOPENED_PER_TAG * tags:
             return True

@@ -11,6 +11,7 @@ from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.address_grammar import entries, parsed_entries
 from prx_email_cli.mail.compose import rfc5322_date
 from prx_email_cli.mail.mime import encode_text
+from prx_email_cli.mail.page import FEW_CHARACTERS, FEW_TAGS, too_deep
 from prx_email_cli.submission.request import Request
 
 from . import long_way
@@ -130,3 +131,26 @@ def test_a_plain_address_is_read_as_from_its_tokens(text: str, obsolete: bool) -
 @given(st.integers(0, 253_402_300_799))
 def test_a_date_is_written_as_the_standard_library_writes_it(now: int) -> None:
     assert rfc5322_date(now) == long_way.date(now)
+
+
+TAGS = st.lists(
+    st.sampled_from(["<b>", "<i>", "<b c>", "</b>", "<p>", "</p>", "<table>", "<td>", "</table>", "<div>", "<x"]),
+    min_size=1,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TAGS)
+@example(["<b>"])
+@example(["<div>"])
+@example(["<table>"])
+def test_a_page_short_enough_to_be_parsed_unchecked_would_pass(tags: list[str]) -> None:
+    some = "".join(tags)
+    page = some * (FEW_TAGS // len(tags))
+    assert not too_deep(page[:FEW_CHARACTERS])
+
+
+def test_neither_the_most_repeated_formatting_nor_the_wordiest_tag_of_a_short_page_is_too_much() -> None:
+    assert not too_deep("".join(f"<b {number}>" for number in range(FEW_TAGS)))
+    assert not too_deep("<a" + " a" * (FEW_CHARACTERS // 2 - 1))
+    assert too_deep("<a" + " a" * FEW_CHARACTERS)

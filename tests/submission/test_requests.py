@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.submission.request import FIELDS, Request, request_from_json, request_schema
+from prx_email_cli.submission.request import FIELDS, Request, read_json, request_from_json, request_schema
 
 from ..cli.outside import assert_error, rows
 from ..conftest import Program
@@ -80,6 +80,15 @@ def test_a_request_that_answers_an_unknown_message_is_66_and_in_a_batch_a_bad_li
     assert batch.status == 65
     assert [error["line"] for error in batch.data["errors"]] == [1]
     assert [message["line"] for message in batch.data["messages"]] == [2]
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff{}", "\ufeff", "{", "{} {}", "[1", "x", '{"a": "\n"}', '{"a" 1}', "-"])
+def test_what_is_no_json_is_refused_in_the_words_of_the_standard_library(text: str) -> None:
+    with pytest.raises(json.JSONDecodeError) as expected:
+        json.loads(text)
+    with pytest.raises(json.JSONDecodeError) as refused:
+        read_json(text)
+    assert str(refused.value) == str(expected.value)
 
 
 def test_the_published_schema_is_current() -> None:
