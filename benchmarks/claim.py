@@ -15,9 +15,9 @@ from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientSt
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, Finished
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Run
 
 LIMIT = 2.0
-RUN = "1-1-bench"
 SMALL = {"sent": 500, "due": 500}
 
 
@@ -26,14 +26,14 @@ def _delivered(claimed: Claimed) -> Finished:
     return Finished(claimed, Outcome(accepted, acceptance="2.0.0 Ok"), Settled(Status.SENT, 0, DUE_AT), DUE_AT)
 
 
-def durable(store: SqliteStore, claims: int) -> float:
+def durable(run: Run, claims: int) -> float:
     """Microseconds of one claim and its finalize, each a transaction that reaches the disk."""
     start = time.perf_counter()
     for _ in range(claims):
-        claimed = store.claims.claim_next(RUN, ClaimNext(ACCOUNT, DUE_AT, DUE_AT))
-        if claimed is None:
+        (claimed,) = run.advance([], [ClaimNext(ACCOUNT, DUE_AT, DUE_AT)]).claims
+        if not claimed:
             raise SystemExit("nothing is due any more: ask for fewer claims or rounds")
-        store.claims.finalize(RUN, _delivered(claimed))
+        run.advance([_delivered(claimed[0])], [])
     return (time.perf_counter() - start) / claims * 1e6
 
 
@@ -62,12 +62,14 @@ def main() -> None:
         print(f"built in {time.perf_counter() - start:.0f} s, {size} MiB; the claim's plan:")
         print("".join(f"    {step}\n" for step in claim_plan(files["large"])), end="")
         stores = {name: SqliteStore(file, message_id_domain="prx-email.local") for name, file in files.items()}
+        runs = {name: store.start_run(DUE_AT) for name, store in stores.items()}
         contestants: dict[str, Callable[[], float]] = {}
         for name, file in files.items():
-            contestants[f"claim + finalize, {name}"] = lambda name=name: durable(stores[name], asked.claims)  # type: ignore[misc]
+            contestants[f"claim + finalize, {name}"] = lambda name=name: durable(runs[name], asked.claims)  # type: ignore[misc]
             contestants[f"claim alone, {name}"] = lambda file=file: statement(file, asked.claims)  # type: ignore[misc]
         times = in_turns(contestants, asked.rounds)
-        for store in stores.values():
+        for name, store in stores.items():
+            runs[name].__exit__(None, None, None)
             store.close()
     verdicts = Verdicts()
     for what in ("claim + finalize", "claim alone"):

@@ -61,7 +61,8 @@ def build_table(path: Path, sent: int, due: int) -> None:
 
 def claim_values(now: int = DUE_AT) -> dict[str, object]:
     """The parameters of the product's own claim."""
-    return {"run": "1-1-bench", "domain": _DOMAIN, "account": ACCOUNT, "due_before": now, "now": now}
+    return {"run": "1-1-bench", "domain": _DOMAIN, "account": ACCOUNT, "due_before": now, "now": now, "most": 1,
+            "numbers": "[1]"}  # fmt: skip
 
 
 def bare_connection(path: Path) -> sqlite3.Connection:

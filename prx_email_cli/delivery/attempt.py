@@ -1,14 +1,8 @@
-"""Turn a claimed message and the outcome of its attempt into a finished attempt."""
+"""Turn the config into what the rules of the outbox take: the retry policy, an account's limits."""
 
 from prx_email_cli.config.settings import Account, OutboxSettings
-from prx_email_cli.outbox.lifecycle import (
-    Outcome,
-    RecipientResult,
-    RetryPolicy,
-    Standing,
-    after_attempt,
-)
-from prx_email_cli.outbox.messages import Claimed, Finished, Limit, Moment, Target
+from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.messages import Limit
 
 
 def retry_policy(settings: OutboxSettings) -> RetryPolicy:
@@ -29,29 +23,3 @@ def limits_of(account: Account) -> tuple[Limit, ...]:
         (smtp.recipients_per_day, 86_400, True),
     )  # fmt: skip
     return tuple(Limit(most, seconds, of_recipients) for most, seconds, of_recipients in limits if most is not None)
-
-
-def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, moment: Moment) -> Finished:
-    """The attempt on *claimed* that came to *outcome*, with what the rules make of it."""
-    recipients = _recipients_after(claimed, outcome)
-    standing = Standing(
-        retries=claimed.retries,
-        next_attempt_at=claimed.next_attempt_at,
-        expires_at=claimed.expires_at,
-        uncertain=any(recipient.uncertain for recipient in recipients),
-        recipients=[recipient.status for recipient in recipients],
-        drained_seconds=claimed.drained_seconds,
-        clock_in_doubt=moment.clock_in_doubt,
-    )
-    return Finished(claimed, outcome, after_attempt(standing, outcome, policy, moment.now), moment.now)
-
-
-def _recipients_after(claimed: Claimed, outcome: Outcome) -> list[Target]:
-    """Return all recipients as they are after the attempt; an uncertain one stays so until it is accepted."""
-    return [_after(target, outcome.recipients.get(target.number)) for target in (*claimed.targets, *claimed.others)]
-
-
-def _after(target: Target, result: RecipientResult | None) -> Target:
-    if result is None:
-        return target
-    return target._replace(status=result.status, uncertain=result.leaves_uncertain(target.uncertain))

@@ -26,6 +26,7 @@ _STATUSES = {
     Fate.REFUSED: RecipientStatus.REFUSED,
     Fate.UNCERTAIN: RecipientStatus.PENDING,
 }
+_IN_DOUBT = RecipientResult(RecipientStatus.PENDING, uncertain=True)
 
 
 def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bool]:
@@ -41,6 +42,7 @@ def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bo
     rest = () if whole else verified(claimed, run.content(claimed))
     transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.profile, session.patience)
     left_alone = False
+    run.about_to_end(claimed, {target.number: _IN_DOUBT for target in claimed.targets})
     try:
         result = session.carry_out(transaction)
         outcome, left_alone = outcome_of(result), result.left_alone

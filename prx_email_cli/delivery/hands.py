@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.delivery.ledger import Entry, Ledger
 from prx_email_cli.delivery.worker import (
     Ask,
@@ -23,6 +22,7 @@ from prx_email_cli.delivery.worker import (
     Untouched,
 )
 from prx_email_cli.errors import ConfigError, NotAllowedForStatus, PrxEmailError, ReadableByOthers, StorageError
+from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import RetryPolicy, Status
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Moment, Wish
 
@@ -73,7 +73,7 @@ class Hands:
             case Settle():
                 return self._settle(ask)
             case GiveBack(claimed):
-                return self._office.run.give_back([claimed])
+                return self._office.run.advance([], [], [claimed])
             case Close():
                 return self.close()
 
@@ -127,6 +127,7 @@ class Hands:
         started = time.monotonic()
         outcome, untouched = hand_over(session, claimed, self._office.run)
         took = round((time.monotonic() - started) * 1000)
+        self._office.run.answered(claimed, outcome, self._office.clock())
         self._interrupted = session.interrupted
         return Untouched() if untouched and not again else Delivered(outcome, took, session.usable())
 

@@ -92,7 +92,7 @@ class Ledger:
         for request in requests:
             request.entry = Entry(
                 next(lost) if request.finished is not None else None,
-                next(claims) if request.wish is not None else None,
+                next(iter(next(claims)), None) if request.wish is not None else None,
             )
 
 
@@ -108,6 +108,6 @@ def _not_recorded(finished: Finished, error: StorageError) -> ResultNotRecorded:
         known = f"was not delivered ({outcome.detail})"
     return ResultNotRecorded(
         f"outbox message {outbox_id} {known}, but that could not be recorded: {error.message}",
-        hint=f"{error.hint}; the next drain takes the message for uncertain and sends it again under the same "
+        hint=f"{error.hint}; the next drain records it, or if the flight record is lost sends it again under the same "
         f'Message-ID, or with on_uncertain = "hold" leaves it to you: prx-email resolve ID --sent',
     )

@@ -209,7 +209,8 @@ class DeliveringRun:
         self._recover(self.clock())
 
     def _recover(self, now: int) -> None:
-        self.report.recovered += len(self.run.recover(self.policy, now))
+        recovered = self.run.recover(self.policy, now)
+        self.report.recovered += len(recovered.uncertain) + len(recovered.finished) + len(recovered.given_back)
         for unreadable in self.run.unreadable:
             self._note_fault(unreadable)
 

@@ -104,10 +104,11 @@ def addressed(everyone: list[Target], *, by_hand: bool) -> tuple[list[Target], l
 class Claimed(NamedTuple):
     """A message that this run, and nobody else, may now attempt.
 
-    targets: the recipients of this attempt.  others: all other recipients.  head: the first piece of the content, None
-    where that or the recipients cannot be read; the rest comes from ``Run.content``.  drained_seconds: how long drains
-    have been at work since it was first attempted.  envelope_digest, content_digest: as submitted, None for a message
-    older than these.
+    targets: the recipients of this attempt.  others: all other recipients.  head: the content's beginning, empty for a
+    large content, None where it or the recipients cannot be read; the rest comes from ``Run.content``.
+    drained_seconds: how long drains have been at work since it was first attempted; drained_from: how long they had
+    been then, None before its time.  envelope_digest, content_digest: as submitted, None for a message older than
+    these.  claim: the claim's number, which no other claim of the run ever has.
     """
 
     outbox_id: int
@@ -127,8 +128,10 @@ class Claimed(NamedTuple):
     others: list[Target]
     head: bytes | None
     drained_seconds: int = 0
+    drained_from: int | None = None
     envelope_digest: str | None = None
     content_digest: str | None = None
+    claim: int = 0
 
 
 class Finished(NamedTuple):
@@ -199,12 +202,16 @@ class ClaimOne(NamedTuple):
 
 
 class ClaimNext(NamedTuple):
-    """Wish for the account's longest-due message with ``next_attempt_at <= due_before``, if the limits allow."""
+    """Wish for up to *most* of the account's longest-due messages, if the limits allow.
+
+    due_before: ``next_attempt_at`` must be this or earlier.
+    """
 
     account: str
     due_before: int
     now: int
     limits: tuple[Limit, ...] = ()
+    most: int = 1
 
 
 Wish = ClaimNext | ClaimOne
@@ -214,8 +221,20 @@ class Advanced(NamedTuple):
     """The answer to ``Run.advance``.
 
     lost: for each finished attempt, in order, the error if it was not recorded, else None.  claims: for each wish, in
-    order, the claimed message, None when there was none.
+    order, the claimed messages, the longest due first.
     """
 
     lost: list[ClaimLost | None]
-    claims: list[Claimed | None]
+    claims: list[list[Claimed]]
+
+
+class Recovered(NamedTuple):
+    """The answer to ``Run.recover``: what became of the messages that dead runs had claimed.
+
+    uncertain: ids of messages that may have been sent.  finished: attempts that were answered, now recorded.
+    given_back: ids of messages whose claims were undone.
+    """
+
+    uncertain: list[int]
+    finished: list[Finished]
+    given_back: list[int]

@@ -4,13 +4,13 @@ Every method may raise StorageError (OutboxBusy when another process holds the l
 something returns once the change is durable.  Time is an argument, in Unix seconds.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, MessageUnreadable, ReadableByOthers
-from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import (
     Advanced,
     Claimed,
@@ -19,6 +19,7 @@ from prx_email_cli.outbox.messages import (
     Finished,
     Moment,
     NewMessage,
+    Recovered,
     Submitted,
 )
 
@@ -52,10 +53,11 @@ class Run(Protocol):
     def unreadable(self) -> list[LockUnreadable]:
         """Return an error for each run of which ``recover`` could not tell whether it lives; it counts as alive."""
 
-    def recover(self, policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` messages of dead runs to ``failed``, due at once and uncertain; return their ids.
+    def recover(self, policy: RetryPolicy, now: int) -> Recovered:
+        """Settle the messages that dead runs had claimed, by those runs' flight records.
 
-        Raises RestoredBackup, having changed nothing.
+        An answered attempt is recorded with its answer.  A claim whose content was not completed is given back.  Any
+        other message becomes ``failed``, due at once and uncertain.  Raises RestoredBackup, having changed nothing.
         """
 
     def begin_drain(self, now: int) -> Moment:
@@ -64,11 +66,14 @@ class Run(Protocol):
     def expire(self, now: int) -> list[int]:
         """Give up the messages that expired unsent; return their ids."""
 
-    def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
-        """Record finished attempts and claim messages, all in one durable step.
+    def advance(
+        self, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed] = ()
+    ) -> Advanced:
+        """Record finished attempts, give back the claims *returned* and claim messages, all in one durable step.
 
-        An attempt whose row is no longer this run's changes nothing, and its error is in the answer.  From a restored
-        backup nothing is claimed; without *finished* that raises RestoredBackup.
+        returned: claims of which the server has no whole content; their rows are then as before the claims.  A row that
+        this run no longer holds stays as it is; for a finished attempt the answer has the error.  Where nothing may be
+        claimed (RestoredBackup, StorageError), that is raised only without *finished* and *returned*.
         """
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
@@ -78,10 +83,17 @@ class Run(Protocol):
         RetryNotDue (both never with force) and LimitUsedUp.
         """
 
-    def give_back(self, claimed: Sequence[Claimed]) -> None:
-        """Undo claims of which no byte of content was written: each row is as it was before its claim.
+    def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
+        """Note in the flight record, without a sync, that the bytes that complete the content may leave now.
 
-        A row that is no longer this run's stays as it is.
+        results: of the attempt as they stand if no answer comes: uncertain for each recipient that the server accepted.
+        Raises StorageError, and then the bytes must not leave.
+        """
+
+    def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None:
+        """Note in the flight record, without a sync, what the attempt came to at *at*.
+
+        If that fails, the record says that no answer came, and a killed run leaves the message uncertain.
         """
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:

@@ -14,8 +14,8 @@ from ..support.mailhost import MailHost
 from ..support.scripted import ScriptedServer
 from .outside import serving
 
-OLD_OUTBOX = Path(__file__).parents[1] / "outbox" / "sqlite" / "data" / "version-1.sql"
-A, B, C = "a@example.org", "b@example.org", "c@example.org"
+OLD_OUTBOXES = Path(__file__).parents[1] / "outbox" / "sqlite" / "data"
+A, B, C, D, E = (f"{letter}@example.org" for letter in "abcde")
 
 
 def drain(program: Program, now: int) -> tuple[int, Any]:
@@ -147,14 +147,39 @@ def test_a_drain_says_nothing_of_a_message_that_reached_everybody(program: Progr
     assert (answer.status, answer.out, answer.err) == (0, "", "")
 
 
-def test_an_outbox_of_the_version_before_is_read_resolved_and_drained(program: Program, host: MailHost) -> None:
-    """It has a message that is uncertain for B and certain for A, and one that waits."""
+def make_old_outbox(program: Program, version: int) -> None:
     with closing(sqlite3.connect(program.outbox)) as connection:
-        connection.executescript(OLD_OUTBOX.read_text())
+        connection.executescript((OLD_OUTBOXES / f"version-{version}.sql").read_text())
     program.outbox.chmod(0o600)
+
+
+def test_an_outbox_of_the_first_version_is_read_resolved_and_drained(program: Program, host: MailHost) -> None:
+    """It has a message that is uncertain for B and certain for A, and one that waits."""
+    make_old_outbox(program, 1)
     assert standing(program) == {A: ("accepted", False), B: ("pending", True)}
     assert program.run("resolve", "1", "--sent").status == 0
     assert standing(program) == {A: ("accepted", False), B: ("accepted", False)}
     assert program.run("drain").status == 0
     assert [message.recipients for message in host.messages] == [[C]]
     assert [program.show(outbox_id)["status"] for outbox_id in (1, 2)] == ["sent", "sent"]
+
+
+def test_an_outbox_of_the_version_before_is_drained_and_what_a_dead_run_left_is_uncertain(
+    program: Program, host: MailHost
+) -> None:
+    """A run that noted nothing died with 1 and 3, which a drain had claimed, and with 2, a retry for C alone."""
+    make_old_outbox(program, 2)
+    before = {outbox_id: program.show(outbox_id) for outbox_id in (1, 2, 3)}
+    assert {row["status"] for row in before.values()} == {"sending"}
+    answer = program.run("drain", "--json")
+    assert (answer.status, answer.data["recovered"], answer.data["sent"]) == (0, 3, 3)
+    assert standing(program, 2) == {B: ("accepted", False), C: ("refused", True)}
+    assert program.show(2)["gave_up"] == "refused"
+    assert program.run("retry", "2", "--force").status == 0
+    assert sorted(message.recipients for message in host.messages) == [[A], [C], [D], [E]]
+    sent_as = {message.recipients[0]: message.message_id for message in host.messages}
+    for outbox_id, address in ((1, A), (2, C), (3, D)):
+        row = program.show(outbox_id)
+        died, delivered = row["attempts"][-2:]
+        assert (row["status"], died["outcome"], died["uncertain"]) == ("sent", "died", True)
+        assert before[outbox_id]["message_id"] == died["message_id"] == delivered["message_id"] == sent_as[address]

@@ -73,7 +73,8 @@ def test_random_bytes_over_a_page_of_content_are_never_delivered(
 
 
 @pytest.mark.parametrize(
-    ("table", "what"), [("content", "cannot be read"), ("recipient", "its content or recipients, which cannot be read")]
+    ("table", "what"),
+    [("content", "damaged in the outbox"), ("recipient", "its content or recipients, which cannot be read")],
 )
 def test_a_table_that_cannot_be_read_ends_in_a_reason_for_each_message(
     table: str, what: str, program: Program, server: ScriptedServer

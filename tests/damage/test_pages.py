@@ -8,9 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from prx_email_cli.outbox.messages import ClaimNext
-
 from ..conftest import Answer, Program
+from ..outbox.messages import claim, in_doubt, kill, sent
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .conftest import PAGE, ask, change, overwrite, text_of
@@ -170,16 +169,22 @@ def test_several_connections_finish_what_they_have_in_hand(program: Program, ser
     assert_each_is_told(program, answers, set(texts) - delivered)
 
 
+@pytest.mark.parametrize("stage", ["unanswered", "answered"])
 @pytest.mark.parametrize("table", ["outbox", "recipient"])
 def test_what_a_dead_run_left_on_a_damaged_page_stops_no_other_message(
-    table: str, program: Program, server: ScriptedServer
+    table: str, stage: str, program: Program, server: ScriptedServer
 ) -> None:
     texts = fill(program, MANY)
     first, *rest = texts
+    now = int(time.time())
     with closing(program.store()) as store:
-        claimed = store.claims.claim_next("1-dead", ClaimNext("work", int(time.time()), int(time.time())))
-    assert claimed is not None
-    assert claimed.outbox_id == first
+        dead = store.start_run(now)
+        claimed = claim(dead, now)
+        assert claimed.outbox_id == first
+        dead.about_to_end(claimed, in_doubt(claimed))
+        if stage == "answered":
+            dead.answered(claimed, sent(claimed).outcome, now)
+        kill(dead)
     change(program)
     damage(program, pages(program, table)[0], "random")
     answers = drains(program)

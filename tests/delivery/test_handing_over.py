@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import pytest
 
 from prx_email_cli.delivery.handing_over import hand_over
 from prx_email_cli.errors import OutboxDamaged
-from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
 from prx_email_cli.outbox.messages import Claimed
 from prx_email_cli.outbox.store import Run
 
@@ -24,6 +24,9 @@ class _FailingRun:
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
+
+    def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
+        pass
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:
         yield b"a line of " * 10_000

@@ -28,11 +28,13 @@ class CountingRun(MemoryRun):
         self.steps, self.spoilt = 0, 0
         self.error: Exception = ZeroDivisionError()
 
-    def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
+    def advance(
+        self, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed] = ()
+    ) -> Advanced:
         self.steps += 1
         if any(one.claimed.outbox_id == self.spoilt for one in finished):
             raise self.error
-        return super().advance(finished, wishes)
+        return super().advance(finished, wishes, returned)
 
 
 class Desk:
@@ -100,7 +102,7 @@ def test_results_and_claims_that_wait_together_share_one_step(desk: Desk) -> Non
 
 def test_a_lost_claim_is_the_loser_s_alone(desk: Desk) -> None:
     claimed = desk.claimed(3)
-    desk.run.give_back(claimed[1:2])
+    desk.run.give_back(claimed[1])
     assert [type(entry.lost) for entry in desk.settled(claimed)] == [type(None), ClaimLost, type(None)]
     assert desk.statuses() == ["sent", "pending", "sent"]
 

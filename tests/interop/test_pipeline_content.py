@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.outbox.messages import ClaimOne
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..conftest import Program
@@ -40,9 +39,9 @@ def composed(program: Program, outbox_id: int) -> bytes:
             shutil.copy(file, copy / file.name)
     store = SqliteStore(copy / "outbox.db", message_id_domain="prx-email.local")
     now = int(time.time())
-    with Runs(store.path).start(now) as run:
-        claimed = store.claims.claim(run.run_id, ClaimOne(outbox_id, now, force=True))
-        content = b"".join([claimed.head or b"", *store.claims.rest_of_content(outbox_id)])
+    with store.start_run(now) as run:
+        claimed = run.claim_by_id(ClaimOne(outbox_id, now, force=True))
+        content = b"".join([claimed.head or b"", *run.content(claimed)])
     store.close()
     return content
 

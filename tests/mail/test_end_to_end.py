@@ -12,10 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.outbox.messages import ClaimNext
+from prx_email_cli.outbox.finish import finish
+from prx_email_cli.outbox.lifecycle import RetryPolicy
+from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Run
 from prx_email_cli.smtp.session import Session
 
+from ..outbox.messages import claim
 from ..smtp.courier import account_for, hand_over, open_session
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
@@ -35,17 +39,16 @@ SUBJECT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), mi
 class Courier:
     """One outbox, one server, one connection: every example is one more message on it."""
 
-    def __init__(self, store: SqliteStore, server: ScriptedServer, session: Session) -> None:
-        self.store, self.server, self.session = store, server, session
+    def __init__(self, store: SqliteStore, run: Run, server: ScriptedServer, session: Session) -> None:
+        self.store, self.run, self.server, self.session = store, run, server, session
 
     def deliver(self, subject: str, body: str) -> Received:
         """The one message that arrived."""
         self.store.enqueue([composed(subject=subject, body_text=body)])
-        claimed = self.store.claims.claim_next("run", ClaimNext("work", NOW, NOW))
-        assert claimed is not None
+        claimed = claim(self.run, NOW)
         before = len(self.server.messages)
-        rest = self.store.claims.rest_of_content(claimed.outbox_id)
-        outcome = hand_over(self.session, claimed, rest)
+        outcome = hand_over(self.session, claimed, self.run.content(claimed))
+        self.run.advance([finish(claimed, outcome, RetryPolicy(), Moment(NOW))], [])
         assert (outcome.error, self.session.alive) == (None, True)
         (received,) = self.server.messages[before:]
         assert received.message_id == claimed.message_id
@@ -61,7 +64,7 @@ def courier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Courier]:
         stack.callback(store.close)
         session = open_session(account_for(server.port))
         stack.callback(session.close)
-        yield Courier(store, server, session)
+        yield Courier(store, stack.enter_context(store.start_run(NOW)), server, session)
 
 
 def expected(body: str, content: bytes) -> bytes:

@@ -7,6 +7,32 @@ PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 
 
 @dataclass
+class Claim:
+    """A claim as the contract has it.  addressed: recipients.  at, drained: the time, and the time drained by then.
+
+    unanswered, answered: what its run noted: the results as they stood, or what the attempt came to.
+    """
+
+    number: int
+    message_id: str
+    addressed: set[int]
+    at: int
+    drained: int
+    unanswered: "Ending | None" = None
+    answered: "Ending | None" = None
+
+
+@dataclass
+class Ending:
+    """Results of an attempt, who of them is doubtful, when, and whether the account is at fault."""
+
+    results: dict[int, str]
+    doubtful: set[int]
+    at: int
+    account: bool = False
+
+
+@dataclass
 class Message:
     """One message as the contract has it.  recipients: status by number."""
 
@@ -18,9 +44,9 @@ class Message:
     retries: int = 0
     first_due: int = field(init=False)
     run: str | None = None
+    claim: "Claim | None" = None
     message_id: str | None = None
     doubtful: set[int] = field(default_factory=set)  # recipients that may have it
-    by_hand: bool = False
     drained_from: int | None = None
     held: bool = False
     gave_up: str | None = None
@@ -45,11 +71,21 @@ class Message:
         expired = self.expires is not None and self.expires <= now
         return self.idle() and not self.held and self.gave_up is None and self.due <= now and not expired
 
+    def begin(self, claim: "Claim", drained: int) -> None:
+        """What an attempt leaves behind however it ends, after *drained* seconds of drains."""
+        self.run, self.claim, self.message_id = None, None, claim.message_id
+        if self.drained_from is None and self.first_due <= claim.at:
+            self.drained_from = drained
+
+    def give_back(self) -> None:
+        """It is as if it had not been claimed."""
+        self.run, self.claim, self.status = None, None, "failed" if self.retries else "pending"
+
     def finalize(
         self, results: dict[int, str], doubtful: set[int], now: int, drained: int, *, account: bool, hold: bool
     ) -> None:
         """The ten lines: what an attempt that ended at *now*, after *drained* seconds of drains, leaves behind."""
-        self.run, self.recipients = None, {**self.recipients, **results}
+        self.recipients = {**self.recipients, **results}
         self.doubtful = {n for n in self.doubtful | doubtful if self.recipients[n] != ACCEPTED}
         if set(self.recipients.values()) == {ACCEPTED}:
             self.status, self.sent_at, self.held, gave_up = "sent", now, False, None
@@ -64,11 +100,11 @@ class Message:
                 gave_up = "expired" if self.expires is not None and now >= self.expires else gave_up
         self.gave_up, self.told = gave_up, self.told and gave_up == self.gave_up
 
-    def recover(self, now: int, *, hold: bool) -> None:
-        """What the death of its run leaves behind."""
-        self.status, self.run, self.retries, self.due = "failed", None, self.retries + 1, now
-        addressed = (PENDING, REFUSED) if self.by_hand else (PENDING,)
-        self.doubtful |= {n for n, status in self.recipients.items() if status in addressed}
+    def recover(self, results: dict[int, str], doubtful: set[int], now: int, *, hold: bool) -> None:
+        """What the death of its run leaves behind when nobody knows the answer."""
+        self.status, self.retries, self.due = "failed", self.retries + 1, now
+        self.recipients = {**self.recipients, **results}
+        self.doubtful |= doubtful
         self.held = self.held or hold
 
     def resolve(self, now: int, *, sent: bool) -> None:

@@ -16,14 +16,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.runs import Lock, Runs
+from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Message
+from ..outbox.messages import kill
+from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Claim, Ending, Message
 
 DOMAIN, ACCOUNT = "prx-email.local", "work"
 START = 1_000_000_000
@@ -58,16 +59,12 @@ def _open(path: Path) -> SqliteStore:
 
 
 class _Hand:
-    """A living run with what it has claimed, on a connection of its own."""
+    """A run with what it has claimed, on a connection of its own."""
 
-    def __init__(self, run: Lock, store: SqliteStore) -> None:
-        self.run, self.store = run, store
+    def __init__(self, store: SqliteStore, now: int) -> None:
+        self.run = store.start_run(now)
+        self.run_id = self.run.run_id
         self.claims: list[Claimed] = []
-        self.before: dict[int, dict[str, Any]] = {}  # of messages in hand, what giving them back restores
-
-    @property
-    def run_id(self) -> str:
-        return self.run.run_id
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -87,8 +84,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.drained, self.recorded = 0, -1  # the count of drained time, and the last moment that went into it
         self.messages: dict[int, Message] = {}
         self.hands: list[_Hand] = []
-        self.dead: set[str] = set()
-        self.stale: list[tuple[str, Claimed]] = []  # claims that are over, with the run that had them
+        self.dead: dict[str, _Hand] = {}
+        self.stale: list[tuple[_Hand, Claimed]] = []  # claims that are over, or whose run is, with that run
+        self.numbers: set[tuple[str, int]] = set()  # of claims, with their runs
         self.owner_of: dict[str, int] = {}  # Message-ID -> outbox id
         self.seen: dict[int, tuple[str, int]] = {}  # status and due time after the step before
         self.recovered: set[int] = set()
@@ -132,34 +130,83 @@ class OutboxMachine(RuleBasedStateMachine):
     def hand(self, which: int) -> _Hand:
         """A living run, one of two."""
         if len(self.hands) <= which % 2:
-            self.hands.append(_Hand(self.runs.start(self.now), self.store(which)))
+            self.hands.append(_Hand(self.store(which), self.now))
         return self.hands[which % len(self.hands)]
 
-    @precondition(lambda self: any(not hand.claims for hand in self.hands))
-    @rule()
-    def run_ends(self) -> None:
-        hand = next(hand for hand in self.hands if not hand.claims)
-        self.hands.remove(hand)
-        hand.run.__exit__(None, None, None)
-
-    @precondition(lambda self: any(hand.claims for hand in self.hands))
-    @rule(which=ANY)
-    def run_dies(self, which: int) -> None:
+    @precondition(lambda self: self.hands)
+    @rule(which=ANY, killed=st.booleans())
+    def run_ends(self, which: int, killed: bool) -> None:
+        """In good order, or killed; what it has in hand is recovered in the same way."""
         hand = self.hands.pop(which % len(self.hands))
-        os.close(hand.run._descriptor)  # what the kernel does; its lock file stays
-        self.dead.add(hand.run_id)
-        self.stale += [(hand.run_id, claimed) for claimed in hand.claims]
+        if killed:
+            kill(hand.run)
+        else:
+            hand.run.__exit__(None, None, None)
+            assert self.record_of(hand).exists() == bool(hand.claims)
+        self.dead[hand.run_id] = hand
+        self.stale += [(hand, claimed) for claimed in hand.claims]
+
+    def record_of(self, hand: _Hand) -> Path:
+        return self.runs.directory / f"{hand.run_id}.flight"
+
+    @precondition(lambda self: any(hand.claims for hand in self.dead.values()))
+    @rule(which=ANY)
+    def power_fails(self, which: int) -> None:
+        """The record of a dead run is worth nothing any more."""
+        busy = [hand for hand in self.dead.values() if hand.claims]
+        hand = busy[which % len(busy)]
+        self.record_of(hand).write_bytes(b"")
+        for claimed in hand.claims:
+            claim = self.claim_of(claimed)
+            claim.unanswered, claim.answered = Ending({}, claim.addressed, 0), None
+
+    def claim_of(self, claimed: Claimed) -> Claim:
+        claim = self.messages[claimed.outbox_id].claim
+        assert claim is not None
+        assert claim.number == claimed.claim
+        return claim
 
     @rule(which=ANY)
     def recover(self, which: int) -> None:
-        expected = [outbox_id for outbox_id, message in self.messages.items() if message.run in self.dead]
-        recovered = self.store(which).claims.recover(self.runs.is_dead, self.policy, self.now)
-        self.runs.clear_dead()
-        assert sorted(recovered) == sorted(expected)
-        for outbox_id in recovered:
-            self.messages[outbox_id].recover(self.now, hold=self.policy.hold_uncertain)
-        self.recovered = set(recovered)
-        assert {file.name for file in self.runs.directory.glob("*-*-*")} == {hand.run_id for hand in self.hands}
+        recovered = self.hand(which).run.recover(self.policy, self.now)
+        given_back, finished, uncertain = [], [], []
+        for claimed in [claimed for hand in self.dead.values() for claimed in hand.claims]:
+            message, claim = self.messages[claimed.outbox_id], self.claim_of(claimed)
+            if claim.answered is not None:
+                self.end(message, claim, claim.answered, self.drained)
+                finished.append(claimed.outbox_id)
+            elif claim.unanswered is not None:
+                ending = claim.unanswered
+                message.begin(claim, self.drained)
+                message.recover(
+                    {n: it for n, it in ending.results.items() if ending.doubtful and n not in ending.doubtful},
+                    ending.doubtful or claim.addressed, self.now,
+                    hold=self.policy.hold_uncertain,
+                )  # fmt: skip
+                uncertain.append(claimed.outbox_id)
+            else:
+                self.untouched(claimed)
+                given_back.append(claimed.outbox_id)
+        assert sorted(recovered.given_back) == sorted(given_back)
+        assert sorted(one.claimed.outbox_id for one in recovered.finished) == sorted(finished)
+        assert sorted(recovered.uncertain) == sorted(uncertain)
+        self.recovered, self.given_back = set(uncertain), set(given_back)
+        self.dead.clear()
+        names = {file.name.removesuffix(".flight") for file in self.runs.directory.glob("*-*-*")}
+        assert names == {hand.run_id for hand in self.hands}
+
+    def untouched(self, claimed: Claimed) -> None:
+        """A claim is undone: its message is as before, but for what a person decided meanwhile."""
+        message = self.messages[claimed.outbox_id]
+        message.give_back()
+        if not message.uncertain:
+            del self.owner_of[claimed.message_id]  # nobody has seen it
+
+    def end(self, message: Message, claim: Claim, ending: Ending, drained: int) -> None:
+        message.begin(claim, drained)
+        message.finalize(
+            ending.results, ending.doubtful, ending.at, drained, account=ending.account, hold=self.policy.hold_uncertain
+        )
 
     # --- send, claim
 
@@ -176,14 +223,14 @@ class OutboxMachine(RuleBasedStateMachine):
         self.last_id = outbox_id
         self.messages[outbox_id] = Message(self.now, due, expires, dict.fromkeys(range(recipients), PENDING))
 
-    def wish(self) -> ClaimNext:
-        return ClaimNext(ACCOUNT, self.now, self.now)
+    def wish(self, most: int) -> ClaimNext:
+        return ClaimNext(ACCOUNT, self.now, self.now, most=most)
 
-    def check_next(self, hand: _Hand, claimed: Claimed | None) -> None:
-        """Whether it is the longest-due one that a drain may take."""
+    def check_next(self, hand: _Hand, claims: list[Claimed], most: int) -> None:
+        """Whether they are the longest-due ones that a drain may take."""
         due = [(message.due, outbox_id) for outbox_id, message in self.messages.items() if message.for_drains(self.now)]
-        assert (claimed and claimed.outbox_id) == (min(due)[1] if due else None)
-        if claimed is not None:
+        assert [claimed.outbox_id for claimed in claims] == [outbox_id for _, outbox_id in sorted(due)[:most]]
+        for claimed in claims:
             self.take(hand, claimed)
 
     def take(self, hand: _Hand, claimed: Claimed, *, by_hand: bool = False) -> None:
@@ -200,20 +247,17 @@ class OutboxMachine(RuleBasedStateMachine):
             assert claimed.message_id == f"<outbox-{claimed.outbox_id}-{message.retries}@{DOMAIN}>"
             assert claimed.message_id not in self.owner_of
         assert self.owner_of.setdefault(claimed.message_id, claimed.outbox_id) == claimed.outbox_id
-        hand.before[claimed.outbox_id] = {
-            "status": message.status, "message_id": message.message_id, "drained_from": message.drained_from,
-            "run": None,
-        }  # fmt: skip
-        message.status, message.run, message.message_id = "sending", hand.run_id, claimed.message_id
-        message.by_hand = by_hand
-        if message.first_due <= self.now and message.drained_from is None:
-            message.drained_from = self.drained
+        assert (hand.run_id, claimed.claim) not in self.numbers, "a claim has the number of another"
+        self.numbers.add((hand.run_id, claimed.claim))
+        message.status, message.run = "sending", hand.run_id
+        message.claim = Claim(claimed.claim, claimed.message_id, set(addressed), self.now, self.drained)
         hand.claims.append(claimed)
 
-    @rule(which=ANY)
-    def claim(self, which: int) -> None:
+    @rule(which=ANY, most=st.integers(1, 3))
+    def claim(self, which: int, most: int) -> None:
         hand = self.hand(which)
-        self.check_next(hand, hand.store.claims.claim_next(hand.run_id, self.wish()))
+        (claims,) = hand.run.advance([], [self.wish(most)]).claims
+        self.check_next(hand, claims, most)
 
     @rule(which=ANY, chosen=ANY, force=st.booleans())
     def retry_by_hand(self, which: int, chosen: int, force: bool) -> None:
@@ -228,7 +272,7 @@ class OutboxMachine(RuleBasedStateMachine):
             error = RetryNotDue
         with expecting(error):
             wish = ClaimOne(outbox_id, self.now, force)
-            self.take(hand, hand.store.claims.claim(hand.run_id, wish), by_hand=True)
+            self.take(hand, hand.run.claim_by_id(wish), by_hand=True)
 
     @precondition(lambda self: any(hand.claims for hand in self.hands))
     @rule(which=ANY, many=st.booleans())
@@ -237,23 +281,44 @@ class OutboxMachine(RuleBasedStateMachine):
         hand = next(hand for hand in self.hands if hand.claims)
         first = which % len(hand.claims)
         back = hand.claims[first:] if many else hand.claims[first : first + 1]
-        hand.store.claims.give_back(hand.run_id, back)
+        hand.run.advance([], [], back)
         for claimed in back:
             hand.claims.remove(claimed)
-            self.stale.append((hand.run_id, claimed))
-            message = self.messages[claimed.outbox_id]
-            for name, value in hand.before[claimed.outbox_id].items():
-                setattr(message, name, value)
-            if not message.uncertain:
-                del self.owner_of[claimed.message_id]  # nobody has seen it
+            self.stale.append((hand, claimed))
+            self.untouched(claimed)
         self.given_back = {claimed.outbox_id for claimed in back}
+
+    # --- the flight record
+
+    @precondition(lambda self: any(hand.claims for hand in self.hands))
+    @rule(which=ANY, said=REPLIES)
+    def about_to_end(self, which: int, said: list[str]) -> None:
+        """The whole content may leave now, after these answers to RCPT."""
+        hand, claimed = self.in_hand(which)
+        results, doubtful, noted = came_to("uncertain", claimed, said)
+        hand.run.about_to_end(claimed, noted.recipients)
+        claim = self.claim_of(claimed)
+        claim.unanswered, claim.answered = Ending(results, doubtful, 0), None
+
+    @precondition(lambda self: any(hand.claims for hand in self.hands))
+    @rule(which=ANY, kind=KINDS, said=REPLIES)
+    def answered(self, which: int, kind: str, said: list[str]) -> None:
+        hand, claimed = self.in_hand(which)
+        results, doubtful, noted = came_to(kind, claimed, said)
+        hand.run.answered(claimed, noted, self.now)
+        self.claim_of(claimed).answered = Ending(results, doubtful, self.now, kind == "account")
+
+    def in_hand(self, which: int) -> tuple[_Hand, Claimed]:
+        """A claim of a living run."""
+        claims = [(hand, claimed) for hand in self.hands for claimed in hand.claims]
+        return claims[which % len(claims)]
 
     # --- finalize
 
     @rule(which=ANY, kind=KINDS, said=REPLIES, go_on=st.booleans())
     def attempt(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
         """A drain takes what is due next and comes to an end with it."""
-        self.claim(which)
+        self.claim(which, 1)
         self.every_move_is_legal_and_due_times_only_move_later()
         self.finalize_one(which, kind, said, go_on)
 
@@ -263,43 +328,39 @@ class OutboxMachine(RuleBasedStateMachine):
         self.finalize_one(which, kind, said, go_on)
 
     def finalize_one(self, which: int, kind: str, said: list[str], go_on: bool) -> None:
-        busy = [hand for hand in self.hands if hand.claims]
-        if not busy:
+        if not any(hand.claims for hand in self.hands):
             return
-        hand = busy[which % len(busy)]
-        claimed = hand.claims.pop(which % len(hand.claims))
-        results = {} if kind == "account" else {target.number: said[target.number] for target in claimed.targets}
-        finished = finish(claimed, outcome(kind, results), self.policy, Moment(self.now))
-        welcome = {number for number, status in results.items() if status == ACCEPTED}
-        results = dict(results) if kind == "said" else results | dict.fromkeys(welcome & results.keys(), PENDING)
-        following = hand.store.claims.finalize(hand.run_id, finished, self.wish() if go_on else None)
-        self.stale.append((hand.run_id, claimed))
-        self.messages[claimed.outbox_id].finalize(
-            results, welcome if kind == "uncertain" else set(), self.now, claimed.drained_seconds + (
-                self.messages[claimed.outbox_id].drained_from or 0
-            ), account=kind == "account", hold=self.policy.hold_uncertain,
-        )  # fmt: skip
-        if go_on:
-            self.check_next(hand, following)
+        hand, claimed = self.in_hand(which)
+        hand.claims.remove(claimed)
+        results, doubtful, noted = came_to(kind, claimed, said)
+        finished = finish(claimed, noted, self.policy, Moment(self.now))
+        most = 1 + which % 3
+        (lost,), claims = hand.run.advance([finished], [self.wish(most)] * go_on)
+        assert lost is None
+        self.stale.append((hand, claimed))
+        claim = self.claim_of(claimed)
+        ending = Ending(results, doubtful, self.now, kind == "account")
+        self.end(self.messages[claimed.outbox_id], claim, ending, claim.drained)
+        for following in claims:
+            self.check_next(hand, following, most)
 
-    @rule(which=ANY, store=ANY)
-    def finalize_what_is_not_ours(self, which: int, store: int) -> None:
+    @rule()
+    def finalize_what_is_not_ours(self) -> None:
         """Neither another run nor a claim that is over can change a thing, even if the same run has it again."""
         for hand, other in ((hand, other) for hand in self.hands for other in self.hands if other is not hand):
             for claimed in hand.claims:
-                self.finalize_in_vain(other.store, other.run_id, claimed)
-        for run_id, claimed in self.stale:
+                self.finalize_in_vain(other, claimed)
+        for hand, claimed in self.stale:
             message = self.messages.get(claimed.outbox_id)
-            if message is None or message.run != run_id or message.retries != claimed.retries:
-                self.finalize_in_vain(self.store(store), run_id, claimed)
+            claim = message.claim if message is not None and message.run == hand.run_id else None
+            if claim is None or claim.number != claimed.claim:
+                self.finalize_in_vain(hand, claimed)
 
-    def finalize_in_vain(self, store: SqliteStore, run_id: str, claimed: Claimed) -> None:
-        store.claims.give_back(run_id, [claimed])
-        results = {target.number: ACCEPTED for target in claimed.targets}
-        with pytest.raises(ClaimLost):
-            store.claims.finalize(
-                run_id, finish(claimed, outcome("said", results), self.policy, Moment(self.now)), self.wish()
-            )
+    def finalize_in_vain(self, hand: _Hand, claimed: Claimed) -> None:
+        _, _, accepted = came_to("said", claimed, [ACCEPTED] * 3)
+        finished = finish(claimed, accepted, self.policy, Moment(self.now))
+        (lost,), _ = hand.run.advance([finished], [], [claimed])
+        assert isinstance(lost, ClaimLost)
 
     # --- a person
 
@@ -388,6 +449,11 @@ class OutboxMachine(RuleBasedStateMachine):
     # --- what is always true
 
     @invariant()
+    def a_slot_belongs_to_its_claim_until_the_end_of_that_is_recorded(self) -> None:
+        for hand in self.hands:
+            assert hand.run.in_flight._taken == {one.claim: one.outbox_id for one in hand.claims}
+
+    @invariant()
     def the_outbox_is_what_the_model_says(self) -> None:
         found = self.watcher.execute(_ROWS).fetchall()
         assert found == [
@@ -409,6 +475,15 @@ class OutboxMachine(RuleBasedStateMachine):
             self.seen[outbox_id] = status, due
         self.recovered, self.resolved, self.given_back = set(), set(), set()
         self.stores[0].refuse_restored()  # which nothing that was not restored ever looks like
+
+
+def came_to(kind: str, claimed: Claimed, said: list[str]) -> tuple[dict[int, str], set[int], Outcome]:
+    """Results and doubtful recipients as the model has them, and the outcome that says so."""
+    results = {} if kind == "account" else {target.number: said[target.number] for target in claimed.targets}
+    welcome = {number for number, status in results.items() if status == ACCEPTED}
+    if kind != "uncertain":
+        return results, set(), outcome(kind, results)
+    return results | dict.fromkeys(welcome, PENDING), welcome, outcome(kind, results)
 
 
 def outcome(kind: str, results: dict[int, str]) -> Outcome:

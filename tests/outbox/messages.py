@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from prx_email_cli.delivery.attempt import finish
+from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, Content, Finished, Moment, NewMessage, Schedule
+from prx_email_cli.outbox.sqlite.run import SqliteRun
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Run
 
 DOMAIN = "prx-email.local"
 POLICY = RetryPolicy()
@@ -36,15 +39,27 @@ def open_store(path: Path, **options: Any) -> SqliteStore:
     return SqliteStore(path, message_id_domain=DOMAIN, **options)
 
 
-def wish(now: int = NOW, account: str = "work") -> ClaimNext:
-    return ClaimNext(account, now, now)
+def wish(now: int = NOW, account: str = "work", most: int = 1) -> ClaimNext:
+    return ClaimNext(account, now, now, most=most)
 
 
-def claim(store: SqliteStore, run_id: str = "run", now: int = NOW) -> Claimed:
-    """The next message, which must be there."""
-    claimed = store.claims.claim_next(run_id, wish(now))
-    assert claimed is not None
+def claim(run: Run, now: int = NOW) -> Claimed:
+    """Claim the next message, which must be there."""
+    ((claimed,),) = run.advance([], [wish(now)]).claims
     return claimed
+
+
+def in_doubt(claimed: Claimed) -> dict[int, RecipientResult]:
+    """The results of an attempt whose whole content may leave now, before any answer."""
+    return {target.number: RecipientResult(RecipientStatus.PENDING, 250, uncertain=True) for target in claimed.targets}
+
+
+def kill(run: Run) -> None:
+    """Close the files of a run of SQLite's, as the kernel does when it is killed; they stay where they are."""
+    assert isinstance(run, SqliteRun)
+    os.close(run._lock._descriptor)
+    if run.in_flight._record is not None:
+        run.in_flight._record.close()
 
 
 def ended(

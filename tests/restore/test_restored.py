@@ -6,18 +6,19 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from prx_email_cli.errors import RestoredBackup
 from prx_email_cli.outbox.sqlite.high_water import MOST_MARKS, HighWater, Mark
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
 from ..checks.healthy import DOMAIN, examined, not_ok
 from ..cli.outside import enqueue, rows, stored
 from ..conftest import Program
-from ..outbox.messages import NOW, claim, new_message
+from ..outbox.messages import NOW, POLICY, claim, kill, new_message, sent
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .backups import SAYS, assert_refused, backup, drain, mark_file, restore, subjects
@@ -269,8 +270,10 @@ class TestWhatIsToldApart:
 def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
     when: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(program.store()) as mine, closing(program.store()) as others:
-        mine.enqueue([new_message() for _ in range(9)])
+    with ExitStack() as stack:
+        my_store, others_store = (stack.enter_context(closing(program.store())) for _ in range(2))
+        mine, others = (stack.enter_context(store.start_run(NOW)) for store in (my_store, others_store))
+        my_store.enqueue([new_message() for _ in range(9)])
         marks = HighWater.marks
 
         def marks_while_others_claim(high_water: HighWater) -> list[Mark]:
@@ -284,9 +287,9 @@ def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
         claim(mine)
         claim(others)  # from now on it does not look itself
         monkeypatch.setattr(HighWater, "marks", marks_while_others_claim)
-        mine.refuse_restored()
+        my_store.refuse_restored()
         claim(mine)
-        assert mine.stats(NOW).total == 9
+        assert my_store.stats(NOW).total == 9
 
 
 MEANINGLESS: dict[str, Callable[[bytes], bytes]] = {
@@ -359,11 +362,11 @@ class TestTheMark:
         assert len(server.messages) == 1
 
     def test_is_made_anew_when_somebody_removes_it_in_the_middle_of_a_run(self, program: Program) -> None:
-        with closing(program.store()) as store:
+        with closing(program.store()) as store, store.start_run(NOW) as run:
             store.enqueue([new_message(), new_message(), new_message()])
-            claim(store)
+            claim(run)
             mark_file(program).unlink()
-            claim(store)
+            claim(run)
             (mark,) = HighWater(program.outbox).marks()
             assert (mark.generation, mark.last_id) == (2, 2)
 
@@ -390,3 +393,28 @@ def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) 
             connection.execute(statement)
         answer = program.call("drain", "--json")
         assert (answer.status, answer.json["error"]["code"]) == (74, "storage"), answer
+
+
+@pytest.mark.parametrize("way", ["accept-restore", "hold --all"])
+def test_accepting_a_backup_forgets_what_runs_noted_of_claims_that_it_has_otherwise(way: str, program: Program) -> None:
+    """2 was claimed when the backup was taken, then given back, claimed anew with another number, and sent."""
+    with closing(program.store()) as store:
+        dead = store.start_run(NOW)
+        store.enqueue([new_message(), new_message()])
+        claims = [claim(dead), claim(dead)]
+        copy = backup(program)
+        dead.advance([], [], claims)
+        store.hold(1, NOW)
+        dead.advance([sent(claim(dead))], [])
+        store.release(1)
+        claim(dead)
+        kill(dead)
+    restore(program, copy)
+    with closing(program.store()) as store, store.start_run(NOW) as run:
+        with pytest.raises(RestoredBackup):
+            run.recover(POLICY, NOW)
+        assert list(mark_file(program).parent.glob("*.flight"))
+        assert store.accept_restored() if way == "accept-restore" else store.hold_all(None, NOW) == [1, 2]
+        assert not list(mark_file(program).parent.glob("*.flight"))
+        recovered = run.recover(POLICY, NOW)
+        assert (sorted(recovered.uncertain), recovered.finished, recovered.given_back) == ([1, 2], [], [])

@@ -3,61 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import Any
 
 from prx_email_cli import errors
 from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_as_submitted
-from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientResult, RecipientStatus, Status
+from prx_email_cli.outbox.finish import finish
+from prx_email_cli.outbox.lifecycle import Ending, Outcome, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats, tally
+
+from .memory_message import Message
 
 ACCEPTED = RecipientStatus.ACCEPTED
 # What fits on one line is written on one:
 # fmt: off
 
 
-@dataclass
-class _Message:
-    """One message.  row: as it is shown, but for when it is due.  content: None once pruned."""
-
-    new: NewMessage
-    row: Row
-    content: bytes | None
-    due: int
-    drained_from: int | None = None
-    told: bool = False
-    finished: list[Finished] = field(default_factory=list)
-
-    def give_up(self, why: Reason) -> None: self.told, self.row = True, replace(self.row, gave_up=why)
-    def idle(self) -> bool: return self.row.status in (Status.PENDING, Status.FAILED)
-    def waits(self) -> bool: return self.idle() and not self.row.held and self.row.gave_up is None
-    def expired(self, now: int) -> bool: return (at := self.new.schedule.expires_at) is not None and at <= now
-    def is_over(self) -> bool: return lifecycle.is_over(self.row.status, self.row.gave_up)
-    def shown(self) -> Row: return replace(self.row, next_attempt_at=None if self.is_over() else self.due)
-
-    def change(self, **values: Any) -> int:
-        self.row = replace(self.row, **values)
-        return self.row.outbox_id
-
-    def addressed(self, *, by_hand: bool = False) -> tuple[list[messages.Target], list[messages.Target]]:
-        everyone = [messages.Target(number, one.address, one.status, one.uncertain,
-                                    one.response if one.status == RecipientStatus.REFUSED else None)
-                    for number, one in enumerate(self.row.recipients)]
-        return messages.addressed(everyone, by_hand=by_hand)
-
-
 class MemoryRun:
-    """See ``Run`` for what each method promises.  hands: claims by id and retries, with their messages as before."""
+    """See ``Run`` for what each method promises.  hands: claims by id and number; record: notes by number."""
 
     def __init__(self, store: MemoryStore, run_id: str) -> None:
         self.run_id, self.store, self.alive = run_id, store, True
         self.unreadable: list[errors.LockUnreadable] = []
-        self.hands: dict[tuple[int, int], tuple[Claimed, _Message]] = {}
+        self.hands: dict[tuple[int, int], Claimed] = {}
+        self.record: dict[int, tuple[Outcome, int | None]] = {}
         store.runs.append(self)
 
     def __enter__(self) -> MemoryRun: return self
@@ -65,15 +38,31 @@ class MemoryRun:
     def die(self) -> None: self.alive = False  # what it has in hand stays ``sending``
     def content(self, claimed: Claimed) -> Iterator[bytes]: return iter(())  # the head is all of it
 
-    def recover(self, policy: lifecycle.RetryPolicy, now: int) -> list[int]:
-        dead = [(run, claimed) for run in self.store.runs if not run.alive for claimed, _ in run.hands.values()]
+    def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None: self.record[claimed.claim] = outcome, at
+
+    def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
+        if (claimed.outbox_id, claimed.claim) not in self.hands:
+            raise errors.StorageError("the claim is no longer this run's")
+        was = {one.number: RecipientResult(one.status, None, one.response, True) for one in claimed.targets}
+        stands = Outcome({number: was[number] if one.uncertain else one for number, one in results.items()}, "network")
+        self.record[claimed.claim] = stands._replace(detail="its run died; the provider may have accepted it"), None
+
+    def recover(self, policy: lifecycle.RetryPolicy, now: int) -> messages.Recovered:
+        recovered = messages.Recovered([], [], [])
+        dead = [(run, one) for run in self.store.runs if not run.alive for one in run.hands.values()]
         for run, claimed in dead:
-            gave_up = self.store.messages[claimed.outbox_id].row.gave_up
-            settled = lifecycle.after_crash(claimed.retries, policy, now)._replace(gave_up=gave_up)
-            doubt = {one.number: RecipientResult(one.status, None, one.response, True) for one in claimed.targets}
-            outcome = lifecycle.Outcome(doubt, "network", "its run died; the provider may have accepted it")
-            run.record(Finished(claimed, outcome, settled, now), Ending.DIED)
-        return [claimed.outbox_id for _, claimed in dead]
+            it, (outcome, at) = self.store.messages[claimed.outbox_id], run.record.get(claimed.claim, (None, None))
+            if outcome is None:
+                run.give_back(claimed)
+                recovered.given_back.append(claimed.outbox_id)
+            elif at is not None:
+                recovered.finished.append(finish(claimed, outcome, policy, messages.Moment(at)))
+                run.finalize(recovered.finished[-1])
+            else:
+                settled = lifecycle.after_crash(claimed.retries, policy, now)._replace(gave_up=it.row.gave_up)
+                run.finalize(Finished(claimed, outcome, settled, now), Ending.DIED)
+                recovered.uncertain.append(claimed.outbox_id)
+        return recovered
 
     def begin_drain(self, now: int) -> messages.Moment:
         store, seen_at = self.store, self.store.recorded_at
@@ -86,58 +75,59 @@ class MemoryRun:
         return [it.change(gave_up=Reason.EXPIRED, last_error=it.row.last_error or "expired before it was attempted")
                 for it in self.store.of() if it.waits() and it.expired(now)]
 
-    def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
+    def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed] = ()
+                ) -> Advanced:
         with self.store.lock:
-            lost = [self.record(one, Ending(one.verdict)) for one in finished]
-            return Advanced(lost, [self._claim(it, wish.now) if (it := self.store.next_for(wish)) else None
-                                   for wish in wishes])
+            lost = [self.finalize(one) for one in finished]
+            for one in returned:
+                self.give_back(one)
+            return Advanced(lost, [[self._claim(it, wish.now) for _ in range(wish.most)
+                                    if (it := self.store.next_for(wish))] for wish in wishes])
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
         with self.store.lock:
             self.store.check_claim(wish)
             return self._claim(self.store.messages[wish.outbox_id], wish.now, by_hand=True)
 
-    def give_back(self, claimed: Sequence[Claimed]) -> None:
-        mine = [self.hands.pop(key) for one in claimed if (key := (one.outbox_id, one.retries)) in self.hands]
-        for one, before in mine:
-            before.change(held=self.store.messages[one.outbox_id].row.held)
-            self.store.messages[one.outbox_id] = before
+    def give_back(self, claimed: Claimed) -> None:
+        if self.hands.pop((claimed.outbox_id, claimed.claim), None):
+            self.store.messages[claimed.outbox_id].end(Status.FAILED if claimed.retries else Status.PENDING)
 
-    def record(self, finished: Finished, word: Ending) -> errors.ClaimLost | None:
-        """Record the attempt under way, whose end is called *word*."""
+    def finalize(self, finished: Finished, word: Ending | None = None) -> errors.ClaimLost | None:
+        """Record the attempt under way, whose end is called *word* or as its verdict."""
         claimed, outcome, settled, now = finished[:4]
-        if self.hands.pop((claimed.outbox_id, claimed.retries), None) is None:
+        if self.hands.pop((claimed.outbox_id, claimed.claim), None) is None:
             return errors.ClaimLost(f"outbox message {claimed.outbox_id} is no longer this run's")
         it = self.store.messages[claimed.outbox_id]
         row, everyone, sent = it.row, list(it.row.recipients), settled.status is Status.SENT
         for number, result in outcome.recipients.items():
             if (was := everyone[number]).status != ACCEPTED:
                 everyone[number] = Recipient(was.address, was.kind, *result[:3], result.leaves_uncertain(was.uncertain))
-        attempt = replace(
-            row.attempts[-1], finished_at=now, outcome=word, code=outcome.code, enhanced=outcome.enhanced,
-            response=outcome.response, uncertain=outcome.uncertain, dialogue=outcome.dialogue)
+        attempt = Attempt(claimed.started_at, now, self.run_id, claimed.message_id, word or Ending(finished.verdict),
+                          outcome.code, outcome.enhanced, outcome.response, outcome.uncertain, outcome.dialogue)
         it.due, it.told = settled.next_attempt_at, it.told and settled.gave_up == row.gave_up
         it.finished.append(finished)
-        it.change(
-            status=settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
+        it.drained_from = claimed.drained_from if it.drained_from is None else it.drained_from
+        it.end(
+            settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
             held=not sent and (row.held or settled.held), sent_at=now if sent else None, last_error=finished.detail,
             provider_message_id=outcome.acceptance or row.provider_message_id, error_code=finished.error,
-            recipients=everyone, attempts=[*row.attempts[:-1], attempt])
+            message_id=claimed.message_id, recipients=everyone, attempts=[*row.attempts, attempt])
         return None
 
-    def _claim(self, it: _Message, now: int, *, by_hand: bool = False) -> Claimed:
-        row, new, drained, before = it.row, it.new, self.store.drained_seconds, replace(it)
-        it.drained_from = drained if it.drained_from is None and new.schedule.due_at <= now else it.drained_from
+    def _claim(self, it: Message, now: int, *, by_hand: bool = False) -> Claimed:
+        row, new, drained, since = it.row, it.new, self.store.drained_seconds, it.drained_from
+        since = drained if since is None and new.schedule.due_at <= now else since
         message_id = lifecycle.message_id_for_attempt(
             row.outbox_id, row.retries, self.store.domain, row.message_id, row.uncertain)
         claimed = Claimed(
             row.outbox_id, row.account, row.retries, it.due, new.schedule.due_at, new.schedule.expires_at,
             row.uncertain, message_id, new.sender, new.subject, new.needs_smtputf8, row.size_bytes, now,
-            *it.addressed(by_hand=by_hand), it.content, 0 if it.drained_from is None else drained - it.drained_from,
-            envelope_as_submitted(row.outbox_id, new), new.content.digest)
-        attempt = Attempt(now, None, self.run_id, message_id, None, None, None, None, False, None)
-        it.change(status=Status.SENDING, message_id=message_id, attempts=[*row.attempts, attempt])
-        self.hands[row.outbox_id, row.retries] = claimed, before
+            *it.addressed(by_hand=by_hand), it.content, 0 if since is None else drained - since, since,
+            envelope_as_submitted(row.outbox_id, new), new.content.digest, next(self.store.numbers))
+        it.under_way = Attempt(now, None, self.run_id, message_id, None, None, None, None, False, None)
+        it.change(status=Status.SENDING)
+        self.hands[row.outbox_id, claimed.claim] = claimed
         return claimed
 
 
@@ -145,8 +135,9 @@ class MemoryStore:
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
-        self.domain, self.lock, self._ids, self.drained_seconds = domain, threading.RLock(), count(1), 0
-        self.messages: dict[int, _Message] = {}
+        self.domain, self.lock, self.drained_seconds = domain, threading.RLock(), 0
+        self.ids, self.numbers = count(1), count(1)  # of messages, and of claims
+        self.messages: dict[int, Message] = {}
         self.runs: list[MemoryRun] = []
         self.recorded_at: int | None = None
         self._last_drain_at: int | None = None
@@ -172,17 +163,17 @@ class MemoryStore:
         for it in self.of(new.account):
             if new.idempotency_key is not None and it.new.idempotency_key == new.idempotency_key:
                 return Submitted.again(new, it.row.outbox_id, it.new.fingerprint)
-        outbox_id, to = next(self._ids), [one.address for one in new.recipients if one.kind is RecipientKind.TO]
+        outbox_id, to = next(self.ids), [one.address for one in new.recipients if one.kind == "to"]
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,
                   new.content.size_bytes, new.schedule.created_at, None, held=False, gave_up=None, uncertain=False,
                   recipients=[Recipient(*one, RecipientStatus.PENDING, None, None, False) for one in new.recipients])
-        self.messages[outbox_id] = _Message(new, row, content, new.schedule.due_at)
+        self.messages[outbox_id] = Message(new, row, content, new.schedule.due_at)
         return Submitted(outbox_id)
 
-    def of(self, account: str | None = None) -> list[_Message]:
+    def of(self, account: str | None = None) -> list[Message]:
         return [it for it in self.messages.values() if account in (None, it.row.account)]
 
-    def due(self, account: str | None, due_before: int, now: int) -> list[_Message]:
+    def due(self, account: str | None, due_before: int, now: int) -> list[Message]:
         due = [it for it in self.of(account) if it.waits() and it.due <= due_before and not it.expired(now)]
         return sorted(due, key=lambda it: it.due)
 
@@ -192,18 +183,18 @@ class MemoryStore:
     def accounts_due(self, now: int) -> list[str]: return sorted({it.row.account for it in self.due(None, now, now)})
     def claimable(self, wish: ClaimNext) -> bool: return self.next_for(wish) is not None
 
-    def next_for(self, wish: ClaimNext) -> _Message | None:
+    def next_for(self, wish: ClaimNext) -> Message | None:
         due = self.due(wish.account, wish.due_before, wish.now)
         return due[0] if due and self._has_room(due[0], wish) else None
 
-    def _has_room(self, it: _Message, wish: messages.Wish) -> bool:
+    def _has_room(self, it: Message, wish: messages.Wish) -> bool:
         targets, _ = it.addressed(by_hand=isinstance(wish, ClaimOne))
-        ended = [one for other in self.of() for one in other.finished if one.outcome.counts]
-        taken = [(one.claimed, one.outcome.reached) for one in ended]
-        taken += [(one, len(one.targets)) for run in self.runs for one, _ in run.hands.values()]
-        return all(limit.admits(sum(max(1, reached) if limit.of_recipients else 1 for one, reached in taken
-                                    if one.account == it.row.account and one.started_at > wish.now - limit.seconds),
-                                len(targets)) for limit in wish.limits)
+        ended = [one for other in self.of(it.row.account) for one in other.finished if one.outcome.counts]
+        taken = [(one.claimed.started_at, one.outcome.reached) for one in ended]
+        taken += [(wish.now, len(one.targets)) for run in self.runs for one in run.hands.values()
+                  if one.account == it.row.account]
+        return all(limit.admits(sum(max(1, reached) if limit.of_recipients else 1 for at, reached in taken
+                                    if at > wish.now - limit.seconds), len(targets)) for limit in wish.limits)
 
     def check_claim(self, wish: ClaimOne) -> str:
         it = self._get(wish.outbox_id,
@@ -214,7 +205,7 @@ class MemoryStore:
             raise errors.LimitUsedUp("its account has sent what it may")
         return it.row.account
 
-    def _get(self, outbox_id: int, allows: Callable[[_Message], bool] = lambda it: True) -> _Message:
+    def _get(self, outbox_id: int, allows: Callable[[Message], bool] = lambda it: True) -> Message:
         if (it := self.messages.get(outbox_id)) is None:
             raise errors.NotFound("outbox record not found")
         if not allows(it):
@@ -227,9 +218,9 @@ class MemoryStore:
             it.told = True
         return [it.row.outbox_id for it in untold]
 
-    def hold(self, outbox_id: int, now: int) -> None: self._get(outbox_id, _Message.idle).change(held=True)
+    def hold(self, outbox_id: int, now: int) -> None: self._get(outbox_id, Message.idle).change(held=True)
     def release(self, outbox_id: int) -> None: self._get(outbox_id, lambda it: it.row.held).change(held=False)
-    def cancel(self, outbox_id: int, now: int) -> None: self._get(outbox_id, _Message.idle).give_up(Reason.CANCELLED)
+    def cancel(self, outbox_id: int, now: int) -> None: self._get(outbox_id, Message.idle).give_up(Reason.CANCELLED)
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
         return [it.change(held=True) for it in self.of(account) if it.waits()]
@@ -296,5 +287,5 @@ class MemoryStore:
         return [replace(one, message=one.message._replace(text="")) for one in newest]
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.row.attempts]]
+        sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.shown().attempts]]
         return next((it.content for it in sent_as if it.content is not None), None)

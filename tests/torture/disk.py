@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from .trace import Call
 
 SECTOR = 512
-_IGNORED = ("-shm",)  # a map in shared memory, rebuilt from the log by whoever opens the database first
+# A map in shared memory, rebuilt from the log by the first to open the database; and a flight record, which no boot but
+# its own trusts.
+_IGNORED = ("-shm", ".flight")
 
 
 class _Inode:

@@ -97,15 +97,15 @@ def wrap_database(fate: Fate) -> None:
 
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox.sqlite import operator, queue, submit
+    from prx_email_cli.outbox.sqlite import claims, operator, queue, submit
 
     changes = {
         "enqueue": (submit, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
-        "finalize": (queue, "finalize"), "recover": (queue, "recover_run"), "hold": (operator, "hold"),
+        "finalize": (queue, "finalize_all"), "recover": (claims, "recover_run"), "hold": (operator, "hold"),
         "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
         "prune": (operator, "prune_some"),
     }  # fmt: skip
-    without_result = ("finalize", "hold", "release", "cancel", "resolve")
+    without_result = ("hold", "release", "cancel", "resolve")
     for change, (owner, name) in changes.items():
         _note_change(change, owner, name, always=change in without_result)
 
@@ -113,8 +113,11 @@ def note_changes() -> None:
 def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(connection: Any, *arguments: Any, **keywords: Any) -> Any:
+            made = list(connection.made)
             result = original(connection, *arguments, **keywords)
-            if always or result:
+            if change == "recover":  # which finalizes, too
+                connection.made[:] = made
+            if always or (any(result) if isinstance(result, tuple) else result):
                 connection.made.append(change)
             return result
 
@@ -128,6 +131,7 @@ def wrap_store(fate: Fate) -> None:
     from prx_email_cli.outbox.sqlite import connection
     from prx_email_cli.outbox.sqlite.claims import Claims
     from prx_email_cli.outbox.sqlite.high_water import HighWater
+    from prx_email_cli.outbox.sqlite.in_flight import InFlight
     from prx_email_cli.outbox.sqlite.runs import Lock, Runs
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -135,9 +139,10 @@ def wrap_store(fate: Fate) -> None:
         return lambda: fate.passes(point)
 
     around(SqliteStore, "submit", before=passes("before the enqueue"))
-    around(Claims, "claim_next", before=passes("before the claim"))
+    wrap(Claims, "advance", lambda original: _dying_step(original, fate))
     around(Claims, "claim", before=passes("before the claim by hand"))
-    around(Claims, "finalize", before=passes("before the finalize"))
+    around(InFlight, "about_to_end", before=passes("before the end is noted"), after=passes("end noted"))
+    around(InFlight, "answered", before=passes("before the answer is noted"), after=passes("answer noted"))
     around(Claims, "recover", before=passes("before the recovery"))
     around(SqliteStore, "close", after=passes("outbox closed"))
     around(HighWater, "raise_to", before=passes("before the mark is raised"), after=passes("mark raised"))
@@ -147,6 +152,17 @@ def wrap_store(fate: Fate) -> None:
     around(os, "fsync", before=passes("before an fsync"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
         connection.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
+
+
+def _dying_step(advance: Callable[..., Any], fate: Fate) -> Callable[..., Any]:
+    def advances(claims: Any, run: Any, finished: Any, wishes: Any, returned: Any) -> Any:
+        if finished:
+            fate.passes("before the finalize")
+        elif wishes:
+            fate.passes("before the claim")
+        return advance(claims, run, finished, wishes, returned)
+
+    return advances
 
 
 class _Spoken(threading.local):

@@ -6,13 +6,13 @@ FEW = ("--limit", "3")  # so that the drain comes to its end
 
 
 class Effect(NamedTuple):
-    """What a kill leaves: whether a message was in ``sending``, and how often that message arrives in the end."""
+    """What a kill leaves: whether a message is uncertain for it, and how often that message arrives in the end."""
 
     in_hand: bool
     copies: int = 1
 
 
-NOTHING = Effect(in_hand=False)
+NOTHING = Effect(in_hand=False)  # no message was claimed, or the flight record told all about it
 AGAIN = Effect(in_hand=True)  # attempted again; the provider never had the first attempt's copy
 DOUBLED = Effect(in_hand=True, copies=2)  # the provider had it, and the outbox could not know
 
@@ -43,12 +43,12 @@ DRAIN = [
     Point("connected", NOTHING),
     Point("session open", NOTHING),
     Point("before the claim", NOTHING),
-    Point("claim, before COMMIT", NOTHING, DOUBLED),  # later ones share the finalize's transaction
-    Point("claim, after COMMIT", AGAIN, AGAIN),
-    Point(
-        "before the mark is raised", NOTHING, AGAIN
-    ),  # the first time it is only seen to that it can be, by the claim
-    Point("mark raised", NOTHING, AGAIN),
+    Point("claim, before COMMIT", NOTHING, NOTHING),  # later ones share the finalize's transaction
+    Point("claim, after COMMIT", NOTHING, NOTHING),
+    Point("before the mark is raised", NOTHING, NOTHING),
+    Point("mark raised", NOTHING, NOTHING),
+    Point("before the end is noted", NOTHING, NOTHING),
+    Point("end noted", AGAIN, AGAIN),
     Point("MAIL written", AGAIN, AGAIN, account="plain"),
     Point("RCPT written", AGAIN, AGAIN, account="plain"),
     Point("DATA written", AGAIN, AGAIN, account="plain"),
@@ -57,9 +57,11 @@ DRAIN = [
     Point("piece of the content written", AGAIN, AGAIN),
     Point("final dot written", DOUBLED, DOUBLED),
     Point("reply to the final dot read", DOUBLED, DOUBLED),
-    Point("before the finalize", DOUBLED, DOUBLED),
-    Point("finalize, before COMMIT", DOUBLED, DOUBLED),
-    Point("finalize, after COMMIT", AGAIN, AGAIN),  # in hand is the next message, claimed in the same transaction
+    Point("before the answer is noted", DOUBLED, DOUBLED),
+    Point("answer noted", NOTHING, NOTHING),
+    Point("before the finalize", NOTHING, NOTHING),
+    Point("finalize, before COMMIT", NOTHING, NOTHING),
+    Point("finalize, after COMMIT", NOTHING, NOTHING),
     Point("before QUIT", NOTHING, options=FEW),
     Point("QUIT written", NOTHING, options=FEW),
     Point("QUIT answered", NOTHING, options=FEW),
@@ -70,12 +72,14 @@ DRAIN = [
 RETRY = [
     Point("before the claim by hand", NOTHING),
     Point("claim by hand, before COMMIT", NOTHING),
-    Point("claim by hand, after COMMIT", AGAIN),
+    Point("claim by hand, after COMMIT", NOTHING),
     Point("before the mark is raised", NOTHING),
     Point("mark raised", NOTHING),
     Point("envelope written", AGAIN),
     Point("final dot written", DOUBLED),
-    Point("finalize, before COMMIT", DOUBLED),
+    Point("before the answer is noted", DOUBLED),
+    Point("answer noted", NOTHING),
+    Point("finalize, before COMMIT", NOTHING),
     Point("finalize, after COMMIT", NOTHING),
 ]
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .conftest import size
 from .field import Ended, Field
-from .points import AGAIN, DRAIN, NOTHING, RETRY, SEND, Effect, Point
+from .points import DRAIN, NOTHING, RETRY, SEND, Effect, Point
 
 AT_A_TIME = 3
 ONE = ("--connections", "1")
@@ -33,7 +33,7 @@ class _Campaign:
     def drain(self, point: Point, nth: int) -> None:
         """Kill a drain at this point."""
         if point.orphan:
-            self.kill("claim, after COMMIT", 1, AGAIN, "drain", *ONE)
+            self.kill("claim, after COMMIT", 1, NOTHING, "drain", *ONE)
         effect = point.first if nth == 1 else point.later or point.first
         account = ("--account", point.account)
         self.kill(point.name, nth if point.later else 1, effect, "drain", *ONE, *account, *point.options)

@@ -10,13 +10,14 @@ from prx_email_cli.outbox.messages import Claimed, Target, addressed
 _STATUS = {status.value: status for status in RecipientStatus}
 
 
-def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed:
-    """Make the message of a claimed *row*; *by_hand* it also addresses the refused recipients.
+def claimed(row: tuple[Any, ...], *, by_hand: bool = False) -> Claimed:
+    """Make the message of a claimed *row*; claimed *by_hand* it also addresses the refused recipients.
 
     Raises OutboxDamaged when the row's numbers are not numbers.
     """
-    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, sender, subject,
-     needs_smtputf8, size_bytes, drained_seconds, envelope, content, recipients, head) = row  # fmt: skip
+    (outbox_id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id, claim, claimed_at,
+     sender, subject, needs_smtputf8, size_bytes, drained, drained_from, envelope, content, recipients,
+     head) = row  # fmt: skip
     if not all(isinstance(value, int) for value in (retries, next_attempt_at, first_due_at, size_bytes)):
         raise OutboxDamaged("its record is damaged")
     try:
@@ -28,8 +29,9 @@ def claimed(row: tuple[Any, ...], now: int, *, by_hand: bool = False) -> Claimed
         outbox_id=outbox_id, account=account, retries=retries,
         next_attempt_at=next_attempt_at, first_due_at=first_due_at, expires_at=expires_at, uncertain=bool(uncertain),
         message_id=message_id, sender=_text(sender), subject=_text(subject), needs_smtputf8=bool(needs_smtputf8),
-        size_bytes=size_bytes, started_at=now, head=head, targets=targets, others=others,
-        drained_seconds=drained_seconds, envelope_digest=None if envelope is None else _text(envelope),
+        size_bytes=size_bytes, started_at=claimed_at, head=head, claim=claim, targets=targets, others=others,
+        drained_seconds=0 if drained_from is None else drained - drained_from, drained_from=drained_from,
+        envelope_digest=None if envelope is None else _text(envelope),
         content_digest=None if content is None else _text(content),
     )  # fmt: skip
 

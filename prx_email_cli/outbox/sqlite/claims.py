@@ -2,23 +2,26 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
-from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError, RestoredBackup
+from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError
 from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
 from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.high_water import Mark
+from prx_email_cli.outbox.sqlite.in_flight import InFlight
+from prx_email_cli.outbox.sqlite.recovery import Recovery, recover_run
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
+from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 PATIENCE = 60  # busy timeouts: what a provider accepted must not be forgotten, however long a lock lasts
 
 T = TypeVar("T")
-C = TypeVar("C", bound="Claimed | None")
+_Claims = list[list[Claimed]]  # by wish
 
 
 class Database(Protocol):
@@ -38,116 +41,118 @@ class Claims:
         self._change, self._reading = database.change, database.reading
         self._guard, self._damage, self._domain = guard, damage, domain
 
-    def claim_next(self, run_id: str, wish: ClaimNext) -> Claimed | None:
-        """Claim the longest-due message; None when none is due."""
-        claimant = queue.Claimant(run_id, self._domain)
-
-        def make(connection: sqlite3.Connection) -> Claimed | None:
-            self._guard.before_claim(connection)
-            return queue.claim_next(connection, claimant, wish)
-
-        def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
-            def make(connection: sqlite3.Connection) -> Claimed | None:
-                self._guard.before_claim(connection)
-                return queue.claim_this(connection, claimant, wish, outbox_id, unread=unread)
-
-            return self._claiming(make)
-
-        try:
-            return self._claiming(make)
-        except OutboxDamaged:
-            return self._damage.claim_next(wish, claim_this)
-
-    def claim(self, run_id: str, wish: ClaimOne) -> Claimed:
+    def claim(self, run: InFlight, wish: ClaimOne) -> Claimed:
         """Claim this message for ``retry``; its refused recipients are tried again, too."""
 
-        def make(connection: sqlite3.Connection, *, unread: bool) -> Claimed:
+        def make(connection: sqlite3.Connection, who: queue.Claimant, *, unread: bool) -> _Claims:
             self._guard.before_claim(connection)
-            return queue.claim_one(connection, queue.Claimant(run_id, self._domain), wish, unread=unread)
+            return [[queue.claim_one(connection, who, wish, unread=unread)]]
 
         try:
-            return self._claiming(partial(make, unread=False))
+            ((claimed,),) = self._claiming(run, 1, partial(make, unread=False))
         except OutboxDamaged:
-            return self._claiming(partial(make, unread=True))
+            ((claimed,),) = self._claiming(run, 1, partial(make, unread=True))
+        return claimed
 
-    def finalize(self, run_id: str, finished: Finished, then: ClaimNext | None = None) -> Claimed | None:
-        """Record a finished attempt and, in the same transaction, claim the next message.
+    def _claim_despite_damage(self, run: InFlight, wish: ClaimNext) -> list[Claimed]:
+        """Claim one message by *wish* at the most."""
 
-        Damage of the next message, or of what else is to be written, does not undo the result as far as that can be.
-        Raises ClaimLost, having changed nothing, when *run_id* no longer owns the row.
-        """
+        def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
+            def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
+                self._guard.before_claim(connection)
+                one = queue.claim_this(connection, who, wish, outbox_id, unread=unread)
+                return [[] if one is None else [one]]
 
-        def together(connection: sqlite3.Connection) -> Claimed | None:
-            queue.finalize(connection, run_id, finished)
-            if then is None or not self._may_claim(connection):
-                return None
-            return queue.claim_next(connection, queue.Claimant(run_id, self._domain), then)
+            ((*claimed,),) = self._claiming(run, 1, make)
+            return claimed[0] if claimed else None
 
-        alone = partial(queue.finalize, run_id=run_id, finished=finished)
-        ways: list[Callable[[], Claimed | None]] = [
-            lambda: self._claiming(together),
-            lambda: self._change(alone),
-            lambda: self._change(partial(alone, parts=queue.Parts(history=False))),
-        ]
-        if queue.stands_without_recipients(finished):  # the page of one may be full, and the next one damaged
-            ways.append(lambda: self._change(partial(alone, parts=queue.Parts(recipients=False))))
-        way, following = record(*ways)
-        if way == 0 or then is None:
-            return following
-        with suppress(RestoredBackup):
-            return self.claim_next(run_id, then)
-        return None
+        claimed = self._damage.claim_next(wish, claim_this)
+        return [] if claimed is None else [claimed]
 
-    def advance(self, run_id: str, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
-        """Record attempts and claim messages, all in one transaction; see ``Run.advance``.
+    def advance(
+        self, run: InFlight, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed]
+    ) -> Advanced:
+        """Record attempts, give back and claim messages, all in one transaction; see ``Run.advance``.
 
         Raises OutboxDamaged, having changed nothing, when there are several; a single one gets around damage.
         """
-        if len(finished) == 1 and len(wishes) <= 1:
-            try:
-                claimed = self.finalize(run_id, finished[0], wishes[0] if wishes else None)
-            except ClaimLost as lost:
-                return Advanced([lost], [None] * len(wishes))
-            return Advanced([None], [claimed] * len(wishes))
-        if not finished and len(wishes) == 1:
-            return Advanced([], [self.claim_next(run_id, wishes[0])])
-        advanced, mark = patiently(lambda: self._change(partial(self._advance, run_id, finished, wishes)))
-        if mark is not None:
-            self._guard.note(mark)
+        try:
+            advanced = self._together(run, finished, wishes, returned)
+        except OutboxDamaged:
+            if returned or len(finished) > 1 or len(wishes) > 1:
+                raise
+            advanced = self._despite_damage(run, finished, wishes)
+        run.ended([*(one.claimed for one in finished), *returned])
         return advanced
 
-    def _advance(
-        self, run_id: str, finished: Sequence[Finished], wishes: Sequence[ClaimNext], connection: sqlite3.Connection
-    ) -> tuple[Advanced, Mark | None]:
-        lost = [queue.finalize_or_lose(connection, run_id, one) for one in finished]
-        if wishes and not finished:
-            self._guard.before_claim(connection)
-        may_claim = bool(wishes) and (not finished or self._may_claim(connection))
-        claimant = queue.Claimant(run_id, self._domain)
-        claims = [queue.claim_next(connection, claimant, wish) if may_claim else None for wish in wishes]
-        mark = None
-        for claimed in claims:
-            if claimed is not None:
-                mark = self._guard.count(connection, claimed.outbox_id)
-        return Advanced(lost, claims), mark
+    def _together(
+        self, run: InFlight, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed]
+    ) -> Advanced:
+        lost: list[ClaimLost | None] = []
+        most = sum(wish.most for wish in wishes)
+        recording = bool(finished or returned)
 
-    def give_back(self, run_id: str, claimed: Sequence[Claimed]) -> None:
-        """Undo claims of which no byte of content was written; see ``Run.give_back``."""
-        rows = [{"id": one.outbox_id, "run": run_id, "retries": one.retries} for one in claimed]
-        self._change(lambda connection: connection.executemany(sql.GIVE_BACK, rows))
+        def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
+            lost[:] = queue.finalize_all(connection, run.run_id, finished) if finished else []
+            queue.give_back(connection, run.run_id, returned)
+            if not wishes or not self._may_claim(connection, recording=recording):
+                return [[] for _ in wishes]
+            numbers, claims = list(who.numbers), []
+            for wish in wishes:
+                claims.append(queue.claim_next(connection, who._replace(numbers=numbers), wish))
+                del numbers[: len(claims[-1])]
+            return claims
 
-    def recover(self, is_dead: Callable[[str], bool], policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` messages of dead runs to ``failed``; costs one read when there are none."""
-        with self._reading() as connection:
-            runs = [run for (run,) in connection.execute(sql.RUNS_SENDING) if is_dead(run)]
-        recovered: list[int] = []
-        for run in runs:
-            recover = partial(queue.recover_run, recovery=queue.Recovery(run, policy, now))
-            try:
-                recovered += self._change(recover)
-            except OutboxDamaged:
-                recovered += self._damage.recover(run, recover)
+        def change() -> _Claims:
+            return self._claiming(run, most, make, recording=recording)
+
+        return Advanced(lost, patiently(change) if finished else change())
+
+    def _despite_damage(self, run: InFlight, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
+        """Record the attempt, if there is one, as far as damage lets it; and claim the next message that is sound."""
+        lost = [self._finalize_despite_damage(run.run_id, one) for one in finished]
+        claims: _Claims = [[] for _ in wishes]
+        with suppress(PrxEmailError) if finished else nullcontext():
+            claims = [self._claim_despite_damage(run, wish) for wish in wishes]
+        return Advanced(lost, claims)
+
+    def _finalize_despite_damage(self, run_id: str, finished: Finished) -> ClaimLost | None:
+        alone = partial(queue.finalize, run_id=run_id, finished=finished)
+        kinds = [queue.WHOLE, queue.Parts(history=False)]
+        if queue.stands_without_recipients(finished):  # the page of one may be full, and the next one damaged
+            kinds.append(queue.Parts(recipients=False))
+        try:
+            record(*[lambda parts=parts: self._change(partial(alone, parts=parts)) for parts in kinds])
+        except ClaimLost as lost:
+            return lost
+        return None
+
+    def recover(self, runs: Runs, policy: RetryPolicy, now: int) -> Recovered:
+        """Settle the messages that dead runs had claimed; see ``Run.recover``.  Costs one read when there are none."""
+        recovered = Recovered([], [], [])
+        for run in [run for run in self._sending() if runs.is_dead(run)]:
+            with runs.flights_of(run, self.identity()) as flights:
+                recover = partial(recover_run, recovery=Recovery(run, flights, policy, now))
+                try:
+                    settled = [self._change(recover)]
+                except OutboxDamaged:
+                    settled = self._damage.recover(run, recover)
+            for some in settled:
+                recovered.uncertain.extend(some.uncertain)
+                recovered.finished.extend(some.finished)
+                recovered.given_back.extend(some.given_back)
+        runs.clear_dead(self._sending())
         return recovered
+
+    def identity(self) -> str:
+        """Return the outbox's identity, which no other outbox has."""
+        with self._reading() as connection:
+            return self._guard.identity(connection)
+
+    def _sending(self) -> list[str]:
+        """Return the ids of the runs that hold messages."""
+        with self._reading() as connection:
+            return [run for (run,) in connection.execute(sql.RUNS_SENDING)]
 
     def begin_drain(self, now: int) -> Moment:
         """Record that a drain begins at *now*; costs one read when no message waits, or it was just recorded."""
@@ -169,33 +174,53 @@ class Claims:
         except OutboxDamaged:
             return self._damage.expire(now)
 
-    def rest_of_content(self, outbox_id: int) -> Iterator[bytes]:
+    def rest_of_content(self, claimed: Claimed) -> Iterator[bytes]:
         """Yield the pieces of a message's content after its head."""
-        for number in range(1, PIECES_PER_MESSAGE):
+        for number in range(1 if claimed.head or not claimed.size_bytes else 0, PIECES_PER_MESSAGE):
             with self._reading() as connection:
-                piece = connection.execute(sql.PIECE, (outbox_id * PIECES_PER_MESSAGE + number,)).fetchone()
+                place = claimed.outbox_id * PIECES_PER_MESSAGE + number
+                piece = connection.execute(sql.PIECE, (place,)).fetchone()
             if piece is None:
                 return
             yield piece[0]
 
-    def _claiming(self, make: Callable[[sqlite3.Connection], C]) -> C:
-        """Run a change that claims; count the claim in its transaction, and raise the mark once it is durable."""
+    def _claiming(
+        self, run: InFlight, most: int, make: Callable[[sqlite3.Connection, queue.Claimant], _Claims], *,
+        recording: bool = False,
+    ) -> _Claims:  # fmt: skip
+        """Run a change that claims up to *most* messages for *run*.
 
-        def counted(connection: sqlite3.Connection) -> tuple[C, Mark | None]:
-            claimed = make(connection)
-            return claimed, self._guard.count(connection, claimed.outbox_id) if claimed is not None else None
+        The claims are counted in its transaction, and the mark is raised once that is durable.  recording: the change
+        also records or gives back, which must not fail because nothing can be claimed.
+        """
+        numbers: list[int] = []
+        with suppress(PrxEmailError) if recording else nullcontext():
+            numbers = run.numbers(most) if most else []
+        who = queue.Claimant(run.run_id, self._domain, numbers)
 
-        claimed, mark = self._change(counted)
+        def counted(connection: sqlite3.Connection) -> tuple[_Claims, Mark | None]:
+            claims = make(connection, who)
+            ids = [one.outbox_id for some in claims for one in some]
+            return claims, self._guard.count(connection, ids) if ids else None
+
+        begun: list[Claimed] = []
+        try:
+            claims, mark = self._change(counted)
+            begun += [one for some in claims for one in some]
+        finally:
+            run.began(numbers, begun)
         if mark is not None:
             self._guard.note(mark)
-        return claimed
+        return claims
 
-    def _may_claim(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether a claim may follow in a finalize's transaction: a refused claim must not undo the result."""
+    def _may_claim(self, connection: sqlite3.Connection, *, recording: bool) -> bool:
+        """Tell whether the change may claim; raise why not if it does nothing else, for an error undoes all of it."""
         try:
             self._guard.before_claim(connection)
         except PrxEmailError:
-            return False
+            if recording:
+                return False
+            raise
         return True
 
 

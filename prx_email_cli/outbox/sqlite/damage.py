@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged
-from prx_email_cli.outbox.messages import Claimed, ClaimNext
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, Recovered
 from prx_email_cli.outbox.sqlite import queue, sql
 
 MOST = 100  # a damaged page takes some twenty rows, and may keep those on the pages beside it from being written
@@ -78,15 +78,15 @@ class DespiteDamage:
         with self._reading() as connection:
             return int(connection.execute(sql.COUNT_DUE_BY_INDEX, values).fetchone()[0])
 
-    def recover(self, run: str, recover: Callable[..., list[int]]) -> list[int]:
-        """Do as ``queue.recover_run``, message by message, and write of each as much as possible."""
+    def recover(self, run: str, recover: Callable[..., Recovered]) -> list[Recovered]:
+        """Do as ``recover_run``, message by message, and write of each as much as possible."""
         with self._reading() as connection:
             sending = queue.ids(connection.execute(sql.SENDING_BY_INDEX, (run,)))
-        recovered: list[int] = []
+        recovered: list[Recovered] = []
         for outbox_id in sending:
             for parts in (queue.WHOLE, queue.Parts(history=False), queue.Parts(history=False, recipients=False)):
                 try:
-                    recovered += self._change(partial(recover, only=outbox_id, parts=parts))
+                    recovered.append(self._change(partial(recover, only=outbox_id, parts=parts)))
                     break
                 except OutboxDamaged as error:
                     damage = error

@@ -1,6 +1,7 @@
 """Move messages by statements on a connection, each inside its caller's transaction."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import (
@@ -13,12 +14,10 @@ from prx_email_cli.errors import (
     RetryNotDue,
 )
 from prx_email_cli.outbox.lifecycle import (
-    Ending,
+    RecipientResult,
     RecipientStatus,
-    RetryPolicy,
     Status,
     Verdict,
-    after_crash,
     clock_in_doubt,
 )
 from prx_email_cli.outbox.messages import (
@@ -33,22 +32,18 @@ from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 
 RECORD_EVERY_SECONDS = 60  # so old may the recorded start of a drain be: a follower looks every second
-DIED = "the run that was delivering it died; the provider may have accepted it"
 
 
 class Claimant(NamedTuple):
-    """The run that claims, and the domain of its Message-IDs."""
+    """The run that claims, the domain of its Message-IDs, and the numbers of its next claims."""
 
     run: str
     domain: str
+    numbers: Sequence[int]
 
-
-class Recovery(NamedTuple):
-    """The dead run whose messages are settled, by which rules, and when."""
-
-    run: str
-    policy: RetryPolicy
-    now: int
+    def values(self) -> dict[str, Any]:
+        """Return what the statements that claim take."""
+        return {"run": self.run, "domain": self.domain, "numbers": str(list(self.numbers))}
 
 
 class Parts(NamedTuple):
@@ -61,18 +56,31 @@ class Parts(NamedTuple):
 WHOLE = Parts()
 
 
-def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext) -> Claimed | None:
-    """Claim the longest-due message that *wish* admits; None when there is none.
+def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
+    """Claim the longest-due messages that *wish* admits, and for which there are numbers.
 
-    Raises OutboxDamaged when the index and the rows do not agree on which that is, or it cannot be read.
+    Raises OutboxDamaged when the index and the rows do not agree on which those are, or one cannot be read.
     """
-    if not within_limits(connection, wish):
-        return None
-    values = _values_of_next(claimant, wish)
+    most = min(wish.most, len(claimant.numbers))
+    if not wish.limits:
+        return _claim_next(connection, claimant, wish, most)
+    claimed: list[Claimed] = []  # one by one, for each counts against the limits
+    for number in claimant.numbers[:most]:
+        if not within_limits(connection, wish):
+            break
+        one = _claim_next(connection, claimant._replace(numbers=[number]), wish, 1)
+        if not one:
+            break
+        claimed += one
+    return claimed
+
+
+def _claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext, most: int) -> list[Claimed]:
+    values = {**_values_of_next(claimant, wish), "most": most}
     found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
-    if not found and connection.execute(sql.NEXT, values).fetchone():
+    if len(found) < most and connection.execute(sql.NEXT, values).fetchone():
         raise OutboxDamaged("an index of the outbox is damaged")
-    return claimed(found[0], wish.now) if found else None
+    return sorted((claimed(row) for row in found), key=lambda one: (one.next_attempt_at, one.outbox_id))
 
 
 def claim_this(
@@ -87,11 +95,11 @@ def claim_this(
     found = connection.execute(sql.CLAIM_THIS_UNREAD if unread else sql.CLAIM_THIS, values).fetchall()
     if not found and connection.execute(sql.ROW, (outbox_id,)).fetchone() is None:
         raise OutboxDamaged("its record is gone")
-    return claimed(found[0], wish.now) if found else None
+    return claimed(found[0]) if found else None
 
 
 def _values_of_next(claimant: Claimant, wish: ClaimNext) -> dict[str, Any]:
-    return {**claimant._asdict(), "account": wish.account, "due_before": wish.due_before, "now": wish.now}
+    return {**claimant.values(), "account": wish.account, "due_before": wish.due_before, "now": wish.now}
 
 
 def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
@@ -113,9 +121,9 @@ def check_one(connection: sqlite3.Connection, wish: ClaimOne) -> str:
 def claim_one(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimOne, *, unread: bool = False) -> Claimed:
     """Claim this message for ``retry``; *unread* as in ``claim_this``.  Raises what ``Run.claim_by_id`` does."""
     check_one(connection, wish)
-    values = {**claimant._asdict(), **_values(wish)}
+    values = {**claimant.values(), **_values(wish)}
     found = connection.execute(sql.CLAIM_ONE_UNREAD if unread else sql.CLAIM_ONE, values).fetchall()
-    return claimed(found[0], wish.now, by_hand=True)
+    return claimed(found[0], by_hand=True)
 
 
 def _values(wish: ClaimOne) -> dict[str, Any]:
@@ -152,35 +160,79 @@ def finalize(connection: sqlite3.Connection, run_id: str, finished: Finished, *,
 
     parts: what to write beside the message's row, which damage may prevent.
     """
-    claimed, outcome, settled = finished.claimed, finished.outcome, finished.settled
-    sent = finished.verdict is Verdict.SENT
-    values = {
-        "id": claimed.outbox_id, "run": run_id, "claimed_retries": claimed.retries, "status": settled.status,
+    (lost,) = finalize_all(connection, run_id, [finished], parts=parts)
+    if lost is not None:
+        raise lost
+
+
+def finalize_all(
+    connection: sqlite3.Connection, run_id: str, finished: Sequence[Finished], *, parts: Parts = WHOLE
+) -> list[ClaimLost | None]:
+    """Record finished attempts; return for each the error if it is no longer *run_id*'s to record, else None."""
+    asked = {"ids": str([one.claimed.outbox_id for one in finished]), "run": run_id}
+    ours = dict(connection.execute(sql.OURS, asked).fetchall())
+    ending: list[Finished] = []
+    lost: list[ClaimLost | None] = []
+    for one in finished:
+        outbox_id, number = one.claimed.outbox_id, one.claimed.claim
+        mine = ours.pop(outbox_id, None) == number
+        lost.append(None if mine else _lost(outbox_id))
+        if mine:
+            ending.append(one)
+    connection.executemany(sql.FINALIZE, [_row_of(one, run_id) for one in ending])
+    if parts.recipients:
+        settled = (_recipient_of(one.claimed.outbox_id, *item) for one in ending
+                   for item in one.outcome.recipients.items())  # fmt: skip
+        connection.executemany(sql.SETTLE_RECIPIENT, settled)
+    if parts.history:
+        connection.executemany(sql.RECORD_ATTEMPT, [_attempt_of(one, run_id) for one in ending])
+    return lost
+
+
+def _lost(outbox_id: int) -> ClaimLost:
+    return ClaimLost(
+        f"outbox message {outbox_id} is no longer this run's: its result was not recorded",
+        hint=f"prx-email show {outbox_id} tells who has it",
+    )
+
+
+def _row_of(finished: Finished, run_id: str) -> dict[str, Any]:
+    claimed, settled = finished.claimed, finished.settled
+    return {
+        "id": claimed.outbox_id, "run": run_id, "claim": claimed.claim, "status": settled.status,
+        "message_id": claimed.message_id, "drained_from": claimed.drained_from,
         "retries": settled.retries, "next_attempt_at": settled.next_attempt_at, "gave_up": settled.gave_up,
         "uncertain": settled.uncertain, "held": settled.held, "now": finished.finished_at,
-        "sent_at": finished.finished_at if sent else None, "acceptance": outcome.acceptance,
-        "last_error": finished.detail, "error_code": finished.error,
+        "sent_at": finished.finished_at if finished.verdict is Verdict.SENT else None,
+        "acceptance": finished.outcome.acceptance, "last_error": finished.detail, "error_code": finished.error,
     }  # fmt: skip
-    if connection.execute(sql.FINALIZE, values).rowcount != 1:
-        raise ClaimLost(
-            f"outbox message {claimed.outbox_id} is no longer this run's: its result was not recorded",
-            hint=f"prx-email show {claimed.outbox_id} tells who has it",
-        )
-    for number, result in outcome.recipients.items() if parts.recipients else ():
-        connection.execute(
-            sql.SETTLE_RECIPIENT,
-            {"id": claimed.outbox_id, "number": number, "status": result.status, "code": result.code,
-             "response": result.response, "uncertain": result.uncertain},
-        )  # fmt: skip
-    if not parts.history:
-        return
-    connection.execute(sql.RECORD_ATTEMPT, {
+
+
+def _recipient_of(outbox_id: int, number: int, result: RecipientResult) -> dict[str, Any]:
+    return {"id": outbox_id, "number": number, "status": result.status, "code": result.code,
+            "response": result.response, "uncertain": result.uncertain}  # fmt: skip
+
+
+def _attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
+    claimed, outcome = finished.claimed, finished.outcome
+    return {
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
         "message_id": claimed.message_id, "started_at": claimed.started_at, "finished_at": finished.finished_at,
         "outcome": finished.verdict, "code": outcome.code, "enhanced": outcome.enhanced,
         "response": outcome.response, "uncertain": outcome.uncertain, "counts": outcome.counts,
         "dialogue": outcome.dialogue, "recipients": outcome.reached,
-    })  # fmt: skip
+    }  # fmt: skip
+
+
+def settle_recipients(connection: sqlite3.Connection, outbox_id: int, results: Mapping[int, RecipientResult]) -> None:
+    """Record results of recipients, by their numbers."""
+    connection.executemany(sql.SETTLE_RECIPIENT, [_recipient_of(outbox_id, *one) for one in results.items()])
+
+
+def give_back(connection: sqlite3.Connection, run_id: str, claimed: Sequence[Claimed]) -> None:
+    """Undo these claims; a row that is no longer *run_id*'s stays as it is."""
+    rows = [{"id": one.outbox_id, "run": run_id, "claim": one.claim} for one in claimed]
+    connection.executemany(sql.GIVE_BACK, rows)
 
 
 def stands_without_recipients(finished: Finished) -> bool:
@@ -188,15 +240,6 @@ def stands_without_recipients(finished: Finished) -> bool:
     reached = any(result.uncertain or result.status is RecipientStatus.ACCEPTED
                   for result in finished.outcome.recipients.values())  # fmt: skip
     return finished.verdict is Verdict.SENT or not reached
-
-
-def finalize_or_lose(connection: sqlite3.Connection, run_id: str, finished: Finished) -> ClaimLost | None:
-    """Record a finished attempt; return the error if it was not recorded, else None."""
-    try:
-        finalize(connection, run_id, finished)
-    except ClaimLost as lost:
-        return lost
-    return None
 
 
 def within_limits(connection: sqlite3.Connection, wish: ClaimNext, this: int | None = None) -> bool:
@@ -237,33 +280,3 @@ def begin_drain(connection: sqlite3.Connection, now: int) -> Moment:
     recorded_at = connection.execute(sql.RECORDED_AT).fetchone()[0]
     connection.execute(sql.RECORD_MOMENT, {"now": now, "least": RECORD_EVERY_SECONDS})
     return Moment(now, clock_in_doubt(recorded_at, now))
-
-
-def recover_run(
-    connection: sqlite3.Connection, recovery: Recovery, *, only: int | None = None, parts: Parts = WHOLE
-) -> list[int]:
-    """Settle the messages that a dead run left in ``sending``; return their ids.
-
-    only: this message alone.
-    """
-    run, policy, now = recovery
-    recovered = []
-    rows = connection.execute(sql.ROWS_OF_RUN, {"run": run, "only": only}).fetchall()
-    for outbox_id, account, retries, message_id, claimed_at in rows:
-        settled = after_crash(retries, policy, now)
-        values = {
-            "id": outbox_id, "run": run, "retries": settled.retries, "now": now, "held": settled.held,
-            "next_attempt_at": settled.next_attempt_at, "last_error": DIED,
-        }  # fmt: skip
-        if connection.execute(sql.RECOVER, values).rowcount == 1:
-            doubtful = connection.execute(sql.DOUBT_RECIPIENTS, {"id": outbox_id}).rowcount if parts.recipients else 0
-            recovered.append(outbox_id)
-            if not parts.history:
-                continue
-            connection.execute(sql.RECORD_ATTEMPT, {
-                "outbox_id": outbox_id, "retries": retries, "account": account, "run_id": run,
-                "message_id": message_id, "started_at": claimed_at, "finished_at": now, "outcome": Ending.DIED,
-                "code": None, "enhanced": None, "response": DIED, "uncertain": True, "counts": True, "dialogue": None,
-                "recipients": doubtful,
-            })  # fmt: skip
-    return recovered

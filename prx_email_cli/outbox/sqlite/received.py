@@ -30,7 +30,7 @@ _OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d+@.*>")
 _HEAD_SENT_AS = """
 SELECT data FROM outbox o JOIN content c ON c.id = o.id * :pieces
  WHERE o.id = :id AND o.account = :account
-   AND (o.message_id = :message_id
+   AND (:message_id IN (o.message_id, o.claimed_as)
         OR EXISTS (SELECT 1 FROM attempt a WHERE a.outbox_id = o.id AND a.message_id = :message_id))
 """
 

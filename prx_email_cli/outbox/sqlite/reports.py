@@ -14,8 +14,8 @@ from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, 
 E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
-    id, account, status, retries, next_attempt_at, message_id, acceptance, last_error, subject, size_bytes, created_at,
-    sent_at, held_at, gave_up, uncertain, error_code
+    id, account, status, retries, next_attempt_at, coalesce(claimed_as, message_id), acceptance, last_error, subject,
+    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code
 """
 _ADDRESSES = """
 SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
@@ -29,7 +29,7 @@ SELECT started_at, finished_at, run_id, message_id, outcome, code, enhanced, res
   FROM attempt WHERE outbox_id = ? ORDER BY retries
 """
 _UNDER_WAY = """
-SELECT claimed_at, NULL, run_id, message_id, NULL, NULL, NULL, NULL, 0, NULL
+SELECT claimed_at, NULL, run_id, coalesce(claimed_as, message_id), NULL, NULL, NULL, NULL, 0, NULL
   FROM outbox WHERE id = ? AND status = 'sending'
 """
 # A given-up message counts as that, whatever its status: cancelled, or expired before it was ever attempted.

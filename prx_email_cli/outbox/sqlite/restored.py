@@ -7,6 +7,7 @@ mark follows the database, no outbox looks restored after a kill.
 """
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
@@ -56,21 +57,29 @@ class RestoreGuard:
         # Generation 0: what this transaction or one that it shares has counted is not durable yet.
         self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
 
-    def count(self, connection: sqlite3.Connection, outbox_id: int) -> Mark:
-        """Count the claim of this message; return the mark to be noted once that is durable."""
-        connection.execute(sql.COUNT_CLAIM)
-        return Mark(*_state(connection), outbox_id)
+    def count(self, connection: sqlite3.Connection, ids: Sequence[int]) -> Mark:
+        """Count the claims of these messages; return the mark to be noted once that is durable."""
+        connection.execute(sql.COUNT_CLAIMS, (len(ids),))
+        return Mark(*_state(connection), max(ids))
+
+    def identity(self, connection: sqlite3.Connection) -> str:
+        """Return the outbox's identity, which no other outbox has.  Raises StorageError."""
+        return _state(connection)[0]
 
     def note(self, mark: Mark) -> None:
         """Raise the mark, outside of any transaction."""
         self._high_water.raise_to(mark)
         self._noted = mark
 
-    def accept(self, connection: sqlite3.Connection) -> Mark | None:
-        """Accept a restored backup; return the mark to be noted once that is durable, None when it is none."""
+    def accept(self, connection: sqlite3.Connection, forget_flights: Callable[[], None]) -> Mark | None:
+        """Accept a restored backup; return the mark to be noted once that is durable, None when it is none.
+
+        First it lets *forget_flights*: flight records tell of claims that this database may have otherwise.
+        """
         ahead = self._ahead(connection)
         if ahead is None:
             return None
+        forget_flights()
         mark = ahead._replace(generation=ahead.generation + 1)
         connection.execute(sql.SET_GENERATION, (mark.generation,))
         return mark

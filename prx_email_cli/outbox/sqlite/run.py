@@ -1,12 +1,13 @@
 """A living run on a SQLite outbox: a locked file beside the database says that it lives."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import LockUnreadable
-from prx_email_cli.outbox.lifecycle import RetryPolicy
-from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
+from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class SqliteRun:
         self.run_id = lock.run_id
         self._store, self._claims = store, store.claims
         self._runs, self._lock = runs, lock
+        self.in_flight = InFlight(runs, lock.run_id, store.claims.identity)
 
     def __enter__(self) -> "SqliteRun":
         return self
@@ -27,6 +29,7 @@ class SqliteRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.in_flight.close()
         self._lock.release()
 
     @property
@@ -34,12 +37,10 @@ class SqliteRun:
         """Return an error for each run of which ``recover`` could not tell whether it lives."""
         return list(self._runs.unreadable.values())
 
-    def recover(self, policy: RetryPolicy, now: int) -> list[int]:
-        """Move the ``sending`` messages of dead runs to ``failed``; return their ids."""
+    def recover(self, policy: RetryPolicy, now: int) -> Recovered:
+        """Settle the messages that dead runs had claimed, by those runs' flight records."""
         self._store.refuse_restored()
-        recovered = self._claims.recover(self._runs.is_dead, policy, now)
-        self._runs.clear_dead()
-        return recovered
+        return self._claims.recover(self._runs, policy, now)
 
     def begin_drain(self, now: int) -> Moment:
         """Record that a drain begins at *now*."""
@@ -49,18 +50,24 @@ class SqliteRun:
         """Give up the messages that expired unsent; return their ids."""
         return self._claims.expire(now)
 
-    def advance(self, finished: Sequence[Finished], wishes: Sequence[ClaimNext]) -> Advanced:
-        """Record finished attempts and claim messages, in one transaction."""
-        return self._claims.advance(self.run_id, finished, wishes)
+    def advance(
+        self, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed] = ()
+    ) -> Advanced:
+        """Record finished attempts, give back and claim messages, in one transaction."""
+        return self._claims.advance(self.in_flight, finished, wishes, returned)
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
         """Claim this message for ``retry`` or ``send --now``."""
-        return self._claims.claim(self.run_id, wish)
+        return self._claims.claim(self.in_flight, wish)
 
-    def give_back(self, claimed: Sequence[Claimed]) -> None:
-        """Undo claims of which no byte of content was written."""
-        self._claims.give_back(self.run_id, claimed)
+    def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
+        """Note that the bytes that complete the content may leave now."""
+        self.in_flight.about_to_end(claimed, results)
+
+    def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None:
+        """Note what the attempt came to."""
+        self.in_flight.answered(claimed, outcome, at)
 
     def content(self, claimed: Claimed) -> Iterator[bytes]:
         """Yield the pieces of the message's content after its head."""
-        return self._claims.rest_of_content(claimed.outbox_id)
+        return self._claims.rest_of_content(claimed)

@@ -7,15 +7,17 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, StorageError
 from prx_email_cli.files import create, fault_of, give_to_owner, make_directories, quoted, taking, user_name
+from prx_email_cli.outbox.flight_record import Flights
 
 _LAST_DRAIN = "last-drain"
+_FLIGHT = ".flight"
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -89,12 +91,59 @@ class Runs:
             os.close(descriptor)
         return True
 
-    def clear_dead(self) -> None:
-        """Remove the lock files of dead runs.  Call it after their messages were recovered."""
+    def clear_dead(self, sending: Iterable[str]) -> None:
+        """Remove the lock files of dead runs, and the flight records of those that are not *sending*."""
+        keep = {_flight_record_of(run_id) for run_id in sending}
         with suppress(OSError), self._opened() as at:
-            for name in os.listdir(at):
-                if name.count("-") >= 2:
-                    _remove_if_dead(name, at)
+            names = os.listdir(at)
+            locks = [name for name in names if name.count("-") >= 2 and not name.endswith(_FLIGHT)]
+            keep.update(_flight_record_of(name) for name in locks if not _removed_as_dead(name, at))
+            _remove((name for name in names if name.endswith(_FLIGHT) and name not in keep), at)
+
+    @contextmanager
+    def making_flight_record(self, run_id: str) -> Iterator[int]:
+        """Make the file of a living run's flight record, and yield its descriptor; an error removes the file again.
+
+        Raises OSError, ChangeableByOthers.
+        """
+        with self._opened() as at:
+            descriptor = create(_flight_record_of(run_id), at=at, beside=self._beside())
+            try:
+                yield descriptor
+            except BaseException:
+                os.close(descriptor)
+                _remove([_flight_record_of(run_id)], at)
+                raise
+
+    def remove_flight_record(self, run_id: str) -> None:
+        """Remove a run's flight record, if it has one.  Raises OSError, ChangeableByOthers."""
+        with self._opened() as at:
+            _remove([_flight_record_of(run_id)], at)
+
+    def forget_flights(self) -> None:
+        """Remove every flight record.  Raises StorageError when one cannot be removed, and ChangeableByOthers."""
+        try:
+            with self._opened() as at:
+                for name in os.listdir(at):
+                    if name.endswith(_FLIGHT):
+                        with suppress(FileNotFoundError):  # its run has just ended
+                            os.unlink(name, dir_fd=at)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove the flight records in {self.directory}: {error.strerror}",
+                hint="check that the directory is writable by you",
+            ) from None
+
+    @contextmanager
+    def flights_of(self, run_id: str, identity: str) -> Iterator[Flights]:
+        """Open a dead run's flight record; every stage is UNKNOWN if it is missing or others could have changed it."""
+        with ExitStack() as stack:
+            descriptor = None
+            with suppress(OSError, StorageError, ChangeableByOthers):
+                descriptor = stack.enter_context(self.opened_file(_flight_record_of(run_id), make=False))
+            yield Flights(descriptor, run_id, identity)
 
     def note_drain(self, now: float) -> None:
         """Note that a drain ended at *now*, so that a person can see whether cron does its work; costs no fsync."""
@@ -201,14 +250,30 @@ class Runs:
             return None
 
 
-def _remove_if_dead(name: str, at: int) -> None:
-    with suppress(OSError):
+def _flight_record_of(run_id: str) -> str:
+    """Return the name of a run's flight record in the directory of the runs."""
+    return Path(run_id).name + _FLIGHT
+
+
+def _remove(names: Iterable[str], at: int) -> None:
+    """Remove these files, as far as they are there and can be removed."""
+    for name in names:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=at)
+
+
+def _removed_as_dead(name: str, at: int) -> bool:
+    """Remove a dead run's lock file; False when the run lives, or that cannot be told."""
+    try:
         descriptor = os.open(name, _OPEN, dir_fd=at)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(name, dir_fd=at)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return True
 
 
 def _unreadable(file: Path, error: OSError) -> LockUnreadable:

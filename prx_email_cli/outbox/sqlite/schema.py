@@ -156,7 +156,13 @@ _TRUTH = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH)
+_CLAIMS = (
+    # The claim under way, beside what it leaves as it is: its number in its run, and the Message-ID of its attempt.
+    "ALTER TABLE outbox ADD COLUMN claim INTEGER",
+    "ALTER TABLE outbox ADD COLUMN claimed_as TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

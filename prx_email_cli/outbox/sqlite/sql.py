@@ -5,6 +5,8 @@
 
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
+HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what is claimed ahead stays in memory
+
 # What drains may take, now or later: pending|failed, neither held nor given up.  These are the words of the partial
 # index outbox_due, which SQLite uses only for statements that repeat them.
 DUE = """
@@ -46,59 +48,72 @@ _BY_HAND = """
 CLAIMABLE = f"SELECT account FROM outbox WHERE {_BY_HAND}"
 
 # Values are read as bytes or cast to their type: damage may have made them undecodable or of another type, and an error
-# there would keep the run from all other messages.
-_HEAD = f"(SELECT CAST(data AS BLOB) FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})"
+# there would keep the run from all other messages.  The head of a large content is empty.
+_HEAD = f"""
+          CASE WHEN size_bytes <= {HEAD_BYTES}
+               THEN (SELECT CAST(data AS BLOB) FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE})
+               ELSE x'' END
+"""
 _RECIPIENTS = """
           CAST((SELECT json_group_array(json_array(CAST(number AS INTEGER), CAST(address AS TEXT),
                                                    CAST(status AS TEXT), uncertain IS NOT 0,
                                                    CASE status WHEN 'refused' THEN CAST(response AS TEXT) END))
                   FROM recipient WHERE outbox_id = outbox.id) AS BLOB)
 """
-# What a claim returns, in the order in which ``claimed.claimed`` reads it.
+# What a claim returns, in the order in which ``claimed.claimed`` reads it.  A message's age is counted from its first
+# attempt that is not before first_due_at, as a forced one may be.
 _CLAIMED = """
-RETURNING id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, message_id,
-          CAST(sender AS BLOB), CAST(subject AS BLOB),
-          needs_smtputf8, size_bytes, coalesce((SELECT drained_seconds FROM ledger) - drained_from, 0),
+          id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, claimed_as, claim, claimed_at,
+          CAST(sender AS BLOB), CAST(subject AS BLOB), needs_smtputf8, size_bytes,
+          (SELECT drained_seconds FROM ledger), CASE WHEN drained_from IS NULL AND first_due_at <= claimed_at
+          THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END,
           CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), {recipients}, {head}
-"""
-
-# A message's age is counted from its first attempt that is not before first_due_at, as a forced one may be.
-_DRAINED_FROM = """
-       drained_from = CASE WHEN drained_from IS NULL AND first_due_at <= :now
-                           THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END
 """
 
 # What a drain takes now: what it may take, due and not expired.
 _TAKEN_NEXT = f"{DUE} AND next_attempt_at <= :due_before AND (expires_at IS NULL OR expires_at > :now)"
 
-# Reads the id of the message that CLAIM_NEXT would take, if index and row agree.
-NEXT = f"SELECT id FROM outbox WHERE account = :account AND {_TAKEN_NEXT} ORDER BY next_attempt_at, id LIMIT 1"
+_NEXT = f"SELECT id FROM outbox WHERE account = :account AND {_TAKEN_NEXT} ORDER BY next_attempt_at, id"
+
+# Reads the id of the first message that CLAIM_NEXT would take, if index and row agree.
+NEXT = f"{_NEXT} LIMIT 1"
+
+# What a claim writes.  All else of the row stays, so that giving it back is exact.
+_CLAIM = """
+       status = 'sending', run_id = :run, claimed_at = :now, claim = json_extract(:numbers, '$[' || {place} || ']'),
+       claimed_as = outbox_message_id(id, retries, :domain, message_id, uncertain), claimed_by_hand = {by_hand}
+"""
 
 # One statement, so that two runs never take the same message.  The outer condition reads the row: a damaged index alone
 # must not give a message that was sent or is held.
 _CLAIM_NEXT = f"""
 -- pending|failed -> sending: if due, and neither held, given up nor expired
-UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 0,
-       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
- WHERE id = {{which}} AND {_TAKEN_NEXT}
-{_CLAIMED}
+WITH picked AS MATERIALIZED (SELECT id AS picked_id, row_number() OVER () - 1 AS place FROM ({{which}}))
+UPDATE outbox SET {_CLAIM.format(place="place", by_hand=0)}
+  FROM picked WHERE id = picked_id AND {_TAKEN_NEXT}
+RETURNING {_CLAIMED}
 """
 
 _CLAIM_ONE = f"""
 -- pending|failed -> sending: the message that a person chose, also given up; due and not held, unless forced
-UPDATE outbox SET status = 'sending', run_id = :run, claimed_at = :now, claimed_by_hand = 1,
-       message_id = outbox_message_id(id, retries, :domain, message_id, uncertain), {_DRAINED_FROM}
+UPDATE outbox SET {_CLAIM.format(place=0, by_hand=1)}
  WHERE {_BY_HAND}
-{_CLAIMED}
+RETURNING {_CLAIMED}
 """
 
 _READ = {"recipients": _RECIPIENTS, "head": _HEAD}
 _UNREAD = {"recipients": "NULL", "head": "NULL"}  # to give up a message of which damage left only the row readable
 
-# CLAIM_NEXT takes the longest due message, CLAIM_THIS the one of that id; ..._UNREAD leave recipients and content out.
-CLAIM_NEXT = _CLAIM_NEXT.format(which=f"({NEXT})", **_READ)
-CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which=":id", **read) for read in (_READ, _UNREAD))
+# CLAIM_NEXT takes the longest due messages, CLAIM_THIS the one of that id; ..._UNREAD leave recipients and content out.
+CLAIM_NEXT = _CLAIM_NEXT.format(which=f"{_NEXT} LIMIT :most", **_READ)
+CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which="SELECT :id AS id", **read) for read in (_READ, _UNREAD))
 CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.format(**read) for read in (_READ, _UNREAD))
+
+CLAIMED_BEFORE = f"""
+-- reads a message that a dead run holds, as that run claimed it, without its content
+SELECT {_CLAIMED.format(recipients=_RECIPIENTS, head="x''")} FROM outbox
+ WHERE id = :id AND status = 'sending' AND run_id = :run
+"""
 
 # The due messages as the index knows them, without those of :but, a JSON list of ids.
 _DUE_BY_INDEX = f"""
@@ -120,26 +135,28 @@ ROW = "SELECT * FROM outbox WHERE id = ?"
 # Reads one piece of a content.
 PIECE = "SELECT CAST(data AS BLOB) FROM content WHERE id = ?"
 
-FINALIZE = """
--- sending -> sent|failed: if this run still holds the claim of this attempt; no row means ClaimLost
-UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, retries = :retries,
-       next_attempt_at = :next_attempt_at, gave_up = :gave_up, told_at = CASE WHEN :gave_up IS gave_up THEN told_at END,
-       uncertain = :uncertain, sent_at = :sent_at,
-       held_at = CASE WHEN :sent_at THEN NULL WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
-       acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
- WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :claimed_retries
+OURS = """
+-- reads which of these messages this run holds, each with its claim's number
+SELECT id, claim FROM outbox WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'sending' AND run_id = :run
 """
 
-# Every failure raises retries, so without one the message was pending.  What the claim set anew is worked out from the
-# attempts before: Message-ID and, by whether one was not before first_due_at, where the age begins.
+FINALIZE = """
+-- sending -> sent|failed: if this run still holds this claim
+UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, claim = NULL, claimed_as = NULL,
+       claimed_by_hand = 0, message_id = :message_id, drained_from = coalesce(drained_from, :drained_from),
+       retries = :retries, next_attempt_at = :next_attempt_at, gave_up = :gave_up,
+       told_at = CASE WHEN :gave_up IS gave_up THEN told_at END, uncertain = :uncertain, sent_at = :sent_at,
+       held_at = CASE WHEN :sent_at THEN NULL WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
+       acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
+ WHERE id = :id AND status = 'sending' AND run_id = :run AND claim = :claim
+"""
+
+# Every failure raises retries, so without one the message was pending.
 GIVE_BACK = """
--- sending -> pending|failed, as before the claim: if this run still holds the claim of this attempt
+-- sending -> pending|failed, as before the claim: if this run still holds this claim
 UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' END, run_id = NULL, claimed_at = NULL,
-       claimed_by_hand = 0,
-       drained_from = CASE WHEN (SELECT max(started_at) FROM attempt WHERE outbox_id = outbox.id) >= first_due_at
-                           THEN drained_from END,
-       message_id = (SELECT message_id FROM attempt WHERE outbox_id = outbox.id ORDER BY attempt.retries DESC LIMIT 1)
- WHERE id = :id AND status = 'sending' AND run_id = :run AND retries = :retries
+       claim = NULL, claimed_as = NULL, claimed_by_hand = 0
+ WHERE id = :id AND status = 'sending' AND run_id = :run AND claim = :claim
 """
 
 SETTLE_RECIPIENT = """
@@ -161,8 +178,8 @@ VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :fini
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
 ROWS_OF_RUN = """
--- reads the messages that :run holds, :only one of them if given
-SELECT id, account, retries, message_id, claimed_at
+-- reads the messages that :run holds, :only one of them if given; where schema 2 claimed, claim and claimed_as are NULL
+SELECT id, account, retries, coalesce(claimed_as, message_id), claimed_at, claimed_by_hand, claim
   FROM outbox WHERE status = 'sending' AND run_id = :run AND (:only IS NULL OR id = :only)
 """
 
@@ -171,7 +188,10 @@ SENDING_BY_INDEX = "SELECT id FROM outbox INDEXED BY outbox_sending WHERE status
 
 RECOVER = """
 -- sending -> failed, uncertain, due at once or held: if the dead run still holds the claim; gave_up stays
-UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries = :retries,
+UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, claim = NULL, claimed_as = NULL,
+       claimed_by_hand = 0, message_id = coalesce(claimed_as, message_id), retries = :retries,
+       drained_from = CASE WHEN drained_from IS NULL AND first_due_at <= claimed_at
+                           THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END,
        next_attempt_at = :next_attempt_at, uncertain = 1,
        held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
        last_error = :last_error, error_code = 'network'
@@ -179,10 +199,11 @@ UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, retries =
 """
 
 DOUBT_RECIPIENTS = """
--- every status stays, uncertain: whom the dead run addressed, pending and in a person's retry also refused ones
+-- every status stays, uncertain: the recipients of :numbers, a JSON list; if NULL, all that the dead run addressed
 UPDATE recipient SET uncertain = 1
  WHERE outbox_id = :id
-   AND (status = 'pending' OR status = 'refused' AND (SELECT claimed_by_hand FROM outbox WHERE id = :id))
+   AND CASE WHEN :numbers IS NULL THEN status = 'pending' OR status = 'refused' AND :by_hand
+            ELSE status <> 'accepted' AND number IN (SELECT value FROM json_each(:numbers)) END
 """
 
 NEXT_ACCOUNT = f"""
@@ -199,9 +220,10 @@ SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {_TAKEN_
 STATUS_OF = "SELECT status, next_attempt_at, pruned_at, held_at FROM outbox WHERE id = ?"
 
 COUNT_TAKEN = """
--- counts the attempts after :since that the provider may count: the ended ones and those under way
+-- counts the attempts after :since that the provider may count: the ended ones, and every claim, which may begin one at
+-- any moment
 SELECT (SELECT count(*) FROM attempt WHERE account = :account AND counts AND started_at > :since)
-     + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account AND claimed_at > :since)
+     + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account)
 """
 
 COUNT_RECIPIENTS_TAKEN = """
@@ -209,7 +231,7 @@ COUNT_RECIPIENTS_TAKEN = """
 SELECT (SELECT coalesce(sum(max(recipients, 1)), 0) FROM attempt
          WHERE account = :account AND counts AND started_at > :since)
      + (SELECT count(*) FROM outbox JOIN recipient ON outbox_id = outbox.id
-         WHERE outbox.status = 'sending' AND account = :account AND claimed_at > :since
+         WHERE outbox.status = 'sending' AND account = :account
            AND recipient.status <> 'accepted')
 """
 
@@ -337,8 +359,8 @@ MARK_PRUNED = "UPDATE outbox SET pruned_at = :now WHERE id = :id"
 # Reads which outbox this is, and how often something was claimed from it.
 LEDGER = "SELECT identity, generation FROM ledger"
 
-# Counts a claim, in the claim's transaction.
-COUNT_CLAIM = "UPDATE ledger SET generation = generation + 1"
+# Counts claims, in their transaction.
+COUNT_CLAIMS = "UPDATE ledger SET generation = generation + ?"
 
 # Sets the count of claims above the high-water mark: a restored backup is accepted.
 SET_GENERATION = "UPDATE ledger SET generation = ?"

@@ -68,10 +68,13 @@ class SqliteStore:
 
     def accept_restored(self) -> bool:
         """Let runs take messages from a restored backup; tell if it was one."""
-        mark = self.change(self._guard.accept)
+        mark = self.change(self._accept)
         if mark is not None:
             self._guard.note(mark)
         return mark is not None
+
+    def _accept(self, connection: sqlite3.Connection) -> Mark | None:
+        return self._guard.accept(connection, Runs(self.path).forget_flights)
 
     def start_run(self, now: int) -> "SqliteRun":
         """Start a run."""
@@ -157,7 +160,7 @@ class SqliteStore:
             mark = None
             if account is None:
                 with suppress(PrxEmailError):  # a mark that cannot be read must not keep a person from holding messages
-                    mark = self._guard.accept(connection)
+                    mark = self._accept(connection)
             if mark is not None:
                 held += queue.ids(connection.execute(sql.HOLD_SENDING, values))
             return held, mark

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from prx_email_cli.outbox.sqlite.run import SqliteRun
 from prx_email_cli.outbox.store import Run, Store
 
 from ...support.memory_store import MemoryRun, MemoryStore
-from ..messages import DOMAIN, NOW, open_store
+from ..messages import DOMAIN, NOW, kill, open_store
 
 
 class Kind(NamedTuple):
@@ -23,18 +21,13 @@ class Kind(NamedTuple):
     kill: Callable[[Run], None]
 
 
-def _kill_sqlite(run: Run) -> None:
-    assert isinstance(run, SqliteRun)
-    os.close(run._lock._descriptor)  # what the kernel does; the lock file stays
-
-
 def _kill_memory(run: Run) -> None:
     assert isinstance(run, MemoryRun)
     run.die()
 
 
 KINDS = {
-    "sqlite": Kind(lambda directory: open_store(directory / "outbox.db"), _kill_sqlite),
+    "sqlite": Kind(lambda directory: open_store(directory / "outbox.db"), kill),
     "memory": Kind(lambda directory: MemoryStore(DOMAIN), _kill_memory),
 }
 

@@ -1,4 +1,4 @@
-"""What counts against a provider's limits: what it took or may have taken, and what is under way."""
+"""What counts against a provider's limits: what it took or may have taken, and what is claimed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Limit
 from prx_email_cli.outbox.store import Run, Store
 
 from ..messages import NOW, ended, new_message, sent
-from .asking import ACCEPTED, PENDING, REFUSED, claim, claim_next, record, submit
+from .asking import ACCEPTED, PENDING, REFUSED, claim, claim_many, claim_next, give_back, ids, record, submit
 
 MINUTE, HOUR = 60, 3600
 
@@ -23,7 +23,6 @@ def next_within(run: Run, limit: Limit, now: int = NOW, account: str = "work") -
 
 TAKEN: dict[str, Callable[[Run], object]] = {
     "sent": lambda run: record(run, sent(claim(run))),
-    "under way": claim,
     "without an answer": lambda run: record(run, ended(claim(run), uncertain=True)),
 }
 
@@ -40,6 +39,14 @@ class TestOneInAMinute:
         with pytest.raises(LimitUsedUp):
             run.claim_by_id(ClaimOne(1, NOW + MINUTE - 1, limits=(limit,)))
         assert next_within(run, limit, NOW + MINUTE) is not None
+
+    def test_is_used_up_by_a_claim_as_long_as_it_lasts(self, store: Store, run: Run, limit: Limit) -> None:
+        """Its attempt may begin at any moment."""
+        submit(store, new_message(), new_message())
+        claimed = claim(run)
+        assert next_within(run, limit, NOW + 10 * HOUR) is None
+        give_back(run, claimed)
+        assert next_within(run, limit, NOW + 10 * HOUR) is not None
 
     def test_is_left_by_an_attempt_of_which_the_provider_took_nothing(
         self, store: Store, run: Run, limit: Limit
@@ -109,11 +116,17 @@ class TestALimitOfRecipients:
 def test_each_claim_of_one_step_counts_for_the_next(store: Store, run: Run) -> None:
     submit(store, *[new_message() for _ in range(4)])
     limited = ClaimNext("work", NOW, NOW, (Limit(2, 60),))
-    claims = run.advance([], [limited] * 3).claims
-    assert [claimed and claimed.outbox_id for claimed in claims] == [1, 2, None]
-    first = claims[0]
-    assert first is not None
-    assert run.advance([ended(first, REFUSED)], [limited]).claims[0], "what the server refused does not count"
+    advanced = run.advance([], [limited] * 3)
+    assert ids(advanced) == [[1], [2], []]
+    first = ended(advanced.claims[0][0], REFUSED)
+    assert ids(run.advance([first], [limited])) == [[3]], "what the server refused does not count"
+
+
+@pytest.mark.parametrize("limit", [Limit(2, 60), Limit(2, 60, of_recipients=True)])
+def test_a_wish_for_many_gets_what_the_limits_admit(store: Store, run: Run, limit: Limit) -> None:
+    submit(store, *[new_message() for _ in range(4)])
+    assert [one.outbox_id for one in claim_many(run, 4, limits=(limit,))] == [1, 2]
+    assert claim_many(run, 4, limits=(limit,)) == []
 
 
 def test_what_the_limits_do_not_admit_keeps_its_place(store: Store, run: Run) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from prx_email_cli.delivery.attempt import finish
 from prx_email_cli.errors import NotAllowedForStatus, NotFound
+from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
 from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
@@ -22,6 +22,7 @@ from .asking import (
     claim,
     claim_next,
     forced,
+    give_back,
     record,
     refuse,
     statuses,
@@ -78,7 +79,7 @@ def test_a_held_message_can_be_released_while_a_person_has_it_in_hand(store: Sto
     store.hold(1, NOW)
     claimed = run.claim_by_id(forced(1))
     store.release(1)
-    run.give_back([claimed])
+    give_back(run, claimed)
     assert (store.row(1).held, store.row(1).status) == (False, "pending")
 
 

@@ -11,7 +11,7 @@ from prx_email_cli.outbox.lifecycle import RetryPolicy, Scope
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, Limit
 from prx_email_cli.outbox.store import Run, Store
 
-from ..messages import DOMAIN, NOW, POLICY, ended, new_message, sent, wish
+from ..messages import DOMAIN, NOW, ended, new_message, sent, wish
 from .asking import (
     ACCEPTED,
     FOR_EVER,
@@ -20,12 +20,17 @@ from .asking import (
     Dying,
     attempt,
     claim,
+    claim_many,
     claim_next,
     forced,
+    give_back,
+    ids,
     record,
+    recover,
     refuse,
     statuses,
     submit,
+    write_whole,
 )
 
 
@@ -164,15 +169,14 @@ def test_many_results_and_claims_go_in_one_step(store: Store, run: Run) -> None:
     home = ClaimNext("home", NOW, NOW)
     advanced = run.advance([sent(first), ended(second, REFUSED), ended(third)], [wish(NOW), home, home, wish(NOW)])
     assert lost(advanced) == [False] * 3
-    assert [one and one.outbox_id for one in advanced.claims] == [4, 6, None, 5]
+    assert ids(advanced) == [[4], [6], [], [5]]
     assert [row.status for row in map(store.row, range(1, 7))] == ["sent", "failed", "failed", *["sending"] * 3]
     assert run.advance([], []) == Advanced([], [])
 
 
 def test_a_result_is_in_before_the_claims_of_its_step(store: Store, run: Run) -> None:
     submit(store)
-    (following,) = run.advance([ended(claim(run))], [wish(FOR_EVER)]).claims
-    assert following is not None
+    ((following,),) = run.advance([ended(claim(run))], [wish(FOR_EVER)]).claims
     assert (following.outbox_id, following.message_id, following.retries) == (1, f"<outbox-1-1@{DOMAIN}>", 1)
 
 
@@ -180,18 +184,18 @@ def test_a_result_is_in_before_the_claims_of_its_step(store: Store, run: Run) ->
 def test_lost_claims_are_items_and_change_nothing(store: Store, run: Run, dying: Dying, wishes: int) -> None:
     submit(store, *[new_message() for _ in range(5)])
     dead, die = dying()
-    stale, mine = claim(dead), claim(run)
+    stale, mine = write_whole(dead), claim(run)
     die()
-    assert run.recover(POLICY, NOW + 50) == [1]
+    assert recover(run, NOW + 50) == [1]
     before = store.row(1)
     for late in (sent(stale), ended(stale, REFUSED), ended(stale, uncertain=True)):
         alone = dead.advance([late], [wish(NOW)] * wishes)
         assert lost(alone) == [True]
-        dead.give_back([one for one in alone.claims if one is not None])
+        give_back(dead, *[one for claimed in alone.claims for one in claimed])
         assert store.row(1) == before
     not_ours = run.advance([sent(stale), sent(mine), sent(stale)], [wish(NOW)] * wishes)
     assert lost(not_ours) == [True, False, True]
-    assert [one and one.outbox_id for one in not_ours.claims] == [3, 4][:wishes]
+    assert ids(not_ours) == [[3], [4]][:wishes]
     assert (store.row(1), store.row(2).status) == (before, "sent")
 
 
@@ -214,6 +218,15 @@ def test_the_run_that_has_a_message_again_records_only_its_second_attempt(store:
     assert lost(run.advance([sent(first)], [])) == [True]
     record(run, sent(second))
     assert store.row(1).status == "sent"
+
+
+def test_results_give_backs_and_claims_go_in_one_step(store: Store, run: Run) -> None:
+    submit(store, *[new_message() for _ in range(7)])
+    first, second, third = claim_many(run, 3)
+    advanced = run.advance([sent(first)], [wish(NOW, most=2), wish(NOW, most=9), wish(NOW)], [second, third])
+    assert (lost(advanced), ids(advanced)) == ([False], [[2, 3], [4, 5, 6, 7], []])
+    numbers = [one.claim for claimed in advanced.claims for one in claimed]
+    assert len({first.claim, second.claim, third.claim, *numbers}) == 9, "no claim has the number of another"
 
 
 # --- giving back
@@ -246,19 +259,23 @@ def test_a_claim_given_back_leaves_the_row_as_before_and_is_claimed_as_if_for_th
     for take in takes:
         claimed = take()
         if claimed is not None:
-            run.give_back([claimed])
+            give_back(run, claimed)
             assert (store.row(1), store.stats(NOW), store.accounts_due(FOR_EVER)) == before
-            assert take() == claimed
+            again = take()
+            assert again is not None
+            assert (again._replace(claim=0), again.claim != claimed.claim) == (claimed._replace(claim=0), True)
             assert store.row(1).status == "sending"
-            run.give_back([claimed])
+            give_back(run, claimed)
+            assert store.row(1).status == "sending", "that claim was over"
+            give_back(run, again)
     record(run, sent(run.claim_by_id(forced(1))))
     assert store.row(1).status == "sent"
 
 
 def test_several_claims_are_given_back_at_once_and_do_not_count_for_the_limits(store: Store, run: Run) -> None:
     submit(store, *[new_message() for _ in range(3)])
-    run.give_back([claim(run), claim(run), claim(run)])
-    run.give_back([])
+    give_back(run, claim(run), *claim_many(run, 2))
+    give_back(run)
     claimed = claim_next(run, limits=(Limit(1, 60), Limit(1, 60, of_recipients=True)))
     assert (claimed and claimed.outbox_id, store.count_due("work", NOW)) == (1, 2)
 
@@ -266,20 +283,20 @@ def test_several_claims_are_given_back_at_once_and_do_not_count_for_the_limits(s
 def test_what_is_no_longer_this_runs_is_not_given_back(store: Store, run: Run, dying: Dying) -> None:
     submit(store, new_message(), new_message(), new_message())
     dead, die = dying()
-    stale = claim(dead)
+    stale = write_whole(dead)
     done, mine = claim(run), claim(run)
     record(run, sent(done))
     die()
-    run.recover(POLICY, NOW)
+    recover(run)
     again = claim(run)
     assert again.outbox_id == stale.outbox_id
     before = [store.row(1), store.row(2), store.row(3)]
-    dead.give_back([stale, done, mine, again])
-    run.give_back([stale, done])
+    give_back(dead, stale, done, mine, again)
+    give_back(run, stale, done)
     assert [store.row(1), store.row(2), store.row(3)] == before
-    run.give_back([stale, mine, again])
+    give_back(run, stale, mine, again)
     assert [store.row(outbox_id).status for outbox_id in (1, 2, 3)] == ["failed", "sent", "pending"]
-    run.give_back([mine])
+    give_back(run, mine)
     assert lost(run.advance([sent(mine)], [])) == [True]
 
 
@@ -288,6 +305,6 @@ def test_a_claim_given_back_ages_no_message(store: Store, run: Run) -> None:
     submit(store, new_message(due_at=NOW + 60))
     record(run, ended(run.claim_by_id(forced(1)), PENDING))
     run.begin_drain(NOW + 100)
-    run.give_back([claim(run, NOW + 100)])
+    give_back(run, claim(run, NOW + 100))
     run.begin_drain(NOW + 1100)
     assert claim(run, NOW + 1100).drained_seconds == 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+from prx_email_cli.outbox.messages import Recovered
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from ..messages import NOW, POLICY, claim, new_message, wish
+from ..messages import NOW, POLICY, claim, in_doubt, new_message, wish
 
 
 def test_only_what_is_due_of_the_account_is_tried_each_once(outbox: SqliteStore) -> None:
@@ -24,26 +25,29 @@ def test_only_what_is_due_of_the_account_is_tried_each_once(outbox: SqliteStore)
 
 def test_only_what_the_dead_run_had_in_hand_is_recovered(outbox: SqliteStore) -> None:
     outbox.enqueue([new_message(), new_message(), new_message()])
-    for run in ("dead", "living", "dead"):
-        claim(outbox, run)
     tried: list[int] = []
 
-    def recover(connection: object, *, only: int, parts: object) -> list[int]:
+    def recover(connection: object, *, only: int, parts: object) -> Recovered:
         tried.append(only)
-        return [only]
+        return Recovered([only], [], [])
 
-    assert DespiteDamage(outbox.change, outbox.reading).recover("dead", recover) == [1, 3]
+    with outbox.start_run(NOW) as dead, outbox.start_run(NOW) as living:
+        for run in (dead, living, dead):
+            claim(run)
+        settled = DespiteDamage(outbox.change, outbox.reading).recover(dead.run_id, recover)
+    assert [one.uncertain for one in settled] == [[1], [3]]
     assert tried == [1, 3]
 
 
 def test_a_message_that_cannot_be_read_keeps_no_other_of_its_dead_run_from_being_recovered(outbox: SqliteStore) -> None:
     outbox.submit([new_message(), new_message(), new_message()])
     with outbox.start_run(NOW) as dead:
-        dead.advance([], [wish()] * 3)
+        for claimed in [claim(dead), claim(dead), claim(dead)]:
+            dead.about_to_end(claimed, in_doubt(claimed))
     with closing(sqlite3.connect(outbox.path)) as connection, connection:
-        connection.execute("UPDATE outbox SET message_id = CAST(x'ff' AS TEXT) WHERE id = 2")
+        connection.execute("UPDATE outbox SET claimed_as = CAST(x'ff' AS TEXT) WHERE id = 2")
     with outbox.start_run(NOW) as run:
-        assert run.recover(POLICY, NOW) == [1, 3]
+        assert run.recover(POLICY, NOW) == Recovered([1, 3], [], [])
     for row in (outbox.row(1), outbox.row(3)):
         assert (row.status, [one.outcome for one in row.attempts]) == ("failed", ["died"])
         assert [one.uncertain for one in row.recipients] == [True]

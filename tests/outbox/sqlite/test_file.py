@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxBusy, OutboxDamaged, StorageError
-from prx_email_cli.outbox.sqlite import claims
+from prx_email_cli.outbox.sqlite import claims, sql
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ...conftest import Program
-from ..messages import NOW, claim, new_message, open_store, sent, wish
+from ..messages import NOW, claim, in_doubt, new_message, open_store, sent, wish
 
 PIECE_BYTES = 256 * 1024
 
@@ -38,11 +38,13 @@ def test_a_lock_that_lasts_is_told_changes_nothing_and_keeps_nobody_from_reading
     monkeypatch.setattr(claims, "PATIENCE", 2)
     store = open_store(path, busy_timeout_seconds=0.05)
     store.enqueue([new_message(), new_message()])
-    claimed = claim(store)
+    run = store.start_run(NOW)
+    claimed = claim(run)
     attempts: list[Callable[[], object]] = [
         lambda: store.enqueue([new_message()]),
-        lambda: store.claims.claim_next("run", wish()),
-        lambda: store.claims.finalize("run", sent(claimed)),
+        lambda: run.advance([], [wish()]),
+        lambda: run.advance([], [], [claimed]),
+        lambda: run.advance([sent(claimed)], [wish()]),
     ]
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
@@ -51,8 +53,10 @@ def test_a_lock_that_lasts_is_told_changes_nothing_and_keeps_nobody_from_reading
                 attempt()
             assert refused.value.exit_code == 75
         assert [store.row(1).status, store.row(2).status, store.stats(NOW).total] == ["sending", "pending", 2]
-    store.claims.finalize("run", sent(claimed))
+    run.about_to_end(claimed, in_doubt(claimed))  # its slot is its own, for none of that was recorded
+    run.advance([sent(claimed)], [])
     assert store.row(1).status == "sent"
+    run.__exit__(None, None, None)
     store.close()
 
 
@@ -119,12 +123,16 @@ def test_a_relative_link_to_an_outbox_shares_its_runs(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_head_is_bounded_and_the_rest_comes_in_pieces(outbox: SqliteStore) -> None:
-    outbox.enqueue([new_message(content=b"x" * (5 * PIECE_BYTES + 1))])
-    claimed = claim(outbox)
-    pieces = [claimed.head or b"", *outbox.claims.rest_of_content(claimed.outbox_id)]
-    assert sum(map(len, pieces)) == 5 * PIECE_BYTES + 1
-    assert max(map(len, pieces)) <= PIECE_BYTES
+@pytest.mark.parametrize("size", [1, sql.HEAD_BYTES, sql.HEAD_BYTES + 1, 5 * PIECE_BYTES + 1])
+def test_a_small_content_is_read_with_its_claim_and_a_large_one_comes_in_pieces(outbox: SqliteStore, size: int) -> None:
+    outbox.enqueue([new_message(content=b"x" * size)])
+    with outbox.start_run(NOW) as run:
+        claimed = claim(run)
+        assert claimed.head is not None
+        assert len(claimed.head) == (size if size <= sql.HEAD_BYTES else 0)
+        pieces = list(run.content(claimed))
+    assert len(claimed.head) + sum(map(len, pieces)) == size
+    assert max(map(len, pieces), default=0) <= PIECE_BYTES
 
 
 @pytest.mark.parametrize(

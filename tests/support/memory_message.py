@@ -1,0 +1,55 @@
+"""A message of the outbox in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prx_email_cli.outbox import lifecycle, messages
+from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
+from prx_email_cli.outbox.messages import Finished, NewMessage
+from prx_email_cli.outbox.views import Attempt, Row
+
+# What fits on one line is written on one:
+# fmt: off
+
+
+@dataclass
+class Message:
+    """One message.  row: as it is shown, but for when it is due and the attempt under way.
+
+    content: None once pruned.  finished: its attempts that may count for the limits.
+    """
+
+    new: NewMessage
+    row: Row
+    content: bytes | None
+    due: int
+    drained_from: int | None = None
+    told: bool = False
+    under_way: Attempt | None = None
+    finished: list[Finished] = field(default_factory=list)
+
+    def give_up(self, why: Reason) -> None: self.told, self.row = True, replace(self.row, gave_up=why)
+    def idle(self) -> bool: return self.row.status in (Status.PENDING, Status.FAILED)
+    def waits(self) -> bool: return self.idle() and not self.row.held and self.row.gave_up is None
+    def expired(self, now: int) -> bool: return (at := self.new.schedule.expires_at) is not None and at <= now
+    def is_over(self) -> bool: return lifecycle.is_over(self.row.status, self.row.gave_up)
+
+    def shown(self) -> Row:
+        row = replace(self.row, next_attempt_at=None if self.is_over() else self.due)
+        now = self.under_way
+        return replace(row, message_id=now.message_id, attempts=[*row.attempts, now]) if now else row
+
+    def end(self, status: Status, **values: Any) -> None:
+        self.under_way, self.row = None, replace(self.row, status=status, **values)
+
+    def change(self, **values: Any) -> int:
+        self.row = replace(self.row, **values)
+        return self.row.outbox_id
+
+    def addressed(self, *, by_hand: bool = False) -> tuple[list[messages.Target], list[messages.Target]]:
+        everyone = [messages.Target(number, one.address, one.status, one.uncertain,
+                                    one.response if one.status == RecipientStatus.REFUSED else None)
+                    for number, one in enumerate(self.row.recipients)]
+        return messages.addressed(everyone, by_hand=by_hand)
