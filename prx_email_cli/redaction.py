@@ -10,8 +10,9 @@ PIECE = 6  # so many adjacent characters of a secret are masked; fewer of a shor
 _SHORTEST = 4  # a shorter secret is part of too many words
 _MASK = "***"
 _ROUNDS = 3  # how often what is escaped may have been escaped again
-# Dropped: the characters that folding an echo adds.  Merged: the two alphabets of base64.
-_FOLDING = {ord("-"): "+", ord("_"): "/"} | dict.fromkeys([*range(33), 127])
+# Dropped: the characters that folding an echo adds.  Merged: the two alphabets of base64, and the cases of a letter.
+_ADDED = bytes([*range(33), 127])
+_FOLDING = bytes(ord(chr(octet).lower()) for octet in range(256)).translate(bytes.maketrans(b"-_", b"+/"))
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": " "}
 _ESCAPE = re.compile(
     r"%(?P<percent>[0-9a-f]{2})|=(?P<quoted>[0-9a-f]{2})|(?P<soft>=\r?\n)|\\x(?P<x>[0-9a-f]{2})"
@@ -131,14 +132,13 @@ def _octets(text: str) -> str:
 
 def _folded(octets: str) -> str:
     """Drop what an echo may change: case, gaps, line ends, and the alphabet of base64."""
-    return octets.translate(_FOLDING).lower()
+    return octets.encode("latin-1").translate(_FOLDING, _ADDED).decode("latin-1")
 
 
 def _occurs(text: str, pieces: dict[int, set[str]]) -> bool:
     return any(
-        text[at : at + length] in known
+        not known.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)])
         for length, known in tuple(pieces.items())
-        for at in range(len(text) - length + 1)
     )
 
 

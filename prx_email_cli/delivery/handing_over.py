@@ -48,7 +48,7 @@ def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bo
         outcome, left_alone = outcome_of(result), result.left_alone
     except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
         session.abandon()
-        outcome = damaged_outcome(error.message, transaction.broken_off(error.message).transcript)
+        outcome = damaged_outcome(error.message, str(transaction.broken_off(error.message).transcript))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         session.abandon()
         session.interrupted = isinstance(error, KeyboardInterrupt)
@@ -85,7 +85,7 @@ def outcome_of(result: Result) -> Outcome:
         enhanced=(reply.enhanced or None) if reply else None,
         scope=Scope(trouble.scope) if trouble else Scope.MESSAGE,
         acceptance=result.acceptance,
-        dialogue=result.transcript,
+        dialogue=str(result.transcript),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import ssl
 
 from prx_email_cli.smtp.errors import ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Reply
-from prx_email_cli.smtp.reply_buffer import ReplyBuffer, cleaned
+from prx_email_cli.smtp.reply_buffer import ReplyBuffer
 
 RECEIVE_BYTES = _TLS_RECORD_BYTES = 16 * 1024
 
@@ -22,6 +22,7 @@ class Channel:
         self.sock, self.replies = sock, replies
         self.write_to_read = self.read_to_write = False
         self.in_doubt = 0
+        self._drained = False  # nothing more was there at the last look
         self.encrypted = isinstance(sock, ssl.SSLSocket)
         self._ready, self._wait = select.poll(), select.poll()
         self._ready.register(sock, select.POLLIN | select.POLLOUT)
@@ -40,17 +41,24 @@ class Channel:
         self._wait.poll(max(0.0, seconds) * 1000)
 
     def reply(self) -> Reply | None:
-        """Return the next reply; None while it is not whole.  Raises ConnectionLost."""
-        while (raw := self.replies.take()) is None:
-            if not self._receive():
+        """Return the next reply, its text as it came; None while it is not whole.  Raises ConnectionLost."""
+        while (reply := self.replies.take()) is None:
+            if self._drained or not self._receive():
                 return None
-        return Reply(raw.code, cleaned(raw.text))
+        return reply
 
     def heard(self) -> bool:
         """Tell whether unread data has arrived.  Raises ConnectionLost."""
-        if not self.replies and (_decrypted(self.sock) or self._events() & ~select.POLLOUT):
-            self._receive()
+        if not self.replies:
+            if _decrypted(self.sock) or self._events() & ~select.POLLOUT:
+                self._receive()
+            else:
+                self._drained = not self.encrypted
         return bool(self.replies)
+
+    def look_again(self) -> None:
+        """Take it that something may have arrived since the last look."""
+        self._drained = False
 
     def unasked(self) -> Unasked:
         """Return the error for the data that ``heard`` found."""
@@ -100,6 +108,7 @@ class Channel:
         if not data:
             raise ConnectionLost("the server closed the connection")
         self.replies.feed(data)
+        self._drained = not self.encrypted and len(data) < RECEIVE_BYTES
         return True
 
 

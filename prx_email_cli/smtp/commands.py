@@ -1,20 +1,37 @@
 """The commands that say an envelope, and whether replies can be theirs."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from prx_email_cli.smtp.envelope import Envelope, Recipient
 from prx_email_cli.smtp.server import ServerProfile
 
 COMMANDS_PER_WRITE = 100  # more could fill both sides' buffers while neither reads: RFC 2920 section 3.1
 
-Command = tuple[str, Recipient | None]
-"""A line without its end, and the recipient of a RCPT."""
+
+class Group(NamedTuple):
+    """Commands that leave in one write.
+
+    commands: each line without its end, and the recipient of a RCPT.
+    """
+
+    data: bytes
+    commands: Sequence[tuple[str, Recipient | None]]
 
 
-def commands_of(envelope: Envelope, size: int, profile: ServerProfile) -> list[Command]:
-    """Return MAIL, each RCPT and DATA.  size: bytes of the content with the header that is added."""
+def groups_of(envelope: Envelope, size: int, profile: ServerProfile) -> list[Group]:
+    """Return MAIL, each RCPT and DATA, in few groups if the server offers PIPELINING, else one by one.
+
+    size: bytes of the content with the header that is added.
+    """
     rcpt = [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in envelope.recipients]
-    return [(_mail(envelope, size, profile), None), *rcpt, ("DATA", None)]
+    commands = [(_mail(envelope, size, profile), None), *rcpt, ("DATA", None)]
+    most = COMMANDS_PER_WRITE if profile.offers("pipelining") else 1
+    return [_group(commands[start : start + most]) for start in range(0, len(commands), most)]
+
+
+def _group(commands: Sequence[tuple[str, Recipient | None]]) -> Group:
+    return Group("".join([f"{line}\r\n" for line, _ in commands]).encode(), commands)
 
 
 def _mail(envelope: Envelope, size: int, profile: ServerProfile) -> str:
@@ -24,11 +41,6 @@ def _mail(envelope: Envelope, size: int, profile: ServerProfile) -> str:
     if envelope.needs_smtputf8:  # the headers then hold UTF-8, which is 8-bit: RFC 6531 section 3.6
         command += " SMTPUTF8" + (" BODY=8BITMIME" if profile.offers("8bitmime") else "")
     return command
-
-
-def as_bytes(commands: Sequence[Command]) -> bytes:
-    """Return *commands* as they are written."""
-    return "".join(f"{line}\r\n" for line, _ in commands).encode()
 
 
 def why_unfit(envelope: Envelope, size: int, profile: ServerProfile) -> str | None:
@@ -47,8 +59,13 @@ def out_of_step(codes: Sequence[int], commands: int) -> bool:
     There may be fewer, as far as they have come, and behind them only 421.  True when one is no reply, 354 comes before
     its turn, or 2yz in its place.
     """
-    return (
-        any(not 200 <= code < 300 and code < 400 for code in codes[: commands - 1])
-        or any(not 300 <= code < 600 for code in codes[commands - 1 : commands])
-        or any(code != 421 for code in codes[commands:])
-    )
+    for place, code in enumerate(codes, 1):
+        if place < commands:
+            wrong = not 200 <= code < 300 and code < 400
+        elif place == commands:
+            wrong = code < 300
+        else:
+            wrong = code != 421
+        if wrong:
+            return True
+    return False

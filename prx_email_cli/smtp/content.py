@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 WRITE_BYTES = 64 * 1024
+_PART_BYTES = WRITE_BYTES * 3 // 4  # of the content: each CRLF and dot may become four bytes
 END_OF_DATA = b".\r\n"
 
 
@@ -11,30 +12,22 @@ def data_writes(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
     pieces: the content, with CRLF line ends.  A write has at most 64 KiB, the last one up to 5 bytes more.
     """
-    buffer = bytearray()
-    for piece in _stuffed(pieces):
-        buffer += piece
-        while len(buffer) > WRITE_BYTES:
-            yield bytes(buffer[:WRITE_BYTES]), False
-            del buffer[:WRITE_BYTES]
-    if buffer and not buffer.endswith(b"\r\n"):
-        buffer += b"\r\n"
-    yield bytes(buffer + END_OF_DATA), True
-
-
-def _stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield *pieces* with each dot at a line's start doubled, also across pieces.
-
-    RFC 5321 section 4.5.2.
-    """
-    kept = b""
-    at_start = True
+    kept, at_start = b"", True
     for piece in pieces:
-        data = kept + piece
-        if at_start and data:
-            at_start = False
-            data = b"." + data if data.startswith(b".") else data
-        keep = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\r") else 0
-        kept = data[len(data) - keep :]
-        yield data[: len(data) - keep].replace(b"\r\n.", b"\r\n..")
-    yield kept
+        kept += piece
+        while len(kept) > _PART_BYTES:
+            end = _PART_BYTES - kept.endswith(b"\r", 0, _PART_BYTES)
+            yield _stuffed(kept[:end], at_start=at_start), False
+            at_start = kept.endswith(b"\r\n", 0, end)
+            kept = kept[end:]
+    end_of_line = b"" if kept.endswith(b"\r\n") or (not kept and at_start) else b"\r\n"
+    yield _stuffed(kept, at_start=at_start) + end_of_line + END_OF_DATA, True
+
+
+def _stuffed(part: bytes, *, at_start: bool) -> bytes:
+    """Return *part* with each dot at a line's start doubled: RFC 5321 section 4.5.2.
+
+    at_start: the part itself begins at a line's start.  It does not end between CR and LF.
+    """
+    stuffed = part.replace(b"\r\n.", b"\r\n..") if b"\n." in part else part
+    return b"." + stuffed if at_start and part.startswith(b".") else stuffed

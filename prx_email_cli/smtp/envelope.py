@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from prx_email_cli.smtp.replies import Trouble
+from prx_email_cli.smtp.transcript import Dialogue
 
 
 class Recipient(NamedTuple):
@@ -55,13 +56,13 @@ class Result(NamedTuple):
 
     recipients: results by the recipient's number; none for one about which nothing is known.  trouble: why it was not
     a plain success, None when it was.  acceptance: the text of the positive reply to the content, None without one.
-    transcript: the dialogue, without secrets and content.  left_alone: this was no attempt, and nothing in the result
-    counts: the connection had ended before the first command or, if the envelope left with the content of another
-    message, before the content.
+    transcript: the dialogue, without content; only ``str`` of it is without secrets.  left_alone: this was no attempt,
+    and nothing in the result counts: the connection had ended before the first command or, if the envelope left with
+    the content of another message, before the content.
     """
 
     recipients: dict[int, RecipientResult]
     trouble: Trouble | None = None
     acceptance: str | None = None
-    transcript: str = ""
+    transcript: Dialogue = Dialogue()
     left_alone: bool = False

@@ -99,6 +99,7 @@ class Pipeline:
             self._part = None
             return Done(part.not_begun(), After.ENDED)
         self._left_to_send = _BYTES_AT_ONE_GO
+        self._channel.look_again()
         step = self._step or self._take(part.step(None, now), now)
         while not isinstance(step, Done):
             try:
@@ -117,9 +118,10 @@ class Pipeline:
     def _take(self, step: Step, now: float) -> Step:
         """Take on *step*: note how long it may last, and what it sends."""
         self._step = step
-        if isinstance(step, Read | Write | WriteContent):
+        if isinstance(step, Read):
             self._allow(step, now)
-        if isinstance(step, Write | WriteContent):
+        elif isinstance(step, (Write, WriteContent)):
+            self._allow(step, now)
             self._sent = 0
             if self._joined and self._next is None:  # the envelope that left with the content before, or is about to
                 self._joined = 0
@@ -144,19 +146,19 @@ class Pipeline:
 
         Raises ConnectionLost.
         """
-        channel = self._channel
         if isinstance(step, Look):
             return self._look()
         if not isinstance(step, Read):
             return self._write(step, now)
+        channel = self._channel
         if self._unsent:
             self._send_envelope()
         reply = channel.reply()
-        if reply is None:
-            self._check(step, now, _SILENT)
-            write = channel.write_to_read or (bool(self._unsent) and not channel.read_to_write)
-            return Waiting(read=True, write=write, until=self._deadline)
-        return reply
+        if reply is not None:
+            return reply
+        self._check(step, now, _SILENT)
+        write = channel.write_to_read or (bool(self._unsent) and not channel.read_to_write)
+        return Waiting(read=True, write=write, until=self._deadline)
 
     def _look(self) -> ConnectionLost | None:
         """Return the error for words that answer nothing that was said; None for none."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 3463 section 2
-_MAX_SHOWN = 1000
+MAX_SHOWN = 1000
 
 CHALLENGE, LOGIN_REFUSED = 334, 535  # RFC 4954 sections 4 and 6
 
@@ -46,7 +46,7 @@ class Reply(NamedTuple):
 
     def __str__(self) -> str:
         text = " ".join(self.text.split("\n"))
-        return f"{self.code} {text[:_MAX_SHOWN]}".rstrip()
+        return f"{self.code} {text[:MAX_SHOWN]}".rstrip()
 
 
 class Trouble(NamedTuple):

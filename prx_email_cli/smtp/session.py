@@ -138,10 +138,11 @@ class Session:
         """Carry out *transaction* and return its result; waits as long as it takes."""
         self.start(transaction)
         while not isinstance(event := self.go_on(self.wire.clock()), Ended):
-            self._wait(event)
+            self.wait(event)
         return event.result
 
-    def _wait(self, event: Waiting | Ended | Closed) -> None:
+    def wait(self, event: Waiting | Ended | Closed) -> None:
+        """Wait until ``go_on`` can go on after *event*, for a thread that has only this session."""
         if isinstance(event, Waiting):
             self._channel.wait(read=event.read, write=event.write, seconds=event.until - self.wire.clock())
 
@@ -165,7 +166,7 @@ class Session:
             with suppress(OSError, ValueError, RuntimeError):
                 self.say_goodbye()
                 while not isinstance(event := self.go_on(self.wire.clock()), Closed):
-                    self._wait(event)
+                    self.wait(event)
         self.alive = False
         self.wire.close()
 
@@ -214,7 +215,7 @@ class SessionFactory:
                 client.smtp.ehlo()  # Dovecot announces its limit only after the login
         except (OSError, ValueError, UnicodeError) as error:
             _drop(client)
-            raise failure(error, self._account, redact(transcript.take()), profile) from None
+            raise failure(error, self._account, str(transcript.take()), profile) from None
         self._login.accepted()
         wire, client.is_closed = client.smtp, True  # the session closes it, not yagmail's finaliser
         transcript.take()

@@ -3,19 +3,20 @@
 No socket, clock or thread is here: the caller steps a transaction, and does what each step says.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 
 from prx_email_cli.redaction import redact
-from prx_email_cli.smtp.commands import COMMANDS_PER_WRITE, as_bytes, commands_of, out_of_step, why_unfit
+from prx_email_cli.smtp.commands import groups_of, out_of_step, why_unfit
 from prx_email_cli.smtp.content import END_OF_DATA, data_writes
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
 from prx_email_cli.smtp.replies import Category, Reply, Scope, Trouble, judge
+from prx_email_cli.smtp.reply_buffer import masked
 from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.steps import After, Done, Heard, Look, Patience, Read, Step, Write, WriteContent
-from prx_email_cli.smtp.transcript import Transcript
+from prx_email_cli.smtp.transcript import Dialogue, Transcript
 
 JOINED_CONTENT_BYTES = 1024 * 1024  # larger content leaves alone
 LATE_REPLY_SECONDS = 5
@@ -25,6 +26,7 @@ LATE_REPLY_SECONDS = 5
 ENVELOPE_SECONDS = 1800
 CONTENT_SECONDS, CONTENT_BYTES_PER_SECOND = 1800, 4096
 START_MAIL_INPUT = 354
+_LOOK = Look()
 _NO_ANSWER = RecipientResult(Fate.UNCERTAIN, None, "this program ended before it noted the answer to the whole message")
 
 AboutToEnd = Callable[[Mapping[int, RecipientResult]], None]
@@ -60,6 +62,8 @@ class Transaction:
         self._pipelines = profile.offers("pipelining")
         self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
         self._size = len(self._header) + envelope.size
+        self._groups = groups_of(envelope, self._size, profile)
+        self._why_unfit = why_unfit(envelope, self._size, profile)
         self._transcript = Transcript()
         self._results: dict[int, RecipientResult] = {}
         self._welcome: list[Recipient] = []  # their RCPT was accepted; the reply to the final dot decides
@@ -83,7 +87,10 @@ class Transaction:
         The last step is Done.  now: seconds, by the clock of ``until``.  Raises only what reading the content raises.
         """
         self._now = now
-        return self._steps.send(heard)
+        step = self._steps.send(heard)
+        if isinstance(step, Done):
+            self._steps.close()  # or the transaction and its steps would hold each other until a garbage collection
+        return step
 
     def broken_off(self, why: str) -> Result:
         """Return the result so far when this program fails; *why*: for uncertain ones."""
@@ -97,21 +104,16 @@ class Transaction:
         After that the transaction is left alone unless some of its content has left: if the connection is lost, or
         closed with 421, and if the replies to its commands may belong to others.
         """
-        commands = commands_of(self._envelope, self._size, self._profile)
-        if (
-            not self._pipelines
-            or len(commands) > COMMANDS_PER_WRITE
-            or why_unfit(self._envelope, self._size, self._profile) is not None
-        ):
+        if not self._pipelines or len(self._groups) > 1 or self._why_unfit is not None:
             return None
         self._behind = True
-        return as_bytes(commands)
+        return self._groups[0].data
 
     def not_begun(self) -> Result:
         """Return the result of a transaction that is never stepped, because the connection has ended before."""
         why = "the connection ended with the message before this one"
         trouble = Trouble(Category.NETWORK, Scope.MESSAGE, permanent=False, text=why)
-        return Result({}, trouble, transcript=f"-- {why}", left_alone=True)
+        return Result({}, trouble, transcript=Dialogue((f"-- {why}",)), left_alone=True)
 
     def _play(self) -> Generator[Step, Heard, None]:
         lost = None
@@ -133,15 +135,14 @@ class Transaction:
         """Tell whether the server closed with an unasked 421, which then is the refusal."""
         if not isinstance(lost, Unasked) or lost.closing is None or self._dot_written:
             return False
+        unanswered = [one for one in self._envelope.recipients if one.number not in self._results]
         with suppress(_Closing):
-            self._refuse_message(
-                lost.closing, [one for one in self._envelope.recipients if one.number not in self._results]
-            )
+            self._refuse_message(masked(lost.closing), unanswered)
         return True
 
     def _unfit(self) -> bool:
         """Tell whether this server can never take the message, which is refused then."""
-        why = why_unfit(self._envelope, self._size, self._profile)
+        why = self._why_unfit
         if why is not None:
             self._transcript.event(why)
             self._refusal = Trouble(Category.PROVIDER, Scope.MESSAGE, permanent=True, text=why)
@@ -149,48 +150,44 @@ class Transaction:
         return why is not None
 
     def _speak(self) -> Generator[Step, Heard, None]:
-        with self._at_most(ENVELOPE_SECONDS):
-            answer = yield from self._say_envelope()
+        self._until = self._now + ENVELOPE_SECONDS
+        answer = yield from self._say_envelope()
+        self._until = None
         if answer is None or answer.code != START_MAIL_INPUT:
             if answer is not None and self._welcome and self._refusal is None:
                 self._refuse_message(answer, self._welcome)
             yield from self._reset()
         elif self._refusal is not None:
             self._after = After.ENDED  # the server waits for content that must not be sent: only closing ends that
-        elif not self._welcome:
-            yield from self._write(END_OF_DATA)  # an empty message for no recipient: RFC 2920 section 3.1
-            yield from self._read(self._patience.reply)
+        elif not self._welcome:  # an empty message for no recipient: RFC 2920 section 3.1
+            self._done((yield Write(END_OF_DATA, self._patience.reply, None)))
+            self._reply((yield Read(self._patience.reply, None)))
         else:
             self._judge_final((yield from self._say_content()))
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
         """Say MAIL, each RCPT and DATA; return the reply to DATA, None if it was not said."""
-        commands = commands_of(self._envelope, self._size, self._profile)
-        per_write = COMMANDS_PER_WRITE if self._pipelines else 1
-        answer, codes = None, []
-        for start in range(0, len(commands), per_write):
-            batch = commands[start : start + per_write]
-            if self._refusal is not None or (batch[0][0] == "DATA" and not self._welcome):
+        codes: list[int] = []
+        answer = None
+        read = Read(self._patience.reply, self._until)
+        for data, commands in self._groups:
+            if self._refusal is not None or (data == b"DATA\r\n" and not self._welcome):
                 return None
-            for line, _ in batch:
-                self._transcript.client(line)
-            yield from self._write_batch(as_bytes(batch), first=not start)
-            for line, recipient in batch:
+            self._transcript.note(data)
+            try:
+                self._done((yield Write(data, self._patience.reply, self._until)))
+            except ConnectionLost as lost:
+                self._left_alone = not codes and not lost.timed_out
+                raise
+            for line, recipient in commands:
                 self.place = f"after {line}"
-                answer = yield from self._read(self._patience.reply)
+                answer = self._reply((yield read))
                 codes.append(answer.code)
                 if line != "DATA":
                     self._take_in(answer, recipient)
-        if self._behind and out_of_step(codes, len(commands)):
+        if self._behind and out_of_step(codes, len(codes)):
             raise BadReply("a reply may belong to the message before")
         return answer
-
-    def _write_batch(self, commands: bytes, *, first: bool) -> Generator[Step, Heard, None]:
-        try:
-            yield from self._write(commands)
-        except ConnectionLost as lost:
-            self._left_alone = first and not lost.timed_out
-            raise
 
     def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:
         """Take in the reply to MAIL (no recipient) or to a RCPT."""
@@ -224,24 +221,23 @@ class Transaction:
     def _say_content(self) -> Generator[Step, Heard, Reply]:
         """Send the content; return the reply to the final dot, or an earlier refusal."""
         self.place = "while the content was sent"
-        data, joins = b"", self._pipelines and self._size <= JOINED_CONTENT_BYTES
-        try:
-            with self._at_most(content_seconds(self._size)):
-                for data, last in data_writes(chain((self._header,), self._envelope.content)):
-                    if last:
-                        self._note_end()
-                    yield from self._take(WriteContent(data, self._patience.reply, self._until, joins and last))
-                    self._content_begun = True
-        except ConnectionLost as lost:
-            self._content_begun = self._content_begun or lost.sent > 0
-            self._dot_written = self._dot_written and lost.sent > len(data) - len(END_OF_DATA)
-            if isinstance(lost, Unasked):
-                return (yield from self._early_refusal(lost))
-            return (yield from self._early_reply(lost))
+        seconds, until = self._patience.reply, self._now + content_seconds(self._size)
+        joins = self._pipelines and self._size <= JOINED_CONTENT_BYTES
+        for data, last in data_writes(chain((self._header,), self._envelope.content)):
+            if last:
+                self._note_end()
+            heard = yield WriteContent(data, seconds, until, joins and last)
+            if isinstance(heard, ConnectionLost):
+                self._content_begun = self._content_begun or heard.sent > 0
+                self._dot_written = last and heard.sent > len(data) - len(END_OF_DATA)
+                return (yield from self._early_reply(heard))
+            self._content_begun = True
         self._transcript.event(f"content sent, {self._size} bytes")
         self.place = "after the final dot"
-        final = yield from self._read(self._patience.final_reply)
-        yield from self._refuse_second_answer()
+        final = self._reply((yield Read(self._patience.final_reply, None)))
+        said = yield _LOOK
+        if isinstance(said, Unasked) and said.closing is None:
+            raise BadReply(f"two answers to one message; {said}")
         return final
 
     def _note_end(self) -> None:
@@ -258,38 +254,24 @@ class Transaction:
                 raise _Unnoted from error
         self._dot_written = True
 
-    def _refuse_second_answer(self) -> Generator[Step, Heard, None]:
-        """Raise BadReply if a second reply to the final dot has come, unless it is 421."""
-        said = yield Look()
-        if isinstance(said, Unasked) and said.closing is None:
-            raise BadReply(f"two answers to one message; {said}")
-
-    def _early_refusal(self, unasked: Unasked) -> Generator[Step, Heard, Reply]:
-        """Return a refusal that came during the content.  Raises *unasked* for others."""
-        if not self._content_begun or unasked.closing is not None:
-            raise unasked
-        reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
-        if reply.code < 400:
-            raise unasked
-        self._after = After.ENDED
-        return reply
-
     def _early_reply(self, lost: ConnectionLost) -> Generator[Step, Heard, Reply]:
-        """Return a refusal that came before the connection broke; else raise *lost*."""
-        if lost.timed_out:
+        """Return the refusal that came during the content; else raise *lost*."""
+        refuses = self._content_begun and lost.closing is None if isinstance(lost, Unasked) else not lost.timed_out
+        if not refuses:
             raise lost
         try:
-            reply = yield from self._read(min(LATE_REPLY_SECONDS, self._patience.reply))
-        except ConnectionLost:
-            raise lost from None
-        self._after = After.ENDED
-        if reply.positive:
+            reply = self._reply((yield Read(min(LATE_REPLY_SECONDS, self._patience.reply), None)))
+        except ConnectionLost as error:
+            raise (error if isinstance(lost, Unasked) else lost) from None
+        if reply.code < 400:
             raise lost
+        self._after = After.ENDED
         return reply
 
     def _judge_final(self, final: Reply) -> None:
         if final.positive:
-            self._acceptance = redact(final.text) or str(final.code)
+            final = masked(final)
+            self._acceptance = final.text or str(final.code)
             self._settle(self._welcome, Fate.ACCEPTED, final.code, str(final))
         else:
             self._refuse_message(final, self._welcome)
@@ -300,9 +282,9 @@ class Transaction:
         A failure ends the connection and changes no result; a reply about the account, such as 421, makes it rest.
         """
         try:
-            self._transcript.client("RSET")
-            yield from self._write(b"RSET\r\n")
-            reply = yield from self._read(self._patience.reply)
+            self._transcript.note(b"RSET\r\n")
+            self._done((yield Write(b"RSET\r\n", self._patience.reply, None)))
+            reply = self._reply((yield Read(self._patience.reply, None)))
         except ConnectionLost as lost:
             self._transcript.event(str(lost))
             self._after = After.ENDED
@@ -311,31 +293,19 @@ class Transaction:
             self._after = After.ENDED
             self._account_rests = reply.code >= 400 and judge(reply, Scope.MESSAGE).scope is Scope.ACCOUNT
 
-    @contextmanager
-    def _at_most(self, seconds: float) -> Iterator[None]:
-        """Let the steps in the block take *seconds* in all."""
-        self._until = self._now + seconds
-        try:
-            yield
-        finally:
-            self._until = None
-
-    def _write(self, data: bytes) -> Generator[Step, Heard, None]:
-        yield from self._take(Write(data, self._patience.reply, self._until))
-
-    def _read(self, seconds: float) -> Generator[Step, Heard, Reply]:
-        reply = yield from self._take(Read(seconds, self._until))
-        if reply is None:
-            raise BadReply("no reply where one was due")
-        self._transcript.server(reply)
-        return reply
-
-    def _take(self, step: Step) -> Generator[Step, Heard, Reply | None]:
-        """Have *step* done; return its reply, None without one.  Raises ConnectionLost."""
-        heard = yield step
+    def _done(self, heard: Heard) -> None:
+        """Raise ConnectionLost if a write was broken."""
         if isinstance(heard, ConnectionLost):
             raise heard
-        return heard
+
+    def _reply(self, heard: Heard) -> Reply:
+        """Record a reply; return it, a refusal masked.  Raises ConnectionLost."""
+        if isinstance(heard, ConnectionLost):
+            raise heard
+        if heard is None:
+            raise BadReply("no reply where one was due")
+        self._transcript.server(heard)
+        return masked(heard) if heard.code >= 400 else heard
 
     def _doubt(self, why: str) -> None:
         """Mark as uncertain the recipients that were accepted and have no result yet."""
@@ -344,8 +314,9 @@ class Transaction:
             self._results.setdefault(recipient.number, doubtful)
 
     def _settle(self, recipients: Sequence[Recipient], fate: Fate, code: int | None, text: str) -> None:
+        result = RecipientResult(fate, code, text)
         for recipient in recipients:
-            self._results[recipient.number] = RecipientResult(fate, code, redact(text))
+            self._results[recipient.number] = result
 
     def _result(self, lost: ConnectionLost | None) -> Result:
         trouble = self._worst(lost)
@@ -354,7 +325,7 @@ class Transaction:
             trouble = trouble._replace(scope=scope, text=redact(trouble.text))
             if lost is not None and self._dot_written:
                 self._doubt(trouble.text)
-        return Result(self._results, trouble, self._acceptance, redact(self._transcript.take()), self._left_alone)
+        return Result(self._results, trouble, self._acceptance, self._transcript.take(), self._left_alone)
 
     def _worst(self, lost: ConnectionLost | None) -> Trouble | None:
         """Return the worst trouble or None: lost connection, refusal, refused recipient."""
@@ -376,7 +347,7 @@ def content_seconds(size: int) -> float:
 def _expected(reply: Reply, scope: Scope) -> Trouble:
     """Judge a 4yz or 5yz reply.  Raises BadReply for any other, such as 354 to RCPT."""
     if reply.code < 400:
-        raise BadReply(f"a reply that was not expected here: {reply}")
+        raise BadReply(f"a reply that was not expected here: {masked(reply)}")
     return judge(reply, scope)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prx_email_cli.redaction import forget_all, remember
 from prx_email_cli.smtp.content import WRITE_BYTES
 from prx_email_cli.smtp.envelope import Fate
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost
@@ -44,7 +47,7 @@ class TestAMessageThatIsAccepted:
 
     def test_has_a_transcript_of_its_own(self) -> None:
         one = played(envelope(), Script([OK, OK, GO_ON, OK]))
-        assert one.result.transcript.split("\n") == [
+        assert str(one.result.transcript).split("\n") == [
             "C: MAIL FROM:<ops@example.com>", "S: 250 2.0.0 ok", f"C: RCPT TO:<{ALICE}>", "S: 250 2.0.0 ok",
             "C: DATA", "S: 354 go ahead", "-- content sent, 53 bytes", "S: 250 2.0.0 ok",
         ]  # fmt: skip
@@ -210,7 +213,7 @@ class TestOurOwnEnd:
     def test_before_the_dot_is_nobody_s_doubt(self) -> None:
         result = self.stopped(6).broken_off("interrupted")
         assert (result.recipients, result.trouble) == ({}, None)
-        assert result.transcript.endswith("C: DATA")
+        assert str(result.transcript).endswith("C: DATA")
 
     @pytest.mark.parametrize("steps", [7, 8])
     def test_while_the_dot_is_written_or_its_answer_awaited_is(self, steps: int) -> None:
@@ -321,3 +324,33 @@ def test_a_write_that_broke_is_doubted_once_the_dot_itself_may_have_left(short_b
         lost.sent = whole - short_by
         one = played(envelope(), Script([OK, OK, GO_ON], {3: lost}))
         assert one.fates == ({} if fate is None else {1: fate})
+
+
+def test_a_transaction_that_is_over_needs_no_garbage_collection() -> None:
+    transaction = Transaction(envelope(), server(), PATIENCE)
+    play(transaction, Script([OK, OK, GO_ON, OK]))
+    gone = weakref.ref(transaction)
+    gc.disable()
+    try:
+        del transaction
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_what_was_said_is_shown_without_secrets_and_bounded() -> None:
+    remember("correct horse battery")
+    try:
+        replies = [
+            Reply(250, "hello correct horse battery"),
+            Reply(250, "x" * 5000),
+            GO_ON,
+            Reply(250, "y\nbattery st"),
+        ]
+        result = played(envelope(), Script(replies), server("pipelining")).result
+    finally:
+        shown = str(result.transcript).split("\n")
+        forget_all()
+    assert shown[:4] == ["C: MAIL FROM:<ops@example.com>", f"C: RCPT TO:<{ALICE}>", "C: DATA", "S: 250 hello ***"]
+    assert shown[4:] == [f"S: 250 {'x' * 1000}", "S: 354 go ahead", "-- content sent, 53 bytes", "S: 250 y *** st"]
+    assert result.acceptance == "y\n*** st"
