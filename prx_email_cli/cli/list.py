@@ -9,7 +9,7 @@ from prx_email_cli.cli.options import Json, Limit, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put_json, put_table, say
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.times import clock
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.lifecycle import Priority, Status
 from prx_email_cli.outbox.views import Filter
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _line(row: "Row") -> dict[str, str]:
     return {
         "id": str(row.outbox_id),
         "account": row.account,
-        "status": shown_status(row),
+        "status": shown_status(row) + (f" {row.priority}" if waits and row.priority != Priority.NORMAL else ""),
         "retries": str(row.retries),
         "next attempt": moment(row.next_attempt_at) if waits else "-",
         "to": to,

@@ -20,6 +20,12 @@ def _check_mode(value: str | None) -> str | None:
     return value
 
 
+def _check_priority(value: str | None) -> str | None:
+    if value not in (None, "high", "normal", "bulk"):
+        raise typer.BadParameter("must be high, normal or bulk")
+    return value
+
+
 def _not_empty(value: str | None) -> str | None:
     if value == "":
         raise typer.BadParameter("is empty: the script's variable may be unset")
@@ -104,6 +110,15 @@ Within = Annotated[
 ]
 ExpiresIn = Annotated[
     str | None, typer.Option("--expires-in", metavar="DURATION", help="Give up if not sent within 1d, for example.")
+]
+Importance = Annotated[
+    str | None,
+    typer.Option(
+        "--priority",
+        metavar="high|normal|bulk",
+        callback=_check_priority,
+        help="Class of the message; higher ones leave first. Default: normal.",
+    ),
 ]
 IdempotencyKey = Annotated[
     str | None,

@@ -9,6 +9,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, open_input
 from prx_email_cli.cli.send import enqueue_and_answer
 from prx_email_cli.cli.times import Times, clock
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent
 from prx_email_cli.submission.request import Request
 
@@ -47,6 +48,7 @@ def reply(
     at: options.At = None,
     within: options.Within = None,
     expires_in: options.ExpiresIn = None,
+    priority: options.Importance = None,
     idempotency_key: options.IdempotencyKey = None,
     now: options.AttemptNow = False,
     now_ts: options.NowTs = None,
@@ -73,6 +75,7 @@ def reply(
         cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=bodies.text(), body_html=bodies.html(),
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
+        priority=Priority(priority or Priority.NORMAL),
     )  # fmt: skip
     answered = answer(request, settings.account(account), known, Manner(everyone=everyone, quote=quote))
     enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now=now)

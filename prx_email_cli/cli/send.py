@@ -11,6 +11,7 @@ from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import Times, clock
 from prx_email_cli.errors import ValidationError
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.submission.draft import empty
 from prx_email_cli.submission.request import Request, read_json, request_from_json
 from prx_email_cli.submission.spool import Spool
@@ -42,6 +43,7 @@ def send(
     at: options.At = None,
     within: options.Within = None,
     expires_in: options.ExpiresIn = None,
+    priority: options.Importance = None,
     idempotency_key: options.IdempotencyKey = None,
     now: options.AttemptNow = False,
     request: options.RequestFile = None,
@@ -57,7 +59,7 @@ def send(
     options.refuse_two_times(at, within, now=now)
     this = invocation(ctx)
     times = Times(at, within, expires_in)
-    typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to)
+    typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to, priority)
     if batch is not None:
         if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
             raise typer.BadParameter("options of a message cannot be given with --batch: write them into its lines")
@@ -66,15 +68,13 @@ def send(
         return send_batch(this, batch, account, now_ts, failure_mode)
     if request is not None:
         if any(value not in (None, []) for value in (*typed, idempotency_key)):
-            raise typer.BadParameter(
-                "options of a message but its times cannot be given with --request: write them into its file"
-            )
+            why = "options of a message but its times cannot be given with --request: write them into its file"
+            raise typer.BadParameter(why)
         settings = this.settings()
         if account is not None:
             settings.account(account)
         return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now=now)
-    bodies = Bodies(body, body_file, html)
-    settings = this.settings()
+    bodies, settings = Bodies(body, body_file, html), this.settings()
     if bodies.awaits_stdin:
         _check_before_reading(settings, account, complete=bool(to and subject))
     asked = Request(
@@ -82,6 +82,7 @@ def send(
         body_text=bodies.text(), body_html=bodies.html(), html_file=html, attach=tuple(attach or ()),
         attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
         reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
+        priority=Priority(priority or Priority.NORMAL),
     )  # fmt: skip
     return send_request(this, settings, asked, times, now=now)
 

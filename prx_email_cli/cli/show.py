@@ -52,6 +52,7 @@ def _summary(row: "Row") -> list[tuple[str, str]]:
         ("outbox id", str(row.outbox_id)),
         ("account", row.account),
         ("status", shown_status(row)),
+        ("priority", row.priority),
         ("subject", row.subject),
         ("size", f"{row.size_bytes} bytes"),
         ("created", moment(row.created_at)),

@@ -29,7 +29,7 @@ class Source(Protocol):
 
 
 class DueMessages:
-    """The messages that were due at *due_before*, the longest due first.
+    """The messages that were due at *due_before*, in the order in which they are claimed.
 
     What becomes due, or is deferred, while a run lasts is the next one's.  now is filled in by the ledger.
     """

@@ -29,6 +29,14 @@ MOVES = {
 }
 
 
+class Priority(StrEnum):
+    """The class of a message, the first to be claimed first: all due messages of a class go before the next class."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
 class RecipientStatus(StrEnum):
     """The status of one recipient; ``refused`` is for good."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from prx_email_cli.errors import ClaimLost, PrxEmailError, ValidationError
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientKind, RecipientStatus, Settled, Verdict
+from prx_email_cli.outbox.lifecycle import Outcome, Priority, RecipientKind, RecipientStatus, Settled, Verdict
 
 
 class Schedule(NamedTuple):
@@ -63,6 +63,7 @@ class NewMessage(NamedTuple):
     needs_smtputf8: bool = False
     idempotency_key: str | None = None
     fingerprint: str = ""
+    priority: Priority = Priority.NORMAL
 
 
 class Submitted(NamedTuple):
@@ -202,7 +203,7 @@ class ClaimOne(NamedTuple):
 
 
 class ClaimNext(NamedTuple):
-    """Wish for up to *most* of the account's longest-due messages, if the limits allow.
+    """Wish for up to *most* of the account's due messages, the highest class first, if the limits allow.
 
     due_before: ``next_attempt_at`` must be this or earlier.
     """
@@ -221,7 +222,7 @@ class Advanced(NamedTuple):
     """The answer to ``Run.advance``.
 
     lost: for each finished attempt, in order, the error if it was not recorded, else None.  claims: for each wish, in
-    order, the claimed messages, the longest due first.
+    order, the claimed messages: by priority, and within a class the longest due first.
     """
 
     lost: list[ClaimLost | None]

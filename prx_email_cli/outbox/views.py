@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status
+from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
@@ -59,6 +59,7 @@ class Row:
     gave_up: Reason | None
     uncertain: bool
     error_code: str | None = None
+    priority: Priority = Priority.NORMAL
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
 

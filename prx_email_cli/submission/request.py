@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.headers import check_unicode
+from prx_email_cli.outbox.lifecycle import Priority
 
 FAILURE_MODES = ("network", "provider")
 
@@ -48,6 +49,7 @@ class Request(NamedTuple):
     in_reply_to_message_id: str | None = None
     now_ts: int | None = None
     failure_mode: str | None = None
+    priority: Priority = Priority.NORMAL
 
 
 class Field(NamedTuple):
@@ -146,6 +148,12 @@ def _read_failure_mode(name: str, value: Any) -> str:
     return str(value)
 
 
+def _read_priority(name: str, value: Any) -> Priority:
+    if _read_string(name, value) not in list(Priority):
+        raise ValidationError("priority must be high, normal or bulk")
+    return Priority(value)
+
+
 def _read_seconds(name: str, value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValidationError(f"{name} must be Unix seconds")
@@ -206,6 +214,10 @@ FIELDS = {
     "body_html": _text_field(),
     "attachment": _ATTACHMENT,
     "attachments": Field({"type": "array", "items": _ATTACHMENT.schema}, _read_attachments),
+    "priority": Field(
+        {"enum": list(Priority), "description": "the higher class is delivered first; normal when left out"},
+        _read_priority,
+    ),
     "now_ts": Field(
         {"type": "integer", "minimum": 0, "description": "rehearsal: Unix seconds that replace the clock"},
         _read_seconds,

@@ -43,6 +43,7 @@ def prepare(
         needs_smtputf8=composed.needs_smtputf8,
         idempotency_key=key,
         fingerprint=fingerprint.hexdigest() if fingerprint is not None else "",
+        priority=request.priority,
     )
 
 

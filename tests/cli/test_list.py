@@ -14,7 +14,7 @@ from .outside import NOW, enqueue, rows, shell, stored
 
 ROW = {"outbox_id", "account", "status", "retries", "next_attempt_at", "message_id", "provider_message_id",
        "last_error", "subject", "to", "size_bytes", "created_at", "sent_at", "held", "gave_up",
-       "uncertain"}  # fmt: skip
+       "uncertain", "priority"}  # fmt: skip
 RECIPIENT = {"address", "kind", "status", "code", "response"}
 ATTEMPT = {"started_at", "finished_at", "run_id", "message_id", "outcome", "code", "response", "uncertain", "dialogue"}
 SENT, GONE, BUSY, LOST, WAITING, OTHER = range(1, 7)

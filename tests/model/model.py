@@ -53,6 +53,7 @@ class Message:
     told: bool = False
     pruned: bool = False
     sent_at: int | None = None
+    priority: str = "normal"
 
     def __post_init__(self) -> None:
         self.first_due = self.due

@@ -18,7 +18,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from prx_email_cli.errors import ClaimLost, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import MOVES, Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.lifecycle import (
+    MOVES,
+    Outcome,
+    Priority,
+    RecipientResult,
+    RecipientStatus,
+    RetryPolicy,
+    Scope,
+)
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -211,25 +219,30 @@ class OutboxMachine(RuleBasedStateMachine):
     # --- send, claim
 
     @rule(which=ANY, recipients=st.integers(1, 3), later=st.sampled_from((0, 0, 0, 60, 7200)),
-          life=st.sampled_from((None, None, 8000, 200_000)))  # fmt: skip
-    def send(self, which: int, recipients: int, later: int, life: int | None) -> None:
+          life=st.sampled_from((None, None, 8000, 200_000)), priority=st.sampled_from(Priority))  # fmt: skip
+    def send(
+        self, which: int, recipients: int, later: int, life: int | None, priority: Priority = Priority.NORMAL
+    ) -> None:
         due, expires = self.now + later, None if life is None else self.now + life
         addresses = [Addressee(f"r{number}@example.org") for number in range(recipients)]
         content = f"Subject: m\r\n\r\n{self.last_id}\r\n".encode()
         schedule = Schedule(self.now, due, expires)
-        new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", Content.of(content), schedule)
+        new = NewMessage(ACCOUNT, "ops@example.com", addresses, "m", Content.of(content), schedule, priority=priority)
         (outbox_id,) = self.store(which).enqueue([new])
         assert outbox_id > self.last_id, "an id was used again"
         self.last_id = outbox_id
-        self.messages[outbox_id] = Message(self.now, due, expires, dict.fromkeys(range(recipients), PENDING))
+        recipient_statuses = dict.fromkeys(range(recipients), PENDING)
+        self.messages[outbox_id] = Message(self.now, due, expires, recipient_statuses, priority=priority)
 
     def wish(self, most: int) -> ClaimNext:
         return ClaimNext(ACCOUNT, self.now, self.now, most=most)
 
     def check_next(self, hand: _Hand, claims: list[Claimed], most: int) -> None:
-        """Whether they are the longest-due ones that a drain may take."""
-        due = [(message.due, outbox_id) for outbox_id, message in self.messages.items() if message.for_drains(self.now)]
-        assert [claimed.outbox_id for claimed in claims] == [outbox_id for _, outbox_id in sorted(due)[:most]]
+        """Whether they are those that a drain takes next: by class, then the longest due."""
+        classes = ("high", "normal", "bulk")
+        due = [(classes.index(message.priority), message.due, outbox_id)
+               for outbox_id, message in self.messages.items() if message.for_drains(self.now)]  # fmt: skip
+        assert [claimed.outbox_id for claimed in claims] == [outbox_id for *_, outbox_id in sorted(due)[:most]]
         for claimed in claims:
             self.take(hand, claimed)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, RetryPolicy, Scope
+from prx_email_cli.outbox.lifecycle import Outcome, Priority, RecipientResult, RecipientStatus, RetryPolicy, Scope
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, Content, Finished, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.run import SqliteRun
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -24,6 +24,7 @@ def new_message(
     due_at: int = NOW,
     content: bytes | Content = b"Subject: s\r\n\r\nb\r\n",
     expires_at: int | None = None,
+    priority: Priority = Priority.NORMAL,
 ) -> NewMessage:
     return NewMessage(
         account=account,
@@ -32,6 +33,7 @@ def new_message(
         subject="s",
         content=content if isinstance(content, Content) else Content.of(content),
         schedule=Schedule(NOW, due_at, expires_at),
+        priority=priority,
     )
 
 

@@ -12,7 +12,7 @@ from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import Ending, Outcome, Reason, RecipientResult, RecipientStatus, Status
+from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats, tally
 
@@ -166,6 +166,7 @@ class MemoryStore:
         outbox_id, to = next(self.ids), [one.address for one in new.recipients if one.kind == "to"]
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,
                   new.content.size_bytes, new.schedule.created_at, None, held=False, gave_up=None, uncertain=False,
+                  priority=new.priority,
                   recipients=[Recipient(*one, RecipientStatus.PENDING, None, None, False) for one in new.recipients])
         self.messages[outbox_id] = Message(new, row, content, new.schedule.due_at)
         return Submitted(outbox_id)
@@ -175,7 +176,7 @@ class MemoryStore:
 
     def due(self, account: str | None, due_before: int, now: int) -> list[Message]:
         due = [it for it in self.of(account) if it.waits() and it.due <= due_before and not it.expired(now)]
-        return sorted(due, key=lambda it: it.due)
+        return sorted(due, key=lambda it: (list(Priority).index(it.new.priority), it.due))
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         return len(self.due(account, now, now)[:limit])

@@ -57,7 +57,7 @@ WHOLE = Parts()
 
 
 def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
-    """Claim the longest-due messages that *wish* admits, and for which there are numbers.
+    """Claim the next due messages that *wish* admits, and for which there are numbers.
 
     Raises OutboxDamaged when the index and the rows do not agree on which those are, or one cannot be read.
     """
@@ -80,7 +80,7 @@ def _claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimN
     found = connection.execute(sql.CLAIM_NEXT, values).fetchall()
     if len(found) < most and connection.execute(sql.NEXT, values).fetchone():
         raise OutboxDamaged("an index of the outbox is damaged")
-    return sorted((claimed(row) for row in found), key=lambda one: (one.next_attempt_at, one.outbox_id))
+    return sorted((claimed(row) for row in found), key=lambda one: claimant.numbers.index(one.claim))
 
 
 def claim_this(

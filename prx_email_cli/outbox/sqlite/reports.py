@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, RecipientStatus, Status, is_over
+from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.sql import DUE
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats, tally
@@ -15,7 +15,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, coalesce(claimed_as, message_id), acceptance, last_error, subject,
-    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code
+    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority
 """
 _ADDRESSES = """
 SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
@@ -179,7 +179,7 @@ def _row(
     attempts: list[Attempt] | None = None,
 ) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
-     held_at, gave_up, uncertain, error_code) = values  # fmt: skip
+     held_at, gave_up, uncertain, error_code, priority) = values  # fmt: skip
     status = _member(Status, status)
     return Row(
         outbox_id=outbox_id, account=account, status=status, retries=retries,
@@ -187,5 +187,6 @@ def _row(
         provider_message_id=acceptance, last_error=last_error, subject=subject, to=to.get(outbox_id, []),
         size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
         gave_up=gave_up and _member(Reason, gave_up), uncertain=bool(uncertain), error_code=error_code,
+        priority=_member(Priority, priority),
         recipients=recipients or [], attempts=attempts or [],
     )  # fmt: skip

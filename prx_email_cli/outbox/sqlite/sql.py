@@ -3,6 +3,7 @@
 ``outbox_message_id`` is ``lifecycle.message_id_for_attempt``, registered as a function of SQLite.
 """
 
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what is claimed ahead stays in memory
@@ -19,8 +20,8 @@ LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
 INSERT_MESSAGE = """
 -- (none) -> pending: a new message; its id was chosen above LAST_ID in the same transaction
 INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes, content_digest, envelope_digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 # (none) -> pending: a recipient of a new message.
@@ -73,10 +74,17 @@ _CLAIMED = """
 # What a drain takes now: what it may take, due and not expired.
 _TAKEN_NEXT = f"{DUE} AND next_attempt_at <= :due_before AND (expires_at IS NULL OR expires_at > :now)"
 
-_NEXT = f"SELECT id FROM outbox WHERE account = :account AND {_TAKEN_NEXT} ORDER BY next_attempt_at, id"
+
+def _by_class(search: str) -> str:
+    """Join *search*, made for each class, the highest first: SQLite begins one when those before it gave too little."""
+    return " UNION ALL ".join(f"SELECT * FROM ({search.format(priority=priority)})" for priority in Priority)
+
+
+_DUE_OF_CLASS = f"SELECT id FROM outbox WHERE account = :account AND priority = '{{priority}}' AND {_TAKEN_NEXT}"
+_NEXT_OF_CLASS = f"{_DUE_OF_CLASS} ORDER BY next_attempt_at, id LIMIT"
 
 # Reads the id of the first message that CLAIM_NEXT would take, if index and row agree.
-NEXT = f"{_NEXT} LIMIT 1"
+NEXT = f"{_by_class(f'{_NEXT_OF_CLASS} 1')} LIMIT 1"
 
 # What a claim writes.  All else of the row stays, so that giving it back is exact.
 _CLAIM = """
@@ -104,8 +112,8 @@ RETURNING {_CLAIMED}
 _READ = {"recipients": _RECIPIENTS, "head": _HEAD}
 _UNREAD = {"recipients": "NULL", "head": "NULL"}  # to give up a message of which damage left only the row readable
 
-# CLAIM_NEXT takes the longest due messages, CLAIM_THIS the one of that id; ..._UNREAD leave recipients and content out.
-CLAIM_NEXT = _CLAIM_NEXT.format(which=f"{_NEXT} LIMIT :most", **_READ)
+# CLAIM_NEXT takes the next due messages, CLAIM_THIS the one of that id; ..._UNREAD leave recipients and content out.
+CLAIM_NEXT = _CLAIM_NEXT.format(which=f"{_by_class(f'{_NEXT_OF_CLASS} :most')} LIMIT :most", **_READ)
 CLAIM_THIS, CLAIM_THIS_UNREAD = (_CLAIM_NEXT.format(which="SELECT :id AS id", **read) for read in (_READ, _UNREAD))
 CLAIM_ONE, CLAIM_ONE_UNREAD = (_CLAIM_ONE.format(**read) for read in (_READ, _UNREAD))
 
@@ -115,19 +123,20 @@ SELECT {_CLAIMED.format(recipients=_RECIPIENTS, head="x''")} FROM outbox
  WHERE id = :id AND status = 'sending' AND run_id = :run
 """
 
-# The due messages as the index knows them, without those of :but, a JSON list of ids.
+# The due messages of one class as the index knows them, without those of :but, a JSON list of ids.
 _DUE_BY_INDEX = f"""
-       outbox INDEXED BY outbox_due
- WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before AND id NOT IN (SELECT value FROM json_each(:but))
+SELECT id FROM outbox INDEXED BY outbox_due
+ WHERE account = :account AND priority = '{{priority}}' AND {DUE} AND next_attempt_at <= :due_before
+   AND id NOT IN (SELECT value FROM json_each(:but))
 """
 
 NEXT_BY_INDEX = f"""
--- reads the id of the longest due message from the index alone, which works beside unreadable rows
-SELECT id FROM {_DUE_BY_INDEX} ORDER BY next_attempt_at, id LIMIT 1
+-- reads the id of the next due message from the index alone, which works beside unreadable rows
+{_by_class(f"{_DUE_BY_INDEX} ORDER BY next_attempt_at, id LIMIT 1")} LIMIT 1
 """
 
 # Counts due messages up to :limit, from the index alone.
-COUNT_DUE_BY_INDEX = f"SELECT count(*) FROM (SELECT 1 FROM {_DUE_BY_INDEX} LIMIT :limit)"
+COUNT_DUE_BY_INDEX = f"SELECT count(*) FROM ({_by_class(_DUE_BY_INDEX)} LIMIT :limit)"
 
 # Reads a whole row; none where the index names a row that is not there.
 ROW = "SELECT * FROM outbox WHERE id = ?"
@@ -213,7 +222,7 @@ SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIM
 
 COUNT_DUE = f"""
 -- counts the messages that CLAIM_NEXT may take, up to :limit
-SELECT count(*) FROM (SELECT 1 FROM outbox WHERE account = :account AND {_TAKEN_NEXT} LIMIT :limit)
+SELECT count(*) FROM ({_by_class(_DUE_OF_CLASS)} LIMIT :limit)
 """
 
 # Reads why a message is not claimed or changed.
@@ -239,10 +248,7 @@ RECIPIENTS_OF_NEXT = f"""
 -- counts the recipients that the message has left which CLAIM_NEXT would take
 SELECT count(*) FROM recipient
  WHERE status = 'pending'
-   AND outbox_id = (SELECT id FROM outbox
-                     WHERE account = :account AND {DUE} AND next_attempt_at <= :due_before
-                       AND (expires_at IS NULL OR expires_at > :now)
-                     ORDER BY next_attempt_at, id LIMIT 1)
+   AND outbox_id = ({NEXT})
 """
 
 # Counts the recipients that a person's retry of this message would address: also refused ones.

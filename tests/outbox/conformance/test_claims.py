@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from prx_email_cli.errors import LimitUsedUp, NotAllowedForStatus, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, Limit
 from prx_email_cli.outbox.store import Run, Store
 
 from ..messages import DOMAIN, NOW, new_message, sent, wish
-from .asking import FOR_EVER, PENDING, attempt, claim, claim_next, forced, ids, refuse, submit
+from .asking import FOR_EVER, PENDING, attempt, claim, claim_many, claim_next, forced, ids, refuse, submit
 
 # --- the next one
 
@@ -24,6 +25,34 @@ def test_the_longest_due_is_claimed_first_and_nothing_before_its_time(store: Sto
     assert claim_next(run) is None
     assert claim_next(run, NOW + 1) is not None
     assert [store.count_due("work", now) for now in (NOW + 4, NOW + 5)] == [0, 1]
+
+
+BULK, NORMAL, HIGH = Priority.BULK, Priority.NORMAL, Priority.HIGH
+
+
+def test_a_higher_class_is_claimed_before_all_of_the_lower_ones_and_within_it_the_longest_due(
+    store: Store, run: Run
+) -> None:
+    offsets = [(BULK, -9), (NORMAL, -5), (HIGH, 0), (BULK, -99), (HIGH, -1), (NORMAL, -7), (HIGH, 1)]
+    submit(store, *[new_message(due_at=NOW + offset, priority=priority) for priority, offset in offsets])
+    assert [[one.outbox_id for one in claim_many(run, 2)] for _ in range(4)] == [[5, 3], [6, 2], [4, 1], []]
+    assert (claim(run, NOW + 1).outbox_id, claim_next(run, NOW + 1)) == (7, None)
+
+
+def test_classes_are_kept_where_limits_have_room_for_some_only(store: Store, run: Run) -> None:
+    three, one = new_message("a@x.org", "b@x.org", "c@x.org", priority=HIGH), new_message(priority=BULK)
+    submit(store, one, three, one)
+    limits = (Limit(4, 60), Limit(4, 60, of_recipients=True))
+    assert [one.outbox_id for one in claim_many(run, 3, limits=limits)] == [2, 1]
+
+
+def test_due_messages_of_every_class_are_counted_and_make_an_account_due(store: Store) -> None:
+    accounts = [(HIGH, "high"), (NORMAL, "normal"), (BULK, "bulk")]
+    submit(store, *[new_message(account=account, priority=priority) for priority, account in accounts])
+    submit(store, *[new_message(priority=priority) for priority in Priority])
+    assert store.accounts_due(NOW) == ["bulk", "high", "normal", "work"]
+    assert [store.count_due("work", NOW, limit) for limit in (1, 2, None)] == [1, 2, 3]
+    assert [store.count_due(account, NOW) for _, account in accounts] == [1, 1, 1]
 
 
 def test_a_claim_takes_what_was_due_when_the_drain_began_whatever_the_time_now(store: Store, run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import Recovered
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -21,6 +22,16 @@ def test_only_what_is_due_of_the_account_is_tried_each_once(outbox: SqliteStore)
     assert despite.claim_next(wish(), lambda outbox_id, unread: tried.append(outbox_id)) is None
     assert tried == [2, 4]
     assert despite.count_due("work", NOW, 9) == 2
+
+
+def test_what_is_due_is_tried_by_class_and_then_by_its_time(outbox: SqliteStore) -> None:
+    classes = [Priority.BULK, Priority.NORMAL, Priority.HIGH]
+    outbox.enqueue([new_message(due_at=NOW - offset, priority=one) for offset in (0, 1) for one in classes])
+    tried: list[int] = []
+    despite = DespiteDamage(outbox.change, outbox.reading)
+    assert despite.claim_next(wish(), lambda outbox_id, unread: tried.append(outbox_id)) is None
+    assert tried == [6, 3, 5, 2, 4, 1]
+    assert [despite.count_due("work", NOW, most) for most in (3, 9)] == [3, 6]
 
 
 def test_only_what_the_dead_run_had_in_hand_is_recovered(outbox: SqliteStore) -> None:
