@@ -123,8 +123,8 @@ class Pipeline:
         elif isinstance(step, (Write, WriteContent)):
             self._allow(step, now)
             self._sent = 0
-            if self._joined and self._next is None:  # the envelope that left with the content before, or is about to
-                self._joined = 0
+            if self._joined and self._next is None:  # the envelope that left with the content before, most often whole
+                self._sent, self._joined = self._joined - len(self._unsent), 0
             else:
                 behind = self._envelope_behind() if isinstance(step, WriteContent) and step.joins else b""
                 self._joined, self._commands = len(behind), behind.count(b"\n")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import chain
 
 from prx_email_cli.redaction import redact
-from prx_email_cli.smtp.commands import groups_of, out_of_step, why_unfit
+from prx_email_cli.smtp.commands import groups_of, why_unfit
 from prx_email_cli.smtp.content import END_OF_DATA, data_writes
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, RecipientResult, Result
 from prx_email_cli.smtp.errors import BadReply, ConnectionLost, Unasked
@@ -167,7 +167,6 @@ class Transaction:
 
     def _say_envelope(self) -> Generator[Step, Heard, Reply | None]:
         """Say MAIL, each RCPT and DATA; return the reply to DATA, None if it was not said."""
-        codes: list[int] = []
         answer = None
         read = Read(self._patience.reply, self._until)
         for data, commands in self._groups:
@@ -177,16 +176,13 @@ class Transaction:
             try:
                 self._done((yield Write(data, self._patience.reply, self._until)))
             except ConnectionLost as lost:
-                self._left_alone = not codes and not lost.timed_out
+                self._left_alone = answer is None and not lost.timed_out
                 raise
             for line, recipient in commands:
                 self.place = f"after {line}"
                 answer = self._reply((yield read))
-                codes.append(answer.code)
                 if line != "DATA":
                     self._take_in(answer, recipient)
-        if self._behind and out_of_step(codes, len(codes)):
-            raise BadReply("a reply may belong to the message before")
         return answer
 
     def _take_in(self, reply: Reply, recipient: Recipient | None) -> None:
