@@ -82,8 +82,8 @@ class Stats:
     """The counts that ``stats`` prints, in the order of its JSON.
 
     pending to failed: messages by status, but for those that a person cancelled and those that expired unattempted.
-    oldest_due_age_seconds: how long the longest-due message has been due, None when none is.  accounts: the counts by
-    status of each account.
+    oldest_due_age_seconds: how long the longest-due message has been due, None when none is.  last_attempt_at: when the
+    latest attempt ended, even if its record is deleted.  accounts: the counts by status of each account.
     """
 
     pending: int

@@ -132,7 +132,16 @@ def test_a_result_is_recorded_although_its_recipient_s_row_outgrows_its_page_bes
 
 @pytest.mark.parametrize("how", FILLS[:2])
 @pytest.mark.parametrize(
-    "index", ["outbox_due", "outbox_sending", "outbox_expiring", "outbox_untold", "outbox_unsent", "attempt_counting"]
+    "index",
+    [
+        "outbox_due",
+        "outbox_sending",
+        "outbox_expiring",
+        "outbox_untold",
+        "outbox_unsent",
+        "attempt_counting",
+        "outbox_account",
+    ],
 )
 def test_damage_of_an_index_alters_and_doubles_nothing(
     index: str, how: str, program: Program, server: ScriptedServer

@@ -477,6 +477,10 @@ class OutboxMachine(RuleBasedStateMachine):
         ]  # fmt: skip
 
     @invariant()
+    def the_kept_count_is_that_of_the_rows(self) -> None:
+        assert self.watcher.execute("SELECT sum(messages) FROM stored").fetchone() == (len(self.messages) or None,)
+
+    @invariant()
     def every_move_is_legal_and_due_times_only_move_later(self) -> None:
         for outbox_id, status, _, due, *_ in self.watcher.execute(_ROWS):
             was, due_before = self.seen.get(outbox_id, ("pending", due))

@@ -107,6 +107,7 @@ class MemoryRun:
                           outcome.code, outcome.enhanced, outcome.response, outcome.uncertain, outcome.dialogue)
         it.due, it.told = settled.next_attempt_at, it.told and settled.gave_up == row.gave_up
         it.finished.append(finished)
+        self.store.last_attempt_at = max(now, self.store.last_attempt_at or now)
         it.drained_from = claimed.drained_from if it.drained_from is None else it.drained_from
         it.end(
             settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
@@ -140,6 +141,7 @@ class MemoryStore:
         self.messages: dict[int, Message] = {}
         self.runs: list[MemoryRun] = []
         self.recorded_at: int | None = None
+        self.last_attempt_at: int | None = None
         self._last_drain_at: int | None = None
         self._known: dict[tuple[str, str], Known] = {}
 
@@ -263,11 +265,10 @@ class MemoryStore:
     def stats(self, now: int) -> Stats:
         rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]
         accounts, totals = tally((row.account, lifecycle.counted_as(row.status, row.gave_up), 1) for row in rows)
-        finished = [one.finished_at for it in self.of() for one in it.finished]
         return Stats(
             **totals, total=len(rows), due=len(dues), oldest_due_age_seconds=now - min(dues) if dues else None,
             accounts=accounts, gave_up=sum(row.gave_up is not None for row in rows), held=sum(row.held for row in rows),
-            uncertain=sum(row.uncertain for row in rows), last_attempt_at=max(finished, default=None))
+            uncertain=sum(row.uncertain for row in rows), last_attempt_at=self.last_attempt_at)
 
     def health(self, now: int) -> Health:
         stats, rows = self.stats(now), [it.row for it in self.of()]

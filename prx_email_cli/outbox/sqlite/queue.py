@@ -184,8 +184,9 @@ def finalize_all(
         settled = (_recipient_of(one.claimed.outbox_id, *item) for one in ending
                    for item in one.outcome.recipients.items())  # fmt: skip
         connection.executemany(sql.SETTLE_RECIPIENT, settled)
-    if parts.history:
+    if parts.history and ending:
         connection.executemany(sql.RECORD_ATTEMPT, [_attempt_of(one, run_id) for one in ending])
+        connection.execute(sql.RECORD_LATEST, {"at": max(one.finished_at for one in ending)})
     return lost
 
 

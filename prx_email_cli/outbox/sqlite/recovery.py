@@ -95,6 +95,7 @@ def _doubt(
             "outcome": Ending.DIED, "code": None, "enhanced": None, "response": DIED, "uncertain": True,
             "counts": True, "dialogue": None, "recipients": doubtful,
         })  # fmt: skip
+        connection.execute(sql.RECORD_LATEST, {"at": recovery.now})
     return True
 
 

@@ -37,7 +37,18 @@ _COUNTED_AS = """
     CASE WHEN status IN ('pending', 'failed') AND gave_up = 'cancelled' OR status = 'pending' AND gave_up IS NOT NULL
          THEN gave_up ELSE status END
 """
-_COUNTS = f"SELECT account, {_COUNTED_AS} AS counted, count(*) FROM outbox GROUP BY account, counted ORDER BY account"
+# By account and what they count as: the unsent messages are counted, and sent are all others that are stored.
+_COUNTS = f"""
+WITH unsent (account, counted, messages) AS MATERIALIZED
+     (SELECT account, {_COUNTED_AS} AS counted, count(*) FROM outbox INDEXED BY outbox_unsent
+       WHERE status <> 'sent' GROUP BY account, counted)
+SELECT account, counted, messages FROM unsent
+ UNION ALL
+SELECT account, 'sent',
+       messages - (SELECT coalesce(sum(messages), 0) FROM unsent WHERE unsent.account = stored.account)
+  FROM stored WHERE messages > 0
+ ORDER BY account
+"""
 _UNSENT = f"""
 SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
        min(next_attempt_at) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
@@ -52,9 +63,14 @@ SELECT (SELECT user_version FROM pragma_user_version),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
 """
+_MISCOUNTED = """
+SELECT account FROM (SELECT account, count(*) AS messages FROM outbox GROUP BY account
+                     UNION ALL SELECT account, -messages FROM stored)
+ GROUP BY account HAVING sum(messages) <> 0
+"""
 _SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 _FAULTS_SHOWN = 5
-_LATEST_ATTEMPT = "SELECT max(finished_at) FROM attempt"
+_LATEST_ATTEMPT = "SELECT last_attempt_at FROM ledger"
 
 
 def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
@@ -63,15 +79,17 @@ def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
         f"{_COUNTED_AS} IN (SELECT value FROM json_each(:statuses))": wanted.statuses or None,
         "account = :account": wanted.account,
         f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
-        "status <> 'sent' AND gave_up IS NOT NULL": wanted.gave_up or None,
-        "status <> 'sent' AND held_at IS NOT NULL": wanted.held or None,
-        "status <> 'sent' AND uncertain": wanted.uncertain or None,
-        "status <> 'sent' ": None
-        if Status.SENT in (wanted.statuses or (Status.SENT,))
-        else True,  # lets SQLite use the index outbox_unsent
+        "gave_up IS NOT NULL": wanted.gave_up or None,
+        "held_at IS NOT NULL": wanted.held or None,
+        "uncertain": wanted.uncertain or None,
     }
-    where = " AND ".join(["1", *(f"({text})" for text, value in conditions.items() if value is not None)])
-    statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY id DESC LIMIT :limit"
+    unsent = wanted.due_at is not None or wanted.gave_up or wanted.held or wanted.uncertain
+    if unsent or Status.SENT not in (wanted.statuses or Status):
+        source = "outbox INDEXED BY outbox_unsent WHERE status <> 'sent'"
+    else:  # by id, or for an account by the index outbox_account
+        source = "outbox WHERE 1"
+    chosen = "".join(f" AND ({text})" for text, value in conditions.items() if value is not None)
+    statement = f"SELECT {_COLUMNS} FROM {source}{chosen} ORDER BY id DESC LIMIT :limit"
     values = {
         "statuses": json.dumps(wanted.statuses),
         "account": wanted.account,
@@ -136,6 +154,7 @@ def health(connection: sqlite3.Connection, now: int) -> Health:
     """Check whether the database is intact and whether messages wait for a person; reads the whole file."""
     faults = [str(fault) for (fault,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_SHOWN})")]
     faults += [f"a row of {table} without its message" for table, *_ in connection.execute("PRAGMA foreign_key_check")]
+    faults += [f"the count of messages of account {name} is wrong" for (name,) in connection.execute(_MISCOUNTED)]
     version, created, finished, first_due, waiting, gave_up = connection.execute(_HEALTH, {"now": now}).fetchone()
     return Health(
         faults=[fault for fault in faults if fault != "ok"][:_FAULTS_SHOWN],

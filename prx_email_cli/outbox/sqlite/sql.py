@@ -183,6 +183,9 @@ VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :fini
         :response, :uncertain, :counts, :recipients, :dialogue)
 """
 
+# Records when the latest attempt ended.
+RECORD_LATEST = "UPDATE ledger SET last_attempt_at = max(coalesce(last_attempt_at, :at), :at)"
+
 # Reads the runs that hold a claim.
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 
@@ -217,7 +220,7 @@ UPDATE recipient SET uncertain = 1
 
 NEXT_ACCOUNT = f"""
 -- reads the first account after :after that has messages for drains, due or not: a step of a skip scan over outbox_due
-SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
+SELECT account FROM outbox INDEXED BY outbox_due WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
 """
 
 COUNT_DUE = f"""
@@ -232,14 +235,14 @@ COUNT_TAKEN = """
 -- counts the attempts after :since that the provider may count: the ended ones, and every claim, which may begin one at
 -- any moment
 SELECT (SELECT count(*) FROM attempt WHERE account = :account AND counts AND started_at > :since)
-     + (SELECT count(*) FROM outbox WHERE status = 'sending' AND account = :account)
+     + (SELECT count(*) FROM outbox INDEXED BY outbox_sending WHERE status = 'sending' AND account = :account)
 """
 
 COUNT_RECIPIENTS_TAKEN = """
 -- counts the recipients of those attempts, at least one for each that has ended
 SELECT (SELECT coalesce(sum(max(recipients, 1)), 0) FROM attempt
          WHERE account = :account AND counts AND started_at > :since)
-     + (SELECT count(*) FROM outbox JOIN recipient ON outbox_id = outbox.id
+     + (SELECT count(*) FROM outbox INDEXED BY outbox_sending JOIN recipient ON outbox_id = outbox.id
          WHERE outbox.status = 'sending' AND account = :account
            AND recipient.status <> 'accepted')
 """

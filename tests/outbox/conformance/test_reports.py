@@ -11,7 +11,7 @@ from prx_email_cli.outbox.store import Run, Store
 from prx_email_cli.outbox.views import Filter, Stats
 
 from ..messages import NOW, new_message
-from .asking import ACCEPTED, PENDING, attempt, claim, claim_next, refuse, submit
+from .asking import ACCEPTED, PENDING, Dying, attempt, claim, claim_next, die_with, recover, refuse, submit
 
 
 @pytest.fixture
@@ -64,6 +64,30 @@ def test_counts_are_told_by_account_and_status(mixed: Store) -> None:
         },
     )  # fmt: skip
     assert mixed.stats(NOW - 100).oldest_due_age_seconds is None
+
+
+def test_what_was_deleted_is_not_counted_and_when_something_was_attempted_last_is_still_known(
+    store: Store, run: Run
+) -> None:
+    submit(store, *[new_message() for _ in range(3)], new_message(account="home"))
+    attempt(run, ACCEPTED, now=NOW + 7)
+    attempt(run, ACCEPTED, now=NOW + 5)
+    assert store.prune(NOW + 5, NOW + 9, records=True) == 1
+    counts = {"pending": 1, "sending": 0, "sent": 1, "failed": 0, "cancelled": 0, "expired": 0}
+    assert store.stats(NOW).accounts == {"home": {**counts, "sent": 0}, "work": counts}
+    assert store.prune(NOW + 7, NOW + 9, records=True) == 1
+    store.cancel(3, NOW)
+    store.cancel(4, NOW)
+    assert store.prune(NOW + 9, NOW + 9, records=True) == 2
+    stats = store.stats(NOW)
+    assert (stats.total, stats.accounts, stats.last_attempt_at) == (0, {}, NOW + 7)
+
+
+def test_a_run_that_died_attempted_something_when_it_is_recovered(store: Store, run: Run, dying: Dying) -> None:
+    submit(store)
+    die_with(dying)
+    recover(run, NOW + 9)
+    assert store.stats(NOW).last_attempt_at == NOW + 9
 
 
 def test_an_empty_outbox_counts_nothing(store: Store) -> None:

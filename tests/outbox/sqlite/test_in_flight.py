@@ -136,18 +136,18 @@ def test_without_room_for_a_record_nothing_is_claimed_and_later_it_is(outbox: Sq
 
 
 def test_results_are_recorded_although_there_is_no_room_for_more_claims(outbox: SqliteStore) -> None:
-    outbox.enqueue([new_message() for _ in range(20)])
+    outbox.enqueue([new_message() for _ in range(40)])
     with outbox.start_run(NOW) as run:
-        (first, second, *_), *_ = run.advance([], [wish(most=16)]).claims
+        (first, second, *_), *_ = run.advance([], [wish(most=32)]).claims
         outbox._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        with no_file_above(17 * SLOT_BYTES):
+        with no_file_above(33 * SLOT_BYTES):
             assert run.advance([sent(first)], [wish(most=5)]) == ([None], [[]])
             ((again,),) = run.advance([], [wish(most=5)], [second]).claims
             ((last,),) = run.advance([], [wish(most=5)]).claims
-            assert (again.outbox_id, last.outbox_id) == (2, 17), "in the slots that are free again"
+            assert (again.outbox_id, last.outbox_id) == (2, 33), "in the slots that are free again"
             with pytest.raises(StorageError):
                 run.advance([], [wish()])
-        assert claim(run).outbox_id == 18
+        assert claim(run).outbox_id == 34
 
 
 def test_there_are_never_more_claims_than_slots(outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

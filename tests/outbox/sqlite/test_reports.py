@@ -1,0 +1,134 @@
+"""What looking costs in a large outbox, and the counts that are kept for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from prx_email_cli.errors import OutboxDamaged
+from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.views import Filter
+
+from ..messages import NOW, claim, new_message, open_store, sent
+
+MANY, FEW = 20_000, 200
+_SENT = """
+WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :rows)
+INSERT INTO outbox (account, status, next_attempt_at, first_due_at, created_at, sent_at, sender, subject, size_bytes)
+SELECT 'work', 'sent', :now, :now, :now, :now, '', 's', 1 FROM number
+"""
+_ATTEMPTS = """
+INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at, finished_at, outcome, uncertain,
+                     counts)
+SELECT id, 0, account, '1-1-run', '', 1, 1, 'sent', 0, 1 FROM outbox WHERE status = 'sent'
+"""
+
+
+def steps(store: SqliteStore, look: Callable[[SqliteStore], object]) -> int:
+    """Instructions of SQLite's virtual machine: the same on every machine, unlike time."""
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    store._connection.set_progress_handler(tick, 1)
+    look(store)
+    store._connection.set_progress_handler(None, 1)
+    return count
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStore]]:
+    """Two outboxes with the same unsent messages of several accounts, after many and after few sent ones of one."""
+    stores = []
+    for rows in (MANY, FEW):
+        store = open_store(tmp_path_factory.mktemp("outbox") / "outbox.db")
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute(_SENT, {"rows": rows, "now": NOW})
+            connection.execute(_ATTEMPTS)
+        store.enqueue([new_message(account=name, due_at=NOW + 9 * (name == "home")) for name in ("work", "home")] * 3)
+        stores.append(store)
+    yield stores
+    for store in stores:
+        store.close()
+
+
+LOOKS: dict[str, Callable[[SqliteStore], object]] = {
+    "stats": lambda store: store.stats(NOW),
+    "list": lambda store: store.rows(Filter()),
+    "of a large account": lambda store: store.rows(Filter(account="work")),
+    "of a small account": lambda store: store.rows(Filter(account="home")),
+    "of no account": lambda store: store.rows(Filter(account="none")),
+    "sent": lambda store: store.rows(Filter((Status.SENT,))),
+    "sent of a small account": lambda store: store.rows(Filter((Status.SENT,), "home")),
+    "not sent": lambda store: store.rows(Filter((Status.PENDING, Status.FAILED))),
+    "not sent of a large account": lambda store: store.rows(Filter((Status.FAILED,), "work")),
+    "due": lambda store: store.rows(Filter(due_at=NOW)),
+    "due of a large account": lambda store: store.rows(Filter(account="work", due_at=NOW)),
+    "given up": lambda store: store.rows(Filter(gave_up=True)),
+    "held": lambda store: store.rows(Filter(account="work", held=True)),
+    "uncertain": lambda store: store.rows(Filter(uncertain=True)),
+    "accounts due": lambda store: store.accounts_due(NOW),
+    "not reported": lambda store: store.take_unreported(NOW),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_looking_costs_as_much_among_many_sent_messages_as_among_few(stores: list[SqliteStore], look: str) -> None:
+    many, few = (steps(store, LOOKS[look]) for store in stores)
+    assert many <= 1.2 * few + 50
+
+
+def test_the_count_of_an_older_outbox_is_made_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "data" / "version-2.sql").read_text())
+        counts = dict(connection.execute("SELECT account, count(*) FROM outbox GROUP BY account"))
+        (latest,) = connection.execute("SELECT max(finished_at) FROM attempt").fetchone()
+    path.chmod(0o600)
+    assert counts
+    with closing(open_store(path)) as store:
+        stats = store.stats(NOW)
+        assert {name: sum(of.values()) for name, of in stats.accounts.items()} == counts
+        assert (stats.last_attempt_at, store.health(NOW).faults) == (latest, [])
+
+
+def break_writing(store: SqliteStore, change: str) -> None:
+    """Have every *change* fail as on a damaged page."""
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute(f"CREATE TRIGGER broken BEFORE {change} BEGIN SELECT RAISE (ABORT, 'malformed'); END")
+
+
+def test_damage_of_the_count_hinders_no_delivery(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message(), new_message()])
+    break_writing(outbox, "UPDATE ON stored")
+    with outbox.start_run(NOW) as run:
+        for _ in range(2):
+            assert run.advance([sent(claim(run))], []).lost == [None]
+    assert outbox.stats(NOW).sent == 2
+    with pytest.raises(OutboxDamaged):
+        outbox.enqueue([new_message()])
+
+
+def test_damage_of_the_time_of_the_latest_attempt_keeps_no_result_from_being_recorded(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message()])
+    with outbox.start_run(NOW) as run:
+        claimed = claim(run)
+        break_writing(outbox, "UPDATE OF last_attempt_at ON ledger")
+        assert run.advance([sent(claimed)], []).lost == [None]
+    assert outbox.row(1).status == "sent"
+
+
+def test_a_wrong_count_is_a_fault_that_doctor_tells(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message(), new_message(account="home")])
+    assert outbox.health(NOW).faults == []
+    with closing(sqlite3.connect(outbox.path)) as connection, connection:
+        connection.execute("UPDATE stored SET messages = 7 WHERE account = 'home'")
+    assert outbox.health(NOW).faults == ["the count of messages of account home is wrong"]
