@@ -192,6 +192,8 @@ _CLAIMS = (
     """,
     # The newest messages of one account among millions of others; no partial index serves that.
     "CREATE INDEX outbox_account ON outbox (account)",
+    # Whether some of its content is left, which takes several transactions to drop; pruned_at is set from the first on.
+    "ALTER TABLE outbox ADD COLUMN pruning INTEGER NOT NULL DEFAULT 0 CHECK (pruning IN (0, 1))",
     "ALTER TABLE ledger ADD COLUMN last_attempt_at INTEGER",  # when the latest attempt ended
     "UPDATE ledger SET last_attempt_at = (SELECT max(finished_at) FROM attempt)",
 )

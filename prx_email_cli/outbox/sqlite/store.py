@@ -196,12 +196,7 @@ class SqliteStore:
         """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
         from prx_email_cli.outbox.sqlite import operator  # on use
 
-        count = last = 0
-        while True:
-            ids = self.change(partial(operator.prune_some, after=last, before=before, now=now, records=records))
-            if not ids:
-                return count
-            count, last = count + len(ids), ids[-1]
+        return operator.prune(self, operator.Pruning(before, now, records))
 
     def accounts_due(self, now: int) -> list[str]:
         """Name the accounts with due messages."""
