@@ -10,7 +10,7 @@ from typing import TypeVar
 from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.messages import Content
 
-MEMORY_BYTES = 1 << 20  # of one content; a larger one goes into a file
+MEMORY_BYTES = 512 * 1024  # of one content; a larger one goes into a file
 _READ_BYTES = 256 * 1024
 
 T = TypeVar("T")
@@ -53,7 +53,8 @@ class Spool:
             held.append(chunk)
             if size > MEMORY_BYTES:
                 file = file or self._new_file()
-                _on_disk(_append, file, b"".join(held))
+                for part in held:  # joined they would take as much again
+                    _on_disk(_append, file, part)
                 held.clear()
         if file is None:
             return Content((b"".join(held),), size, digest.hexdigest())

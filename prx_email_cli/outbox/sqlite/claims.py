@@ -4,12 +4,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from itertools import count
 from typing import Protocol, TypeVar
 
 from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
 from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.sqlite.connection import keep_little
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.high_water import Mark
 from prx_email_cli.outbox.sqlite.in_flight import InFlight
@@ -18,6 +20,7 @@ from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
+READ_BYTES = 32 * 1024  # of a content: what each connection holds of a large one adds up
 PATIENCE = 60  # busy timeouts: what a provider accepted must not be forgotten, however long a lock lasts
 
 T = TypeVar("T")
@@ -175,14 +178,21 @@ class Claims:
             return self._damage.expire(now)
 
     def rest_of_content(self, claimed: Claimed) -> Iterator[bytes]:
-        """Yield the pieces of a message's content after its head."""
+        """Yield the content after its head, READ_BYTES at most at once."""
+        with self._reading() as connection:
+            keep_little(connection)
         for number in range(1 if claimed.head or not claimed.size_bytes else 0, PIECES_PER_MESSAGE):
-            with self._reading() as connection:
-                place = claimed.outbox_id * PIECES_PER_MESSAGE + number
-                piece = connection.execute(sql.PIECE, (place,)).fetchone()
-            if piece is None:
-                return
-            yield piece[0]
+            place = claimed.outbox_id * PIECES_PER_MESSAGE + number
+            for start in count(0, READ_BYTES):
+                with self._reading() as connection:
+                    if connection.execute(sql.HAS_PIECE, (place,)).fetchone() is None:
+                        return
+                    with connection.blobopen("content", "data", place, readonly=True) as piece:
+                        piece.seek(start)
+                        part, last = piece.read(READ_BYTES), start + READ_BYTES >= len(piece)
+                yield part
+                if last:
+                    break
 
     def _claiming(
         self, run: InFlight, most: int, make: Callable[[sqlite3.Connection, queue.Claimant], _Claims], *,

@@ -23,6 +23,7 @@ from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
+LITTLE_CACHE_KIB = 512  # instead of SQLite's 2,000
 _LITTLE_BYTES = 1 << 20
 DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
 # Damaged pages, and damaged values: those that break a rule of the tables, or that a function cannot take.
@@ -66,6 +67,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: f
         _sync_directories(path)
     _switch_to_wal(connection, busy_timeout_seconds)
     migrate(connection, path)
+
+
+def keep_little(connection: sqlite3.Connection) -> None:
+    """Bound SQLite's cache, which a large content would fill with pages that nobody reads again."""
+    connection.execute(f"PRAGMA cache_size = -{LITTLE_CACHE_KIB}")
 
 
 def _sync_directories(path: Path) -> None:

@@ -121,7 +121,7 @@ def _drop_content(connection: sqlite3.Connection, outbox_id: int, enough: Callab
     first = outbox_id * PIECES_PER_MESSAGE
     values = {"first": first, "beyond": first + PIECES_PER_MESSAGE}
     while connection.execute(sql.DROP_LAST_PIECE, values).rowcount:
-        if enough() and connection.execute(sql.PIECE, (first,)).fetchone() is not None:
+        if enough() and connection.execute(sql.HAS_PIECE, (first,)).fetchone() is not None:
             return False
     return True
 

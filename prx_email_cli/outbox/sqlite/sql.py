@@ -141,8 +141,8 @@ COUNT_DUE_BY_INDEX = f"SELECT count(*) FROM ({_by_class(_DUE_BY_INDEX)} LIMIT :l
 # Reads a whole row; none where the index names a row that is not there.
 ROW = "SELECT * FROM outbox WHERE id = ?"
 
-# Reads one piece of a content.
-PIECE = "SELECT CAST(data AS BLOB) FROM content WHERE id = ?"
+# Reads whether there is such a piece of content.
+HAS_PIECE = "SELECT 1 FROM content WHERE id = ?"
 
 OURS = """
 -- reads which of these messages this run holds, each with its claim's number

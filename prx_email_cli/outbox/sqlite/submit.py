@@ -8,6 +8,7 @@ from prx_email_cli.errors import PrxEmailError, as_ours
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.messages import Content, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.connection import keep_little
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 PIECE_BYTES = 256 * 1024
@@ -70,6 +71,8 @@ def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Ke
 
 def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None:
     """Insert messages with recipients, contents and keys, one statement to a table for the whole batch."""
+    if any(message.content.size_bytes > PIECE_BYTES for _, message in new):
+        keep_little(connection)
     connection.executemany(sql.INSERT_MESSAGE, (_row(outbox_id, message) for outbox_id, message in new))
     connection.executemany(
         sql.INSERT_RECIPIENT,
@@ -119,6 +122,9 @@ def _pieces(content: Content) -> Iterable[bytes]:
 def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
     buffer = bytearray()
     for piece in pieces:
+        if len(piece) == PIECE_BYTES and not buffer:  # as a spool gives it
+            yield piece
+            continue
         buffer += piece
         while len(buffer) >= PIECE_BYTES:
             yield bytes(buffer[:PIECE_BYTES])

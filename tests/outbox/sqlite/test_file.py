@@ -132,7 +132,7 @@ def test_a_small_content_is_read_with_its_claim_and_a_large_one_comes_in_pieces(
         assert len(claimed.head) == (size if size <= sql.HEAD_BYTES else 0)
         pieces = list(run.content(claimed))
     assert len(claimed.head) + sum(map(len, pieces)) == size
-    assert max(map(len, pieces), default=0) <= PIECE_BYTES
+    assert max(map(len, pieces), default=0) <= claims.READ_BYTES
 
 
 @pytest.mark.parametrize(
