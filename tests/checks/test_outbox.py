@@ -133,7 +133,7 @@ class TestTheDatabase:
 
     def test_shows_its_schema_when_it_is_well(self, healthy: Program) -> None:
         (check,) = (check for check in examined(healthy)["data"]["checks"] if check["name"] == "database")
-        assert check["detail"] == "intact, schema version 2"
+        assert check["detail"] == "intact, schema version 3"
 
     @pytest.mark.parametrize("seed", range(6))
     def test_damaged_anyhow_is_told_and_never_a_bug(self, seed: int, healthy: Program, filled: bytes) -> None:
