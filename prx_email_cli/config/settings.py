@@ -42,6 +42,10 @@ class OutboxSettings(Table):
     max_recipients: int = key("of one message, each address counted once; more are refused", 1000, low=1)
     message_id_domain: str = key("right side of every Message-ID; unique to this outbox", "prx-email.local")
     busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
+    claim_ahead: int = key(
+        "messages that a drain claims ahead for each connection, at most: a power cut leaves so many uncertain", 32,
+        low=0, high=32,
+    )  # fmt: skip
 
 
 class AttachmentPolicy(Table):

@@ -1,31 +1,37 @@
-"""One account in a run: what it claims, its open connections, and what keeps it from working; pure."""
+"""One account in a run: what is claimed for it, its connections, and what keeps it from working; pure."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from prx_email_cli.delivery.schedule import Schedule
 from prx_email_cli.errors import ClaimLost, PrxEmailError
-from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, Limit, Wish
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Limit, Wish
 
 
 class Source(Protocol):
-    """Where an account's messages come from."""
+    """Where an account's messages come from.
 
-    def look(self) -> Wish | None:
-        """Return the wish of the next claim, without using it up; None when nothing is left."""
+    in_order: each message is claimed once the one before it has ended.
+    """
 
-    def next(self) -> Wish | None:
-        """Return the next wish, and use it up; None when nothing is left."""
+    in_order: bool
 
-    def ahead(self) -> ClaimNext | None:
-        """Return the wish for the step that records the message before; None when that step must not claim."""
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to wish for."""
 
-    def skip(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Do not ask for that any more, which ``look`` gave; *refused* says why a chosen message is not given."""
+    def wish(self, most: int) -> Wish | None:
+        """Return the wish for the next messages, *most* at the most; None when nothing is left."""
 
-    def nothing_for(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Note that a claim gave nothing; *refused*: the error of a chosen message."""
+    def gave(self, wish: Wish, many: int, refused: PrxEmailError | None) -> None:
+        """Note how many messages *wish* gave; *refused*: why a chosen one was not given."""
+
+    def put_back(self, claimed: Claimed) -> None:
+        """Note that a message that was given has been given back."""
+
+    def renew(self, due_before: int) -> None:
+        """Let messages that were due at *due_before* be wished for, too."""
 
 
 class DueMessages:
@@ -34,24 +40,39 @@ class DueMessages:
     What becomes due, or is deferred, while a run lasts is the next one's.  now is filled in by the ledger.
     """
 
+    in_order = False
+
     def __init__(self, account: str, due_before: int, limits: tuple[Limit, ...] = ()) -> None:
-        self._wish: ClaimNext | None = ClaimNext(account, due_before, due_before, limits)
+        self._whole = ClaimNext(account, due_before, due_before, limits)
+        self._wish: ClaimNext | None = self._whole
 
-    def look(self) -> ClaimNext | None:
-        """The wish for any due message, until there was none."""
-        return self._wish
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing was due any more."""
+        return self._wish is None
 
-    next = ahead = look
+    def wish(self, most: int) -> ClaimNext | None:
+        """Return the wish for any due messages, until there were fewer than asked for."""
+        return self._wish and self._wish._replace(most=most)
 
-    def nothing_for(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Nothing is due any more, or the limits are used up."""
-        self._wish = None
+    def gave(self, wish: Wish, many: int, refused: PrxEmailError | None) -> None:
+        """With fewer than asked for nothing is due any more, or the limits are used up."""
+        if isinstance(wish, ClaimNext) and many < wish.most:
+            self._wish = None
 
-    skip = nothing_for
+    def put_back(self, claimed: Claimed) -> None:
+        """It stays due: the next run takes it."""
+
+    def renew(self, due_before: int) -> None:
+        """A follower's next round begins."""
+        wish = self._wish or self._whole
+        self._wish = wish._replace(due_before=due_before)
 
 
 class ChosenMessages:
     """The messages that a person chose, in that order; *on_refused* hears of each that is not given, and why."""
+
+    in_order = True
 
     def __init__(
         self, ids: Iterable[int], on_refused: Callable[[int, PrxEmailError], None], *, force: bool,
@@ -60,93 +81,141 @@ class ChosenMessages:
         self._ids, self._on_refused = deque(ids), on_refused
         self._force, self._limits = force, limits
 
-    def look(self) -> Wish | None:
-        """Return the wish for the next chosen message."""
-        return ClaimOne(self._ids[0], 0, self._force, self._limits) if self._ids else None
+    @property
+    def exhausted(self) -> bool:
+        """Whether every message was asked for."""
+        return not self._ids
 
-    def next(self) -> Wish | None:
+    def wish(self, most: int) -> Wish | None:
         """Return the wish for the next chosen message, and use it up."""
-        wish = self.look()
-        if wish is not None:
-            self._ids.popleft()
-        return wish
+        return ClaimOne(self._ids.popleft(), 0, self._force, self._limits) if self._ids else None
 
-    def ahead(self) -> ClaimNext | None:
-        """Return None: each chosen message is claimed by itself, so that its own refusal can be reported."""
-        return None
-
-    def skip(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Drop the next chosen message, and report its refusal."""
-        self._ids.popleft()
-        self.nothing_for(wish, refused)
-
-    def nothing_for(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """This message is refused."""
+    def gave(self, wish: Wish, many: int, refused: PrxEmailError | None) -> None:
+        """Report a message that is refused."""
         if isinstance(wish, ClaimOne) and refused is not None:
             self._on_refused(wish.outbox_id, refused)
 
+    def put_back(self, claimed: Claimed) -> None:
+        """It was not attempted."""
+        self._ids.appendleft(claimed.outbox_id)
+
+    def renew(self, due_before: int) -> None:
+        """Nothing is added to what was chosen."""
+
     def untouched(self) -> list[int]:
-        """Return the ids of the messages that were not asked for."""
+        """Return the ids of the messages that were not attempted."""
         return list(self._ids)
 
 
 class AccountRun:
     """One account in one run.
 
-    warn: is called with a text for a person, about what changes no message.
+    warn: is called with a text for a person, about what changes no message.  ahead_most: so many messages are claimed
+    ahead for each connection at the most.
     """
 
-    def __init__(self, name: str, source: Source, schedule: Schedule, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, source: Source, schedule: Schedule, warn: Callable[[str], None], ahead_most: int
+    ) -> None:
         self.name, self._source, self._schedule, self._warn = name, source, schedule, warn
-        self._connections = self._opened = 0
+        self._ahead_most = 0 if source.in_order else ahead_most
+        self._queue: deque[Claimed] = deque()  # claimed and not begun, the next one first
+        self._ahead = self._connections = self._opened = 0
+        self._asked = False
+        self.waiting = 0  # workers that wait for a message
+        self.rests = False
+        self.pipelines = True  # an envelope may go with the content before it
         self.fault: PrxEmailError | None = None  # what is wrong with its config
-        self._rests = False
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its messages were chosen by a person, in that order."""
+        return self._source.in_order
 
     @property
     def has_connections(self) -> bool:
         """Tell whether a connection of this account is open."""
         return self._connections > 0
 
-    def look(self) -> Wish | None:
-        """Return the wish of the next claim, without using it up; None when this run claims nothing more."""
-        if self._rests or not self._schedule.take(self.name):
-            return None
-        self._schedule.give_back(self.name)
-        return self._source.look()
+    @property
+    def begins_nothing(self) -> bool:
+        """Whether no message is to be begun any more, not even one whose envelope has left."""
+        return self.rests or self._schedule.stopped
+
+    @property
+    def over(self) -> bool:
+        """Whether no message will be taken any more, unless the schedule allows more later."""
+        if self.rests:
+            return True
+        more = self._asked or (not self._source.exhausted and self._schedule.may_claim(self.name))
+        return not self._queue and not more
+
+    def take(self) -> Claimed | None:
+        """Take the next claimed message, which is begun at once; None when none is at hand."""
+        if self._queue and not self.rests:
+            return self._queue.popleft()
+        if self._asked and self._connections:  # it would have gone on: more is to be claimed ahead
+            self._ahead = min(2 * self._ahead, self._ahead_most * self._connections)
+        return None
 
     def wish(self) -> Wish | None:
-        """Return the next wish, and use it up; None when this run claims nothing more."""
-        if self._rests or not self._schedule.take(self.name):
+        """Return what is to be claimed now; None when that is nothing.  ``came`` is owed for it."""
+        if self._asked or self.rests:
             return None
-        wish = self._source.next()
+        short = self.waiting + self._ahead - len(self._queue)
+        if short <= 0 or (not self.waiting and 2 * short < self._ahead):
+            return None
+        most = self._schedule.take(self.name, 1 if self._source.in_order else short)
+        wish = self._source.wish(most) if most else None
         if wish is None:
-            self._schedule.give_back(self.name)
+            self._schedule.give_back(self.name, most)
+        self._asked = wish is not None
         return wish
 
-    def wish_ahead(self) -> ClaimNext | None:
-        """Return the wish for the step that records the message before; None when that step must not claim."""
-        wish = self._source.ahead()
-        return wish if wish is not None and not self._rests and self._schedule.take(self.name) else None
-
-    def found_nothing(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Note that the claim of *wish* gave nothing; *refused*: the error of a chosen message."""
-        self._schedule.give_back(self.name)
-        self._source.nothing_for(wish, refused)
-        self._note_exhaustion()
-
-    def looked_in_vain(self, wish: Wish, refused: PrxEmailError | None) -> None:
-        """Note that a claim of *wish* would give nothing; *refused*: the error of a chosen message."""
-        self._source.skip(wish, refused)
-        self._note_exhaustion()
-
-    def _note_exhaustion(self) -> None:
-        if self._source.look() is None:
+    def came(self, wish: Wish, claims: list[Claimed], refused: PrxEmailError | None) -> None:
+        """Take in what *wish* gave; *refused*: why a chosen message was not given."""
+        self._asked = False
+        self._queue.extend(claims)
+        self._schedule.give_back(self.name, (wish.most if isinstance(wish, ClaimNext) else 1) - len(claims))
+        self._source.gave(wish, len(claims), refused)
+        if self._source.exhausted:
             self._schedule.exhausted(self.name)
+
+    def renew(self, due_before: int) -> None:
+        """A follower's next round begins while connections of the account are open."""
+        self._source.renew(due_before)
+
+    def put_back(self, claimed: Claimed) -> None:
+        """Let another connection take a message that this one has not begun."""
+        self._queue.appendleft(claimed)
+
+    def given_back(self, claimed: Claimed) -> None:
+        """Note that a claim is being undone."""
+        self._schedule.give_back(self.name)
+        self._source.put_back(claimed)
+
+    def withdraw(self, ids: Collection[int]) -> list[Claimed]:
+        """Return those of these messages that were not begun: they are to be given back."""
+        back = [one for one in self._queue if one.outbox_id in ids]
+        self._queue = deque(one for one in self._queue if one.outbox_id not in ids)
+        return back
+
+    @property
+    def has_claimed(self) -> bool:
+        """Tell whether messages are claimed and not begun."""
+        return bool(self._queue)
+
+    def leave(self) -> list[Claimed]:
+        """Return what was claimed and not begun: it is to be given back."""
+        left = list(self._queue)
+        self._queue.clear()
+        return left
 
     def connected(self) -> int:
         """Note that a connection has logged in; return its number within the run."""
         self._connections += 1
         self._opened += 1
+        self._ahead = max(self._ahead, min(self._connections, self._ahead_most))
         self._schedule.works(self.name)
         return self._opened
 
@@ -154,14 +223,18 @@ class AccountRun:
         """Note that a connection is being closed."""
         self._connections -= 1
 
+    def neighbour_lost(self) -> None:
+        """A connection was lost with a message untouched: which of two was at fault must be told apart from now on."""
+        self.pipelines = False
+
     def no_more_connections(self) -> None:
         """Another connection could not be opened: the account goes on with those that it has."""
         self._schedule.no_more_connections(self.name)
 
     def rest(self) -> None:
         """Let the account rest, because it cannot be used: nothing more is claimed for it in this run."""
-        if not self._rests:
-            self._rests = True
+        if not self.rests:
+            self.rests = True
             self._schedule.rest(self.name)
 
     def unusable(self, fault: PrxEmailError) -> None:

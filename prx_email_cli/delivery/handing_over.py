@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
-from prx_email_cli.errors import OutboxDamaged, PrxEmailError
+from prx_email_cli.errors import OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
 from prx_email_cli.outbox.messages import Claimed
 from prx_email_cli.redaction import redact
+from prx_email_cli.smtp import envelope as smtp
 from prx_email_cli.smtp.envelope import Envelope, Fate, Recipient, Result
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
@@ -26,44 +27,50 @@ _STATUSES = {
     Fate.REFUSED: RecipientStatus.REFUSED,
     Fate.UNCERTAIN: RecipientStatus.PENDING,
 }
-_IN_DOUBT = RecipientResult(RecipientStatus.PENDING, uncertain=True)
 
 
-def hand_over(session: Session, claimed: Claimed, run: Run) -> tuple[Outcome, bool]:
-    """Return the outcome, and whether nothing was said of the message because the connection had ended before.
+class Flying:
+    """A claimed message that is handed to a server.  noted: whether its run has noted that it may end."""
 
-    Not even an error of this program's own leaves a message without an outcome.
-    """
+    def __init__(self, claimed: Claimed, run: Run, started: float) -> None:
+        self.claimed, self.started, self.noted = claimed, started, False
+        self._run = run
+        self.transaction: Transaction
+
+    def about_to_end(self, results: Mapping[int, smtp.RecipientResult]) -> None:
+        """Note that the bytes that complete the content may leave now.  Raises OSError."""
+        try:
+            self._run.about_to_end(self.claimed, {number: _result(one) for number, one in results.items()})
+        except StorageError as error:
+            raise OSError(error.message) from None
+        self.noted = True
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Return what stands when this program fails midway, for instance in reading the content."""
+        if isinstance(error, OutboxDamaged):
+            return damaged_outcome(error.message, str(self.transaction.broken_off(error.message).transcript))
+        code = error.code if isinstance(error, PrxEmailError) else PrxEmailError.code
+        return self._broken_off(code, redact(f"this program failed {self.transaction.place}: {error}"))
+
+    def interrupted(self) -> Outcome:
+        """Return what stands when a signal breaks the attempt off."""
+        return self._broken_off(Category.NETWORK.value, f"interrupted {self.transaction.place}")
+
+    def _broken_off(self, code: str, detail: str) -> Outcome:
+        return outcome_of(self.transaction.broken_off(detail))._replace(error=code, detail=detail)
+
+
+def take_off(claimed: Claimed, session: Session, run: Run, now: float) -> Flying | Outcome:
+    """Prepare a claimed message for *session*; the outcome of one that is damaged.  now: in ticks."""
     damage = damage_of(claimed)
     if damage is not None:
-        return damage, False
+        return damage
     head = claimed.head or b""
-    whole = len(head) == claimed.size_bytes
-    rest = () if whole else verified(claimed, run.content(claimed))
-    transaction = Transaction(envelope_of(claimed, chain((head,), rest)), session.profile, session.patience)
-    left_alone = False
-    run.about_to_end(claimed, {target.number: _IN_DOUBT for target in claimed.targets})
-    try:
-        result = session.carry_out(transaction)
-        outcome, left_alone = outcome_of(result), result.left_alone
-    except OutboxDamaged as error:  # DATA is under way, and only closing keeps the server from taking what came so far
-        session.abandon()
-        outcome = damaged_outcome(error.message, str(transaction.broken_off(error.message).transcript))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
-        session.abandon()
-        session.interrupted = isinstance(error, KeyboardInterrupt)
-        outcome = _broken_off(transaction, error)
-    if not left_alone:
-        session.last = claimed.outbox_id
-    return outcome, left_alone
-
-
-def _broken_off(transaction: Transaction, error: BaseException) -> Outcome:
-    code = error.code if isinstance(error, PrxEmailError) else PrxEmailError.code
-    detail = redact(f"this program failed {transaction.place}: {error}")
-    if isinstance(error, KeyboardInterrupt):
-        code, detail = Category.NETWORK.value, f"interrupted {transaction.place}"
-    return outcome_of(transaction.broken_off(detail))._replace(error=code, detail=detail)
+    rest = () if len(head) == claimed.size_bytes else verified(claimed, run.content(claimed))
+    flying = Flying(claimed, run, now)
+    envelope = envelope_of(claimed, chain((head,), rest))
+    flying.transaction = Transaction(envelope, session.profile, session.patience, flying.about_to_end)
+    return flying
 
 
 def envelope_of(claimed: Claimed, content: Iterable[bytes]) -> Envelope:
@@ -77,8 +84,7 @@ def outcome_of(result: Result) -> Outcome:
     trouble = result.trouble
     reply = trouble.reply if trouble else None
     return Outcome(
-        recipients={number: RecipientResult(_STATUSES[one.fate], one.code, one.text, one.fate is Fate.UNCERTAIN)
-                    for number, one in result.recipients.items()},
+        recipients={number: _result(one) for number, one in result.recipients.items()},
         error=trouble.category.value if trouble else None,
         detail=trouble.text if trouble else None,
         code=reply.code if reply else None,
@@ -87,6 +93,10 @@ def outcome_of(result: Result) -> Outcome:
         acceptance=result.acceptance,
         dialogue=str(result.transcript),
     )  # fmt: skip
+
+
+def _result(one: smtp.RecipientResult) -> RecipientResult:
+    return RecipientResult(_STATUSES[one.fate], one.code, one.text, one.fate is Fate.UNCERTAIN)
 
 
 def outcome_without_session(failure: SessionFailed) -> Outcome:

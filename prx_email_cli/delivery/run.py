@@ -1,38 +1,40 @@
-"""One delivering run from start to report; it owns every thread."""
+"""One delivering run from start to report."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import limits_of, retry_policy
 from prx_email_cli.delivery.ledger import Ledger
+from prx_email_cli.delivery.looks import Looks
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
-from prx_email_cli.delivery.schedule import POOL, Part, Schedule
+from prx_email_cli.delivery.schedule import Part, Schedule
 from prx_email_cli.errors import (
     AccountUnusable,
     ConfigError,
+    NotAllowedForStatus,
     PrxEmailError,
     ResultNotRecorded,
     StorageError,
 )
-from prx_email_cli.outbox.lifecycle import Outcome
-from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit
+from prx_email_cli.outbox.lifecycle import Outcome, Status, Verdict
+from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit, Wish
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     from prx_email_cli.delivery.account import AccountRun
-    from prx_email_cli.delivery.hands import Hands
-    from prx_email_cli.delivery.worker import Ask, Steps
-    from prx_email_cli.outbox.store import Run, Store
+    from prx_email_cli.delivery.conductor import Conductor
+    from prx_email_cli.delivery.wires import RealWires
+    from prx_email_cli.delivery.worker import Steps
+    from prx_email_cli.outbox.store import Run, Store, Watch
     from prx_email_cli.smtp.session import SessionFactory
 
-POLL_SECONDS = 1.0  # between two looks of a follower at what became due
+MOST_FAULTS = 100  # of this program or the outbox, in one run
+IDLE_SECONDS = 30.0  # so long a follower keeps a connection open with nothing to send
 Result = Finished | PrxEmailError
 
 
@@ -53,8 +55,7 @@ class Environment(NamedTuple):
     """What a run is told from outside, and whom it tells.
 
     clock: gives Unix seconds.  ticks: gives seconds that never go back, by which a follower looks again.  stop: once
-    set, messages on the wire are finished and none is claimed.  on_finished: is given every attempt, by the thread that
-    made it.
+    set, messages on the wire are finished and none is claimed.  on_finished: is given every attempt once it is durable.
     """
 
     clock: Callable[[], int]
@@ -70,18 +71,18 @@ class DeliveringRun:
         self.store, self.settings, self.run, self.clock = store, settings, run, around.clock
         self.policy = retry_policy(settings.outbox)
         self.clock_in_doubt = False
+        self.idle_seconds = 0.0
         self.ledger = Ledger(run, around.clock)
+        self.schedule = Schedule()
         self.report = DrainReport(run.run_id)
         self._ticks, self._on_finished = around.ticks, around.on_finished
         self._stop = around.stop or threading.Event()
-        self._lock = threading.RLock()  # of the schedule, the workers' steps and the report
-        self._wake = threading.Event()
         self._broken: list[BaseException] = []
-        self._schedule = Schedule()
         self._accounts: dict[str, AccountRun] = {}
         self._sessions: dict[str, SessionFactory] = {}
         self._options = DrainOptions()
         self._faults: set[str] = set()
+        self._next_due_at: int | None = None
         self._on_result: Callable[[int, Result], None] | None = None
 
     def drain(self, options: DrainOptions) -> DrainReport:
@@ -92,7 +93,7 @@ class DeliveringRun:
         self._prepare(options)
         due_before = self.clock()
         names = self._begin_round(due_before)
-        self._conduct(lambda: self._schedule.idle)
+        self._conduct(lambda conductor: True)
         self._note_unreadable()
         self.report.still_due = sum(self.store.count_due(name, due_before) for name in names)
         return self.report
@@ -100,35 +101,55 @@ class DeliveringRun:
     def follow(self, options: DrainOptions, on_round: Callable[[DrainReport], None]) -> DrainReport:
         """Deliver whatever becomes due until the run is stopped; the report of what came after the last round.
 
-        on_round: is given what was done since the round before, every POLL_SECONDS.  Raises as ``drain`` does.
+        on_round: is given what was done since the round before.  Raises as ``drain`` does.
         """
         self._prepare(options)
-        next_round = 0.0
+        self.idle_seconds = IDLE_SECONDS
+        looks, watch = Looks(), self.store.watch()
 
-        def over() -> bool:
-            nonlocal next_round
-            if self._stop.is_set():
-                return self._schedule.idle
-            if self._ticks() >= next_round:
-                next_round = self._ticks() + POLL_SECONDS
-                with self._lock:
-                    done, self.report = self.report, DrainReport(self.run.run_id)
-                on_round(done)
-                self._note_unreadable()
-                self._recover(self.clock())
-                self._begin_round(self.clock())
-                self._wake.set()
+        def stirred() -> None:
+            watch.take()
+            looks.stirred(self._ticks())
+
+        def look(conductor: Conductor) -> bool:
+            if self._stop.is_set() or self._broken:
+                return True
+            if looks.due(self._ticks()) and self._round_is_due(looks, watch):
+                looks.round_begins(self._ticks())
+                self._next_round(conductor, on_round)
             return False
 
-        self._conduct(over, patience=POLL_SECONDS / 4)
+        def until() -> float:
+            return math.inf if self.schedule.stopped else looks.until()
+
+        try:
+            self._conduct(look, until, (watch.fileno(), stirred))
+        finally:
+            watch.close()
         self._note_unreadable()
         return self.report
+
+    def _round_is_due(self, looks: Looks, watch: Watch) -> bool:
+        """Whether something was sent by another process, has become due, or an account has rested enough."""
+        now, rest_over = self.clock(), self.schedule.next_rest_over()
+        changed = watch.changed()
+        due = self._next_due_at is not None and now >= self._next_due_at
+        return changed or due or looks.round_due(self._ticks()) or (rest_over is not None and now >= rest_over)
+
+    def _next_round(self, conductor: Conductor, on_round: Callable[[DrainReport], None]) -> None:
+        done, self.report = self.report, DrainReport(self.run.run_id)
+        on_round(done)
+        self._note_unreadable()
+        now = self.clock()
+        self._recover(now)
+        self._begin_round(now, conductor)
+        self._next_due_at = self.store.next_due_at()
 
     def attempt(
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool = False,
         failure_mode: str | None = None,
     ) -> None:  # fmt: skip
-        """Attempt chosen messages once, those of one account over one connection, in the calling thread.
+        """Attempt chosen messages once, those of one account over one connection.
 
         on_result: is given each message's finished attempt, or why there was none: NotFound, NotAllowedForStatus,
         RetryNotDue, LimitUsedUp, LockUnreadable, the config's fault, AccountUnusable when the account failed at another
@@ -146,10 +167,9 @@ class DeliveringRun:
                     on_result(outbox_id, fault)
                 continue
             source = ChosenMessages(chosen, on_result, force=force, limits=limits)
-            account = self._accounts[name] = AccountRun(name, source, self._schedule, self.warn)
-            self._schedule.begin({name: Part(len(chosen), connections=1)})
-            while self._schedule.next_connection() is not None:
-                self._work(name)
+            account = self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, 0)
+            self.schedule.begin({name: Part(len(chosen), connections=1)})
+            self._conduct(lambda conductor: True)
             for outbox_id in source.untouched():
                 on_result(outbox_id, account.fault or self._account_failed(name))
 
@@ -157,8 +177,6 @@ class DeliveringRun:
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
     ) -> dict[str, list[int]]:
         """Group the messages that may be attempted by account; give *on_result* the error of each other one."""
-        from prx_email_cli.delivery.hands import unreadable_or  # on use
-
         chosen: dict[str, list[int]] = {}
         for outbox_id in ids:
             wish = ClaimOne(outbox_id, self.clock(), force)
@@ -167,7 +185,7 @@ class DeliveringRun:
             except StorageError:
                 raise
             except PrxEmailError as refused:
-                on_result(outbox_id, unreadable_or(refused, wish, self))
+                on_result(outbox_id, self.refused(wish, refused))
         return chosen
 
     def _account_failed(self, name: str) -> AccountUnusable:
@@ -175,7 +193,7 @@ class DeliveringRun:
         code = self.report.error_code or "provider"
         return AccountUnusable(
             code, f"not attempted: account {name} failed at another message",
-            f"the message is unchanged; prx-email account test {name} tells whether the account works again",
+            f"it is as it was; prx-email account test {name} tells whether the account works again",
         )  # fmt: skip
 
     def sessions(self, account: str) -> SessionFactory:
@@ -188,46 +206,68 @@ class DeliveringRun:
             self._sessions[account] = SessionFactory(settings, login_of(settings))
         return self._sessions[account]
 
+    def refused(self, wish: Wish, refused: PrxEmailError) -> PrxEmailError:
+        """Return *refused*, or the error that it is unknown whether the run lives that has the message."""
+        unreadable = self.run.unreadable
+        if not unreadable or not isinstance(refused, NotAllowedForStatus) or not isinstance(wish, ClaimOne):
+            return refused
+        return unreadable[0] if self.store.row(wish.outbox_id).status == Status.SENDING else refused
+
     def record(self, finished: Finished) -> None:
         """Count a finished attempt, which is durable, and tell of it."""
-        with self._lock:
-            self.report.record(finished, self.policy)
-        if self._on_finished is not None:
-            self._on_finished(finished)
+        self.report.record(finished, self.policy)
+        if finished.verdict is Verdict.DEFERRED and self._next_due_at is not None:
+            self._next_due_at = min(self._next_due_at, finished.settled.next_attempt_at)
+        self._tell(finished)
         if self._on_result is not None:
             self._on_result(finished.claimed.outbox_id, finished)
 
+    def _tell(self, finished: Finished) -> None:
+        if self._on_finished is not None:
+            self._on_finished(finished)
+
     def warn(self, text: str) -> None:
         """Note what a person should hear of but changes no message."""
-        with self._lock:
-            self.report.warnings.append(text)
+        self.report.warnings.append(text)
 
     def _prepare(self, options: DrainOptions) -> None:
         """Recover what dead runs left; why it is unknown of some goes into the report."""
         self._options = options
-        self._schedule = Schedule(limit=options.limit, base_seconds=self.policy.base_seconds)
+        self.schedule = Schedule(limit=options.limit, base_seconds=self.policy.base_seconds)
         self._recover(self.clock())
 
     def _recover(self, now: int) -> None:
         recovered = self.run.recover(self.policy, now)
         self.report.recovered += len(recovered.uncertain) + len(recovered.finished) + len(recovered.given_back)
+        self.report.gave_up += sum(one.verdict is Verdict.GAVE_UP for one in recovered.finished)
+        for finished in recovered.finished:
+            self._tell(finished)
         for unreadable in self.run.unreadable:
             self._note_fault(unreadable)
 
-    def _begin_round(self, due_before: int) -> list[str]:
-        """Give up what expired, and let the accounts with due messages begin that do not rest; all their names."""
+    def _begin_round(self, due_before: int, conductor: Conductor | None = None) -> list[str]:
+        """Give up what expired, and let the accounts with due messages begin that do not rest; all their names.
+
+        conductor: of the connections that are open already.
+        """
         self.clock_in_doubt = self.run.begin_drain(due_before).clock_in_doubt
         if self.clock_in_doubt:
             self.report.notes.append(CLOCK_IN_DOUBT)
         else:
             self.report.gave_up += len(self.run.expire(due_before))
         names = [name for name in self.store.accounts_due(due_before) if self._options.account in (None, name)]
-        with self._lock:
-            self._schedule.at(due_before)
-            free = [name for name in names if self._schedule.open_to(name)]
-        parts = {name: part for name in free if (part := self._part(name, due_before)) is not None}
-        with self._lock:
-            self._schedule.begin(parts)
+        self.schedule.at(due_before)
+        parts: dict[str, Part] = {}
+        for name in names:
+            working = self.schedule.at_work(name) and not self._accounts[name].rests
+            if working or self.schedule.open_to(name):
+                part = self._part(name, due_before)
+                if part is not None:
+                    parts[name] = part
+        self.schedule.begin(parts)
+        if conductor is not None:
+            for name in parts:
+                conductor.renewed(self._accounts[name])
         return names
 
     def _part(self, name: str, due_before: int) -> Part | None:
@@ -243,8 +283,12 @@ class DeliveringRun:
                 self._note_fault(fault)
                 return None
             limits, connections = limits_of(account), self._options.connections or account.connections
-        self._accounts[name] = AccountRun(name, DueMessages(name, due_before, limits), self._schedule, self.warn)
-        self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
+        if self.schedule.at_work(name):
+            self._accounts[name].renew(due_before)
+        else:
+            source, ahead = DueMessages(name, due_before, limits), self.settings.outbox.claim_ahead
+            self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, ahead)
+            self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
         return Part(self.store.count_due(name, due_before, max(connections, self._options.limit or 0)), connections)
 
     def _note_unreadable(self) -> None:
@@ -253,106 +297,85 @@ class DeliveringRun:
 
     def _note_fault(self, fault: PrxEmailError) -> None:
         """Report what is wrong with the config or a lock, each fault once in this run."""
-        with self._lock:
-            if fault.message not in self._faults:
-                self._faults.add(fault.message)
-                self.report.config_errors.append(fault)
+        if fault.message not in self._faults:
+            self._faults.add(fault.message)
+            self.report.config_errors.append(fault)
 
-    def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
-        """Start workers as the schedule asks for them until *over*; raises what broke the run off."""
-        with ExitStack() as stack:  # at its end the workers have ended
-            pool: ThreadPoolExecutor | None = None
-            try:
-                while True:
-                    self._wake.clear()
-                    for name in self._openings():
-                        pool = pool or stack.enter_context(_threads())
-                        pool.submit(self._guarded, name)
-                    if over():
-                        break
-                    self._wake.wait(patience)
-            except BaseException as error:  # noqa: BLE001 - raised below, once the workers have ended
-                self._break_off(error)
+    def _conduct(
+        self, over: Callable[[Conductor], bool], until: Callable[[], float] = lambda: math.inf,
+        listen: tuple[int | None, Callable[[], None]] | None = None,
+    ) -> None:  # fmt: skip
+        """Let workers begin as the schedule asks for them until all are through and *over*; raises what broke it off.
+
+        until: gives the time, in ticks, at which something is to be done.  listen: a descriptor, and what to call when
+        it can be read.
+        """
+        if listen is None and self.schedule.idle:
+            return
+        from prx_email_cli.delivery.conductor import Conductor  # on use
+
+        with self._wires() as wires:
+            if listen is not None:
+                wires.listen(*listen)
+            conductor = Conductor(self, wires)
+            going = True
+            while going:
+                try:
+                    if going := self._turn(conductor, over):
+                        wires.turn(until())
+                except BaseException as error:
+                    self.break_off(error)
+                    conductor.abandon()
+                    if len(self._broken) > MOST_FAULTS:  # it cannot even end
+                        raise
         if self._broken:
             raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
 
-    def _openings(self) -> list[str]:
-        """Name the accounts that open a connection now, once for each connection."""
-        with self._lock:
-            if self._stop.is_set():
-                self._schedule.stop()
-            return list(iter(self._schedule.next_connection, None))
+    def _turn(self, conductor: Conductor, over: Callable[[Conductor], bool]) -> bool:
+        """Do what is to be done now; False when nothing more is to be waited for."""
+        conductor.take_news()
+        self.schedule.at(self.clock())
+        self.note_stop()
+        conductor.look_back()
+        ended = over(conductor)
+        while (name := self.schedule.next_connection()) is not None:
+            conductor.begin(self._accounts[name], self._worker(self._accounts[name]))
+        if self.idle_seconds:
+            conductor.let_go(one=self.schedule.starved)
+        return not (ended and self.schedule.idle and conductor.idle)
 
-    def _guarded(self, name: str) -> None:
-        try:
-            self._work(name)
-        except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
-            self._break_off(error)
+    def _wires(self) -> RealWires:
+        """Make the connections of this run."""
+        from prx_email_cli.delivery.wires import RealWires  # on use
 
-    def _work(self, name: str) -> None:
-        """Carry out what a worker of this account asks, until it is through."""
-        from prx_email_cli.delivery.worker import Open  # on use
+        return RealWires(lambda name: self.sessions(name).open(), self.ledger, self.note_stop)
 
-        steps, hands = self._worker(name), self._hands(name)
-        ask: Ask | None = None
-        answer: Any = None
-        try:
-            while True:
-                opened = isinstance(ask, Open)
-                ask = self._step(steps, answer)
-                if opened:
-                    self._wake.set()  # further connections may open
-                if ask is None:
-                    return
-                answer = hands.carry_out(ask)
-        finally:
-            hands.close()
-            self._ended(name)
-            self._wake.set()
+    def note_stop(self) -> None:
+        """Claim and begin nothing more once the run is to stop."""
+        if self._stop.is_set():
+            self.schedule.stop()
 
-    def _hands(self, name: str) -> Hands:
-        """Make the hands of a worker of this account, with their own connection."""
-        from prx_email_cli.delivery.hands import Hands  # on use
-
-        return Hands(self, name)
-
-    def _worker(self, name: str) -> Steps[None]:
+    def _worker(self, account: AccountRun) -> Steps[None]:
         """Make a worker of this account, which has not begun."""
         from prx_email_cli.delivery.worker import rehearse, work  # on use
 
-        account = self._accounts[name]
-        return work(account) if self._options.failure_mode is None else rehearse(account, self._simulated)
+        return work(account) if self._options.failure_mode is None else rehearse(self._simulated)
 
-    def _ended(self, name: str) -> None:
+    def ended(self, account: AccountRun) -> None:
         """Note that one of the account's workers has ended."""
-        account = self._accounts[name]
-        with self._lock:
-            self._schedule.closed(name)
-            if account.fault is not None and self._on_result is None:
-                self._note_fault(account.fault)
-
-    def _step(self, steps: Steps[None], answer: Any) -> Ask | None:
-        """Give a worker its answer; what it asks next, None when it is through."""
-        with self._lock:
-            self._schedule.at(self.clock())
-            if self._stop.is_set():
-                self._schedule.stop()
-            try:
-                return steps.send(answer)
-            except StopIteration:
-                return None
+        self.schedule.closed(account.name)
+        if account.fault is not None and self._on_result is None:
+            self._note_fault(account.fault)
 
     def _simulated(self, claimed: Claimed) -> Outcome:
         from prx_email_cli.delivery.rehearsal import simulated  # on use
 
         return simulated(self._options.failure_mode or "", claimed)
 
-    def _break_off(self, error: BaseException) -> None:
+    def break_off(self, error: BaseException) -> None:
         """Stop every worker, because the outbox or the program failed."""
-        with self._lock:
-            self._broken.append(error)
-            self._schedule.stop()
-        self._wake.set()
+        self._broken.append(error)
+        self.schedule.stop()
 
     def _all_broken(self) -> BaseException:
         """Return the first error that stopped the run, joined by the results that could not be recorded."""
@@ -360,10 +383,3 @@ class DeliveringRun:
         if not lost:
             return self._broken[0]
         return ResultNotRecorded("; ".join(error.message for error in lost), hint=lost[0].hint)
-
-
-def _threads() -> ThreadPoolExecutor:
-    """Return a thread for each connection that a run may open."""
-    from concurrent.futures import ThreadPoolExecutor  # on use
-
-    return ThreadPoolExecutor(POOL, thread_name_prefix="connection")

@@ -32,6 +32,10 @@ class _Account:
         self.dealt = self.open = 0
         self.works = self.exhausted = False
 
+    def renew(self, waiting: int) -> None:
+        """More may wait now, beside what the open connections are sending."""
+        self.waiting, self.exhausted = waiting + self.open, False
+
     @property
     def wanted(self) -> int:
         """How many more connections it can use: one shows whether the account works, then the others open."""
@@ -66,7 +70,7 @@ class Schedule:
         self._accounts: dict[str, _Account] = {}  # the one that opened a connection last stands last
         self._rests: dict[str, int] = {}
         self._failures: dict[str, int] = {}
-        self._stopped = False
+        self.stopped = False  # nothing more is claimed, and no connection opened
         self._now = 0
 
     def at(self, now: int) -> None:
@@ -77,29 +81,44 @@ class Schedule:
     def idle(self) -> bool:
         """Tell whether no connection is open and none is to be opened."""
         accounts = self._accounts.values()
-        return not any(account.open or (account.wanted > 0 and not self._stopped) for account in accounts)
+        return not any(account.open or (account.wanted > 0 and not self.stopped) for account in accounts)
 
     def open_to(self, name: str) -> bool:
         """Tell whether the account could begin now: it neither rests nor is at work."""
         until, now = self._rests.get(name), self._now
         rests = until is not None and now < until <= now + LONGEST_REST_SECONDS  # else the clock has stepped back
         at_work = name in self._accounts and not self.idle
-        return not rests and not at_work and not self._stopped
+        return not rests and not at_work and not self.stopped
 
     def begin(self, parts: Mapping[str, Part]) -> None:
-        """Let these accounts send what waits there; one that is at work already goes on as it is."""
+        """Let these accounts send what waits there; one that is at work already may send it as well."""
         if self.idle:
             self._accounts.clear()
             self._undealt = self._limit or 0
         for name, part in parts.items():
             self._rests.pop(name, None)
-            if name not in self._accounts and part.waiting > 0:
+            if name in self._accounts:
+                self._accounts[name].renew(part.waiting)
+            elif part.waiting > 0:
                 self._accounts[name] = _Account(part)
         self._deal()
 
+    def at_work(self, name: str) -> bool:
+        """Tell whether connections of the account are open."""
+        return name in self._accounts and self._accounts[name].open > 0
+
+    @property
+    def starved(self) -> bool:
+        """Whether an account waits for a connection because others have all that a run may open."""
+        return not self.stopped and self._full and any(account.wanted > 0 for account in self._accounts.values())
+
+    @property
+    def _full(self) -> bool:
+        return sum(account.open for account in self._accounts.values()) >= self._pool
+
     def next_connection(self) -> str | None:
         """Choose the account that opens a connection now, and count that as open; None when none may."""
-        if self._stopped or sum(account.open for account in self._accounts.values()) >= self._pool:
+        if self.stopped or self._full:
             return None
         for name, account in self._accounts.items():
             if account.wanted > 0:
@@ -118,29 +137,45 @@ class Schedule:
         account = self._accounts[name]
         account.connections = account.open - 1
 
-    def take(self, name: str) -> bool:
-        """Use up a slot for one more claim of the account; False when it may not claim."""
-        account = self._accounts[name]
-        if self._stopped or name in self._rests or account.exhausted or account.slots == 0:
-            return False
-        if account.slots is not None:
-            account.slots -= 1
-        return True
+    def may_claim(self, name: str) -> bool:
+        """Tell whether the account may claim one more message now."""
+        account = self._accounts.get(name)
+        none = account is None or account.exhausted or account.slots == 0
+        return not (none or self.stopped or name in self._rests)
 
-    def give_back(self, name: str) -> None:
-        """Free the slot that ``take`` used up: no message was claimed for it."""
+    def take(self, name: str, most: int = 1) -> int:
+        """Use up slots for so many claims of the account, or for as many as it may make; return how many."""
+        if not self.may_claim(name):
+            return 0
         account = self._accounts[name]
-        if account.slots is not None:
-            account.slots += 1
+        if account.slots is None:
+            return most
+        taken = min(most, account.slots)
+        account.slots -= taken
+        return taken
+
+    def give_back(self, name: str, many: int = 1) -> None:
+        """Free slots that ``take`` used up: no message was claimed for them, or it was given back."""
+        account = self._accounts.get(name)
+        if account is None:  # all its connections have ended
+            self._undealt += many if self._limit is not None else 0
+            self._deal()
+        elif account.slots is not None:
+            account.slots += many
 
     def exhausted(self, name: str) -> None:
         """Nothing more is to be claimed for the account, and no connection to be opened."""
-        self._accounts[name].exhausted = True
+        if name in self._accounts:
+            self._accounts[name].exhausted = True
 
     def rest(self, name: str) -> None:
         """Let the account rest, because it cannot be used, until it is tried again, each time later."""
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
+
+    def next_rest_over(self) -> int | None:
+        """Return when the next account has rested enough, in Unix seconds; None when none rests."""
+        return min(self._rests.values(), default=None)
 
     def closed(self, name: str) -> None:
         """Note that a connection has ended.  After its last one the account's unused slots go to others."""
@@ -156,7 +191,7 @@ class Schedule:
 
     def stop(self) -> None:
         """Nothing more is claimed, and no connection opened."""
-        self._stopped = True
+        self.stopped = True
 
     def _deal(self) -> None:
         if self._limit is None:

@@ -1,41 +1,32 @@
-"""Decide what one connection does next: claim, hand over, record, message after message; without I/O.
+"""Decide what one connection does next: take a message, hand it over, message after message; without I/O.
 
-A worker asks (opens a connection, claims, delivers ...) and is sent the answer; ``run`` carries out what it asks with
-threads and sockets, a test with neither.
+A worker asks (for a message, for a connection, to deliver ...) and is sent the answer; ``run`` carries out what it asks
+with sockets and threads, a test with neither.
 """
 
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 from prx_email_cli.delivery.account import AccountRun
-from prx_email_cli.delivery.ledger import Entry
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, Wish
+from prx_email_cli.outbox.messages import Claimed
 
 R = TypeVar("R")
 
 
-class Look(NamedTuple):
-    """Ask whether *wish* could claim a message now: a bool."""
-
-    wish: Wish
+class Next(NamedTuple):
+    """Take the account's next claimed message: a Claimed, None when there is none left for this run."""
 
 
 class Open(NamedTuple):
     """Open a connection and log in: Opened, NotOpened, or an error of the config."""
 
 
-class Claim(NamedTuple):
-    """Claim a message: a Claimed, None when there is none, or why a chosen one is refused."""
-
-    wish: Wish
-
-
 class Deliver(NamedTuple):
     """Hand a message to the server: Delivered or, unless *again*, Untouched.
 
-    again: another connection has left it untouched before.
+    again: another connection has left it untouched before; it goes alone.
     """
 
     claimed: Claimed
@@ -43,13 +34,12 @@ class Deliver(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Record what an attempt came to, and claim the next message in the same durable step: an Entry."""
+    """Record what an attempt came to; nothing is answered, and nothing is waited for."""
 
     claimed: Claimed
     outcome: Outcome
     milliseconds: int
     connection: int
-    then: ClaimNext | None
 
 
 class GiveBack(NamedTuple):
@@ -62,7 +52,7 @@ class Close(NamedTuple):
     """Close the connection."""
 
 
-Ask = Look | Open | Claim | Deliver | Settle | GiveBack | Close
+Ask = Next | Open | Deliver | Settle | GiveBack | Close
 
 
 class Opened(NamedTuple):
@@ -76,111 +66,92 @@ class NotOpened(NamedTuple):
 
 
 class Untouched(NamedTuple):
-    """The connection had ended before anything was said of the message."""
+    """The connection had ended before any of the message's content left, so this was no attempt."""
 
 
 class Delivered(NamedTuple):
-    """What handing over came to.  usable: whether the connection can take another message."""
+    """What handing over came to.
+
+    usable: whether the connection can take another message.  following: the next message, whose envelope left together
+    with the content of this one.
+    """
 
     outcome: Outcome
     milliseconds: int = 0
     usable: bool = True
+    following: Claimed | None = None
 
 
 Steps = Generator[Ask, Any, R]
 
 
 def work(account: AccountRun) -> Steps[None]:
-    """Deliver over one connection after the other until the account has nothing left, or cannot be used."""
-    kept: Claimed | None = None
-    while kept is not None or (yield from _something_left(account)):
+    """Deliver over one connection after the other until the account has nothing left, or cannot be used.
+
+    A message is claimed before a connection is opened for it, so none is opened for messages that limits hold back.
+    """
+    claimed: Claimed | None = yield Next()
+    again = False
+    while claimed is not None:
         answer: Opened | NotOpened | PrxEmailError = yield Open()
         if not isinstance(answer, Opened):
-            yield from _without_connection(account, answer, kept)
+            yield from _without_connection(account, answer, claimed, again=again)
             return
-        kept, worn = yield from _serve(account, account.connected(), kept)
+        claimed, worn = yield from _serve(account, account.connected(), claimed, again=again)
         account.disconnected()
         yield Close()
-        if kept is None and not worn:
-            return
+        again = claimed is not None
+        if worn and not again:
+            claimed = yield Next()
 
 
-def rehearse(account: AccountRun, outcome_of: Callable[[Claimed], Outcome]) -> Steps[None]:
-    """Claim and fail one message after the other on purpose; *outcome_of* says how."""
-    claimed = yield from _next(account)
-    while claimed is not None:
-        claimed = yield from _settle(account, claimed, Delivered(outcome_of(claimed)), 0)
+def rehearse(outcome_of: Callable[[Claimed], Outcome]) -> Steps[None]:
+    """Take and fail one message after the other on purpose; *outcome_of* says how."""
+    while (claimed := (yield Next())) is not None:
+        yield Settle(claimed, outcome_of(claimed), 0, 0)
 
 
-def _something_left(account: AccountRun) -> Steps[bool]:
-    """Ask whether a claim would give a message: no connection is opened for messages that limits hold back."""
-    while (wish := account.look()) is not None:
-        answer: bool | PrxEmailError = yield Look(wish)
-        if answer is True:
-            return True
-        account.looked_in_vain(wish, answer if isinstance(answer, PrxEmailError) else None)
-    return False
-
-
-def _without_connection(account: AccountRun, answer: NotOpened | PrxEmailError, kept: Claimed | None) -> Steps[None]:
-    """The message at the head of the queue bears the account's failure; every other one stays untouched.
+def _without_connection(
+    account: AccountRun, answer: NotOpened | PrxEmailError, claimed: Claimed, *, again: bool
+) -> Steps[None]:
+    """Let the claimed message bear the account's failure; every other one stays untouched.
 
     While other connections of the account are open they go on, and nothing is said of the account.
     """
     if isinstance(answer, PrxEmailError):
         account.unusable(answer)
-        if kept is not None:
-            yield GiveBack(kept)
-    elif kept is not None:
-        yield from _settle(account, kept, Delivered(answer.outcome, usable=False), 0)
-    elif account.has_connections:
+        yield GiveBack(claimed)
+    elif account.has_connections and not again:
         account.no_more_connections()
+        account.put_back(claimed)
     else:
-        claimed = yield from _next(account)
-        if claimed is not None:
-            yield from _settle(account, claimed, Delivered(answer.outcome, usable=False), 0)
         account.rest()
+        yield Settle(claimed, answer.outcome, 0, 0)
 
 
-def _serve(account: AccountRun, number: int, kept: Claimed | None) -> Steps[tuple[Claimed | None, bool]]:
+def _serve(
+    account: AccountRun, number: int, claimed: Claimed | None, *, again: bool
+) -> Steps[tuple[Claimed | None, bool]]:
     """Deliver over one connection until nothing is left or it is worn out.
 
-    kept: a message that another connection has left untouched; it is not handed on twice.  Gives one that this
-    connection has left untouched, and whether the connection is worn out.
+    again: another connection has left the message untouched; it is not handed on twice.  Gives one that this connection
+    has left untouched, and whether the connection is worn out.
     """
-    claimed = kept
-    if claimed is None:
-        claimed = yield from _next(account)
-    usable = True
     while claimed is not None:
-        delivered: Delivered | Untouched = yield Deliver(claimed, claimed is kept)
-        if isinstance(delivered, Untouched):
+        said: Delivered | Untouched = yield Deliver(claimed, again)
+        if isinstance(said, Untouched):
+            account.neighbour_lost()
             return claimed, True
-        usable = delivered.usable
-        claimed = yield from _settle(account, claimed, delivered, number)
-    return None, not usable
-
-
-def _next(account: AccountRun) -> Steps[Claimed | None]:
-    """Claim the account's next message; one that is refused is noted, and the next one asked for."""
-    while (wish := account.wish()) is not None:
-        answer: Claimed | PrxEmailError | None = yield Claim(wish)
-        if isinstance(answer, Claimed):
-            return answer
-        account.found_nothing(wish, answer)
-    return None
-
-
-def _settle(account: AccountRun, claimed: Claimed, delivered: Delivered, number: int) -> Steps[Claimed | None]:
-    """Record the result; with a connection that can take another message, claim that in the same durable step."""
-    if delivered.outcome.scope is Scope.ACCOUNT:
-        account.rest()
-    wish = account.wish_ahead() if delivered.usable else None
-    entry: Entry = yield Settle(claimed, delivered.outcome, delivered.milliseconds, number, wish)
-    if entry.lost is not None:
-        account.lost(entry.lost)
-    if wish is not None and entry.claimed is None:
-        account.found_nothing(wish, None)
-    if wish is None and delivered.usable:
-        return (yield from _next(account))
-    return entry.claimed
+        again = False
+        if said.outcome.scope is Scope.ACCOUNT:
+            account.rest()
+        yield Settle(claimed, said.outcome, said.milliseconds, number)
+        claimed = said.following
+        if claimed is not None and account.begins_nothing:
+            yield GiveBack(claimed)
+            return None, False
+        if claimed is None and not said.usable:
+            return None, True
+        if claimed is None:
+            claimed = yield Next()
+    return None, False

@@ -21,7 +21,7 @@ def envelope_digest(outbox_id: int, sender: str, recipients: Iterable[tuple[int,
     for number, address in recipients:
         parts += str(number), address
     # Each part with its length, else two different lists could give the same text; a damaged row may hold any bytes.
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,29 +175,52 @@ def _fitted(results: Results, outcome: Outcome | None, at: int) -> bytes:
 
 
 def _payload(results: Results, outcome: Outcome | None, at: int, most: int) -> bytes:
+    """Return a JSON text, put together by hand: it is written twice for every message.
+
+    Of those who are uncertain no reply is told, and of those who accepted the one reply that they share.
+    """
     numbers = list(results)
-    letters = "".join(_LETTERS[one.status, one.uncertain and one.status is _PENDING] for one in results.values())
-    consecutive = not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    replies = [(one.code, _cut(one.response, most)) for one in results.values()] if most else []
-    said = None
+    consecutive = not numbers or (numbers[-1] - numbers[0] == len(numbers) - 1 and numbers == sorted(numbers))
+    letters, accepted, others = "", "null", []
+    for place, one in enumerate(results.values()):
+        letter = _LETTERS[one.status, one.uncertain and one.status is _PENDING]
+        letters += letter
+        if letter == "a":
+            accepted = _reply(one, most) if accepted == "null" else accepted
+        elif letter != "u" and most:
+            others.append(f"[{place},{_reply(one, most)}]")
+    said = "null"
     if outcome is not None:
-        said = [outcome.error, _cut(outcome.detail, most), outcome.code, outcome.enhanced, outcome.scope,
-                _cut(outcome.acceptance, most)]  # fmt: skip
-    return _encode([numbers[:1] if consecutive else numbers, letters, replies, said, at]).encode()
+        error, detail, code, enhanced, scope, acceptance = (
+            outcome.error, outcome.detail, outcome.code, outcome.enhanced, outcome.scope, outcome.acceptance
+        )  # fmt: skip
+        said = (f"[{_string(error)},{_string(detail, most)},{_number(code)},{_string(enhanced)},{_string(scope)},"
+                f"{_string(acceptance, most)}]")  # fmt: skip
+    named = ",".join(map(str, numbers[:1] if consecutive else numbers))
+    return f'[[{named}],"{letters}",{accepted},[{",".join(others)}],{said},{at}]'.encode()
 
 
-def _cut(text: str | None, most: int) -> str | None:
-    return text if text is None else text[:most] or "(not kept)"
+def _reply(result: RecipientResult, most: int) -> str:
+    return f"[{_number(result.code)},{_string(result.response, most)}]"
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def _string(text: str | None, most: int = 300) -> str:
+    return "null" if text is None else encode_basestring_ascii(text[:most] or "(not kept)")
 
 
 def _outcome(payload: Any) -> tuple[Outcome, int]:
     """Return outcome and time of a payload.  Raises ValueError, TypeError, KeyError for anything else."""
-    first, letters, replies, said, at = payload
+    first, letters, accepted, others, said, at = payload
     numbers = first if len(first) != 1 else range(first[0], first[0] + len(letters))
+    replies = dict(others)
     results = {}
     for place, (number, letter) in enumerate(zip(numbers, letters, strict=True)):
         status, uncertain = _STANDINGS[letter]
-        code, response = replies[place] if replies else (None, None)
+        code, response = (accepted if letter == "a" else replies.get(place)) or (None, None)
         results[number] = RecipientResult(status, code, response, uncertain)
     if said is None:
         return Outcome(results), at

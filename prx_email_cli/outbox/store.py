@@ -83,6 +83,9 @@ class Run(Protocol):
         RetryNotDue (both never with force) and LimitUsedUp.
         """
 
+    def wanted_back(self) -> list[int]:
+        """Return the ids of claimed messages that a person has held or cancelled: give back what was not begun."""
+
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note in the flight record, without a sync, that the bytes that complete the content may leave now.
 
@@ -116,6 +119,28 @@ class Runs(Protocol):
         """Return when the last drain ended; None when none ever did, or another user could have written it."""
 
 
+class Watch(Protocol):
+    """Noticing what other processes do with the outbox, for a follower."""
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that can be read when the outbox's files were written; None where no system tells.
+
+        They are written a moment before a change can be seen, and by this process as well.
+        """
+
+    def take(self) -> None:
+        """Take in what can be read from the descriptor."""
+
+    def changed(self) -> bool:
+        """Tell whether another process has changed the outbox since the last call that said so; True at first.
+
+        False, too, while this process is writing.
+        """
+
+    def close(self) -> None:
+        """Release the descriptor."""
+
+
 class Queue(Protocol):
     """What is due, for delivery."""
 
@@ -125,8 +150,8 @@ class Queue(Protocol):
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
 
-    def claimable(self, wish: ClaimNext) -> bool:
-        """Tell whether a claim by *wish* would return a message; changes nothing."""
+    def next_due_at(self) -> int | None:
+        """Return when the next message is due, in Unix seconds; None when no message will be."""
 
     def check_claim(self, wish: ClaimOne) -> str:
         """Return the account of the message, or raise what ``claim_by_id`` would; changes nothing."""
@@ -139,7 +164,10 @@ class Queue(Protocol):
 
 
 class Operator(Protocol):
-    """A person's decisions.  Those on one message raise NotFound and NotAllowedForStatus."""
+    """A person's decisions.  Those on one message raise NotFound and NotAllowedForStatus.
+
+    ``hold``, ``hold_all`` and ``cancel`` take back what a living run has claimed and not begun.
+    """
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
@@ -203,6 +231,9 @@ class ReceivedMail(Protocol):
 
 class Store(Outbox, Runs, Queue, Operator, Reports, ReceivedMail, Protocol):
     """A durable outbox."""
+
+    def watch(self) -> Watch:
+        """Begin to notice changes by other processes."""
 
     def replaced(self) -> bool:
         """Tell whether the path by now has another database than the open one, or none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -10,31 +11,43 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, check_settings
-from prx_email_cli.delivery.hands import Hands
+from prx_email_cli.delivery.conductor import Done
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
-from prx_email_cli.delivery.worker import Ask, Delivered, NotOpened, Opened, Untouched
+from prx_email_cli.delivery.wires import LOOK_SECONDS
+from prx_email_cli.delivery.worker import NotOpened, Opened
 from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus, Scope
-from prx_email_cli.outbox.messages import Claimed
+from prx_email_cli.outbox import lifecycle
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
+from prx_email_cli.outbox.messages import Claimed, Target
 from prx_email_cli.outbox.store import Store
+from prx_email_cli.smtp.envelope import Envelope, Fate, RecipientResult, Result
+from prx_email_cli.smtp.failure import SessionFailed
+from prx_email_cli.smtp.replies import Category, Scope, Trouble
+from prx_email_cli.smtp.server import ServerProfile
+from prx_email_cli.smtp.steps import Patience
+from prx_email_cli.smtp.transaction import Transaction
+
+from ..smtp.courier import message_to
 
 START = 1_000_000_000
 
 
 def accepted(claimed: Claimed) -> Outcome:
     """Everybody has it."""
-    results = {target.number: RecipientResult(RecipientStatus.ACCEPTED, 250) for target in claimed.targets}
+    results = {target.number: lifecycle.RecipientResult(RecipientStatus.ACCEPTED, 250) for target in claimed.targets}
     return Outcome(results, acceptance="2.0.0 kept")
 
 
 def deferred(claimed: Claimed) -> Outcome:
     """Nobody has it yet."""
-    results = {target.number: RecipientResult(RecipientStatus.PENDING, 451, "451 busy") for target in claimed.targets}
+    results = {
+        target.number: lifecycle.RecipientResult(RecipientStatus.PENDING, 451, "451 busy") for target in claimed.targets
+    }
     return Outcome(results, error="provider", detail="451 busy")
 
 
-LOGIN_REFUSED = Outcome({}, error="auth", detail="535 no", code=535, scope=Scope.ACCOUNT)
+LOGIN_REFUSED = Outcome({}, error="auth", detail="535 no", code=535, scope=lifecycle.Scope.ACCOUNT)
 
 
 class Server(NamedTuple):
@@ -72,33 +85,101 @@ class World:
         self.now = until
 
 
-class _PlayedHands(Hands):
-    """Hands whose connections are a script."""
+_FATES = {RecipientStatus.ACCEPTED: Fate.ACCEPTED, RecipientStatus.PENDING: Fate.DEFERRED,
+          RecipientStatus.REFUSED: Fate.REFUSED}  # fmt: skip
 
-    def __init__(self, run: PlayedRun, account: str) -> None:
-        super().__init__(run, account)
-        self._server = run.servers[account]
-        self._played, self._left = run, 0
-        self.seconds = 0.0
 
-    def carry_out(self, ask: Ask) -> Any:
-        """The answer, and in ``seconds`` when it comes."""
-        self.seconds = 0.0
-        return super().carry_out(ask)
+class _PlayedSession:
+    """A session whose server is a script.  left: so many messages it still takes."""
 
-    def _open(self) -> Opened | NotOpened | PrxEmailError:
-        self.seconds, self._left = self._server.seconds_to_open, self._server.messages_per_connection
-        self._played.logins.append(self._account)
-        return self._server.opens()
+    profile, patience, afterthought = ServerProfile(), Patience(60, 60), None
 
-    def _deliver(self, claimed: Claimed, *, again: bool) -> Delivered | Untouched:
-        self.seconds = self._server.seconds_to_take
-        outcome = self._server.takes(claimed)
-        if outcome is None:
-            return Untouched()
-        self._left -= 1
-        self._played.taken.append((self._played.world.now + self.seconds - START, claimed.outbox_id))
-        return Delivered(outcome, usable=self._left > 0)
+    def __init__(self, server: Server) -> None:
+        self.server, self.left, self.alive = server, server.messages_per_connection, True
+
+    def start(self, transaction: Transaction, following: Any) -> None:
+        self.transaction = transaction
+
+    def usable(self) -> bool:
+        return self.left > 0
+
+    def abandon(self) -> None:
+        self.alive = False
+
+
+class PlayedWires:
+    """Connections that are scripts, and a clerk whose steps are events."""
+
+    def __init__(self, run: PlayedRun) -> None:
+        self._run, self._world = run, run.world
+        self._step_is_near = False
+
+    def __enter__(self) -> PlayedWires:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert not self._run.ledger.waits
+
+    def ticks(self) -> float:
+        return self._world.now
+
+    def open(self, account: str, opened: Callable[[Any], None]) -> None:
+        server = self._run.servers[account]
+        self._run.logins.append(account)
+        answer = server.opens()
+        came: Any = answer if isinstance(answer, PrxEmailError) else _PlayedSession(server)
+        if isinstance(answer, NotOpened):
+            came = SessionFailed(Category(answer.outcome.error or ""), answer.outcome.detail or "", hint="")
+        self._world.at(server.seconds_to_open, lambda: opened(came))
+
+    def carry_out(self, session: Any, done: Callable[[Any], None]) -> None:
+        def over() -> None:
+            taken = _claimed(session.transaction._envelope)
+            outcome = session.server.takes(taken)
+            if outcome is not None:
+                session.left -= 1
+                self._run.taken.append((self._world.now - START, taken.outbox_id))
+            done(Done(_result(outcome), session.usable()))
+
+        self._world.at(session.server.seconds_to_take, over)
+
+    def hang_up(self, session: Any, hung_up: Callable[[], None]) -> None:
+        self._world.at(0.1, hung_up)
+
+    def listen(self, descriptor: int | None, stirred: Callable[[], None]) -> None:
+        assert descriptor is None
+
+    def turn(self, until: float) -> None:
+        """Let the clerk write soon, and the next event happen."""
+        if self._run.ledger.waits and not self._step_is_near:
+            self._step_is_near = True
+            self._world.at(0.001, self._step)
+        self._run.note_stop()
+        self._world.go_on(max(0, min(until - self._world.now, LOOK_SECONDS)))
+
+    def _step(self) -> None:
+        self._step_is_near = False
+        self._run.ledger.step()
+
+
+def _claimed(envelope: Envelope) -> Claimed:
+    """The message that has this envelope, as far as a script wants to know it."""
+    number = re.match(r"<outbox-(\d+)-", envelope.message_id)
+    assert number
+    targets = [Target(one.number, one.address, RecipientStatus.PENDING) for one in envelope.recipients]
+    return message_to()._replace(outbox_id=int(number[1]), targets=targets)
+
+
+def _result(outcome: Outcome | None) -> Result:
+    if outcome is None:
+        return Result({}, left_alone=True)
+    trouble = None
+    if outcome.error is not None:
+        scope = Scope(outcome.scope)
+        trouble = Trouble(Category(outcome.error), scope, permanent=False, text=outcome.detail or "")
+    recipients = {number: RecipientResult(_FATES[one.status], one.code, one.response or "")
+                  for number, one in outcome.recipients.items()}  # fmt: skip
+    return Result(recipients, trouble, outcome.acceptance)
 
 
 class PlayedRun(DeliveringRun):
@@ -109,24 +190,8 @@ class PlayedRun(DeliveringRun):
     taken: list[tuple[float, int]]
     logins: list[str]
 
-    def _conduct(self, over: Callable[[], bool], patience: float | None = None) -> None:
-        while True:
-            for name in self._openings():
-                self._play(name, self._worker(name), self._hands(name), None)
-            if over():
-                return
-            self.world.go_on(patience)
-
-    def _hands(self, name: str) -> _PlayedHands:
-        return _PlayedHands(self, name)
-
-    def _play(self, name: str, steps: Any, hands: _PlayedHands, answer: Any) -> None:
-        ask = self._step(steps, answer)
-        if ask is None:
-            self._ended(name)
-            return
-        following = hands.carry_out(ask)
-        self.world.at(hands.seconds, lambda: self._play(name, steps, hands, following))
+    def _wires(self) -> Any:
+        return PlayedWires(self)
 
 
 def settings_for(names: list[str], connections: int = 1, **smtp: int) -> Settings:

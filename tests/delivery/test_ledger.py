@@ -1,23 +1,25 @@
-"""What several workers have to record shares a step: each result is recorded when its worker goes on."""
+"""The clerk: whatever waits shares a step, and each result is told once it is durable, or why it is not."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from prx_email_cli.delivery.ledger import Entry, Ledger
-from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, ResultNotRecorded, StorageError
+from prx_email_cli.delivery.account import AccountRun, DueMessages
+from prx_email_cli.delivery.ledger import Came, Failed, Ledger, News, Recorded
+from prx_email_cli.delivery.schedule import Schedule
+from prx_email_cli.errors import ClaimLost, NotFound, OutboxBusy, OutboxDamaged, ResultNotRecorded, StorageError
 from prx_email_cli.outbox.lifecycle import RecipientStatus
-from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, Finished
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished
 
 from ..outbox.messages import NOW, ended, new_message, sent, wish
 from ..support.memory_store import MemoryRun, MemoryStore
 
 ACCEPTED, REFUSED = RecipientStatus.ACCEPTED, RecipientStatus.REFUSED
+ACCOUNT = AccountRun("work", DueMessages("work", NOW), Schedule(), lambda text: None, 32)
 
 
 class CountingRun(MemoryRun):
@@ -46,39 +48,23 @@ class Desk:
         self.ledger = Ledger(self.run, lambda: NOW)
 
     def claimed(self, many: int, *, spoilt: int = 0, error: Exception | None = None) -> list[Claimed]:
-        """So many messages, claimed one by one; recording *spoilt* is going to fail with *error*."""
+        """So many new messages, claimed; recording *spoilt* is going to fail with *error*."""
         self.store.submit([new_message() for _ in range(many)])
-        claims = [self.ledger.claim(wish()) for _ in range(many)]
+        (claims,) = self.run.advance([], [wish()._replace(most=many)]).claims
         self.run.steps, self.run.spoilt = 0, spoilt
         self.run.error = error or self.run.error
-        return [claim for claim in claims if claim is not None]
+        return claims
 
-    def together(self, asks: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Results or errors of *asks*, all of which wait before the first one is written."""
-        results: list[Any] = [None] * len(asks)
+    def settle(self, *claimed: Claimed) -> list[News]:
+        """What is told after a step that records these as sent."""
+        for one in claimed:
+            self.ledger.settle(ACCOUNT, sent(one))
+        return self.step()
 
-        def run(number: int) -> None:
-            try:
-                results[number] = asks[number]()
-            except Exception as error:
-                results[number] = error
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(asks))]
-        with self.ledger._lock:
-            for waiting, thread in enumerate(threads, 1):
-                thread.start()
-                while len(self.ledger._waiting) < waiting:
-                    thread.join(0.001)
-        for thread in threads:
-            thread.join()
-        return results
-
-    def settled(self, claimed: Sequence[Claimed]) -> list[Any]:
-        """What becomes of the workers that report these as sent, together."""
-        return self.together([self.settle(one) for one in claimed])
-
-    def settle(self, claimed: Claimed, then: ClaimNext | None = None) -> Callable[[], Entry]:
-        return lambda: self.ledger.settle(sent(claimed), then)
+    def step(self) -> list[News]:
+        """What is told after a step."""
+        self.ledger.step()
+        return list(iter(self.ledger.news, None))
 
     def statuses(self) -> list[str]:
         return [str(self.store.row(outbox_id).status) for outbox_id in sorted(self.store.messages)]
@@ -89,47 +75,84 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_results_and_claims_that_wait_together_share_one_step(desk: Desk) -> None:
+def test_results_claims_and_what_is_given_back_share_one_step_and_are_told_in_order(desk: Desk) -> None:
     claimed = desk.claimed(6)
     desk.store.submit([new_message() for _ in range(3)])
-    entries = desk.together([desk.settle(one, wish() if number % 2 else None) for number, one in enumerate(claimed)])
+    desk.ledger.ask(ACCOUNT, wish()._replace(most=2))
+    desk.ledger.give_back(claimed[4:])
+    news = desk.settle(*claimed[:4])
     assert desk.run.steps == 1
-    assert desk.statuses() == ["sent"] * 6 + ["sending"] * 3
-    following = [entry.claimed.outbox_id if entry.claimed is not None else None for entry in entries]
-    assert [one for number, one in enumerate(following) if not number % 2] == [None] * 3
-    assert sorted(one for number, one in enumerate(following) if number % 2 and one is not None) == [7, 8, 9]
+    assert [one.finished.claimed.outbox_id for one in news if isinstance(one, Recorded)] == [1, 2, 3, 4]
+    (came,) = (one for one in news if isinstance(one, Came))
+    assert [one.outbox_id for one in came.claims] == [5, 6], "what is given back can be claimed in the same step"
+    assert desk.statuses() == ["sent"] * 4 + ["sending"] * 2 + ["pending"] * 3
+
+
+def test_nothing_is_written_when_nothing_waits(desk: Desk) -> None:
+    assert not desk.ledger.step()
+    assert (desk.run.steps, desk.ledger.idle) == (0, True)
+
+
+def test_it_is_not_idle_until_what_was_written_is_told(desk: Desk) -> None:
+    (claimed,) = desk.claimed(1)
+    desk.ledger.settle(ACCOUNT, sent(claimed))
+    assert not desk.ledger.idle
+    assert desk.ledger.step()
+    assert not desk.ledger.idle
+    assert isinstance(desk.ledger.news(), Recorded)
+    assert desk.ledger.idle
 
 
 def test_a_lost_claim_is_the_loser_s_alone(desk: Desk) -> None:
     claimed = desk.claimed(3)
-    desk.run.give_back(claimed[1])
-    assert [type(entry.lost) for entry in desk.settled(claimed)] == [type(None), ClaimLost, type(None)]
+    desk.run.advance([], [], claimed[1:2])
+    lost = [type(one.lost) for one in desk.settle(*claimed) if isinstance(one, Recorded)]
+    assert lost == [type(None), ClaimLost, type(None)]
     assert desk.statuses() == ["sent", "pending", "sent"]
 
 
 def test_damage_of_one_message_keeps_no_other_result_from_being_recorded(desk: Desk) -> None:
     damage = OutboxDamaged("a page is not what was written", hint="restore a backup")
-    first, second, third = desk.settled(desk.claimed(3, spoilt=2, error=damage))
-    assert (first, third) == (Entry(), Entry())
-    assert isinstance(second, ResultNotRecorded)
-    assert "outbox message 2 was delivered (2.0.0 queued)" in second.message
+    first, second, third = desk.settle(*desk.claimed(3, spoilt=2, error=damage))
+    assert isinstance(first, Recorded)
+    assert isinstance(third, Recorded)
+    assert isinstance(second, Failed)
+    assert isinstance(second.error, ResultNotRecorded)
+    assert "outbox message 2 was delivered (2.0.0 queued)" in second.error.message
     assert desk.statuses() == ["sent", "sending", "sent"]
 
 
-def test_an_error_of_the_program_is_told_to_everyone_and_nobody_takes_it_for_a_record(desk: Desk) -> None:
-    results = desk.settled(desk.claimed(3, spoilt=2))
-    assert [type(result) for result in results] == [ZeroDivisionError] * 3
+def test_an_error_of_the_program_is_told_and_nobody_takes_it_for_a_record(desk: Desk) -> None:
+    told = desk.settle(*desk.claimed(3, spoilt=2))
+    assert [type(one.error) for one in told if isinstance(one, Failed)] == [ZeroDivisionError] * 3
     assert desk.statuses() == ["sending"] * 3
 
 
-def test_a_locked_outbox_is_told_to_everyone_with_what_is_known_and_each_can_try_again(desk: Desk) -> None:
+def test_a_locked_outbox_is_told_with_what_is_known_and_later_results_are_tried_again(desk: Desk) -> None:
     claimed = desk.claimed(2, spoilt=2, error=OutboxBusy("locked by another process", hint="wait"))
-    results = desk.settled(claimed)
-    assert [type(result) for result in results] == [ResultNotRecorded] * 2
-    assert all("was delivered (2.0.0 queued)" in result.message for result in results)
+    desk.ledger.ask(ACCOUNT, wish())
+    *results, came = desk.settle(*claimed)
+    errors = [one.error for one in results if isinstance(one, Failed)]
+    assert [type(error) for error in errors] == [ResultNotRecorded] * 2
+    assert all("was delivered (2.0.0 queued)" in str(error) for error in errors)
+    assert came == Came(ACCOUNT, wish(), []), "a worker that waits for a message is told that there is none"
     desk.run.spoilt = 0
-    assert desk.settled(claimed) == [Entry()] * 2
+    assert [type(one) for one in desk.settle(*claimed)] == [Recorded] * 2
     assert desk.statuses() == ["sent"] * 2
+
+
+def test_a_chosen_message_is_claimed_after_the_result_before_it_or_its_refusal_is_told(desk: Desk) -> None:
+    (claimed,) = desk.claimed(1)
+    desk.store.submit([new_message()])
+    for outbox_id in (1, 2, 99):
+        desk.ledger.ask(ACCOUNT, ClaimOne(outbox_id, 0, force=True))
+    _, first, second, third = desk.settle(claimed)
+    assert isinstance(first, Came)
+    assert isinstance(second, Came)
+    assert isinstance(third, Came)
+    assert (first.claims, str(first.refused)) == ([], "outbox message 1 is sent, held: False")
+    assert [one.outbox_id for one in second.claims] == [2]
+    assert isinstance(third.refused, NotFound)
 
 
 @pytest.mark.parametrize(
@@ -145,26 +168,29 @@ def test_what_is_known_of_a_result_that_was_not_recorded_is_told(
     desk: Desk, statuses: list[RecipientStatus], uncertain: bool, known: str
 ) -> None:
     desk.store.submit([new_message("a@example.org", "b@example.org")])
-    claimed = desk.ledger.claim(wish())
-    assert claimed is not None
+    ((claimed,),) = desk.run.advance([], [wish()]).claims
     desk.run.spoilt, desk.run.error = claimed.outbox_id, StorageError("the disk is full", hint="make room")
-    with pytest.raises(ResultNotRecorded) as told:
-        desk.ledger.settle(ended(claimed, *statuses, uncertain=uncertain), None)
-    assert f"outbox message 1 {known}, but that could not be recorded: the disk is full" in told.value.message
+    desk.ledger.settle(ACCOUNT, ended(claimed, *statuses, uncertain=uncertain))
+    (told,) = desk.step()
+    assert isinstance(told, Failed)
+    assert f"outbox message 1 {known}, but that could not be recorded: the disk is full" in str(told.error)
 
 
-def test_many_workers_deliver_everything_once(desk: Desk) -> None:
-    desk.store.submit([new_message() for _ in range(200)])
+def test_a_clerk_of_its_own_thread_records_everything_once(desk: Desk) -> None:
+    """Results come while it writes, so that a step takes many."""
+    claimed = desk.claimed(200)
+    over = threading.Event()
 
-    def work(_: int) -> list[int]:
-        done: list[int] = []
-        claimed = desk.ledger.claim(wish())
-        while claimed is not None:
-            done.append(claimed.outbox_id)
-            claimed = desk.ledger.settle(sent(claimed), wish()).claimed
-        return done
+    def be_clerk() -> None:
+        while not (over.is_set() and desk.ledger.idle):
+            desk.ledger.step()
+            told.extend(iter(desk.ledger.news, None))
 
-    with ThreadPoolExecutor(8) as pool:
-        done = [outbox_id for ids in pool.map(work, range(8)) for outbox_id in ids]
-    assert sorted(done) == list(range(1, 201))
+    told: list[News] = []
+    with ThreadPoolExecutor(5) as pool:
+        clerk = pool.submit(be_clerk)
+        list(pool.map(lambda one: desk.ledger.settle(ACCOUNT, sent(one)), claimed))
+        over.set()
+        clerk.result()
+    assert sorted(one.finished.claimed.outbox_id for one in told if isinstance(one, Recorded)) == list(range(1, 201))
     assert set(desk.statuses()) == {"sent"}

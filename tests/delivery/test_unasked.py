@@ -48,10 +48,11 @@ def take_all(talk: Talk) -> None:
 
 
 def drained(outbox: Outbox, between: Between) -> DrainReport:
-    """One drain over one connection at a time."""
+    """One drain over one connection at a time, which begins no message before the result of the last is recorded."""
+    settings = outbox.settings.replace(outbox=outbox.settings.outbox.replace(claim_ahead=0))
     with outbox.store.start_run(outbox.now) as run:
         around = Environment(lambda: outbox.now, on_finished=between.recorded)
-        delivering = DeliveringRun(outbox.store, outbox.settings, run, around)
+        delivering = DeliveringRun(outbox.store, settings, run, around)
         return delivering.drain(DrainOptions(connections=1))
 
 

@@ -61,7 +61,7 @@ def _template() -> Path:
 
 
 def _open(path: Path) -> SqliteStore:
-    store = SqliteStore(path, message_id_domain=DOMAIN)
+    store = SqliteStore(path, message_id_domain=DOMAIN, withdraw_seconds=0)
     store._connection.execute("PRAGMA synchronous = OFF")  # durability is proved elsewhere; here it would cost minutes
     return store
 

@@ -38,7 +38,7 @@ def new_message(
 
 
 def open_store(path: Path, **options: Any) -> SqliteStore:
-    return SqliteStore(path, message_id_domain=DOMAIN, **options)
+    return SqliteStore(path, message_id_domain=DOMAIN, **{"withdraw_seconds": 0, **options})
 
 
 def wish(now: int = NOW, account: str = "work", most: int = 1) -> ClaimNext:

@@ -117,6 +117,7 @@ class TestReplaced:
     ) -> None:
         program = follower.program
         program.send("--in", "1d", subject="waits")
+        wait_until(lambda: program.show(1)["status"] == "sent")  # else the backup knows less than the outbox
         restore(program, backup(program))
         follower.deliver("after the first")
         assert program.show(2)["status"] == "pending"

@@ -14,6 +14,15 @@ from prx_email_cli.outbox.views import Attempt, Row
 # fmt: off
 
 
+class MemoryWatch:
+    """Nobody else has this outbox: a follower is told to look each time."""
+
+    def fileno(self) -> None: ...
+    def take(self) -> None: ...
+    def changed(self) -> bool: return True
+    def close(self) -> None: ...
+
+
 @dataclass
 class Message:
     """One message.  row: as it is shown, but for when it is due and the attempt under way.

@@ -16,7 +16,7 @@ from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, Re
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
 from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats, tally
 
-from .memory_message import Message
+from .memory_message import MemoryWatch, Message
 
 ACCEPTED = RecipientStatus.ACCEPTED
 # What fits on one line is written on one:
@@ -40,6 +40,7 @@ class MemoryRun:
 
     def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None: self.record[claimed.claim] = outcome, at
 
+    def wanted_back(self) -> list[int]: return []
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         if (claimed.outbox_id, claimed.claim) not in self.hands:
             raise errors.StorageError("the claim is no longer this run's")
@@ -184,7 +185,8 @@ class MemoryStore:
         return len(self.due(account, now, now)[:limit])
 
     def accounts_due(self, now: int) -> list[str]: return sorted({it.row.account for it in self.due(None, now, now)})
-    def claimable(self, wish: ClaimNext) -> bool: return self.next_for(wish) is not None
+    def next_due_at(self) -> int | None: return min((it.due for it in self.of() if it.waits()), default=None)
+    def watch(self) -> MemoryWatch: return MemoryWatch()
 
     def next_for(self, wish: ClaimNext) -> Message | None:
         due = self.due(wish.account, wish.due_before, wish.now)

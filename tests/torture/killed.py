@@ -180,11 +180,24 @@ def wrap_dialogue(fate: Fate) -> None:
 
     around(Wire, "connect", before=lambda: fate.passes("before connecting"), after=lambda: fate.passes("connected"))
     around(SessionFactory, "open", after=lambda: fate.passes("session open"))
-    around(Session, "close", before=lambda: fate.passes("before QUIT"), after=lambda: fate.passes("QUIT answered"))
+    around(Session, "say_goodbye", before=lambda: fate.passes("before QUIT"))
+    wrap(Session, "go_on", lambda original: _dying_at_the_end(original, fate))
     spoken = _Spoken()
     wrap(transaction, "data_writes", lambda original: _noting_content(original, spoken))
     wrap(Channel, "send", lambda original: _dying_sender(original, spoken, fate))
     wrap(Channel, "reply", lambda original: _dying_reader(original, spoken, fate))
+
+
+def _dying_at_the_end(go_on: Callable[..., Any], fate: Fate) -> Callable[..., Any]:
+    from prx_email_cli.smtp.session import Closed
+
+    def goes_on(session: Any, now: float) -> Any:
+        event = go_on(session, now)
+        if isinstance(event, Closed):
+            fate.passes("QUIT answered")
+        return event
+
+    return goes_on
 
 
 def _noting_content(original: Callable[..., Iterator[tuple[bytes, bool]]], spoken: _Spoken) -> Callable[..., Any]:

@@ -71,7 +71,11 @@ class _Campaign:
             message = in_hand.get(pid)
             arrived = len(copies[tokens[message], "a@example.org"]) if message is not None else 1
             once = message is None or died[message] == 1  # else another kill shares the blame
-            if (message is not None) != effect.in_hand or (once and arrived != effect.copies):
+            if effect.in_hand is None:
+                fits = not once or arrived <= effect.copies
+            else:
+                fits = (message is not None) == effect.in_hand and (not once or arrived == effect.copies)
+            if not fits:
                 wrong.append(f"{label}: message {message} in hand, {arrived} copies, expected {effect}")
         return wrong
 

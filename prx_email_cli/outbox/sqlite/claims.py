@@ -58,7 +58,7 @@ class Claims:
         return claimed
 
     def _claim_despite_damage(self, run: InFlight, wish: ClaimNext) -> list[Claimed]:
-        """Claim one message by *wish* at the most."""
+        """Claim messages by *wish* one by one, so that damage costs none but its own."""
 
         def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
             def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
@@ -69,8 +69,10 @@ class Claims:
             ((*claimed,),) = self._claiming(run, 1, make)
             return claimed[0] if claimed else None
 
-        claimed = self._damage.claim_next(wish, claim_this)
-        return [] if claimed is None else [claimed]
+        claims: list[Claimed] = []
+        while len(claims) < wish.most and (one := self._damage.claim_next(wish, claim_this)) is not None:
+            claims.append(one)
+        return claims
 
     def advance(
         self, run: InFlight, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed]
@@ -92,11 +94,13 @@ class Claims:
         self, run: InFlight, finished: Sequence[Finished], wishes: Sequence[ClaimNext], returned: Sequence[Claimed]
     ) -> Advanced:
         lost: list[ClaimLost | None] = []
+        recorded: list[int] = []
         most = sum(wish.most for wish in wishes)
         recording = bool(finished or returned)
 
         def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
             lost[:] = queue.finalize_all(connection, run.run_id, finished) if finished else []
+            recorded[:] = [one.claimed.outbox_id for one, error in zip(finished, lost, strict=True) if error is None]
             queue.give_back(connection, run.run_id, returned)
             if not wishes or not self._may_claim(connection, recording=recording):
                 return [[] for _ in wishes]
@@ -107,7 +111,7 @@ class Claims:
             return claims
 
         def change() -> _Claims:
-            return self._claiming(run, most, make, recording=recording)
+            return self._claiming(run, most, make, recording=recording, recorded=recorded)
 
         return Advanced(lost, patiently(change) if finished else change())
 
@@ -130,10 +134,13 @@ class Claims:
             return lost
         return None
 
-    def recover(self, runs: Runs, policy: RetryPolicy, now: int) -> Recovered:
-        """Settle the messages that dead runs had claimed; see ``Run.recover``.  Costs one read when there are none."""
+    def recover(self, runs: Runs, policy: RetryPolicy, now: int, *, living: str = "") -> Recovered:
+        """Settle the messages that dead runs had claimed; see ``Run.recover``.  Costs one read when there are none.
+
+        living: the run that asks, which lives even if somebody has removed its lock file.
+        """
         recovered = Recovered([], [], [])
-        for run in [run for run in self._sending() if runs.is_dead(run)]:
+        for run in [run for run in self._sending() if run != living and runs.is_dead(run)]:
             with runs.flights_of(run, self.identity()) as flights:
                 recover = partial(recover_run, recovery=Recovery(run, flights, policy, now))
                 try:
@@ -196,12 +203,13 @@ class Claims:
 
     def _claiming(
         self, run: InFlight, most: int, make: Callable[[sqlite3.Connection, queue.Claimant], _Claims], *,
-        recording: bool = False,
+        recording: bool = False, recorded: Sequence[int] = (),
     ) -> _Claims:  # fmt: skip
         """Run a change that claims up to *most* messages for *run*.
 
-        The claims are counted in its transaction, and the mark is raised once that is durable.  recording: the change
-        also records or gives back, which must not fail because nothing can be claimed.
+        The claims, and the results of the messages *recorded*, are counted in its transaction, and the mark is raised
+        once that is durable.  recording: the change also records or gives back, which must not fail because nothing can
+        be claimed.
         """
         numbers: list[int] = []
         with suppress(PrxEmailError) if recording else nullcontext():
@@ -210,7 +218,7 @@ class Claims:
 
         def counted(connection: sqlite3.Connection) -> tuple[_Claims, Mark | None]:
             claims = make(connection, who)
-            ids = [one.outbox_id for some in claims for one in some]
+            ids = [*recorded, *(one.outbox_id for some in claims for one in some)]
             return claims, self._guard.count(connection, ids) if ids else None
 
         begun: list[Claimed] = []
@@ -219,9 +227,18 @@ class Claims:
             begun += [one for some in claims for one in some]
         finally:
             run.began(numbers, begun)
-        if mark is not None:
-            self._guard.note(mark)
+        if mark is not None and not self._noted(mark, recorded):
+            self._change(lambda connection: queue.give_back(connection, run.run_id, begun))
+            run.ended(begun)
+            return [[] for _ in claims]
         return claims
+
+    def _noted(self, mark: Mark, recorded: Sequence[int]) -> bool:
+        """Raise the mark; False if that fails where results were recorded, which must be told all the same."""
+        with suppress(PrxEmailError) if recorded else nullcontext():
+            self._guard.note(mark)
+            return True
+        return False
 
     def _may_claim(self, connection: sqlite3.Connection, *, recording: bool) -> bool:
         """Tell whether the change may claim; raise why not if it does nothing else, for an error undoes all of it."""

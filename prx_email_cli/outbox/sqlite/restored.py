@@ -58,7 +58,7 @@ class RestoreGuard:
         self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
 
     def count(self, connection: sqlite3.Connection, ids: Sequence[int]) -> Mark:
-        """Count the claims of these messages; return the mark to be noted once that is durable."""
+        """Count claims or results of these messages; return the mark to be noted once that is durable."""
         connection.execute(sql.COUNT_CLAIMS, (len(ids),))
         return Mark(*_state(connection), max(ids))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.errors import LockUnreadable
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
+from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 
@@ -40,7 +41,7 @@ class SqliteRun:
     def recover(self, policy: RetryPolicy, now: int) -> Recovered:
         """Settle the messages that dead runs had claimed, by those runs' flight records."""
         self._store.refuse_restored()
-        return self._claims.recover(self._runs, policy, now)
+        return self._claims.recover(self._runs, policy, now, living=self.run_id)
 
     def begin_drain(self, now: int) -> Moment:
         """Record that a drain begins at *now*."""
@@ -59,6 +60,11 @@ class SqliteRun:
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
         """Claim this message for ``retry`` or ``send --now``."""
         return self._claims.claim(self.in_flight, wish)
+
+    def wanted_back(self) -> list[int]:
+        """Return the ids of claimed messages that a person has held or cancelled."""
+        with self._store.reading() as connection:
+            return queue.ids(connection.execute(sql.MARKED, {"run": self.run_id}))
 
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note that the bytes that complete the content may leave now."""

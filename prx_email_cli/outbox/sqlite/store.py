@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import drained_since, message_id_for_attempt
-from prx_email_cli.outbox.messages import ClaimNext, ClaimOne, NewMessage, Submitted
+from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
@@ -23,6 +23,7 @@ from prx_email_cli.outbox.sqlite.runs import Runs
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.sqlite.run import SqliteRun
+    from prx_email_cli.outbox.sqlite.watch import SqliteWatch
     from prx_email_cli.outbox.views import Filter, Health, Known, Row, Stats
 
 T = TypeVar("T")
@@ -32,9 +33,11 @@ class SqliteStore:
     """See ``Store`` for what each method promises."""
 
     def __init__(
-        self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True
-    ) -> None:
-        self.path = path
+        self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True,
+        withdraw_seconds: float = 1,
+    ) -> None:  # fmt: skip
+        """Open the database.  withdraw_seconds: so long runs are given to give back what a person holds or cancels."""
+        self.path, self._withdraw_seconds = path, withdraw_seconds
         self._connection = open_database(path, busy_timeout_seconds, create=create)
         self._place = Place(path)
         self._guard = RestoreGuard(path)
@@ -48,6 +51,12 @@ class SqliteStore:
         """Release the database."""
         self._guard.close()
         self._place.leave(self._connection)
+
+    def watch(self) -> "SqliteWatch":
+        """Begin to notice changes by other processes."""
+        from prx_email_cli.outbox.sqlite.watch import SqliteWatch  # on use
+
+        return SqliteWatch(self.path, self._connection, self._lock)
 
     def replaced(self) -> bool:
         """Tell whether the path by now has another database than the open one, or none."""
@@ -118,13 +127,6 @@ class SqliteStore:
 
         return self.change(make)
 
-    def claimable(self, wish: ClaimNext) -> bool:
-        """Tell whether ``claim_next`` would return a message; changes nothing."""
-        if not self._count_due(wish, most=1):
-            return False
-        with self.reading() as connection:
-            return queue.within_limits(connection, wish)
-
     def check_claim(self, wish: ClaimOne) -> str:
         """Return the account of the message, or raise what ``claim`` would; changes nothing."""
         with self.reading() as connection:
@@ -147,27 +149,36 @@ class SqliteStore:
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
-        from prx_email_cli.outbox.sqlite import operator  # on use
+        from prx_email_cli.outbox.sqlite import withdrawing  # on use
 
-        self.change(lambda connection: operator.hold(connection, outbox_id, now))
+        withdrawing.decide(self, withdrawing.HOLD, outbox_id, now, self._withdraw_seconds)
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
         """Hold every message that drains might take (of *account*); return their ids."""
+        from prx_email_cli.outbox.sqlite.withdrawing import wait_until_given_back  # on use
+
+        claimed: list[int] = []
 
         def make(connection: sqlite3.Connection) -> tuple[list[int], Mark | None]:
             values = {"account": account, "now": now}
             held = queue.ids(connection.execute(sql.HOLD_ALL, values))
+            if self._withdraw_seconds:
+                claimed[:] = queue.ids(connection.execute(sql.MARK_ALL_HELD, values))
             mark = None
             if account is None:
                 with suppress(PrxEmailError):  # a mark that cannot be read must not keep a person from holding messages
                     mark = self._accept(connection)
             if mark is not None:
-                held += queue.ids(connection.execute(sql.HOLD_SENDING, values))
+                held += claimed + queue.ids(connection.execute(sql.HOLD_SENDING, values))
             return held, mark
 
         held, mark = self.change(make)
         if mark is not None:
             self._guard.note(mark)
+        elif claimed:  # what is being sent is held afterwards, unless it is sent
+            wait_until_given_back(self, claimed, self._withdraw_seconds)
+            with self.reading() as connection:
+                held += queue.ids(connection.execute(sql.HELD_AMONG, {"ids": str(claimed)}))
         return held
 
     def release(self, outbox_id: int) -> None:
@@ -182,9 +193,9 @@ class SqliteStore:
 
     def cancel(self, outbox_id: int, now: int) -> None:
         """Give this message up."""
-        from prx_email_cli.outbox.sqlite import operator  # on use
+        from prx_email_cli.outbox.sqlite import withdrawing  # on use
 
-        self.change(lambda connection: operator.cancel(connection, outbox_id, now))
+        withdrawing.decide(self, withdrawing.CANCEL, outbox_id, now, self._withdraw_seconds)
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         """Settle the uncertain recipients of this message: accepted if *sent*, else not."""
@@ -204,14 +215,19 @@ class SqliteStore:
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
-        return self._count_due(ClaimNext(account, now, now), -1 if limit is None else limit)
-
-    def _count_due(self, wish: ClaimNext, most: int) -> int:
+        most = -1 if limit is None else limit
         if not self._damage.met:
             with suppress(OutboxDamaged), self.reading() as connection:
-                values = {"account": wish.account, "due_before": wish.due_before, "now": wish.now, "limit": most}
+                values = {"account": account, "due_before": now, "now": now, "limit": most}
                 return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
-        return self._damage.count_due(wish.account, wish.due_before, most)
+        return self._damage.count_due(account, now, most)
+
+    def next_due_at(self) -> int | None:
+        """Return when the next message is due; None when no message will be."""
+        names = self._accounts()
+        with self.reading() as connection:
+            dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
+        return min((due for due in dues if due is not None), default=None)
 
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store the *messages* that *account* does not know, and count them."""

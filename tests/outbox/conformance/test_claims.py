@@ -59,7 +59,6 @@ def test_a_claim_takes_what_was_due_when_the_drain_began_whatever_the_time_now(s
     submit(store, new_message(due_at=NOW), new_message(due_at=NOW + 1))
     began = ClaimNext("work", due_before=NOW, now=NOW + 60)
     assert ids(run.advance([], [began, began])) == [[1], []]
-    assert not store.claimable(began)
 
 
 def test_a_claim_takes_only_its_accounts_messages(store: Store, run: Run) -> None:
@@ -84,7 +83,6 @@ def test_a_drain_leaves_what_is_held_or_given_up_and_a_person_can_still_take_it(
     submit(store)
     PUT_ASIDE[what](store, run)
     assert claim_next(run, FOR_EVER) is None
-    assert not store.claimable(wish(FOR_EVER))
     assert (store.count_due("work", FOR_EVER), store.accounts_due(FOR_EVER)) == (0, [])
     assert run.claim_by_id(forced(1)).outbox_id == 1
 
@@ -94,10 +92,8 @@ def test_a_drain_leaves_what_has_expired_also_since_it_began_and_a_person_can_st
 ) -> None:
     submit(store, new_message(expires_at=NOW + 1), new_message(expires_at=NOW + 1))
     for late in (wish(NOW + 1), ClaimNext("work", due_before=NOW, now=NOW + 1)):
-        assert not store.claimable(late)
         assert run.advance([], [late]).claims == [[]]
     assert (store.count_due("work", NOW + 1), store.accounts_due(NOW + 1)) == (0, [])
-    assert store.claimable(wish(NOW))
     assert claim(run).outbox_id == 1
     assert run.claim_by_id(ClaimOne(2, NOW + 1)).expires_at == NOW + 1
 
@@ -123,10 +119,19 @@ def test_counting_what_is_due_goes_no_further_than_asked(store: Store) -> None:
     assert store.accounts_due(NOW + 1) == ["a", "b", "work"]
 
 
+def test_the_next_due_time_is_that_of_what_waits_for_drains(store: Store, run: Run) -> None:
+    assert store.next_due_at() is None
+    submit(store, new_message(due_at=NOW + 9), new_message(account="b", due_at=NOW + 5), new_message(due_at=NOW + 7))
+    assert store.next_due_at() == NOW + 5
+    store.hold(2, NOW)
+    assert store.next_due_at() == NOW + 7
+    claim(run, NOW + 7)
+    assert store.next_due_at() == NOW + 9
+
+
 def test_looking_whether_something_can_be_claimed_changes_nothing(store: Store, run: Run) -> None:
     submit(store)
     before = store.row(1)
-    assert store.claimable(wish(NOW))
     assert store.check_claim(ClaimOne(1, NOW)) == "work"
     assert store.row(1) == before
     assert claim(run).message_id == f"<outbox-1-0@{DOMAIN}>"

@@ -148,6 +148,5 @@ def test_each_of_the_limits_must_have_room(store: Store, run: Run) -> None:
     record(run, sent(claim(run)))
     minute, day = Limit(1, 60), Limit(1, 86_400)
     for limits in ((minute, day), (day, minute)):
-        assert not store.claimable(ClaimNext("work", NOW + 60, NOW + 60, limits))
         assert claim_next(run, NOW + 60, limits=limits) is None
     assert claim_next(run, NOW + 60, limits=(minute, Limit(2, 86_400)))
