@@ -158,7 +158,7 @@ class Schedule:
         """Free slots that ``take`` used up: no message was claimed for them, or it was given back."""
         account = self._accounts.get(name)
         if account is None:  # all its connections have ended
-            self._undealt += many if self._limit is not None else 0
+            self._undealt += many
             self._deal()
         elif account.slots is not None:
             account.slots += many

@@ -94,8 +94,8 @@ class _PlayedSession:
 
     profile, patience, afterthought = ServerProfile(), Patience(60, 60), None
 
-    def __init__(self, server: Server) -> None:
-        self.server, self.left, self.alive = server, server.messages_per_connection, True
+    def __init__(self, account: str, server: Server) -> None:
+        self.account, self.server, self.left, self.alive = account, server, server.messages_per_connection, True
 
     def start(self, transaction: Transaction, following: Any) -> None:
         self.transaction = transaction
@@ -127,7 +127,7 @@ class PlayedWires:
         server = self._run.servers[account]
         self._run.logins.append(account)
         answer = server.opens()
-        came: Any = answer if isinstance(answer, PrxEmailError) else _PlayedSession(server)
+        came: Any = answer if isinstance(answer, PrxEmailError) else _PlayedSession(account, server)
         if isinstance(answer, NotOpened):
             came = SessionFailed(Category(answer.outcome.error or ""), answer.outcome.detail or "", hint="")
         self._world.at(server.seconds_to_open, lambda: opened(came))
@@ -144,6 +144,7 @@ class PlayedWires:
         self._world.at(session.server.seconds_to_take, over)
 
     def hang_up(self, session: Any, hung_up: Callable[[], None]) -> None:
+        self._run.hung_up.append((self._world.now - START, session.account))
         self._world.at(0.1, hung_up)
 
     def listen(self, descriptor: int | None, stirred: Callable[[], None]) -> None:
@@ -183,11 +184,15 @@ def _result(outcome: Outcome | None) -> Result:
 
 
 class PlayedRun(DeliveringRun):
-    """A run whose threads are events.  taken: when each message was answered, in seconds; logins: in order."""
+    """A run whose threads are events.
+
+    taken, hung_up: when each message was answered, and each account's connection closed, in seconds.  logins: in order.
+    """
 
     world: World
     servers: dict[str, Server]
     taken: list[tuple[float, int]]
+    hung_up: list[tuple[float, str]]
     logins: list[str]
 
     def _wires(self) -> Any:
@@ -209,7 +214,7 @@ def played(
     with store.start_run(START) as claims:
         settings = settings_for(list(servers), connections, **smtp)
         run = PlayedRun(store, settings, claims, Environment(lambda: int(world.now), lambda: world.now))
-        run.world, run.servers, run.taken, run.logins = world, servers, [], []
+        run.world, run.servers, run.taken, run.hung_up, run.logins = world, servers, [], [], []
         yield run
 
 

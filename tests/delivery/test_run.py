@@ -27,8 +27,8 @@ def store() -> Store:
     return MemoryStore()
 
 
-def add(store: Store, account: str, many: int = 1, due_at: int = START) -> list[int]:
-    new = [new_message(account=account, due_at=due_at) for _ in range(many)]
+def add(store: Store, account: str, many: int = 1, due_at: int = START, expires_at: int | None = None) -> list[int]:
+    new = [new_message(account=account, due_at=due_at, expires_at=expires_at) for _ in range(many)]
     return [submitted.outbox_id for submitted in store.submit(new)]
 
 
@@ -88,6 +88,35 @@ class TestADrain:
         run, report = drain(store, {"a": Server(takes)})
         assert (report.attempted, report.sent, len(run.logins)) == (2, 2, 2)
         assert statuses(store, ids) == [("sent", 0)] * 2
+
+    def test_begins_no_message_that_expired_after_its_claim_and_gives_it_back(self, store: Store) -> None:
+        ids = add(store, "a", 5, expires_at=START + 25)
+        run, report = drain(store, {"a": Server(seconds_to_take=10)})
+        assert len(run.taken) == report.attempted == report.sent == 3
+        assert statuses(store, ids) == [("sent", 0)] * 3 + [("pending", 0)] * 2
+        assert store.row(ids[3]).attempts == []
+        with played(store, {"a": Server()}, run.world) as later:
+            assert later.drain(DrainOptions()).gave_up == 2
+
+    def test_gives_a_message_back_that_a_person_wants_and_that_was_not_begun(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, wanted = MemoryStore(), list[int]()
+        ids = add(store, "a", 9)
+
+        def hold_all_that_is_claimed() -> None:
+            wanted.extend(one for one in ids if store.row(one).status == "sending")
+            for outbox_id in wanted:
+                store.messages[outbox_id].change(held=True)
+
+        with played(store, {"a": Server(seconds_to_take=1)}, World()) as run:
+            monkeypatch.setattr(run.run, "wanted_back", lambda: wanted)
+            run.world.at(4.5, hold_all_that_is_claimed)
+            run.drain(DrainOptions())
+        _, claimed_ahead = wanted
+        assert statuses(store, [claimed_ahead]) == [("pending", 0)]
+        assert store.row(claimed_ahead).attempts == []
+        assert statuses(store, [one for one in ids if one != claimed_ahead]) == [("sent", 0)] * 8
 
 
 class TestAnAccountThatFails:
@@ -198,6 +227,53 @@ class TestAFollower:
         with played(store, {"a": Server(seconds_to_take=20)}, World()) as run:
             follow(run, 30)
         assert statuses(store, ids) == [("sent", 0), ("sent", 0), ("pending", 0)]
+
+    def test_keeps_a_connection_open_for_half_a_minute_after_its_last_message(self, store: Store) -> None:
+        add(store, "a")
+        with played(store, {"a": Server()}, World()) as run:
+            run.world.at(20, partial(add, store, "a", due_at=START + 20))
+            follow(run, 90)
+        _, (taken, _) = run.taken
+        ((hung_up, _),) = run.hung_up
+        assert run.logins == ["a"], "the later message went over the same connection"
+        assert 20 <= taken < 22
+        assert 30 <= hung_up - taken < 31
+
+    def test_opens_another_connection_for_what_comes_after_that(self, store: Store) -> None:
+        add(store, "a")
+        with played(store, {"a": Server()}, World()) as run:
+            run.world.at(40, partial(add, store, "a", due_at=START + 40))
+            follow(run, 90)
+        assert (len(run.taken), run.logins, len(run.hung_up)) == (2, ["a", "a"], 2)
+
+    def test_closes_its_connections_when_it_is_stopped(self, store: Store) -> None:
+        add(store, "a", 20)
+        with played(store, {"a": Server()}, World(), connections=2) as run:
+            follow(run, 10)
+        assert [name for _, name in run.hung_up] == run.logins == ["a", "a"]
+        assert all(10 <= at < 11 for at, _ in run.hung_up)
+
+    def test_keeps_no_connection_of_an_account_that_failed(self, store: Store) -> None:
+        fails = Outcome({}, error="provider", detail="421", scope=Scope.ACCOUNT)
+        add(store, "a")
+        with played(store, {"a": Server(lambda claimed: fails)}, World()) as run:
+            follow(run, 5)
+        ((hung_up, _),) = run.hung_up
+        assert hung_up < 1
+
+    def test_closes_the_connection_that_rests_longest_when_another_account_needs_one(self, store: Store) -> None:
+        names = [f"account{number:03}" for number in range(100)]
+        for name in names:
+            add(store, name)
+        with played(store, {name: Server() for name in [*names, "late"]}, World()) as run:
+            run.world.at(5, partial(add, store, "late", due_at=START + 5))
+            follow(run, 10)
+        (closed_at, closed), *at_the_end = run.hung_up
+        assert 5 <= closed_at < 7
+        assert closed == next(store.row(outbox_id).account for _, outbox_id in run.taken)
+        assert run.logins[100:] == ["late"]
+        assert len(at_the_end) == 100
+        assert all(at >= 10 for at, _ in at_the_end)
 
 
 class Chosen:

@@ -105,6 +105,42 @@ class TestConnections:
         schedule.closed("a")
         assert openings(schedule) == {"a": 1}, "two could be opened"
 
+    def test_open_beside_those_at_work_for_what_has_come_since(self) -> None:
+        schedule = begun({"a": Part(1, 4)})
+        openings(schedule)
+        schedule.works("a")
+        assert openings(schedule) == {}
+        schedule.begin({"a": Part(2, 4)})
+        assert openings(schedule) == {"a": 2}
+
+    def test_are_at_work_from_the_first_that_is_opened_to_the_last_that_ends(self) -> None:
+        schedule = begun({"a": Part(1, 1)})
+        assert not schedule.at_work("a")
+        assert not schedule.at_work("b")
+        openings(schedule)
+        assert schedule.at_work("a")
+        schedule.closed("a")
+        assert not schedule.at_work("a")
+
+    def test_are_wanting_only_while_others_have_the_whole_pool(self) -> None:
+        schedule = begun({"a": Part(9, 2), "b": Part(9, 1)}, pool=2)
+        assert not schedule.starved, "there are some left"
+        assert openings(schedule) == {"a": 1, "b": 1}
+        assert not schedule.starved, "each has its first one"
+        schedule.works("a")
+        assert schedule.starved
+        schedule.stop()
+        assert not schedule.starved
+
+    def test_are_wanting_to_no_account_that_cannot_open_another(self) -> None:
+        schedule = begun({"a": Part(9, 3)}, pool=2)
+        openings(schedule)
+        schedule.works("a")
+        openings(schedule)
+        assert schedule.starved
+        schedule.no_more_connections("a")
+        assert not schedule.starved
+
     def test_of_a_run_are_a_hundred_at_most(self) -> None:
         schedule = Schedule()
         schedule.begin({"a": Part(300, 300)})
@@ -151,6 +187,44 @@ class TestClaims:
         schedule.take("a")
         schedule.give_back("a")
         assert [schedule.take("a") for _ in range(3)] == [True, True, False]
+
+    def test_that_gave_nothing_by_the_end_of_its_account_is_made_for_another(self) -> None:
+        schedule = begun({"a": Part(9, 1), "b": Part(9, 1)}, limit=6)
+        openings(schedule)
+        assert schedule.take("a", 3) == 3
+        schedule.rest("a")
+        schedule.closed("a")
+        schedule.give_back("a", 2)
+        assert [schedule.take("b") for _ in range(6)] == [1] * 5 + [0]
+
+    @given(st.integers(1, 20), st.lists(st.integers(1, 9), max_size=9), st.data())
+    def test_taken_several_at_once_are_as_many_as_the_limit_leaves(
+        self, limit: int, wished: list[int], data: st.DataObject
+    ) -> None:
+        schedule, left = begun({"a": Part(99, 1)}, limit), limit
+        openings(schedule)
+        for most in wished:
+            assert schedule.may_claim("a") == (left > 0)
+            taken = schedule.take("a", most)
+            assert taken == min(most, left)
+            back = data.draw(st.integers(0, taken))
+            schedule.give_back("a", back)
+            left -= taken - back
+
+    def test_taken_several_at_once_are_as_many_as_are_wished_without_a_limit(self) -> None:
+        schedule = begun({"a": Part(2, 1)})
+        openings(schedule)
+        assert [schedule.take("a", 7), schedule.take("a")] == [7, 1]
+        schedule.give_back("a", 7)
+        assert schedule.take("a", 9) == 9
+
+    def test_of_an_account_that_has_not_begun_or_has_ended_are_none(self) -> None:
+        schedule = begun({"a": Part(1, 1)})
+        openings(schedule)
+        schedule.closed("a")
+        schedule.give_back("a")
+        assert [schedule.take(name) for name in ("a", "b")] == [0, 0]
+        assert openings(schedule) == {}
 
     def test_none_is_made_for_an_account_of_which_nothing_is_left(self) -> None:
         schedule = begun({"a": Part(9, 1)})
@@ -221,6 +295,19 @@ class TestRest:
         self.fail(schedule, 100_000)
         schedule.at(100_000 - step_back)
         assert schedule.open_to("a")
+
+    def test_that_is_over_first_is_the_next_and_none_when_nobody_rests(self) -> None:
+        schedule = Schedule(base_seconds=5)
+        assert schedule.next_rest_over() is None
+        self.fail(schedule, 1000)
+        self.fail(schedule, 1005)
+        schedule.begin({"b": Part(1, 1)})
+        openings(schedule)
+        schedule.rest("b")
+        assert schedule.next_rest_over() == 1010
+        schedule.closed("b")
+        schedule.begin({"b": Part(1, 1)})
+        assert schedule.next_rest_over() == 1015
 
     def test_of_one_account_keeps_no_other_from_beginning(self) -> None:
         schedule = Schedule()
