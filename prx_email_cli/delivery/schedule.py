@@ -169,7 +169,11 @@ class Schedule:
             self._accounts[name].exhausted = True
 
     def rest(self, name: str) -> None:
-        """Let the account rest, because it cannot be used, until it is tried again, each time later."""
+        """Let the account rest, because it cannot be used, until it is tried again, each time later.
+
+        It opens no connection meanwhile, also while others of its are still open.
+        """
+        self.exhausted(name)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
 

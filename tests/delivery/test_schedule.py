@@ -226,6 +226,15 @@ class TestClaims:
         assert [schedule.take(name) for name in ("a", "b")] == [0, 0]
         assert openings(schedule) == {}
 
+    def test_none_is_made_for_an_account_that_rests_while_a_connection_of_its_is_open(self) -> None:
+        schedule = begun({"a": Part(9, 3)})
+        openings(schedule)
+        schedule.works("a")
+        openings(schedule)
+        schedule.rest("a")
+        schedule.closed("a")
+        assert openings(schedule) == {}
+
     def test_none_is_made_for_an_account_of_which_nothing_is_left(self) -> None:
         schedule = begun({"a": Part(9, 1)})
         openings(schedule)
