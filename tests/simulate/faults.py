@@ -1,0 +1,57 @@
+"""Faults that are put into the program on purpose, to show that the simulation finds them."""
+
+from __future__ import annotations
+
+from heapq import heappush
+from typing import Any
+
+import pytest
+
+from prx_email_cli.outbox.flight_record import SLOTS
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.in_flight import InFlight
+from prx_email_cli.smtp.transaction import Transaction
+
+from .scenario import Fault
+
+
+def reuse_a_slot_early(patch: pytest.MonkeyPatch) -> None:
+    """Let the next claims have a slot of the flight record before the end of its claim is durable."""
+    began, free = InFlight.began, InFlight._free_slot
+
+    def wrapped(self: InFlight, numbers: Any, claims: Any) -> None:
+        began(self, numbers, claims)
+        for one in claims:
+            heappush(self._free, one.claim % SLOTS)
+
+    def free_once(self: InFlight, number: int) -> None:
+        if number % SLOTS in self._free:
+            del self._taken[number]
+        else:
+            free(self, number)
+
+    patch.setattr(InFlight, "began", wrapped)
+    patch.setattr(InFlight, "_free_slot", free_once)
+
+
+def give_back_after_the_dot(patch: pytest.MonkeyPatch) -> None:
+    """Take a message whose connection was lost after the final dot for one that was left alone."""
+    result_of = Transaction._result
+
+    def wrapped(self: Transaction, lost: Any) -> Any:
+        result = result_of(self, lost)
+        return result._replace(recipients={}, left_alone=True) if lost is not None and self._dot_written else result
+
+    patch.setattr(Transaction, "_result", wrapped)
+
+
+def finalize_without_its_run(patch: pytest.MonkeyPatch) -> None:
+    """Record a result whichever run holds the message by now."""
+    guard = " AND run_id = :run"
+    for name in ("FINALIZE", "OURS"):
+        statement = getattr(sql, name)
+        assert guard in statement
+        patch.setattr(sql, name, statement.replace(guard, ""))
+
+
+FAULTS: tuple[Fault, ...] = (reuse_a_slot_early, give_back_after_the_dot, finalize_without_its_run)

@@ -1,0 +1,257 @@
+"""The machine on which the processes live: its disk, its boots, and the points that their functions pass."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prx_email_cli.delivery import conductor
+from prx_email_cli.delivery.account import AccountRun
+from prx_email_cli.outbox import flight_record
+from prx_email_cli.outbox.flight_record import FlightRecord
+from prx_email_cli.outbox.sqlite import runs, withdrawing
+from prx_email_cli.outbox.sqlite.high_water import HighWater
+from prx_email_cli.outbox.sqlite.in_flight import InFlight
+from prx_email_cli.outbox.sqlite.run import SqliteRun
+from prx_email_cli.outbox.sqlite.store import SqliteStore
+
+from .truth import Truth
+from .world import Killed, Process, TurnLock, World, current
+
+DOMAIN = "simulated.example"
+BUSY_SECONDS = 5.0
+
+
+class Connection(sqlite3.Connection):
+    """A connection to the outbox; its COMMIT is a point, and no sync waits for a disk."""
+
+    machine: Machine
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        process = current()
+        if process is not None:
+            process.check()
+            if statement == "BEGIN IMMEDIATE":
+                return self._begin(process)
+            if statement == "COMMIT":
+                return self._commit(process)
+        if statement.startswith("PRAGMA synchronous"):
+            statement = "PRAGMA synchronous = OFF"
+        return super().execute(statement, *values)
+
+    def _begin(self, process: Process) -> sqlite3.Cursor:
+        """Wait for the lock as long as SQLite would."""
+        until = process.world.now + BUSY_SECONDS
+        while True:
+            process.point("before BEGIN")
+            try:
+                return super().execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or process.world.now >= until:
+                    raise
+            process.sleep(0.05)
+
+    def _commit(self, process: Process) -> sqlite3.Cursor:
+        process.point("before COMMIT")
+        cursor = super().execute("COMMIT")
+        self.machine.truth.committed(process)
+        process.point("after COMMIT")
+        return cursor
+
+
+class Machine:
+    """A machine with one outbox."""
+
+    def __init__(self, world: World, home: Path, template: Path) -> None:
+        self.world, self.path = world, home / "outbox.db"
+        shutil.copyfile(template, self.path)
+        self.path.chmod(0o600)
+        self.truth = Truth(world, self.path)
+        self.boots = 1
+        self._marks: list[bytes] = [b""]  # what the high-water mark has been
+
+    @property
+    def runs(self) -> Path:
+        """The directory of the runs."""
+        return self.path.with_name("outbox.db.runs")
+
+    def open_store(self, process: Process) -> SqliteStore:
+        """Open the outbox for a process; its death closes it."""
+        store = SqliteStore(self.path, message_id_domain=DOMAIN, busy_timeout_seconds=0, withdraw_seconds=1)
+        store._lock = TurnLock()  # type: ignore[assignment]
+        process.on_death.append(lambda: sqlite3.Connection.close(store._connection))
+        process.on_death.append(store._guard._high_water.close)
+        return store
+
+    @contextmanager
+    def run(self, process: Process, store: SqliteStore) -> Iterator[SqliteRun]:
+        """Start a run; the death of its process releases its lock."""
+        with store.start_run(int(self.world.now)) as run:
+            self.truth.began(run.run_id, process)
+            self.world.say(process.name, "is run {}", run.run_id)
+
+            def release() -> None:
+                if run._lock._descriptor >= 0:
+                    os.close(run._lock._descriptor)
+                if run.in_flight._record is not None:
+                    os.close(run.in_flight._record._descriptor)
+
+            process.on_death.append(release)
+            yield run
+
+    def note_mark(self) -> None:
+        """Keep what the high-water mark is now."""
+        self._marks.append((self.runs / "high-water").read_bytes())
+
+    def cut_power(self) -> None:
+        """The machine is started anew; what was not synced is there, is older, or is torn."""
+        self.boots += 1
+        self.truth.power_cut()
+        rng = self.world.rng
+        for file in sorted(self.runs.iterdir()) if self.runs.is_dir() else []:
+            if file.name == "high-water":
+                file.write_bytes(rng.choice(self._marks))
+            elif file.name.endswith(".flight"):
+                _tear(file, rng.randrange(5), rng.randrange)
+            elif rng.random() < 0.3:
+                file.unlink()
+
+
+def _tear(file: Path, how: int, randrange: Callable[[int], int]) -> None:
+    """Lose some of what was written to a file."""
+    content = bytearray(file.read_bytes())
+    if how == 0:
+        file.unlink()
+    elif how == 1:
+        file.write_bytes(b"")
+    elif content and how == 2:
+        file.write_bytes(content[: randrange(len(content))])
+    elif content and how == 3:
+        at = randrange(len(content)) & ~511
+        content[at : at + 4096] = bytes(len(content[at : at + 4096]))
+        file.write_bytes(content)
+
+
+class Points:
+    """Wraps functions of the program so that they pass points."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, machine: Machine) -> None:
+        self.patch, self.machine = patch, machine
+
+    def around(self, owner: Any, name: str, what: str, after: Callable[..., object] | None = None) -> None:
+        """Pass a point before and after *name*; *after* is called with its arguments in between."""
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **keywords: Any) -> Any:
+            process = current()
+            if process is None:
+                return original(*arguments, **keywords)
+            process.point(f"before {what}")
+            result = original(*arguments, **keywords)
+            if after is not None:
+                after(process, *arguments)
+            process.point(f"after {what}")
+            return result
+
+        self.patch.setattr(owner, name, wrapped)
+
+    def only_alive(self, owner: Any, name: str) -> None:
+        """Keep the dead from calling *name*."""
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **keywords: Any) -> Any:
+            process = current()
+            if process is not None:
+                process.check()
+            return original(*arguments, **keywords)
+
+        self.patch.setattr(owner, name, wrapped)
+
+
+@contextmanager
+def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
+    """Let the program run on *machine*."""
+    world, noting = machine.world, dict[int, Any]()
+
+    def answering(process: Process, flights: InFlight, claimed: Any, outcome: Any, at: int) -> None:
+        world.say(process.name, "   notes the answer to {}", claimed.outbox_id)
+
+    def ending(process: Process, flights: InFlight, claimed: Any, results: Any) -> None:
+        world.say(process.name, "   has noted that {} may end", claimed.outbox_id)
+
+    def answered(process: Process, record: FlightRecord, claim: int, outcome: Any, at: int) -> None:
+        machine.truth.answered(noting[claim], outcome)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "machine", machine, raising=False)
+        connect = sqlite3.connect
+        patch.setattr(
+            sqlite3, "connect", lambda *places, **options: connect(*places, **{"factory": Connection, **options})
+        )
+        patch.setattr(flight_record, "boot_id", lambda: f"boot {machine.boots}")
+        patch.setattr(os, "urandom", world.rng.randbytes)
+        patch.setattr(os, "getpid", lambda: 1)
+        patch.setattr(withdrawing, "time", _Time(world))
+        _number(patch, conductor._Task)
+        _number(patch, AccountRun)
+        points = Points(patch, machine)
+        points.around(FlightRecord, "answered", "an answer is noted", answered)
+        points.around(InFlight, "about_to_end", "the end is noted", ending)
+        points.around(InFlight, "answered", "the answer", answering)
+        _remember(patch, noting)
+        points.around(HighWater, "raise_to", "the mark is raised", lambda *_: machine.note_mark())
+        points.around(runs, "_remove", "files are removed")
+        points.around(runs, "_removed_as_dead", "a lock file is removed")
+        points.around(InFlight, "numbers", "claims are numbered")
+        points.around(InFlight, "close", "the record is closed")
+        points.around(runs.Lock, "release", "the lock is released", lambda _, lock: setattr(lock, "_descriptor", -1))
+        points.only_alive(SqliteStore, "close")
+        yield patch
+
+
+def _remember(patch: pytest.MonkeyPatch, noting: dict[int, Any]) -> None:
+    """Keep the claimed message for the record, which knows its number alone."""
+    original = InFlight.answered
+
+    def wrapped(self: InFlight, claimed: Any, outcome: Any, at: int) -> None:
+        noting[claimed.claim] = claimed
+        original(self, claimed, outcome, at)
+
+    patch.setattr(InFlight, "answered", wrapped)
+
+
+def _number(patch: pytest.MonkeyPatch, kind: type) -> None:
+    """Let sets of these objects have the same order each time."""
+    numbers = count()
+    patch.setattr(kind, "__hash__", lambda self: self.__dict__.setdefault("_hash", next(numbers)))
+
+
+class _Time:
+    """The module ``time``, for a person's command that waits."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def monotonic(self) -> float:
+        return self._world.now
+
+    def sleep(self, seconds: float) -> None:
+        process = current()
+        if process is None:
+            raise Killed
+        process.sleep(seconds)
+
+
+def make_template(path: Path) -> Path:
+    """Make an empty outbox that is copied for each seed."""
+    store = SqliteStore(path, message_id_domain=DOMAIN)
+    store.close()
+    return path

@@ -1,0 +1,310 @@
+"""One seed: who sends what over which servers, who dies when, and whether everything is in order at the end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from prx_email_cli.config.settings import Settings, check_settings
+from prx_email_cli.delivery.run import DrainOptions, Environment
+from prx_email_cli.errors import PrxEmailError, StorageError
+from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
+
+from .machine import Machine, installed, make_template
+from .server import Manners, Server
+from .truth import Sent
+from .wires import PlayedRun
+from .world import Death, Process, Violation, World
+
+Fault = Callable[[pytest.MonkeyPatch], object]
+_LINES = (b"text\r\n", b".\r\n", b"..dots\r\n", b"\r\n", b"a longer line of text, which goes on\r\n")
+_DEATHS = (
+    "before BEGIN", "before COMMIT", "after COMMIT", "after it has sent", "after the mark is raised",
+    "before the end is noted", "after the end is noted", "before an answer is noted", "after an answer is noted",
+)  # fmt: skip
+_LAST_ROUNDS = 30
+
+
+class Account(NamedTuple):
+    """An account, and the server behind it."""
+
+    connections: int
+    per_minute: int | None
+    per_connection: int | None
+    manners: Manners
+
+
+class Plan(NamedTuple):
+    """What a seed is about."""
+
+    accounts: dict[str, Account]
+    settings: Settings
+    expiring: bool
+
+
+class Failure(NamedTuple):
+    """A seed that failed: what was wrong, and all that had happened."""
+
+    seed: int
+    why: str
+    trace: str
+
+    def __str__(self) -> str:
+        return f"{self.trace}\nseed {self.seed}: {self.why}\nplay it again: make simulate SEED={self.seed}"
+
+
+def play(seed: int, fault: Fault | None = None) -> Failure | None:
+    """Play one seed; None when all was well.  fault: changes the program on purpose."""
+    world = World(seed)
+    with _home() as home:
+        machine = Machine(world, home, _template())
+        with installed(machine) as patch:
+            if fault is not None:
+                fault(patch)
+            try:
+                _Scenario(world, machine).play()
+            except Exception as error:
+                kind = "" if isinstance(error, Violation) else f"{type(error).__name__}: "
+                return Failure(seed, f"{kind}{error}", world.shown())
+            finally:
+                world.end()
+                machine.truth.close()
+    return None
+
+
+def trace_of(seed: int) -> str:
+    """What happens in a seed that may be in order."""
+    world = World(seed)
+    with _home() as home:
+        machine = Machine(world, home, _template())
+        with installed(machine):
+            _Scenario(world, machine).play()
+            world.end()
+        machine.truth.close()
+    return world.shown()
+
+
+_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="simulated-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+@cache
+def _template() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="template-")) / "outbox.db"
+    return make_template(path)
+
+
+class _Scenario:
+    """A played seed."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self.world, self.machine, self.truth = world, machine, machine.truth
+        self.plan = _plan(world.rng)
+        self.servers = {
+            name: Server(world, self.truth, name, account.manners) for name, account in self.plan.accounts.items()
+        }
+        self._number = 0
+
+    def play(self) -> None:
+        """Let things go wrong for a while, then let everything be delivered."""
+        for name, account in self.plan.accounts.items():
+            self.world.say("world", "account {}: {}", name, account)
+        rng = self.world.rng
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            self._wave(rng)
+            while self.world.go_on():
+                pass
+            self.world.now += rng.choice((0, 1, 10, 60, 3600))
+        self._peace()
+        self.truth.check_limits(self.plan.accounts)
+
+    def _wave(self, rng: Random) -> None:
+        for _ in range(rng.randint(1, 8) if self.truth.sent else rng.randint(2, 12)):
+            self._send(rng, 0.0 if rng.random() < 0.8 else rng.random() * 20)
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            self._start(rng, 0.0 if rng.random() < 0.5 else rng.random() * 10, _death(rng))
+        if rng.random() < 0.2:
+            self.world.at(rng.random() * rng.choice((1, 10, 100)), self._cut_power)
+        if rng.random() < 0.15:
+            self.world.at(rng.random() * 3, self._sweep)
+
+    def _send(self, rng: Random, after: float) -> None:
+        self._number += 1
+        number, account = self._number, rng.choice(list(self.plan.accounts))
+        addresses = tuple(f"to{n}.m{number}@example.org" for n in range(rng.choice((1, 1, 1, 2, 3))))
+        size = rng.choice((20, 20, 300, 20_000 if rng.random() < 0.2 else 30))
+        content = b"Subject: s\r\n\r\n"
+        while len(content) < size:
+            content += rng.choice(_LINES) * (1 if size < 1000 else 50)
+        expires = rng.choice((None, 2, 100)) if self.plan.expiring else None
+        process = Process(self.world, f"send{number}")
+
+        def send() -> None:
+            store = self.machine.open_store(process)
+            now = int(self.world.now)
+            message = NewMessage(
+                account, f"m{number}@example.com", [Addressee(one) for one in addresses], "s", Content.of(content),
+                Schedule(now, now, None if expires is None else now + expires),
+            )  # fmt: skip
+            self.truth.about_to_submit(Sent(account, message.sender, addresses, content))
+            (submitted,) = store.submit([message])
+            self.world.say(process.name, "stored as {} for {}, {}", submitted.outbox_id, account, addresses)
+            store.close()
+
+        self._live(process, send, after)
+
+    def _live(self, process: Process, body: Callable[[], None], after: float) -> None:
+
+        def live() -> None:
+            try:
+                body()
+            except PrxEmailError as error:
+                self.world.say(process.name, "fails: {}", error.message)
+            except KeyboardInterrupt:
+                self.world.say(process.name, "ends, interrupted")
+            process.over = True
+
+        process.start(live, after)
+
+    def _start(self, rng: Random, after: float, death: Death | None = None) -> Process:
+        """Start a drain."""
+        process = Process(self.world, f"P{sum(one.name[0] == 'P' for one in self.world.processes) + 1}", death)
+        stop, limit = threading.Event(), rng.choice((None, None, None, 1, 4)) if self.world.troubled else None
+        interrupt_at = None
+        if self.world.troubled and rng.random() < 0.1:
+            self.world.at(after + rng.random() * 5, lambda: self._stop(process, stop))
+            if rng.random() < 0.5:
+                interrupt_at = self.world.now + after + rng.random() * 20
+
+        def drain() -> None:
+            self.world.say(process.name, "drain begins{}", "" if limit is None else f" --limit {limit}")
+            store = self.machine.open_store(process)
+            with self.machine.run(process, store) as claims:
+                around = Environment(lambda: int(self.world.now), lambda: self.world.now, stop)
+                run = PlayedRun(store, self.plan.settings, claims, around)
+                run.process, run.servers = process, self.servers
+                if interrupt_at is not None:
+                    run.interrupt_at = interrupt_at
+                well = False
+                try:
+                    report = run.drain(DrainOptions(limit=limit))
+                    well = True
+                except KeyboardInterrupt:
+                    well = True
+                    raise
+                except StorageError as error:
+                    self.world.say(process.name, "breaks off: {}", error.message)
+                    return
+                finally:
+                    if process.alive:
+                        self.truth.run_over(claims.run_id, well=well)
+                self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
+                if limit is not None and report.attempted > limit:
+                    raise Violation(f"--limit {limit}, and {report.attempted} were attempted")
+            store.close()
+
+        self._live(process, drain, after)
+        return process
+
+    def _stop(self, process: Process, stop: threading.Event) -> None:
+        self.world.say(process.name, "is asked to stop")
+        stop.set()
+        process.wake()
+
+    def _cut_power(self) -> None:
+        self.world.say("world", "POWER CUT")
+        for process in self.world.processes:
+            process.kill("dies")
+        self.machine.cut_power()
+
+    def _sweep(self) -> None:
+        """Somebody cleans up where nobody should."""
+        living = [run_id for run_id, owner in self.truth.owners.items()
+                  if owner.alive and run_id not in self.truth.ended]  # fmt: skip
+        if living:
+            run_id = self.world.rng.choice(living)
+            self.world.say("world", "somebody removes the lock of run {}", run_id)
+            (self.machine.runs / run_id).unlink(missing_ok=True)
+            self.truth.sweep(run_id)
+            self._start(self.world.rng, 0.1)
+
+    def _peace(self) -> None:
+        """Let everybody be honest, and drain until nothing is left."""
+        self.world.say("world", "from now on all goes well")
+        self.world.troubled = False
+        for _ in range(_LAST_ROUNDS):
+            self._start(self.world.rng, 0)
+            while self.world.go_on():
+                pass
+            self._check_owners()
+            due = self._next_due()
+            if due is None:
+                break
+            self.world.now = max(self.world.now + 60, float(due))
+        self.truth.everything_is_over()
+        left = [file.name for file in self.machine.runs.iterdir() if file.name not in ("high-water", "last-drain")]
+        if left:
+            raise Violation(f"files of runs are left: {left}")
+
+    def _next_due(self) -> int | None:
+        dues = [row.next_attempt_at for row in self.truth.rows.values()
+                if row.status in ("pending", "failed") and row.gave_up is None]  # fmt: skip
+        return min(dues, default=None)
+
+    def _check_owners(self) -> None:
+        """After a drain in order, no dead run holds anything."""
+        left = [row.outbox_id for row in self.truth.rows.values() if row.status == "sending"]
+        if left:
+            raise Violation(f"nobody recovers {left}")
+
+
+def _death(rng: Random) -> Death | None:
+    """Choose where a drain is killed, if it is."""
+    if rng.random() < 0.35:
+        return None
+    if rng.random() < 0.3:
+        return Death(rng.randint(1, rng.choice((30, 150, 500))))
+    return Death(rng.randint(1, 5), rng.choice(_DEATHS))
+
+
+def _plan(rng: Random) -> Plan:
+    accounts = {}
+    for name in "abc"[: rng.randint(1, 3)]:
+        manners = Manners(
+            pipelining=rng.random() < 0.7,
+            trouble=0.0 if rng.random() < 0.3 else rng.choice((0.02, 0.1, 0.25)),
+            slowness=rng.choice((0.001, 0.1, 2.0)),
+        )
+        per_minute = rng.choice((1, 3)) if rng.random() < 0.15 else None
+        per_connection = rng.choice((1, 2, 3)) if rng.random() < 0.2 else None
+        accounts[name] = Account(rng.randint(1, 3), per_minute, per_connection, manners)
+    return Plan(accounts, _settings(accounts, claim_ahead=rng.choice((1, 2, 4, 32))), rng.random() < 0.15)
+
+
+def _settings(accounts: dict[str, Account], claim_ahead: int) -> Settings:
+    table: dict[str, Any] = {}
+    for name, account in accounts.items():
+        smtp: dict[str, Any] = {"host": "localhost", "connections": account.connections}
+        if account.per_minute is not None:
+            smtp["messages_per_minute"] = account.per_minute
+        if account.per_connection is not None:
+            smtp["messages_per_connection"] = account.per_connection
+        table[name] = {"from": f"{name}@example.com", "smtp": smtp}
+    return check_settings({"outbox": {"claim_ahead": claim_ahead}, "accounts": table}, Path("/nowhere/config.toml"))
