@@ -312,6 +312,7 @@ class Conductor:
             begun = prepared
             session.start(begun.transaction, None if again else lambda: self._following(task))
         task.flying = begun
+        self._ask(task.account)
         self._office.ledger.on_wire += 1
         self._wires.carry_out(session, lambda done: self._done(task, done, again=again))
         return _LATER
