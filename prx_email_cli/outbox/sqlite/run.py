@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.errors import LockUnreadable
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
-from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.sqlite import marks, queue
 from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 
@@ -64,7 +64,7 @@ class SqliteRun:
     def wanted_back(self) -> list[int]:
         """Return the ids of claimed messages that a person has held or cancelled."""
         with self._store.reading() as connection:
-            return queue.ids(connection.execute(sql.MARKED, {"run": self.run_id}))
+            return queue.ids(connection.execute(marks.MARKED, {"run": self.run_id}))
 
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note that the bytes that complete the content may leave now."""

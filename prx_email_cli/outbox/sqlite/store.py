@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import drained_since, message_id_for_attempt
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.sqlite import marks, queue, sql
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
@@ -163,7 +163,7 @@ class SqliteStore:
             values = {"account": account, "now": now}
             held = queue.ids(connection.execute(sql.HOLD_ALL, values))
             if self._withdraw_seconds:
-                claimed[:] = queue.ids(connection.execute(sql.MARK_ALL_HELD, values))
+                claimed[:] = queue.ids(connection.execute(marks.MARK_ALL_HELD, values))
             mark = None
             if account is None:
                 with suppress(PrxEmailError):  # a mark that cannot be read must not keep a person from holding messages
@@ -178,7 +178,7 @@ class SqliteStore:
         elif claimed:  # what is being sent is held afterwards, unless it is sent
             wait_until_given_back(self, claimed, self._withdraw_seconds)
             with self.reading() as connection:
-                held += queue.ids(connection.execute(sql.HELD_AMONG, {"ids": str(claimed)}))
+                held += queue.ids(connection.execute(marks.HELD_AMONG, {"ids": str(claimed)}))
         return held
 
     def release(self, outbox_id: int) -> None:

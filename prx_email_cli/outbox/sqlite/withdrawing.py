@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import NotAllowedForStatus
-from prx_email_cli.outbox.sqlite import operator, sql
+from prx_email_cli.outbox.sqlite import marks, operator
 from prx_email_cli.outbox.sqlite.claims import Database
 
 _LOOK_SECONDS = 0.02
@@ -24,8 +24,8 @@ class Decision(NamedTuple):
     unmark: str
 
 
-HOLD = Decision(operator.hold, sql.MARK_HELD, sql.UNMARK_HELD)
-CANCEL = Decision(operator.cancel, sql.MARK_CANCELLED, sql.UNMARK_CANCELLED)
+HOLD = Decision(operator.hold, marks.MARK_HELD, marks.UNMARK_HELD)
+CANCEL = Decision(operator.cancel, marks.MARK_CANCELLED, marks.UNMARK_CANCELLED)
 
 
 def decide(database: Database, decision: Decision, outbox_id: int, now: int, seconds: float) -> None:
@@ -58,7 +58,7 @@ def wait_until_given_back(database: Database, ids: Sequence[int], seconds: float
     values: dict[str, Any] = {"ids": str(list(ids))}
     while True:
         with database.reading() as connection:
-            if connection.execute(sql.SENDING_AMONG, values).fetchone() is None:
+            if connection.execute(marks.SENDING_AMONG, values).fetchone() is None:
                 return True
         if time.monotonic() >= deadline:
             return False
