@@ -16,17 +16,16 @@ import pytest
 
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.run import DrainOptions, Environment
+from prx_email_cli.delivery.wires import LOOK_SECONDS
 from prx_email_cli.errors import PrxEmailError, StorageError
-from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 
 from .machine import Machine, installed, make_template
+from .people import People
 from .server import Manners, Server
-from .truth import Sent
 from .wires import PlayedRun
 from .world import Death, Process, Violation, World
 
 Fault = Callable[[pytest.MonkeyPatch], object]
-_LINES = (b"text\r\n", b".\r\n", b"..dots\r\n", b"\r\n", b"a longer line of text, which goes on\r\n")
 _DEATHS = (
     "before BEGIN", "before COMMIT", "after COMMIT", "after it has sent", "after the mark is raised",
     "before the end is noted", "after the end is noted", "before an answer is noted", "after an answer is noted",
@@ -49,6 +48,7 @@ class Plan(NamedTuple):
     accounts: dict[str, Account]
     settings: Settings
     expiring: bool
+    persons: bool
 
 
 class Failure(NamedTuple):
@@ -120,7 +120,7 @@ class _Scenario:
         self.servers = {
             name: Server(world, self.truth, name, account.manners) for name, account in self.plan.accounts.items()
         }
-        self._number = 0
+        self.people = People(world, machine, self.plan)
 
     def play(self) -> None:
         """Let things go wrong for a while, then let everything be delivered."""
@@ -137,38 +137,15 @@ class _Scenario:
 
     def _wave(self, rng: Random) -> None:
         for _ in range(rng.randint(1, 8) if self.truth.sent else rng.randint(2, 12)):
-            self._send(rng, 0.0 if rng.random() < 0.8 else rng.random() * 20)
+            self.people.send(rng, 0.0 if rng.random() < 0.8 else rng.random() * 20)
         for _ in range(rng.choice((1, 1, 2, 3))):
             self._start(rng, 0.0 if rng.random() < 0.5 else rng.random() * 10, _death(rng))
         if rng.random() < 0.2:
             self.world.at(rng.random() * rng.choice((1, 10, 100)), self._cut_power)
         if rng.random() < 0.15:
             self.world.at(rng.random() * 3, self._sweep)
-
-    def _send(self, rng: Random, after: float) -> None:
-        self._number += 1
-        number, account = self._number, rng.choice(list(self.plan.accounts))
-        addresses = tuple(f"to{n}.m{number}@example.org" for n in range(rng.choice((1, 1, 1, 2, 3))))
-        size = rng.choice((20, 20, 300, 20_000 if rng.random() < 0.2 else 30))
-        content = b"Subject: s\r\n\r\n"
-        while len(content) < size:
-            content += rng.choice(_LINES) * (1 if size < 1000 else 50)
-        expires = rng.choice((None, 2, 100)) if self.plan.expiring else None
-        process = Process(self.world, f"send{number}")
-
-        def send() -> None:
-            store = self.machine.open_store(process)
-            now = int(self.world.now)
-            message = NewMessage(
-                account, f"m{number}@example.com", [Addressee(one) for one in addresses], "s", Content.of(content),
-                Schedule(now, now, None if expires is None else now + expires),
-            )  # fmt: skip
-            self.truth.about_to_submit(Sent(account, message.sender, addresses, content))
-            (submitted,) = store.submit([message])
-            self.world.say(process.name, "stored as {} for {}, {}", submitted.outbox_id, account, addresses)
-            store.close()
-
-        self._live(process, send, after)
+        for _ in range(rng.choice((1, 2, 5)) if self.plan.persons else 0):
+            self.people.decide(rng, rng.random() * 20)
 
     def _live(self, process: Process, body: Callable[[], None], after: float) -> None:
 
@@ -200,6 +177,8 @@ class _Scenario:
                 around = Environment(lambda: int(self.world.now), lambda: self.world.now, stop)
                 run = PlayedRun(store, self.plan.settings, claims, around)
                 run.process, run.servers = process, self.servers
+                if self.plan.persons:
+                    run.look_seconds = LOOK_SECONDS
                 if interrupt_at is not None:
                     run.interrupt_at = interrupt_at
                 well = False
@@ -249,6 +228,9 @@ class _Scenario:
         """Let everybody be honest, and drain until nothing is left."""
         self.world.say("world", "from now on all goes well")
         self.world.troubled = False
+        self.people.release_all()
+        while self.world.go_on():
+            pass
         for _ in range(_LAST_ROUNDS):
             self._start(self.world.rng, 0)
             while self.world.go_on():
@@ -295,7 +277,9 @@ def _plan(rng: Random) -> Plan:
         per_minute = rng.choice((1, 3)) if rng.random() < 0.15 else None
         per_connection = rng.choice((1, 2, 3)) if rng.random() < 0.2 else None
         accounts[name] = Account(rng.randint(1, 3), per_minute, per_connection, manners)
-    return Plan(accounts, _settings(accounts, claim_ahead=rng.choice((1, 2, 4, 32))), rng.random() < 0.15)
+    return Plan(
+        accounts, _settings(accounts, claim_ahead=rng.choice((1, 2, 4, 32))), rng.random() < 0.15, rng.random() < 0.2
+    )
 
 
 def _settings(accounts: dict[str, Account], claim_ahead: int) -> Settings:

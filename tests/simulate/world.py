@@ -125,6 +125,16 @@ class Process:
         self.world.root.switch()
         self.check()
 
+    def suspended(self) -> Callable[[], None]:
+        """Return what lets the calling thread go on after ``suspend``."""
+        thread = getcurrent()
+        return lambda: self._continue(thread, 0)
+
+    def suspend(self) -> None:
+        """Let the calling thread wait until it is told to go on."""
+        self.world.root.switch()
+        self.check()
+
     def doze(self, seconds: float) -> None:
         """Let the calling thread wait for ``wake``, so many seconds at most; one thread of a process does it."""
         self._dozing, self._doze = getcurrent(), object()
@@ -210,13 +220,17 @@ class TurnLock:
 
     def __init__(self) -> None:
         self._held = False
+        self._waiting: list[Callable[[], None]] = []
 
     def __enter__(self) -> None:
         while self._held:
             process = current()
             assert process is not None
-            process.sleep(0.0001)
+            self._waiting.append(process.suspended())
+            process.suspend()
         self._held = True
 
     def __exit__(self, *_: object) -> None:
         self._held = False
+        if self._waiting:
+            self._waiting.pop(0)()
