@@ -165,13 +165,19 @@ class _Scenario:
         process = Process(self.world, f"P{sum(one.name[0] == 'P' for one in self.world.processes) + 1}", death)
         stop, limit = threading.Event(), rng.choice((None, None, None, 1, 4)) if self.world.troubled else None
         interrupt_at = None
+        follow_until = rng.random() * 100 if self.world.troubled and rng.random() < 0.15 else None
         if self.world.troubled and rng.random() < 0.1:
             self.world.at(after + rng.random() * 5, lambda: self._stop(process, stop))
             if rng.random() < 0.5:
                 interrupt_at = self.world.now + after + rng.random() * 20
 
         def drain() -> None:
-            self.world.say(process.name, "drain begins{}", "" if limit is None else f" --limit {limit}")
+            self.world.say(
+                process.name,
+                "drain begins{}{}",
+                "" if limit is None else f" --limit {limit}",
+                "" if follow_until is None else " --follow",
+            )
             store = self.machine.open_store(process)
             with self.machine.run(process, store) as claims:
                 around = Environment(lambda: int(self.world.now), lambda: self.world.now, stop)
@@ -183,7 +189,11 @@ class _Scenario:
                     run.interrupt_at = interrupt_at
                 well = False
                 try:
-                    report = run.drain(DrainOptions(limit=limit))
+                    if follow_until is None:
+                        report = run.drain(DrainOptions(limit=limit))
+                    else:
+                        self.world.at(follow_until, lambda: self._stop(process, stop))
+                        report = run.follow(DrainOptions(), lambda done: None)
                     well = True
                 except KeyboardInterrupt:
                     well = True
@@ -195,7 +205,7 @@ class _Scenario:
                     if process.alive:
                         self.truth.run_over(claims.run_id, well=well)
                 self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
-                if limit is not None and report.attempted > limit:
+                if limit is not None and follow_until is None and report.attempted > limit:
                     raise Violation(f"--limit {limit}, and {report.attempted} were attempted")
             store.close()
 

@@ -230,7 +230,18 @@ class TurnLock:
             process.suspend()
         self._held = True
 
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take it, if it is free or *blocking*."""
+        if self._held and not blocking:
+            return False
+        self.__enter__()
+        return True
+
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give it to the thread that has waited longest."""
         self._held = False
         if self._waiting:
             self._waiting.pop(0)()
