@@ -236,6 +236,20 @@ class TestAMessageThatWasNotBegun:
         desk.account.put_back(message_to()._replace(outbox_id=99))
         assert [desk.take(), desk.take()] == [99, 4]
 
+    def test_keeps_more_from_being_asked_for_even_by_a_worker_that_waits(self) -> None:
+        desk = Desk()
+        desk.connect()
+        for number in (1, 2, 3):
+            desk.account.put_back(message_to()._replace(outbox_id=number))
+        desk.account.waiting = 1
+        assert desk.account.wish() is None
+
+    def test_is_sent_by_itself_once_a_connection_was_lost_with_one(self) -> None:
+        account = Desk().account
+        assert account.pipelines
+        account.neighbour_lost()
+        assert not account.pipelines
+
     def test_is_withdrawn_when_it_is_wanted_back_and_the_others_stay_in_order(self) -> None:
         desk = Desk()
         desk.connect()
@@ -268,7 +282,7 @@ class TestChosenMessages:
     def test_are_claimed_in_that_order_each_when_a_worker_waits_for_it(self) -> None:
         desk = Desk(chosen=[3, 1, 2])
         desk.connect()
-        assert desk.account.in_order
+        assert (desk.account.in_order, Desk().account.in_order) == (True, False)
         for number in (3, 1, 2):
             assert desk.account.wish() is None, "nothing is claimed ahead"
             assert not desk.account.over
@@ -280,7 +294,7 @@ class TestChosenMessages:
         assert desk.chosen.untouched() == []
 
     def test_that_are_refused_are_told_and_the_next_is_claimed(self) -> None:
-        desk = Desk(chosen=[3, 1], limit=4)
+        desk = Desk(chosen=[3, 1])
         refused = NotFound("outbox record not found")
         desk.account.waiting = 1
         assert self.came(desk, refused) == 3
@@ -288,6 +302,14 @@ class TestChosenMessages:
         assert self.came(desk) == 1
         assert desk.refused == {3: refused}
         assert desk.account.wish() is None
+
+    def test_that_are_refused_count_for_no_limit_and_the_others_once(self) -> None:
+        desk = Desk(chosen=[3, 1, 2, 4], limit=4)  # two for each account
+        desk.account.waiting = 9
+        assert self.came(desk, NotFound("outbox record not found")) == 3
+        assert [self.came(desk), self.came(desk)] == [1, 2]
+        assert desk.account.wish() is None
+        assert desk.chosen.untouched() == [4]
 
     def test_are_untouched_when_they_were_given_back_and_after_the_account_has_failed(self) -> None:
         desk = Desk(chosen=[3, 1])
