@@ -101,6 +101,7 @@ class Smtp(Table):
     )
     connections: int | None = key("simultaneous connections of one drain, 4 by default", None, low=1, high=100)
     messages_per_connection: int | None = key("renew the connection after so many messages", None, low=1)
+    join_envelopes: bool = key("with PIPELINING, send the next envelope together with the content before it", True)
     messages_per_minute: int | None = key(
         "the provider's limit; beyond it the account rests until the next run", None, low=1
     )

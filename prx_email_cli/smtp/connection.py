@@ -60,6 +60,7 @@ class Wire(smtplib.SMTP):
         answer = super().connect(host, port, source_address)
         if answer[0] != 220:
             raise Refused(self.last_reply, OpeningStep.GREETING)
+        self.profile.greeting = self.last_reply.text
         return answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:

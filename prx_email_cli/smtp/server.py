@@ -34,6 +34,7 @@ class ServerProfile:
         self.certificate: Certificate | None = None
         self.extensions: dict[str, str] = {}
         self.login: str | None = None  # the mechanism that worked
+        self.greeting = ""
 
     def connected(self, peer: tuple[Any, ...]) -> None:
         """Record the address that answered; *peer* as ``getpeername`` returns it."""
@@ -66,6 +67,15 @@ class ServerProfile:
     def shown_extensions(self) -> list[str]:
         """Return the names of the extensions, sorted, with secrets masked."""
         return [from_outside(name) for name in sorted(self.extensions)]
+
+    @property
+    def breaks_on_joined_envelopes(self) -> bool:
+        """Tell whether it is Dovecot's submission service, known by its greeting or by BURL (RFC 4468).
+
+        Version 2.3 offers PIPELINING, and its process aborts (pending_rcpt_cmds) when RCPT comes behind a content: the
+        message before is accepted, and nobody hears of it.
+        """
+        return "dovecot" in self.greeting.lower() or self.offers("burl")
 
     @property
     def size_limit(self) -> int | None:

@@ -106,7 +106,10 @@ class Session:
         """
 
         def follow() -> Transaction | None:
-            most = self.account.smtp.messages_per_connection
+            smtp = self.account.smtp
+            most = smtp.messages_per_connection
+            if not smtp.join_envelopes or self.profile.breaks_on_joined_envelopes:
+                return None
             return following() if following and (most is None or self.served + 2 <= most) else None
 
         self._pipeline.start(transaction, follow)

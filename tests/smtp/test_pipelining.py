@@ -16,6 +16,7 @@ from prx_email_cli.smtp.commands import out_of_step
 from prx_email_cli.smtp.envelope import RecipientResult
 from prx_email_cli.smtp.pipeline import Waiting
 from prx_email_cli.smtp.replies import Category, Scope
+from prx_email_cli.smtp.server import ServerProfile
 from prx_email_cli.smtp.session import Ended
 from prx_email_cli.smtp.transaction import JOINED_CONTENT_BYTES
 
@@ -540,3 +541,30 @@ class TestAWriteThatBreaks:
         self, taken: int, monkeypatch: pytest.MonkeyPatch, certificates: Certificates
     ) -> None:
         assert self.fates(taken, monkeypatch, certificates) == [["uncertain"], "left alone"]
+
+
+class TestServersThatBreak:
+    """Dovecot's submission service aborts at an envelope behind a content, and the message before is in doubt."""
+
+    @pytest.mark.parametrize(
+        ("greeting", "extension", "joins"),
+        [("ESMTP", "8BITMIME", True), ("Dovecot (Debian) ready.", "8BITMIME", False), ("ready", "BURL imap", False)],
+    )
+    def test_are_known_by_their_greeting_or_burl(self, greeting: str, extension: str, joins: bool) -> None:
+        profile = ServerProfile()
+        profile.greeting = greeting
+        profile.extensions = {extension.split()[0].lower(): ""}
+        assert profile.breaks_on_joined_envelopes is not joins
+
+    def test_get_one_message_after_the_other_as_does_one_whose_account_says_so(self, writes: Recorded) -> None:
+        def speak(talk: Talk) -> None:
+            for _ in range(2):
+                envelope(talk)
+                talk.say(*ENVELOPE_OK)
+                talk.content()
+                talk.say(KEPT)
+            finish(talk)
+
+        assert convoy(speak, join_envelopes=False).fates == [["accepted"]] * 2
+        assert any(one.endswith(b"\r\n.\r\n") for one in writes)
+        assert not any(b"\r\n.\r\nMAIL" in one for one in writes)
