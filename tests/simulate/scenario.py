@@ -22,6 +22,7 @@ from prx_email_cli.errors import PrxEmailError, StorageError
 from .machine import Machine, installed, make_template
 from .people import People
 from .server import Manners, Server
+from .truth import Row
 from .wires import PlayedRun
 from .world import Death, Process, Violation, World
 
@@ -187,7 +188,7 @@ class _Scenario:
                     run.look_seconds = LOOK_SECONDS
                 if interrupt_at is not None:
                     run.interrupt_at = interrupt_at
-                well = False
+                well, waiting, runs = False, self._waiting(), len(self.truth.owners)
                 try:
                     if follow_until is None:
                         report = run.drain(DrainOptions(limit=limit))
@@ -205,12 +206,27 @@ class _Scenario:
                     if process.alive:
                         self.truth.run_over(claims.run_id, well=well)
                 self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
+                alone = runs == len(self.truth.owners) and not any(
+                    one is not process and one.alive and not one.over for one in self.truth.owners.values()
+                )
+                if alone and limit is None and follow_until is None and not stop.is_set():
+                    self.truth.check_served(waiting)
                 if limit is not None and follow_until is None and report.attempted > limit:
                     raise Violation(f"--limit {limit}, and {report.attempted} were attempted")
             store.close()
 
         self._live(process, drain, after)
         return process
+
+    def _waiting(self) -> list[Row]:
+        """The due messages of accounts whose servers are honest: a drain that is alone attempts each of them."""
+        honest = [name for name, one in self.plan.accounts.items() if one.manners.honest and one.per_minute is None]
+        now = int(self.world.now)
+        if self.plan.persons:
+            return []
+        return [row for row in self.truth.rows.values()
+                if self.truth.sent[row.outbox_id].account in honest and row.status in ("pending", "failed")
+                and (row.gave_up, row.expires_at) == (None, None) and row.next_attempt_at <= now]  # fmt: skip
 
     def _stop(self, process: Process, stop: threading.Event) -> None:
         self.world.say(process.name, "is asked to stop")

@@ -182,7 +182,8 @@ class _Dialogue:
 
     def _rcpt(self, line: str) -> None:
         address = line.partition("<")[2].partition(">")[0]
-        self._truth.named(address)
+        if not self._link.closed:  # else it was sent before its run died, and arrives late
+            self._truth.named(address)
         if self._lied:
             self._truth.promised([address])
         if self._sender is None:

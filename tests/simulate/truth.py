@@ -248,6 +248,12 @@ class Truth:
         if row.gave_up not in (None, "refused", "expired", "cancelled"):
             raise Violation(f"message {row.outbox_id} was given up: {row.gave_up}")
 
+    def check_served(self, waiting: list[Row]) -> None:
+        """A drain has attempted each of these, whatever other accounts' servers did."""
+        left = [row.outbox_id for row in waiting if self.rows[row.outbox_id][1:6] == row[1:6]]
+        if left:
+            raise Violation(f"a drain has ended and not attempted {left}")
+
     # At the end.
 
     def everything_is_over(self) -> None:
