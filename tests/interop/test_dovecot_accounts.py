@@ -271,7 +271,9 @@ def test_a_token_named_in_the_config_is_used_until_it_is_refused(mail: Mail, oau
 def runs_at_work(outbox: Path) -> int:
     """How many runs have begun on *outbox* and not ended."""
     directory = outbox.with_name(f"{outbox.name}.runs")
-    return sum(file.name.count("-") == 2 for file in directory.iterdir()) if directory.exists() else 0
+    return (
+        sum(file.name.count("-") == 2 and not file.suffix for file in directory.iterdir()) if directory.exists() else 0
+    )
 
 
 def test_ten_drains_over_one_expired_token_renew_it_once(mail: Mail, oauth: OAuthServer) -> None:
