@@ -217,7 +217,7 @@ class Conductor:
 
     def _carry_out(self, task: _Task, ask: Ask) -> Any:
         """Do what a worker asks; return the answer, _LATER where an event brings it."""
-        if not isinstance(ask, Open):
+        if not isinstance(ask, Open | Close):  # a message that was left untouched is kept for the next connection
             task.in_hand = None
         match ask:
             case Next():
@@ -345,7 +345,11 @@ class Conductor:
             return
         if done.result.left_alone and not again:
             task.in_hand = flying.claimed
+            if task.following is not None:  # it was to go behind this one
+                task.account.put_back(task.following.claimed)
+                task.following = None
             self._go_on(task, Untouched())
+            self._tend(task.account)
             return
         task.last = flying.claimed.outbox_id
         outcome = outcome_of(done.result)

@@ -98,7 +98,7 @@ class _PlayedSession:
         self.account, self.server, self.left, self.alive = account, server, server.messages_per_connection, True
 
     def start(self, transaction: Transaction, following: Any) -> None:
-        self.transaction = transaction
+        self.transaction, self.following = transaction, following
 
     def usable(self) -> bool:
         return self.left > 0
@@ -136,6 +136,8 @@ class PlayedWires:
         def over() -> None:
             taken = _claimed(session.transaction._envelope)
             outcome = session.server.takes(taken)
+            if outcome is None and session.following is not None:
+                session.following()  # the content was about to end, and its connection was lost before any of it left
             if outcome is not None:
                 session.left -= 1
                 self._run.taken.append((self._world.now - START, taken.outbox_id))

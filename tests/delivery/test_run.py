@@ -89,6 +89,19 @@ class TestADrain:
         assert (report.attempted, report.sent, len(run.logins)) == (2, 2, 2)
         assert statuses(store, ids) == [("sent", 0)] * 2
 
+    def test_a_message_left_untouched_is_given_back_when_the_run_is_interrupted_at_once(self, store: Store) -> None:
+        ids = add(store, "a", 2)
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        def takes(claimed: Claimed) -> None:
+            run.world.at(0.05, interrupt)
+
+        with played(store, {"a": Server(takes)}, World()) as run, pytest.raises(KeyboardInterrupt):
+            run.drain(DrainOptions())
+        assert statuses(store, ids) == [("pending", 0)] * 2
+
     def test_begins_no_message_that_expired_after_its_claim_and_gives_it_back(self, store: Store) -> None:
         ids = add(store, "a", 5, expires_at=START + 25)
         run, report = drain(store, {"a": Server(seconds_to_take=10)})

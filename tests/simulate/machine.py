@@ -179,7 +179,7 @@ class Points:
 @contextmanager
 def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
     """Let the program run on *machine*."""
-    world, noting = machine.world, dict[int, Any]()
+    world, noting = machine.world, dict[Any, Any]()
 
     def answering(process: Process, flights: InFlight, claimed: Any, outcome: Any, at: int) -> None:
         world.say(process.name, "   notes the answer to {}", claimed.outbox_id)
@@ -188,7 +188,7 @@ def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
         world.say(process.name, "   has noted that {} may end", claimed.outbox_id)
 
     def answered(process: Process, record: FlightRecord, claim: int, outcome: Any, at: int) -> None:
-        machine.truth.answered(noting[claim], outcome)
+        machine.truth.answered(noting[process, claim], outcome)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Connection, "machine", machine, raising=False)
@@ -217,12 +217,12 @@ def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-def _remember(patch: pytest.MonkeyPatch, noting: dict[int, Any]) -> None:
+def _remember(patch: pytest.MonkeyPatch, noting: dict[Any, Any]) -> None:
     """Keep the claimed message for the record, which knows its number alone."""
     original = InFlight.answered
 
     def wrapped(self: InFlight, claimed: Any, outcome: Any, at: int) -> None:
-        noting[claimed.claim] = claimed
+        noting[current(), claimed.claim] = claimed
         original(self, claimed, outcome, at)
 
     patch.setattr(InFlight, "answered", wrapped)
