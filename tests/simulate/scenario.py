@@ -206,9 +206,7 @@ class _Scenario:
                     if process.alive:
                         self.truth.run_over(claims.run_id, well=well)
                 self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
-                alone = runs == len(self.truth.owners) and not any(
-                    one is not process and one.alive and not one.over for one in self.truth.owners.values()
-                )
+                alone = runs == len(self.truth.owners)
                 if alone and limit is None and follow_until is None and not stop.is_set():
                     self.truth.check_served(waiting)
                 if limit is not None and follow_until is None and report.attempted > limit:
@@ -219,10 +217,13 @@ class _Scenario:
         return process
 
     def _waiting(self) -> list[Row]:
-        """The due messages of accounts whose servers are honest: a drain that is alone attempts each of them."""
+        """The due messages of accounts whose servers are honest: a drain that is alone attempts each of them.
+
+        Empty unless it is.
+        """
         honest = [name for name, one in self.plan.accounts.items() if one.manners.honest and one.per_minute is None]
         now = int(self.world.now)
-        if self.plan.persons:
+        if self.plan.persons or sum(one.alive and not one.over for one in self.truth.owners.values()) > 1:
             return []
         return [row for row in self.truth.rows.values()
                 if self.truth.sent[row.outbox_id].account in honest and row.status in ("pending", "failed")

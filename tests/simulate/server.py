@@ -187,6 +187,8 @@ class _Dialogue:
         if self._lied:
             self._truth.promised([address])
         if self._sender is None:
+            if self._lied:
+                self._truth.refused_beside(address, 503)
             self._say(b"503 MAIL first")
             return
         code = self._refuses()
@@ -197,8 +199,8 @@ class _Dialogue:
             self._say(_QUOTA)
         else:
             self._truth.refused(address, code)
-            if self._lied:  # the client takes it for the answer about another recipient
-                self._truth.refused_message(self._sender, code)
+            if self._lied:
+                self._truth.refused_beside(address, code)
             self._refuse(code)
 
     def _data(self) -> None:

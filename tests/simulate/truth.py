@@ -108,6 +108,11 @@ class Truth:
             for address in self.sent[self._of_sender[sender]].addresses:
                 self.refused(address, code)
 
+    def refused_beside(self, address: str, code: int) -> None:
+        """A server refuses a recipient after a lie: its client takes that for the answer about another one."""
+        for other in self.sent[self._ids[address]].addresses:
+            self.refused(other, code)
+
     def named(self, address: str) -> None:
         """A server is asked to take something for this recipient."""
         known = self._certain.get(address) or self._noted.get(address)
