@@ -14,7 +14,7 @@ from .scenario import Fault, play, trace_of
 
 SEEDS = 500
 PARTS = 4
-ENOUGH = 1500  # seeds, within which each fault is found
+ENOUGH = 5000  # seeds, within which each fault is found
 
 
 @pytest.mark.parametrize("part", range(PARTS))
