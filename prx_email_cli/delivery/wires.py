@@ -24,30 +24,84 @@ GATHER_SECONDS = 0.005  # so long the clerk gathers what nobody waits for: a ste
 LOOK_SECONDS = 0.25  # so late may a time limit, or a stop, be noticed
 
 
-class _Carried:
-    """A session that goes on when what it waits for has come."""
+class Carried:
+    """A session that goes on when what it *waits* for has come.  descriptor: its number while it waits, else -1."""
 
     def __init__(self, session: Session, done: Callable[[Ended | Closed | BaseException], None]) -> None:
         self.session, self.done = session, done
-        self.descriptor, self.events, self.until = -1, 0, 0.0
+        self.waits, self.descriptor = Waiting(read=False, write=False, until=0.0), -1
 
 
-class RealWires:
+class SessionWires:
+    """Sessions that go on as far as they can without waiting, whoever waits for them; see ``Wires``."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], None]] = deque()
+
+    def ticks(self) -> float:
+        """Return seconds that never go back."""
+        raise NotImplementedError
+
+    def _wait(self, carried: Carried) -> None:
+        """Have ``_go_on`` called when what it ``waits`` for has come."""
+        raise NotImplementedError
+
+    def _forget(self, carried: Carried) -> None:
+        """Wait for nothing more of it."""
+        raise NotImplementedError
+
+    def carry_out(self, session: Session, done: Callable[[Done | BaseException], None]) -> None:
+        """See ``Wires``."""
+
+        def ended(event: Ended | Closed | BaseException) -> None:
+            if isinstance(event, Ended):
+                done(Done(event.result, session.usable()))
+            elif isinstance(event, BaseException):
+                done(event)
+
+        self._go_on(Carried(session, ended))
+
+    def hang_up(self, session: Session, hung_up: Callable[[], None]) -> None:
+        """See ``Wires``."""
+        if not session.alive:
+            session.close()
+            self._calls.append(hung_up)
+            return
+        session.say_goodbye()
+        self._go_on(Carried(session, lambda event: hung_up()))
+
+    def _go_on(self, carried: Carried) -> None:
+        try:
+            event: Waiting | Ended | Closed | BaseException = carried.session.go_on(self.ticks())
+        except Exception as error:  # noqa: BLE001 - the message's outcome says so
+            event = error
+        if isinstance(event, Waiting):
+            carried.waits = event
+            self._wait(carried)
+            return
+        self._forget(carried)
+        self._calls.append(partial(carried.done, event))  # called later: many may end one after the other
+
+    def _call_back(self) -> None:
+        """Make the calls that are due, but for those that they bring about."""
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+
+
+class RealWires(SessionWires):
     """Connections over sockets.
 
     sessions: opens one for an account and logs in; it may take as long as it likes.  awake: called after each wait,
     before anything is done.
     """
 
-    ticks = staticmethod(time.monotonic)
-
     def __init__(self, sessions: Callable[[str], Session], ledger: Ledger, awake: Callable[[], None]) -> None:
+        super().__init__()
         self._sessions, self._ledger, self._awake = sessions, ledger, awake
         self._poll = select.poll()
-        self._carried: dict[int, _Carried] = {}
+        self._carried: dict[int, Carried] = {}
         self._listened: dict[int, Callable[[], None]] = {}
         self._looked = 0.0
-        self._calls: deque[Callable[[], None]] = deque()
         # Sockets: unlike a descriptor, a closed one that a late thread still knows is never another file's.
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
@@ -56,6 +110,10 @@ class RealWires:
         self._work, self._hurry, self._over = threading.Event(), threading.Event(), False
         self._clerk = threading.Thread(target=self._write, name="clerk", daemon=True)
         self._clerk.start()
+
+    def ticks(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
 
     def __enter__(self) -> RealWires:
         return self
@@ -83,26 +141,6 @@ class RealWires:
 
         threading.Thread(target=work, name="opening", daemon=True).start()
 
-    def carry_out(self, session: Session, done: Callable[[Done | BaseException], None]) -> None:
-        """See ``Wires``."""
-
-        def ended(event: Ended | Closed | BaseException) -> None:
-            if isinstance(event, Ended):
-                done(Done(event.result, session.usable()))
-            elif isinstance(event, BaseException):
-                done(event)
-
-        self._go_on(_Carried(session, ended))
-
-    def hang_up(self, session: Session, hung_up: Callable[[], None]) -> None:
-        """See ``Wires``."""
-        if not session.alive:
-            session.close()
-            self._calls.append(hung_up)
-            return
-        session.say_goodbye()
-        self._go_on(_Carried(session, lambda event: hung_up()))
-
     def listen(self, descriptor: int | None, stirred: Callable[[], None]) -> None:
         """Call *stirred* whenever *descriptor* can be read; None for nothing to listen to."""
         if descriptor is not None:
@@ -126,34 +164,19 @@ class RealWires:
                 self._listened[descriptor]()
             elif (carried := self._carried.get(descriptor)) is not None:
                 self._go_on(carried)
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
+        self._call_back()
         if (now := self.ticks()) - self._looked >= LOOK_SECONDS:
             self._looked = now
-            for carried in [one for one in self._carried.values() if one.until <= now]:
+            for carried in [one for one in self._carried.values() if one.waits.until <= now]:
                 self._go_on(carried)
 
-    def _go_on(self, carried: _Carried) -> None:
-        try:
-            event: Waiting | Ended | Closed | BaseException = carried.session.go_on(self.ticks())
-        except Exception as error:  # noqa: BLE001 - the message's outcome says so
-            event = error
-        if isinstance(event, Waiting):
-            self._wait(carried, event)
-            return
-        self._forget(carried)
-        self._calls.append(partial(carried.done, event))  # called later: many may end one after the other
+    def _wait(self, carried: Carried) -> None:
+        carried.descriptor, waits = carried.session.fileno(), carried.waits
+        self._poll.register(carried.descriptor, select.POLLIN * waits.read | select.POLLOUT * waits.write)
+        self._carried[carried.descriptor] = carried
 
-    def _wait(self, carried: _Carried, what: Waiting) -> None:
-        events = (select.POLLIN if what.read else 0) | (select.POLLOUT if what.write else 0)
-        carried.until = what.until
-        if events != carried.events:
-            carried.descriptor = carried.session.fileno()
-            self._poll.register(carried.descriptor, events)
-            self._carried[carried.descriptor], carried.events = carried, events
-
-    def _forget(self, carried: _Carried) -> None:
-        if carried.events:
+    def _forget(self, carried: Carried) -> None:
+        if carried.descriptor >= 0:  # by now the session may have none any more
             del self._carried[carried.descriptor]
             self._poll.unregister(carried.descriptor)
 

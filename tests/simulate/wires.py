@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from prx_email_cli.delivery.conductor import Done
 from prx_email_cli.delivery.run import DeliveringRun
+from prx_email_cli.delivery.wires import Carried, SessionWires
 from prx_email_cli.smtp.failure import SessionFailed
-from prx_email_cli.smtp.pipeline import Waiting
 from prx_email_cli.smtp.replies import Category
 from prx_email_cli.smtp.server import ServerProfile
-from prx_email_cli.smtp.session import Closed, Ended, Session
+from prx_email_cli.smtp.session import Session
 
 from .network import Link, PlayedChannel, PlayedWire, Weather
 from .server import Server
@@ -23,29 +21,13 @@ from .world import Process, World
 LOOK_SECONDS = 20.0  # later than the program's: there each look costs time that is not there
 
 
-class _Carried:
-    """A session that goes on when what it waits for has come."""
-
-    def __init__(self, session: Session, link: Link, done: Callable[[Any], None]) -> None:
-        self.session, self.link, self.done = session, link, done
-        self.waits: Waiting | None = None
-
-    def ready(self, now: float) -> bool:
-        """Whether it can go on."""
-        waits = self.waits
-        if waits is None:
-            return True
-        link = self.link
-        return (waits.read and link.readable) or (waits.write and link.writable) or waits.until <= now
-
-
-class PlayedWires:
+class PlayedWires(SessionWires):
     """See ``conductor.Wires``."""
 
     def __init__(self, run: PlayedRun) -> None:
+        super().__init__()
         self._run, self._process, self._world = run, run.process, run.process.world
-        self._carried: list[_Carried] = []
-        self._calls: deque[Callable[[], None]] = deque()
+        self._carried: list[Carried] = []
         self._links: dict[Session, Link] = {}
         self._writing = False
         self._opened = 0
@@ -92,26 +74,6 @@ class PlayedWires:
         self._links[session] = link
         return session
 
-    def carry_out(self, session: Session, done: Callable[[Any], None]) -> None:
-        """See ``Wires``."""
-
-        def ended(event: Ended | Closed | BaseException) -> None:
-            if isinstance(event, Ended):
-                done(Done(event.result, session.usable()))
-            elif isinstance(event, BaseException):
-                done(event)
-
-        self._go_on(_Carried(session, self._links[session], ended))
-
-    def hang_up(self, session: Session, hung_up: Callable[[], None]) -> None:
-        """See ``Wires``."""
-        if not session.alive:
-            session.close()
-            self._calls.append(hung_up)
-            return
-        session.say_goodbye()
-        self._go_on(_Carried(session, self._links[session], lambda event: hung_up()))
-
     def listen(self, descriptor: int | None, stirred: Callable[[], None]) -> None:
         """A follower looks by the clock."""
 
@@ -120,36 +82,33 @@ class PlayedWires:
         now = self._world.now
         if self._run.ledger.waits:
             self._have_written()
-        ready = any(one.ready(now) for one in self._carried)
+        ready = any(map(self._ready, self._carried))
         if not self._calls and not ready:
-            times = (until, now + self._run.look_seconds, *(one.waits.until for one in self._carried if one.waits))
+            times = (until, now + self._run.look_seconds, *(one.waits.until for one in self._carried))
             self._process.doze(max(0.0, min(times) - now))
         self._world.turns(self._process.name)
         self._run.note_stop()
         if self._run.interrupted():
             raise KeyboardInterrupt
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
-        able = [one for one in self._carried if one.ready(self._world.now)]
+        self._call_back()
+        able = [one for one in self._carried if self._ready(one)]
         self._world.rng.shuffle(able)
         for carried in able:
             if carried in self._carried:
                 self._go_on(carried)
 
-    def _go_on(self, carried: _Carried) -> None:
-        event: Any
-        try:
-            event = carried.session.go_on(self.ticks())
-        except Exception as error:
-            event = error
-        if isinstance(event, Waiting):
-            carried.waits = event
-            if carried not in self._carried:
-                self._carried.append(carried)
-            return
+    def _wait(self, carried: Carried) -> None:
+        if carried not in self._carried:
+            self._carried.append(carried)
+
+    def _forget(self, carried: Carried) -> None:
         if carried in self._carried:
             self._carried.remove(carried)
-        self._calls.append(partial(carried.done, event))
+
+    def _ready(self, carried: Carried) -> bool:
+        """Whether it can go on."""
+        waits, link = carried.waits, self._links[carried.session]
+        return (waits.read and link.readable) or (waits.write and link.writable) or waits.until <= self._world.now
 
     def _call(self, what: Callable[[], None]) -> None:
         self._calls.append(what)
