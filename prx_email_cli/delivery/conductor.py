@@ -208,9 +208,7 @@ class Conductor:
         account = task.account
         self._office.ended(account)
         if any(other.account is account for other in self._tasks):
-            self._tend(
-                account
-            )  # what keeps this worker from going on may keep others, and what it has put back may not
+            self._tend(account)  # others may be kept by what keeps this one, or take what it has put back
         else:
             self._give_back(account, account.leave())
             self._waiters.pop(account, None)
@@ -337,10 +335,8 @@ class Conductor:
         session, now = _session(task), self._office.clock()
         if flying is None:
             raise RuntimeError("an answer to no message")
-        if isinstance(
-            done, BaseException
-        ):  # DATA is under way, and only closing keeps the server from taking what came
-            session.abandon()
+        if isinstance(done, BaseException):
+            session.abandon()  # DATA is under way, and only this keeps the server from taking what came so far
             self._go_on(task, self._delivered(task, flying, flying.failed(done), usable=False))
             return
         if done.result.left_alone and not again:

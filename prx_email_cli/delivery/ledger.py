@@ -57,9 +57,6 @@ class _Waiting(NamedTuple):
     returned: list[Claimed]
     wishes: list[tuple[AccountRun, Wish]]
 
-    def __bool__(self) -> bool:
-        return any(self)
-
 
 class Ledger:
     """Records what the connections of *run* have done, and claims for them."""

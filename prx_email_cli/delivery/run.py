@@ -112,7 +112,7 @@ class DeliveringRun:
             looks.stirred(self._ticks())
 
         def look(conductor: Conductor) -> bool:
-            if self._stop.is_set() or self._broken:
+            if self.schedule.stopped:
                 return True
             if looks.due(self._ticks()) and self._round_is_due(looks, watch):
                 looks.round_begins(self._ticks())

@@ -208,7 +208,7 @@ def _number(value: int | None) -> str:
     return "null" if value is None else str(value)
 
 
-def _string(text: str | None, most: int = 300) -> str:
+def _string(text: str | None, most: int = _MOST_CHARACTERS[0]) -> str:
     return "null" if text is None else encode_basestring_ascii(text[:most] or "(not kept)")
 
 

@@ -51,10 +51,8 @@ class Session:
         self._channel = wire.channel()
         self._pipeline = Pipeline(self._channel)
         self.alive = True
-        self.interrupted = False  # by a signal, during a transaction
         self.worn = False  # open, but to be renewed before the next message
         self.served = 0  # transactions that were begun
-        self.last: int | None = None  # the caller's number for the latest transaction
         self.afterthought: str | None = None  # what the server said unasked, after its last reply
 
     def usable(self) -> bool:

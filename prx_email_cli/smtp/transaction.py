@@ -57,7 +57,6 @@ class Transaction:
     ) -> None:
         self._envelope = envelope
         self._about_to_end = about_to_end
-        self._profile = profile
         self._patience = patience
         self._pipelines = profile.offers("pipelining")
         self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
