@@ -34,7 +34,7 @@ MESSAGES ?= 20000
 ROUNDS ?= 6
 EXAMPLES ?= 2000
 torture: $(VENV)/.dev
-	@sh tests/torture/install.sh
+	@sh tests/install.sh strace strace
 	TORTURE_KILLS=$(KILLS) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
 	@$(MAKE) mutation

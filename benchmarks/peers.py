@@ -37,8 +37,9 @@ from benchmarks.common import (
 )
 from benchmarks.drain import loop_command, save_messages
 from benchmarks.postfix_queue import PostfixQueue, Way
-from benchmarks.relays import Entrances, Source, certificates, distance, tls_in_front
+from benchmarks.relays import Entrances, Source, distance, tls_in_front
 from benchmarks.slow_sync import slow_sync
+from tests.interop.servers import make_certs
 
 SYNC_MS = 10
 ROUND_TRIP_MS = 50
@@ -186,7 +187,7 @@ class Course:
     def _postfix(self, port: int, count: int) -> Callable[[], float]:
         """Messages a second of a Postfix of its own; starting and filling it is not part of the time."""
         unpacked("postfix")
-        certs = certificates(Path(tempfile.mkdtemp(dir=self.directory)))
+        certs = make_certs(Path(tempfile.mkdtemp(dir=self.directory)))
 
         def deliver() -> float:
             with PostfixQueue(Path(tempfile.mkdtemp(dir=self.directory)), certs, Way(port)) as postfix:

@@ -12,29 +12,12 @@ from typing import NamedTuple
 
 from benchmarks.common import postfix_tools
 from tests.interop.servers import Certs, Postfix, ServerError
-from tests.interop.servers.postfix import MASTER
+from tests.interop.servers.postfix import IN_SANDBOX, MASTER
 
-MAIN = """\
-compatibility_level = 3.6
-config_directory = /srv/conf
-queue_directory = /srv/queue
-data_directory = /srv/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-shlib_directory = /usr/lib/postfix
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = /srv/log/maillog
-maillog_file_prefixes = /srv
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+MAIN = (
+    IN_SANDBOX
+    + """\
 mynetworks = 127.0.0.0/8
-mydestination =
-alias_maps =
-alias_database =
-local_recipient_maps =
-disable_dns_lookups = yes
-smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
 in_flow_delay = 0
 relayhost = [127.0.0.1]:{relay_port}
@@ -44,6 +27,7 @@ default_destination_concurrency_limit = {concurrency}
 smtp_connection_cache_on_demand = {cache}
 myhostname = {hostname}
 """
+)
 QUEUE_MANAGER = "qmgr unix n - n 300 1 qmgr\n"
 CLIENT = "smtp unix - - n - - smtp\nscache unix - - n - 1 scache\n"
 # Begins without the queue manager; a line in the FIFO lets master start it.

@@ -14,10 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import trustme
-
 from benchmarks.common import postfix_tools, running, spent, unpacked
-from tests.interop.servers import Certs
+from tests.interop.servers import make_certs
 from tests.interop.servers.base import free_ports
 
 # The third frontend takes plain text and speaks TLS to the first: what passes both is less than what the first can do.
@@ -68,22 +66,11 @@ class Entrances(NamedTuple):
     plain: int
 
 
-def certificates(directory: Path) -> Certs:
-    """A certificate for 127.0.0.1 from an authority of its own, in files of *directory*."""
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1", "localhost")
-    files = Certs(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
-    authority.cert_pem.write_to_path(str(files.ca_file))
-    files.cert_file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    leaf.private_key_pem.write_to_path(str(files.key_file))
-    return files
-
-
 @contextmanager
 def tls_in_front(sink: int, directory: Path, source: Source) -> Iterator[Entrances]:
     """Run HAProxy before the *sink*: with and without TLS the way is as long, and only TLS makes the difference."""
     root, env = unpacked("haproxy")
-    certs = certificates(directory)
+    certs = make_certs(directory)
     pem, config = directory / "haproxy.pem", directory / "haproxy.cfg"
     pem.write_bytes(certs.cert_file.read_bytes() + certs.key_file.read_bytes())
     tls, plain, both = free_ports(3)

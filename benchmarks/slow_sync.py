@@ -25,7 +25,7 @@ def slow_sync(directory: Path, milliseconds: int) -> dict[str, str]:
 
     Raises SystemExit when SQLite's commits do not become as slow as that.
     """
-    subprocess.run([str(ROOT / "benchmarks/install.sh")], check=True)
+    subprocess.run([str(ROOT / "tests/install.sh"), "cc", "gcc", "libc6-dev"], check=True)
     library = directory / "slow_sync.so"
     source = ROOT / "benchmarks/slow_sync.c"
     compiler = ["cc", "-shared", "-fPIC", "-O2", f"-DSYNC_MS={milliseconds}"]

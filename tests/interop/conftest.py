@@ -12,10 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import trustme
 
 from ..support.certs import Certificates
-from .servers import SERVERS, Certs, MailServer, ServerError
+from .servers import SERVERS, Certs, MailServer, ServerError, make_certs
 from .servers.dovecot import MECHANISMS, Dovecot
 
 INSTALL = Path(__file__).with_name("install.sh")
@@ -29,14 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
     """Return a certificate for 127.0.0.1 and localhost, from a CA that nobody trusts unless told to."""
-    directory = tmp_path_factory.mktemp("certs")
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1", "localhost")
-    files = Certs(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
-    authority.cert_pem.write_to_path(str(files.ca_file))
-    files.cert_file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    leaf.private_key_pem.write_to_path(str(files.key_file))
-    return files
+    return make_certs(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(scope="session")

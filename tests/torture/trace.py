@@ -15,7 +15,7 @@ import pytest
 
 from ..conftest import Program
 
-INSTALL = Path(__file__).with_name("install.sh")
+INSTALL = Path(__file__).parents[1] / "install.sh"
 _CALLS = (
     "open,openat,creat,mkdir,mkdirat,write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,"
     "fdatasync,sync_file_range,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mmap,sendfile,copy_file_range"
@@ -47,7 +47,9 @@ class Call(NamedTuple):
 def need_strace() -> None:
     """Install strace where it is missing, or fail and say so."""
     if shutil.which("strace") is None:
-        done = subprocess.run(["sh", str(INSTALL)], capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            ["sh", str(INSTALL), "strace", "strace"], capture_output=True, text=True, timeout=300, check=False
+        )
         if done.returncode != 0:
             pytest.fail(f"the power-cut tests need strace\n{done.stderr}", pytrace=False)
 

@@ -1,6 +1,6 @@
 """Throwaway Postfix, OpenSMTPD and Exim, each started from an unpacked package on a free loopback port."""
 
-from .base import DOMAIN, GREYLISTED, REFUSED, SIZE_LIMIT, Certs, MailServer, Received, ServerError
+from .base import DOMAIN, GREYLISTED, REFUSED, SIZE_LIMIT, Certs, MailServer, Received, ServerError, make_certs
 from .exim import Exim
 from .opensmtpd import OpenSMTPD
 from .postfix import Postfix
@@ -20,4 +20,5 @@ __all__ = [
     "Postfix",
     "Received",
     "ServerError",
+    "make_certs",
 ]

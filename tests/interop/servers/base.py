@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self
 
+import trustme
+
 HERE = Path(__file__).resolve().parent
 
 DOMAIN = "example.test"
@@ -61,6 +63,17 @@ class Certs:
     ca_file: Path
     cert_file: Path
     key_file: Path
+
+
+def make_certs(directory: Path) -> Certs:
+    """Return a certificate for 127.0.0.1 and localhost, from a CA that nobody trusts unless told to, in *directory*."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1", "localhost")
+    files = Certs(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
+    authority.cert_pem.write_to_path(str(files.ca_file))
+    files.cert_file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(str(files.key_file))
+    return files
 
 
 class Received(NamedTuple):

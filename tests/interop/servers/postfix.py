@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from .base import DOMAIN, GREYLISTED, GREYLISTING_TEXT, REFUSAL_TEXT, REFUSED, SIZE_LIMIT, MailServer
 
-MAIN = f"""\
+IN_SANDBOX = """\
 compatibility_level = 3.6
 config_directory = /srv/conf
 queue_directory = /srv/queue
@@ -25,7 +25,11 @@ alias_database =
 local_recipient_maps =
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
-message_size_limit = {SIZE_LIMIT}
+"""
+"""What is the same for every Postfix here: where it is, that it listens on loopback alone and looks nothing up."""
+
+MAIN = f"""\
+{IN_SANDBOX}message_size_limit = {SIZE_LIMIT}
 mailbox_size_limit = 0
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = /srv/tls/cert.pem
