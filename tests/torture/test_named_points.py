@@ -9,6 +9,8 @@ from .field import Ended, Field
 from .points import DRAIN, NOTHING, RETRY, SEND, Effect, Point
 
 AT_A_TIME = 3
+TRIES = 5
+REFILL = 60
 ONE = ("--connections", "1")
 
 
@@ -21,13 +23,20 @@ class _Campaign:
         self.unreached: list[str] = []
 
     def kill(self, point: str, nth: int, effect: Effect, *command: str) -> Ended:
-        """Run *command* to its death at *point*, and note what it must have left."""
-        ended = self.field.run(*command, point=point, nth=nth)
+        """Run *command* to its death at *point*, and note what it must have left.
+
+        A drain to which those beside it left too little is run again once there is more to send.
+        """
         label = f"{command[0]} {point} ({nth})"
-        if ended.killed and f"reached: {point}\n" in ended.err:
-            self.expected[ended.pid] = label, effect
-        else:
-            self.unreached.append(f"{label}: {ended}")
+        for _ in range(TRIES):
+            ended = self.field.run(*command, point=point, nth=nth)
+            if ended.killed and f"reached: {point}\n" in ended.err:
+                self.expected[ended.pid] = label, effect
+                return ended
+            if command[0] == "drain":
+                for account in self.field.servers:
+                    self.field.send(REFILL, account, large_every=4)
+        self.unreached.append(f"{label}: {ended}")
         return ended
 
     def drain(self, point: Point, nth: int) -> None:
