@@ -131,7 +131,7 @@ class Field:
     def send(self, count: int, account: str = "work", **options: Any) -> list[int]:
         """Enqueue *count* messages; their ids."""
         tokens, text = self.lines(count, account, **options)
-        answer = self.program.call("send", "--batch", "-", text=text)
+        answer = self.run("send", "--batch", "-", text=text)
         assert answer.status == 0, answer
         return self.acknowledge(tokens, answer.out)
 
