@@ -6,8 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-import yagmail
-
 from prx_email_cli.config.domains import is_full_domain
 from prx_email_cli.config.providers import TlsMode
 from prx_email_cli.config.settings import Account
@@ -24,6 +22,7 @@ from prx_email_cli.smtp.steps import After, Patience
 from prx_email_cli.smtp.tls import verifying_context
 from prx_email_cli.smtp.transaction import Transaction
 from prx_email_cli.smtp.transcript import Transcript
+from prx_email_cli.smtp.yagmail_client import SMTP
 
 QUIT_TIMEOUT_SECONDS = 5
 
@@ -223,7 +222,7 @@ class SessionFactory:
         return Session(wire, self._account)
 
 
-class _Client(yagmail.SMTP):  # type: ignore[misc]
+class _Client(SMTP):  # type: ignore[misc]
     """yagmail's client over a Wire; it opens and logs in, and never sends."""
 
     wire_class: Any

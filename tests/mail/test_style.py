@@ -229,7 +229,7 @@ def test_what_wins_already_is_not_raised_again(sheet: str) -> None:
 
 
 def test_libraries_for_html_are_imported_for_html_alone(program: Program) -> None:
-    """yagmail installs premailer, and cssutils and lxml with it; none of them is ever imported."""
+    """yagmail installs premailer, cssutils, lxml and keyring; none of them is ever imported for it."""
     profiled = {"PYTHONPROFILEIMPORTTIME": "1"}
     with MailHost() as host:
         program.configure(host.port)
