@@ -57,9 +57,9 @@ def test_a_server_that_answers_each_recipient_just_in_time_does_not_hold_the_con
         asked_for.release()
 
 
-@pytest.mark.parametrize(("seconds_a_read", "passes"), [(15, True), (60, False)], ids=["4 KiB/s", "1 KiB/s"])
+@pytest.mark.parametrize(("seconds_a_read", "passes"), [(15, True), (45, False)], ids=["4 KiB/s", "1.4 KiB/s"])
 def test_a_server_that_reads_slowly_has_the_time_that_the_size_allows(seconds_a_read: int, passes: bool) -> None:
-    """Every read is well within the wait for one reply; the message is too large to be written ahead of them."""
+    """The message is too large to be written ahead of the server's reads."""
     clock = Clock()
 
     def read_slowly(talk: Talk) -> None:
@@ -78,7 +78,9 @@ def test_a_server_that_reads_slowly_has_the_time_that_the_size_allows(seconds_a_
         talk.line()
 
     blocks = 2 * UNBUFFERABLE // len(BLOCK)
-    with StepServer(read_slowly) as server, session_with(server.port) as session:
+    # A busy machine may let the server read much between two looks of ours: nothing but the deadline is to be judged.
+    patient = {"timeout_seconds": 3600, "data_timeout_seconds": 3600}
+    with StepServer(read_slowly) as server, session_with(server.port, **patient) as session:
         session.wire.clock = clock
         outcome = hand_over(session, message_to("a@example.org", size=blocks * len(BLOCK)), [BLOCK] * blocks)
     assert (outcome.error, outcome.uncertain) == (None if passes else "network", False)
