@@ -349,7 +349,7 @@ class Conductor:
             return
         task.last = flying.claimed.outbox_id
         outcome = outcome_of(done.result)
-        if flying.noted and not outcome.uncertain:
+        if flying.noting.noted and not outcome.uncertain:
             self._office.run.answered(flying.claimed, outcome, now)
         self._go_on(task, self._delivered(task, flying, outcome, usable=done.usable))
 

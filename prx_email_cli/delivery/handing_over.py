@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.delivery.verify import damage_of, damaged_outcome, verified
 from prx_email_cli.errors import OutboxDamaged, PrxEmailError, StorageError
@@ -29,21 +29,28 @@ _STATUSES = {
 }
 
 
-class Flying:
-    """A claimed message that is handed to a server.  noted: whether its run has noted that it may end."""
+class Noting:
+    """Notes for a run that a claimed message may end.  noted: whether that was done."""
 
-    def __init__(self, claimed: Claimed, run: Run, started: float) -> None:
-        self.claimed, self.started, self.noted = claimed, started, False
-        self._run = run
-        self.transaction: Transaction
+    def __init__(self, claimed: Claimed, run: Run) -> None:
+        self._claimed, self._run, self.noted = claimed, run, False
 
     def about_to_end(self, results: Mapping[int, smtp.RecipientResult]) -> None:
         """Note that the bytes that complete the content may leave now.  Raises OSError."""
         try:
-            self._run.about_to_end(self.claimed, {number: _result(one) for number, one in results.items()})
+            self._run.about_to_end(self._claimed, {number: _result(one) for number, one in results.items()})
         except StorageError as error:
             raise OSError(error.message) from None
         self.noted = True
+
+
+class Flying(NamedTuple):
+    """A claimed message that is handed to a server.  started: when that began, in ticks."""
+
+    claimed: Claimed
+    transaction: Transaction
+    noting: Noting
+    started: float
 
     def failed(self, error: BaseException) -> Outcome:
         """Return what stands when this program fails midway, for instance in reading the content."""
@@ -67,10 +74,10 @@ def take_off(claimed: Claimed, session: Session, run: Run, now: float) -> Flying
         return damage
     head = claimed.head or b""
     rest = () if len(head) == claimed.size_bytes else verified(claimed, run.content(claimed))
-    flying = Flying(claimed, run, now)
+    noting = Noting(claimed, run)
     envelope = envelope_of(claimed, chain((head,), rest))
-    flying.transaction = Transaction(envelope, session.profile, session.patience, flying.about_to_end)
-    return flying
+    transaction = Transaction(envelope, session.profile, session.patience, noting.about_to_end)
+    return Flying(claimed, transaction, noting, now)
 
 
 def envelope_of(claimed: Claimed, content: Iterable[bytes]) -> Envelope:

@@ -47,8 +47,7 @@ def give_back_after_the_dot(patch: pytest.MonkeyPatch) -> None:
 
 def finalize_without_its_run(patch: pytest.MonkeyPatch) -> None:
     """Record a result whichever run holds the message by now."""
-    guard = " AND run_id = :run"
-    for name in ("FINALIZE", "OURS"):
+    for name, guard in (("FINALIZE", " AND run_id = ended.run"), ("OURS", " AND run_id = :run")):
         statement = getattr(sql, name)
         assert guard in statement
         patch.setattr(sql, name, statement.replace(guard, ""))

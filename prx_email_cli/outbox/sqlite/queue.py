@@ -1,5 +1,6 @@
 """Move messages by statements on a connection, each inside its caller's transaction."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from prx_email_cli.outbox.messages import (
 )
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
+from prx_email_cli.outbox.sqlite.rows import write_rows
 
 RECORD_EVERY_SECONDS = 60  # so old may the recorded start of a drain be: a follower looks every second
 
@@ -170,7 +172,7 @@ def finalize_all(
 ) -> list[ClaimLost | None]:
     """Record finished attempts; return for each the error if it is no longer *run_id*'s to record, else None."""
     asked = {"ids": str([one.claimed.outbox_id for one in finished]), "run": run_id}
-    ours = dict(connection.execute(sql.OURS, asked).fetchall())
+    ours = dict(json.loads(connection.execute(sql.OURS, asked).fetchone()[0]))
     ending: list[Finished] = []
     lost: list[ClaimLost | None] = []
     for one in finished:
@@ -179,13 +181,13 @@ def finalize_all(
         lost.append(None if mine else _lost(outbox_id))
         if mine:
             ending.append(one)
-    connection.executemany(sql.FINALIZE, [_row_of(one, run_id) for one in ending])
+    write_rows(connection, sql.FINALIZE, [_row_of(one, run_id) for one in ending])
     if parts.recipients:
-        settled = (_recipient_of(one.claimed.outbox_id, *item) for one in ending
-                   for item in one.outcome.recipients.items())  # fmt: skip
-        connection.executemany(sql.SETTLE_RECIPIENT, settled)
+        settled = [_recipient_of(one.claimed.outbox_id, *item) for one in ending
+                   for item in one.outcome.recipients.items()]  # fmt: skip
+        write_rows(connection, sql.SETTLE_RECIPIENTS, settled)
     if parts.history and ending:
-        connection.executemany(sql.RECORD_ATTEMPT, [_attempt_of(one, run_id) for one in ending])
+        write_rows(connection, sql.RECORD_ATTEMPTS, [_attempt_of(one, run_id) for one in ending])
         connection.execute(sql.RECORD_LATEST, {"at": max(one.finished_at for one in ending)})
     return lost
 
@@ -227,7 +229,7 @@ def _attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
 
 def settle_recipients(connection: sqlite3.Connection, outbox_id: int, results: Mapping[int, RecipientResult]) -> None:
     """Record results of recipients, by their numbers."""
-    connection.executemany(sql.SETTLE_RECIPIENT, [_recipient_of(outbox_id, *one) for one in results.items()])
+    write_rows(connection, sql.SETTLE_RECIPIENTS, [_recipient_of(outbox_id, *one) for one in results.items()])
 
 
 def give_back(connection: sqlite3.Connection, run_id: str, claimed: Sequence[Claimed]) -> None:

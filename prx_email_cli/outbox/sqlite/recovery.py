@@ -10,6 +10,7 @@ from prx_email_cli.outbox.messages import Finished, Moment, Recovered
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 from prx_email_cli.outbox.sqlite.queue import WHOLE, Parts, finalize, settle_recipients, stands_without_recipients
+from prx_email_cli.outbox.sqlite.rows import write_rows
 
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
@@ -89,12 +90,12 @@ def _doubt(
         return False
     doubtful = _doubt_recipients(connection, row, unanswered) if parts.recipients else 0
     if parts.history:
-        connection.execute(sql.RECORD_ATTEMPT, {
+        write_rows(connection, sql.RECORD_ATTEMPTS, [{
             "outbox_id": row.outbox_id, "retries": row.retries, "account": row.account, "run_id": recovery.run,
             "message_id": row.message_id, "started_at": row.claimed_at, "finished_at": recovery.now,
             "outcome": Ending.DIED, "code": None, "enhanced": None, "response": DIED, "uncertain": True,
             "counts": True, "dialogue": None, "recipients": doubtful,
-        })  # fmt: skip
+        }])  # fmt: skip
         connection.execute(sql.RECORD_LATEST, {"at": recovery.now})
     return True
 

@@ -1,7 +1,4 @@
-"""The statements that move messages, each with a comment: from -> to, and under what guard.
-
-``outbox_message_id`` is ``lifecycle.message_id_for_attempt``, registered as a function of SQLite.
-"""
+"""The statements that move messages, each with a comment: from -> to, and under what guard."""
 
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
@@ -86,10 +83,14 @@ _NEXT_OF_CLASS = f"{_DUE_OF_CLASS} ORDER BY next_attempt_at, id LIMIT"
 # Reads the id of the first message that CLAIM_NEXT would take, if index and row agree.
 NEXT = f"{_by_class(f'{_NEXT_OF_CLASS} 1')} LIMIT 1"
 
+# The Message-ID of an attempt: ``lifecycle.message_id_for_attempt``, here too because a function in Python would have
+# the clerk wait for the interpreter at each message.
+_OWN_ID = "'<outbox-' || id || '-' || retries || '@' || :domain || '>'"
+_MESSAGE_ID = f"CASE WHEN uncertain THEN coalesce(message_id, {_OWN_ID}) ELSE {_OWN_ID} END"
 # What a claim writes.  All else of the row stays, so that giving it back is exact.
-_CLAIM = """
-       status = 'sending', run_id = :run, claimed_at = :now, claim = json_extract(:numbers, '$[' || {place} || ']'),
-       claimed_as = outbox_message_id(id, retries, :domain, message_id, uncertain), claimed_by_hand = {by_hand}
+_CLAIM = f"""
+       status = 'sending', run_id = :run, claimed_at = :now, claim = json_extract(:numbers, '$[' || {{place}} || ']'),
+       claimed_as = {_MESSAGE_ID}, claimed_by_hand = {{by_hand}}
 """
 
 # One statement, so that two runs never take the same message.  The outer condition reads the row: a damaged index alone
@@ -145,19 +146,24 @@ ROW = "SELECT * FROM outbox WHERE id = ?"
 HAS_PIECE = "SELECT 1 FROM content WHERE id = ?"
 
 OURS = """
--- reads which of these messages this run holds, each with its claim's number
-SELECT id, claim FROM outbox WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'sending' AND run_id = :run
+-- reads which of these messages this run holds, each with its claim's number: one JSON list of pairs
+SELECT json_group_array(json_array(id, CAST(claim AS INTEGER))) FROM outbox
+ WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'sending' AND run_id = :run
 """
 
 FINALIZE = """
--- sending -> sent|failed: if this run still holds this claim
-UPDATE outbox SET status = :status, run_id = NULL, claimed_at = NULL, claim = NULL, claimed_as = NULL,
-       claimed_by_hand = 0, message_id = :message_id, drained_from = coalesce(drained_from, :drained_from),
-       retries = :retries, next_attempt_at = :next_attempt_at, gave_up = :gave_up,
-       told_at = CASE WHEN :gave_up IS gave_up THEN told_at END, uncertain = :uncertain, sent_at = :sent_at,
-       held_at = CASE WHEN :sent_at THEN NULL WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
-       acceptance = coalesce(:acceptance, acceptance), last_error = :last_error, error_code = :error_code
- WHERE id = :id AND status = 'sending' AND run_id = :run AND claim = :claim
+-- sending -> sent|failed: each whose claim this run still holds
+WITH ended ({columns}) AS (VALUES {rows})
+UPDATE outbox SET status = ended.status, run_id = NULL, claimed_at = NULL, claim = NULL, claimed_as = NULL,
+       claimed_by_hand = 0, message_id = ended.message_id, retries = ended.retries,
+       drained_from = coalesce(outbox.drained_from, ended.drained_from), next_attempt_at = ended.next_attempt_at,
+       gave_up = ended.gave_up, told_at = CASE WHEN ended.gave_up IS outbox.gave_up THEN told_at END,
+       uncertain = ended.uncertain, sent_at = ended.sent_at,
+       held_at = CASE WHEN ended.sent_at THEN NULL WHEN ended.held THEN coalesce(held_at, ended.now) ELSE held_at END,
+       acceptance = coalesce(ended.acceptance, outbox.acceptance), last_error = ended.last_error,
+       error_code = ended.error_code
+  FROM ended
+ WHERE outbox.id = ended.id AND outbox.status = 'sending' AND run_id = ended.run AND outbox.claim = ended.claim
 """
 
 # Every failure raises retries, so without one the message was pending.
@@ -168,20 +174,17 @@ UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' EN
  WHERE id = :id AND status = 'sending' AND run_id = :run AND claim = :claim
 """
 
-SETTLE_RECIPIENT = """
+SETTLE_RECIPIENTS = """
 -- pending|refused -> pending|accepted|refused: by the server's answer, if not accepted yet; uncertain until accepted
-UPDATE recipient SET status = :status, code = :code, response = :response,
-       uncertain = CASE WHEN :status = 'accepted' THEN 0 ELSE max(uncertain, :uncertain) END
- WHERE outbox_id = :id AND number = :number AND status <> 'accepted'
+WITH answer ({columns}) AS (VALUES {rows})
+UPDATE recipient SET status = answer.status, code = answer.code, response = answer.response,
+       uncertain = CASE WHEN answer.status = 'accepted' THEN 0 ELSE max(recipient.uncertain, answer.uncertain) END
+  FROM answer
+ WHERE outbox_id = answer.id AND recipient.number = answer.number AND recipient.status <> 'accepted'
 """
 
-RECORD_ATTEMPT = """
--- records an attempt that has ended; moves nothing
-INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at, finished_at, outcome, code, enhanced,
-                     response, uncertain, counts, recipients, dialogue)
-VALUES (:outbox_id, :retries, :account, :run_id, :message_id, :started_at, :finished_at, :outcome, :code, :enhanced,
-        :response, :uncertain, :counts, :recipients, :dialogue)
-"""
+# Records attempts that have ended; moves nothing.
+RECORD_ATTEMPTS = "INSERT INTO attempt ({columns}) VALUES {rows}"
 
 # Records when the latest attempt ended.
 RECORD_LATEST = "UPDATE ledger SET last_attempt_at = max(coalesce(last_attempt_at, :at), :at)"

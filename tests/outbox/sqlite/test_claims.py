@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.outbox.lifecycle import Priority, message_id_for_attempt
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -44,7 +44,6 @@ def plan(store: SqliteStore, statement: str) -> list[str]:
     values = {"run": "r", "domain": "d", "account": "work", "due_before": NOW, "now": NOW, "limit": 10, "after": "",
               "most": 3, "numbers": "[1, 2, 3]", "but": "[]"}  # fmt: skip
     with closing(sqlite3.connect(store.path)) as connection:
-        connection.create_function("outbox_message_id", 5, message_id_for_attempt)
         return [str(step[-1]) for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
 
 
