@@ -1,5 +1,6 @@
 """Record what is said in a session or transaction, for ``show``."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from prx_email_cli.redaction import redact
@@ -27,11 +28,16 @@ class Dialogue(NamedTuple):
             if isinstance(entry, bytes):
                 lines += [f"C: {line}" for line in entry.decode().split("\r\n")[:-1]]
             elif isinstance(entry, Reply):
-                lines.append(f"S: {Reply(entry.code, cleaned(entry.text))}")
+                lines.append(_line_of(entry.code, cleaned(entry.text)))
             else:
                 lines.append(entry)
         more = self.dropped + len(lines[MAX_LINES:])
         return redact("\n".join(lines[:MAX_LINES] + [f"-- {more} more lines"] * bool(more)))
+
+
+@lru_cache(maxsize=256)  # most replies of a server are the same few
+def _line_of(code: int, text: str) -> str:
+    return f"S: {Reply(code, text)}"
 
 
 class Transcript:
