@@ -88,6 +88,7 @@ class Machine:
         store = SqliteStore(self.path, message_id_domain=DOMAIN, busy_timeout_seconds=0, withdraw_seconds=1)
         store._lock = TurnLock()  # type: ignore[assignment]
         process.on_death.append(lambda: sqlite3.Connection.close(store._connection))
+        process.on_death.append(lambda: store._reader.close() if store._reader is not None else None)
         process.on_death.append(store._guard._high_water.close)
         return store
 

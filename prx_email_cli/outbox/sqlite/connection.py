@@ -59,6 +59,17 @@ def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = Tru
     return connection
 
 
+def open_beside(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open the outbox at *path* once more, only to read.  Raises sqlite3.Error."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", timeout=busy_timeout_seconds, isolation_level=None,
+        check_same_thread=False, uri=True,
+    )  # fmt: skip
+    connection.execute("PRAGMA query_only = ON")
+    keep_little(connection)
+    return connection
+
+
 def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
     connection.execute("PRAGMA foreign_keys = ON")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
-from prx_email_cli.outbox.lifecycle import drained_since, message_id_for_attempt
+from prx_email_cli.outbox.lifecycle import drained_since
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import marks, queue, sql
 from prx_email_cli.outbox.sqlite.claims import Claims
-from prx_email_cli.outbox.sqlite.connection import open_database, storage_errors
+from prx_email_cli.outbox.sqlite.connection import open_beside, open_database, storage_errors
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.high_water import Mark
 from prx_email_cli.outbox.sqlite.place import Place
@@ -41,15 +41,18 @@ class SqliteStore:
         self._connection = open_database(path, busy_timeout_seconds, create=create)
         self._place = Place(path)
         self._guard = RestoreGuard(path)
-        self._connection.create_function("outbox_message_id", 5, message_id_for_attempt)
         self._connection.create_function("drained_since", 2, drained_since)
-        self._lock = threading.Lock()
+        self._lock, self._reading_lock = threading.Lock(), threading.Lock()
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._reader: sqlite3.Connection | None = None  # opened when the other one is first in use
         self._damage = DespiteDamage(self.change, self.reading)
         self.claims = Claims(self, self._guard, self._damage, message_id_domain)
 
     def close(self) -> None:
         """Release the database."""
         self._guard.close()
+        if self._reader is not None:
+            self._reader.close()
         self._place.leave(self._connection)
 
     def watch(self) -> "SqliteWatch":
@@ -318,9 +321,30 @@ class SqliteStore:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection, for reading."""
-        with storage_errors(self.path), self._lock:
-            yield self._connection
+        """Yield a connection for reading, which does not wait for another thread that writes."""
+        with storage_errors(self.path):
+            if not self._lock.acquire(blocking=False):
+                with self._reading_lock:
+                    beside = self._beside()
+                    if beside is not None:
+                        yield beside
+                        return
+                self._lock.acquire()
+            try:
+                yield self._connection
+            finally:
+                self._lock.release()
+
+    def _beside(self) -> sqlite3.Connection | None:
+        """Return a connection beside the one in use; None if there is none to the same files."""
+        if self._reader is None:
+            with suppress(sqlite3.Error):
+                reader = open_beside(self.path, self._busy_timeout_seconds)
+                if self._place.replaced():
+                    reader.close()
+                else:
+                    self._reader = reader
+        return self._reader
 
 
 def _shown(text: bytes) -> str:
