@@ -29,6 +29,7 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "list --status failed": lambda store: store.rows(Filter(statuses=(Status.FAILED,))),
     "list --due": lambda store: store.rows(Filter(due_at=0)),
     "stats": lambda store: store.stats(DUE_AT),
+    "check, stats --prometheus": lambda store: store.figures(DUE_AT),
 }
 
 

@@ -70,6 +70,11 @@ class Ending(StrEnum):
     DIED = "died"
 
 
+def code_class(ending: str, code: int | None) -> int:
+    """Return the first digit of the reply's code: 2 for a sent message, whose code is not kept, 0 without a reply."""
+    return code // 100 if code else 2 if ending == Ending.SENT else 0
+
+
 class Reason(StrEnum):
     """Why a message was given up."""
 

@@ -25,7 +25,7 @@ from prx_email_cli.outbox.messages import (
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
-    from prx_email_cli.outbox.views import Filter, Health, Known, Row, Stats
+    from prx_email_cli.outbox.views import Figures, Filter, Health, Known, Row, Stats
 
 
 class Outbox(Protocol):
@@ -208,6 +208,9 @@ class Reports(Protocol):
 
     def stats(self, now: int) -> "Stats":
         """Return counts and ages for monitoring."""
+
+    def figures(self, now: int) -> "dict[str, Figures]":
+        """Return what monitoring asks of each account, sorted by its name; the cost grows with what is not sent."""
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

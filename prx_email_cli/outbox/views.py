@@ -82,8 +82,9 @@ class Stats:
     """The counts that ``stats`` prints, in the order of its JSON.
 
     pending to failed: messages by status, but for those that a person cancelled and those that expired unattempted.
-    oldest_due_age_seconds: how long the longest-due message has been due, None when none is.  last_attempt_at: when the
-    latest attempt ended, even if its record is deleted.  accounts: the counts by status of each account.
+    oldest_due_age_seconds: since the oldest undelivered message was due first, whenever it is tried again; None when no
+    message waits that was ever due.  last_attempt_at: when the latest attempt ended, even if its record is deleted.
+    accounts: the counts by status of each account.
     """
 
     pending: int
@@ -100,6 +101,26 @@ class Stats:
     uncertain: int
     last_attempt_at: int | None
     accounts: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What monitoring asks of one account's messages.
+
+    waiting, scheduled: undelivered ones that drains are to deliver, and were due before or never yet.  held_uncertain:
+    held ones that may have been accepted, which wait for a person.  oldest_age_seconds: since the oldest of those
+    *waiting* was due first, None without one.  gave_up: by reason.  attempts: ended since the outbox was made, by
+    outcome and ``lifecycle.code_class``.
+    """
+
+    waiting: int = 0
+    scheduled: int = 0
+    held: int = 0
+    uncertain: int = 0
+    held_uncertain: int = 0
+    oldest_age_seconds: int | None = None
+    gave_up: dict[Reason, int] = field(default_factory=dict)
+    attempts: dict[tuple[Ending, int], int] = field(default_factory=dict)
 
 
 def tally(counts: Iterable[tuple[str, str, int]]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:

@@ -186,7 +186,7 @@ class TestStats:
         }
         assert {key: data[key] for key in expected} == expected
         assert data["due"] == 3
-        oldest = min(program.show(number)["next_attempt_at"] for number in (BUSY, LOST))
+        oldest = min(program.show(number)["created_at"] for number in (BUSY, LOST))
         assert data["oldest_due_age_seconds"] == NOW + 60 - oldest
         assert data["last_attempt_at"] == max(
             program.show(number)["attempts"][0]["finished_at"] for number in (BUSY, LOST)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prx_email_cli.outbox import lifecycle, messages
-from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
-from prx_email_cli.outbox.views import Attempt, Row
+from prx_email_cli.outbox.views import Attempt, Figures, Row
 
 # What fits on one line is written on one:
 # fmt: off
@@ -43,6 +45,7 @@ class Message:
     def idle(self) -> bool: return self.row.status in (Status.PENDING, Status.FAILED)
     def waits(self) -> bool: return self.idle() and not self.row.held and self.row.gave_up is None
     def expired(self, now: int) -> bool: return (at := self.new.schedule.expires_at) is not None and at <= now
+    def undelivered(self) -> bool: return not (self.row.held or self.row.gave_up or self.row.status == Status.SENT)
     def is_over(self) -> bool: return lifecycle.is_over(self.row.status, self.row.gave_up)
 
     def shown(self) -> Row:
@@ -62,3 +65,19 @@ class Message:
                                     one.response if one.status == RecipientStatus.REFUSED else None)
                     for number, one in enumerate(self.row.recipients)]
         return messages.addressed(everyone, by_hand=by_hand)
+
+
+def figures(messages: Iterable[Message], attempted: Counter[tuple[str, Ending, int]], now: int) -> dict[str, Figures]:
+    of: dict[str, list[Message]] = {account: [] for account, *_ in attempted}
+    for one in messages:
+        of.setdefault(one.row.account, []).append(one)
+    return {account: _figures(of[account], attempted, account, now) for account in sorted(of)}
+
+
+def _figures(ours: list[Message], attempted: Counter[tuple[str, Ending, int]], account: str, now: int) -> Figures:
+    ages, rows = [now - one.new.schedule.due_at for one in ours if one.undelivered()], [one.row for one in ours]
+    return Figures(
+        sum(age >= 0 for age in ages), sum(age < 0 for age in ages), sum(row.held for row in rows),
+        sum(row.uncertain for row in rows), sum(row.uncertain and row.held for row in rows),
+        max((age for age in ages if age >= 0), default=None), dict(Counter(row.gave_up for row in rows if row.gave_up)),
+        {(outcome, first): many for (whose, outcome, first), many in attempted.items() if whose == account})

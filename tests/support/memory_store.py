@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -14,9 +15,9 @@ from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
-from prx_email_cli.outbox.views import Attempt, Filter, Health, Known, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Known, Recipient, Row, Stats, tally
 
-from .memory_message import MemoryWatch, Message
+from .memory_message import MemoryWatch, Message, figures
 
 ACCEPTED = RecipientStatus.ACCEPTED
 # What fits on one line is written on one:
@@ -96,7 +97,7 @@ class MemoryRun:
 
     def finalize(self, finished: Finished, word: Ending | None = None) -> errors.ClaimLost | None:
         """Record the attempt under way, whose end is called *word* or as its verdict."""
-        claimed, outcome, settled, now = finished[:4]
+        (claimed, outcome, settled, now), ending = finished[:4], word or Ending(finished.verdict)
         if self.hands.pop((claimed.outbox_id, claimed.claim), None) is None:
             return errors.ClaimLost(f"outbox message {claimed.outbox_id} is no longer this run's")
         it = self.store.messages[claimed.outbox_id]
@@ -104,11 +105,12 @@ class MemoryRun:
         for number, result in outcome.recipients.items():
             if (was := everyone[number]).status != ACCEPTED:
                 everyone[number] = Recipient(was.address, was.kind, *result[:3], result.leaves_uncertain(was.uncertain))
-        attempt = Attempt(claimed.started_at, now, self.run_id, claimed.message_id, word or Ending(finished.verdict),
+        attempt = Attempt(claimed.started_at, now, self.run_id, claimed.message_id, ending,
                           outcome.code, outcome.enhanced, outcome.response, outcome.uncertain, outcome.dialogue)
         it.due, it.told = settled.next_attempt_at, it.told and settled.gave_up == row.gave_up
         it.finished.append(finished)
         self.store.last_attempt_at = max(now, self.store.last_attempt_at or now)
+        self.store.attempted[row.account, ending, lifecycle.code_class(ending, outcome.code)] += 1
         it.drained_from = claimed.drained_from if it.drained_from is None else it.drained_from
         it.end(
             settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
@@ -143,6 +145,7 @@ class MemoryStore:
         self.runs: list[MemoryRun] = []
         self.recorded_at: int | None = None
         self.last_attempt_at: int | None = None
+        self.attempted: Counter[tuple[str, Ending, int]] = Counter()
         self._last_drain_at: int | None = None
         self._known: dict[tuple[str, str], Known] = {}
 
@@ -169,8 +172,8 @@ class MemoryStore:
         outbox_id, to = next(self.ids), [one.address for one in new.recipients if one.kind == "to"]
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,
                   new.content.size_bytes, new.schedule.created_at, None, held=False, gave_up=None, uncertain=False,
-                  priority=new.priority,
-                  recipients=[Recipient(*one, RecipientStatus.PENDING, None, None, False) for one in new.recipients])
+                  priority=new.priority, recipients=[
+                      Recipient(*one, RecipientStatus.PENDING, None, None, False) for one in new.recipients])
         self.messages[outbox_id] = Message(new, row, content, new.schedule.due_at)
         return Submitted(outbox_id)
 
@@ -266,18 +269,20 @@ class MemoryStore:
 
     def stats(self, now: int) -> Stats:
         rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]
+        ages = [one.oldest_age_seconds or 0 for one in self.figures(now).values() if one.waiting]
         accounts, totals = tally((row.account, lifecycle.counted_as(row.status, row.gave_up), 1) for row in rows)
         return Stats(
-            **totals, total=len(rows), due=len(dues), oldest_due_age_seconds=now - min(dues) if dues else None,
+            **totals, total=len(rows), due=len(dues), oldest_due_age_seconds=max(ages, default=None),
             accounts=accounts, gave_up=sum(row.gave_up is not None for row in rows), held=sum(row.held for row in rows),
             uncertain=sum(row.uncertain for row in rows), last_attempt_at=self.last_attempt_at)
 
+    def figures(self, now: int) -> dict[str, Figures]: return figures(self.of(), self.attempted, now)
+
     def health(self, now: int) -> Health:
         stats, rows = self.stats(now), [it.row for it in self.of()]
-        waiting = [now - it.new.schedule.due_at for it in self.of() if it.waits() and it.new.schedule.due_at <= now]
         return Health(
             [], "", 0, max([stats.last_attempt_at or 0, *(row.created_at for row in rows)]) or None,
-            max(waiting, default=None), [run.run_id for run in self.runs if run.hands],
+            stats.oldest_due_age_seconds, [run.run_id for run in self.runs if run.hands],
             waiting_for_a_person=sum(row.held and row.uncertain for row in rows), gave_up=stats.gave_up)
 
     def learn(self, account: str, messages: Sequence[KnownMessage], now: int) -> int:

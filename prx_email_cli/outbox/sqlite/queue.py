@@ -29,7 +29,7 @@ from prx_email_cli.outbox.messages import (
     Limit,
     Moment,
 )
-from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite import attempts, sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 from prx_email_cli.outbox.sqlite.rows import write_rows
 
@@ -187,8 +187,7 @@ def finalize_all(
                    for item in one.outcome.recipients.items()]  # fmt: skip
         write_rows(connection, sql.SETTLE_RECIPIENTS, settled)
     if parts.history and ending:
-        write_rows(connection, sql.RECORD_ATTEMPTS, [_attempt_of(one, run_id) for one in ending])
-        connection.execute(sql.RECORD_LATEST, {"at": max(one.finished_at for one in ending)})
+        attempts.record(connection, [_attempt_of(one, run_id) for one in ending])
     return lost
 
 

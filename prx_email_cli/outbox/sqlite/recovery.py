@@ -7,10 +7,9 @@ from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.flight_record import Flight, Flights, Stage
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, RetryPolicy, after_crash
 from prx_email_cli.outbox.messages import Finished, Moment, Recovered
-from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite import attempts, sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 from prx_email_cli.outbox.sqlite.queue import WHOLE, Parts, finalize, settle_recipients, stands_without_recipients
-from prx_email_cli.outbox.sqlite.rows import write_rows
 
 DIED = "the run that was delivering it died; the provider may have accepted it"
 
@@ -90,13 +89,12 @@ def _doubt(
         return False
     doubtful = _doubt_recipients(connection, row, unanswered) if parts.recipients else 0
     if parts.history:
-        write_rows(connection, sql.RECORD_ATTEMPTS, [{
+        attempts.record(connection, [{
             "outbox_id": row.outbox_id, "retries": row.retries, "account": row.account, "run_id": recovery.run,
             "message_id": row.message_id, "started_at": row.claimed_at, "finished_at": recovery.now,
             "outcome": Ending.DIED, "code": None, "enhanced": None, "response": DIED, "uncertain": True,
             "counts": True, "dialogue": None, "recipients": doubtful,
         }])  # fmt: skip
-        connection.execute(sql.RECORD_LATEST, {"at": recovery.now})
     return True
 
 

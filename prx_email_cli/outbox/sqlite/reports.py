@@ -9,7 +9,7 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Filter, Health, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Recipient, Row, Stats, tally
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -49,9 +49,11 @@ SELECT account, 'sent',
   FROM stored WHERE messages > 0
  ORDER BY account
 """
+# What nobody has received and drains are to deliver, due or not: neither held nor given up.
+_UNDELIVERED = "status <> 'sent' AND held_at IS NULL AND gave_up IS NULL"
 _UNSENT = f"""
 SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
-       min(next_attempt_at) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
+       min(first_due_at) FILTER (WHERE {_UNDELIVERED} AND first_due_at <= :now),
        count(*) FILTER (WHERE gave_up IS NOT NULL), count(*) FILTER (WHERE held_at IS NOT NULL),
        count(*) FILTER (WHERE uncertain)
   FROM outbox WHERE status <> 'sent'
@@ -59,10 +61,23 @@ SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
 _HEALTH = f"""
 SELECT (SELECT user_version FROM pragma_user_version),
        (SELECT max(created_at) FROM outbox), (SELECT max(finished_at) FROM attempt),
-       (SELECT min(first_due_at) FROM outbox WHERE {DUE} AND first_due_at <= :now),
+       (SELECT min(first_due_at) FROM outbox WHERE {_UNDELIVERED} AND first_due_at <= :now),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
 """
+_ACCOUNTS = "SELECT account FROM stored WHERE messages > 0 UNION SELECT account FROM attempted ORDER BY account"
+_WAITING = f"""
+SELECT account, count(*) FILTER (WHERE {_UNDELIVERED} AND first_due_at <= :now),
+       count(*) FILTER (WHERE {_UNDELIVERED} AND first_due_at > :now), count(*) FILTER (WHERE held_at IS NOT NULL),
+       count(*) FILTER (WHERE uncertain), count(*) FILTER (WHERE uncertain AND held_at IS NOT NULL),
+       min(first_due_at) FILTER (WHERE {_UNDELIVERED} AND first_due_at <= :now)
+  FROM outbox INDEXED BY outbox_unsent WHERE status <> 'sent' GROUP BY account
+"""
+_GAVE_UP = """
+SELECT account, gave_up, count(*) FROM outbox INDEXED BY outbox_unsent
+ WHERE status <> 'sent' AND gave_up IS NOT NULL GROUP BY account, gave_up
+"""
+_ATTEMPTED = "SELECT account, outcome, code_class, attempts FROM attempted ORDER BY account, outcome, code_class"
 _MISCOUNTED = """
 SELECT account FROM (SELECT account, count(*) AS messages FROM outbox GROUP BY account
                      UNION ALL SELECT account, -messages FROM stored)
@@ -148,6 +163,19 @@ def stats(connection: sqlite3.Connection, now: int) -> Stats:
         last_attempt_at=latest and latest[0],
         accounts=accounts,
     )
+
+
+def figures(connection: sqlite3.Connection, now: int) -> dict[str, Figures]:
+    """Return the figures of each account that has or had messages, sorted by its name; no sent message is counted."""
+    found = {name: Figures() for (name,) in connection.execute(_ACCOUNTS)}
+    for name, waiting, scheduled, held, uncertain, both, oldest in connection.execute(_WAITING, {"now": now}):
+        age = None if oldest is None else now - oldest
+        found[name] = Figures(waiting, scheduled, held, uncertain, both, age)
+    for name, reason, messages in connection.execute(_GAVE_UP):  # an account may have come since the first statement
+        found.setdefault(name, Figures()).gave_up[_member(Reason, reason)] = messages
+    for name, outcome, code_class, attempts in connection.execute(_ATTEMPTED):
+        found.setdefault(name, Figures()).attempts[_member(Ending, outcome), code_class] = attempts
+    return dict(sorted(found.items()))
 
 
 def health(connection: sqlite3.Connection, now: int) -> Health:

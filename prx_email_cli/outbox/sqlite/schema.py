@@ -198,7 +198,26 @@ _CLAIMS = (
     "UPDATE ledger SET last_attempt_at = (SELECT max(finished_at) FROM attempt)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS)
+_COUNTERS = (
+    # How many attempts have ended, for monitoring: counting millions takes seconds, and prune deletes some.
+    # code_class: the first digit of the reply's code, 0 without a reply; see lifecycle.code_class.
+    """
+    CREATE TABLE attempted (
+        account    TEXT    NOT NULL,
+        outcome    TEXT    NOT NULL,
+        code_class INTEGER NOT NULL,
+        attempts   INTEGER NOT NULL,
+        PRIMARY KEY (account, outcome, code_class)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    INSERT INTO attempted (account, outcome, code_class, attempts)
+    SELECT account, outcome, coalesce(code / 100, CASE outcome WHEN 'sent' THEN 2 ELSE 0 END) AS code_class, count(*)
+      FROM attempt GROUP BY account, outcome, code_class
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

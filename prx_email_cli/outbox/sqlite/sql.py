@@ -183,12 +183,6 @@ UPDATE recipient SET status = answer.status, code = answer.code, response = answ
  WHERE outbox_id = answer.id AND recipient.number = answer.number AND recipient.status <> 'accepted'
 """
 
-# Records attempts that have ended; moves nothing.
-RECORD_ATTEMPTS = "INSERT INTO attempt ({columns}) VALUES {rows}"
-
-# Records when the latest attempt ended.
-RECORD_LATEST = "UPDATE ledger SET last_attempt_at = max(coalesce(last_attempt_at, :at), :at)"
-
 # Reads the runs that hold a claim.
 RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
 

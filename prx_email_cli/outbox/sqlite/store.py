@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.sqlite.run import SqliteRun
     from prx_email_cli.outbox.sqlite.watch import SqliteWatch
-    from prx_email_cli.outbox.views import Filter, Health, Known, Row, Stats
+    from prx_email_cli.outbox.views import Figures, Filter, Health, Known, Row, Stats
 
 T = TypeVar("T")
 
@@ -279,6 +279,13 @@ class SqliteStore:
 
         with self.reading() as connection:
             return reports.stats(connection, now)
+
+    def figures(self, now: int) -> "dict[str, Figures]":
+        """Return what monitoring asks of each account."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self._looking() as connection:
+            return reports.figures(connection, now)
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

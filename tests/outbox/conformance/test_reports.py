@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from prx_email_cli.errors import NotFound
-from prx_email_cli.outbox.lifecycle import RecipientKind, Status
+from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, Status
 from prx_email_cli.outbox.messages import Addressee
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Filter, Stats
+from prx_email_cli.outbox.views import Figures, Filter, Stats
 
-from ..messages import NOW, new_message
-from .asking import ACCEPTED, PENDING, Dying, attempt, claim, claim_next, die_with, recover, refuse, submit
+from ..messages import NOW, ended, new_message
+from .asking import ACCEPTED, PENDING, Dying, attempt, claim, claim_next, die_with, record, recover, refuse, submit
 
 
 @pytest.fixture
@@ -57,13 +57,73 @@ def test_rows_are_those_that_match_newest_first(mixed: Store) -> None:
 
 def test_counts_are_told_by_account_and_status(mixed: Store) -> None:
     assert mixed.stats(NOW) == Stats(
-        pending=4, sending=1, sent=1, failed=3, cancelled=1, expired=1, total=11, due=3, oldest_due_age_seconds=5,
+        pending=4, sending=1, sent=1, failed=3, cancelled=1, expired=1, total=11, due=3, oldest_due_age_seconds=18,
         gave_up=3, held=2, uncertain=1, last_attempt_at=NOW - 15, accounts={
             "home": {"pending": 1, "sending": 0, "sent": 0, "failed": 0, "cancelled": 0, "expired": 0},
             "work": {"pending": 3, "sending": 1, "sent": 1, "failed": 3, "cancelled": 1, "expired": 1},
         },
     )  # fmt: skip
     assert mixed.stats(NOW - 100).oldest_due_age_seconds is None
+
+
+def test_age_is_that_of_what_is_undelivered_whether_due_again_or_being_sent(store: Store, run: Run) -> None:
+    def ages(now: int) -> set[int | None]:
+        figures = store.figures(now)["work"]
+        return {store.stats(now).oldest_due_age_seconds, store.health(now).unsent_for_seconds,
+                figures.oldest_age_seconds}  # fmt: skip
+
+    submit(store, new_message(due_at=NOW), new_message(due_at=NOW + 1000))
+    assert ages(NOW - 1) == {None}
+    assert ages(NOW) == {0}
+    attempt(run, PENDING, now=NOW + 2)
+    assert (store.stats(NOW + 3).due, ages(NOW + 3)) == (0, {3})
+    assert claim_next(run, NOW + 600)
+    assert (store.stats(NOW + 700).due, ages(NOW + 700)) == (0, {700})
+
+
+@pytest.mark.parametrize("end", ["sent", "held", "cancelled"])
+def test_what_is_sent_or_no_drains_to_deliver_has_no_age(store: Store, run: Run, end: str) -> None:
+    submit(store, new_message(due_at=NOW - 50))
+    if end == "sent":
+        attempt(run, ACCEPTED)
+    else:
+        (store.hold if end == "held" else store.cancel)(1, NOW)
+    stats, figures = store.stats(NOW), store.figures(NOW)["work"]
+    assert (stats.oldest_due_age_seconds, figures.oldest_age_seconds, figures.waiting) == (None, None, 0)
+    assert store.health(NOW).unsent_for_seconds is None
+
+
+def test_figures_are_told_by_account(mixed: Store) -> None:
+    attempts = {(Ending.SENT, 2): 1, (Ending.GAVE_UP, 0): 1, (Ending.DEFERRED, 0): 2}
+    found = mixed.figures(NOW)
+    assert list(found) == ["home", "work"]
+    assert found["home"] == Figures(waiting=1, oldest_age_seconds=0)
+    assert found["work"] == Figures(
+        waiting=3, scheduled=1, held=2, uncertain=1, held_uncertain=1, oldest_age_seconds=18,
+        gave_up={Reason.REFUSED: 1, Reason.CANCELLED: 1, Reason.EXPIRED: 1}, attempts=attempts,
+    )  # fmt: skip
+
+
+def test_attempts_are_counted_by_the_first_digit_of_the_code(store: Store, run: Run) -> None:
+    submit(store)
+    for number, code in enumerate((None, 421, 451, 550)):
+        now = NOW + 10_000 * number
+        finished = ended(claim(run, now), now=now)
+        record(run, finished._replace(outcome=finished.outcome._replace(code=code)))
+    assert store.figures(NOW)["work"].attempts == {
+        (Ending.DEFERRED, 0): 1, (Ending.DEFERRED, 4): 2, (Ending.DEFERRED, 5): 1
+    }  # fmt: skip
+
+
+def test_attempts_stay_counted_when_their_records_are_deleted(store: Store, run: Run, dying: Dying) -> None:
+    submit(store, new_message(), new_message())
+    attempt(run, ACCEPTED)
+    die_with(dying)
+    recover(run, NOW + 9)
+    assert store.figures(NOW)["work"].attempts == {(Ending.SENT, 2): 1, (Ending.DIED, 0): 1}
+    store.cancel(2, NOW)
+    assert store.prune(NOW + 20, NOW + 20, records=True) == 2
+    assert store.figures(NOW) == {"work": Figures(attempts={(Ending.SENT, 2): 1, (Ending.DIED, 0): 1})}
 
 
 def test_what_was_deleted_is_not_counted_and_when_something_was_attempted_last_is_still_known(
@@ -93,7 +153,7 @@ def test_a_run_that_died_attempted_something_when_it_is_recovered(store: Store, 
 def test_an_empty_outbox_counts_nothing(store: Store) -> None:
     stats = store.stats(NOW)
     assert (stats.total, stats.due, stats.oldest_due_age_seconds, stats.last_attempt_at) == (0, 0, None, None)
-    assert (stats.accounts, store.rows(Filter()), store.accounts_due(NOW)) == ({}, [], [])
+    assert (stats.accounts, store.rows(Filter()), store.accounts_due(NOW), store.figures(NOW)) == ({}, [], [], {})
     health = store.health(NOW)
     assert (health.faults, health.newest_at, health.unsent_for_seconds) == ([], None, None)
     assert (health.sending_runs, health.waiting_for_a_person, health.gave_up) == ([], 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxDamaged
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.lifecycle import Status, code_class
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Filter
 
@@ -62,6 +63,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStor
 
 LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "stats": lambda store: store.stats(NOW),
+    "figures": lambda store: store.figures(NOW),
     "list": lambda store: store.rows(Filter()),
     "of a large account": lambda store: store.rows(Filter(account="work")),
     "of a small account": lambda store: store.rows(Filter(account="home")),
@@ -100,6 +102,19 @@ def test_the_count_of_an_older_outbox_is_made_when_it_is_opened(tmp_path: Path) 
         assert (stats.last_attempt_at, store.health(NOW).faults) == (latest, [])
 
 
+def test_the_attempts_of_an_older_outbox_are_counted_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "data" / "version-2.sql").read_text())
+        found = connection.execute("SELECT account, outcome, code FROM attempt").fetchall()
+    path.chmod(0o600)
+    with closing(open_store(path)) as store:
+        figures = store.figures(NOW)
+    counted = Counter((name, *key) for name, of in figures.items() for key in Counter(of.attempts).elements())
+    assert counted == Counter((account, outcome, code_class(outcome, code)) for account, outcome, code in found)
+    assert counted
+
+
 def break_writing(store: SqliteStore, change: str) -> None:
     """Have every *change* fail as on a damaged page."""
     with closing(sqlite3.connect(store.path)) as connection:
@@ -122,6 +137,15 @@ def test_damage_of_the_time_of_the_latest_attempt_keeps_no_result_from_being_rec
     with outbox.start_run(NOW) as run:
         claimed = claim(run)
         break_writing(outbox, "UPDATE OF last_attempt_at ON ledger")
+        assert run.advance([sent(claimed)], []).lost == [None]
+    assert outbox.row(1).status == "sent"
+
+
+def test_damage_of_the_count_of_attempts_keeps_no_result_from_being_recorded(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message()])
+    with outbox.start_run(NOW) as run:
+        claimed = claim(run)
+        break_writing(outbox, "INSERT ON attempted")
         assert run.advance([sent(claimed)], []).lost == [None]
     assert outbox.row(1).status == "sent"
 
