@@ -37,17 +37,10 @@ def examine(account: Account, now: float) -> Examination:
 
     now: Unix seconds.  What fails is the last check, and not raised.
     """
-    checks: list[Check] = []
-    try:
-        login = login_of(account)
-        login.check_place()
-    except (ConfigError, ReadableByOthers, AccountUnusable) as error:
-        return Examination(account, [failed("secret", error)], [], ServerProfile(), error)
-    checks.append(ok("secret", _secret(account)))
-    try:
-        factory = SessionFactory(account, login)
-    except (ConfigError, ReadableByOthers) as error:
-        return Examination(account, [*checks, failed("tls", error)], [], ServerProfile(), error)
+    checks, ready = _prepared(account)
+    if isinstance(ready, PrxEmailError):
+        return Examination(account, checks, [], ServerProfile(), ready)
+    login, factory = ready
     addresses, unknown = _resolve(account)
     if unknown is not None:
         return Examination(account, [*checks, failed("address", unknown)], [], ServerProfile(), unknown)
@@ -61,6 +54,25 @@ def examine(account: Account, now: float) -> Examination:
         )
     session.close()
     return Examination(account, checks + _steps(account, login, session.profile, now), addresses, session.profile, None)
+
+
+def examine_offline(account: Account) -> list[Check]:
+    """Check what of *account* needs no network: its secret can be had, its certificates can be read."""
+    return _prepared(account)[0]
+
+
+def _prepared(account: Account) -> tuple[list[Check], tuple[Login, SessionFactory] | PrxEmailError]:
+    """Return the checks before the network is needed, and what opens sessions, or the failure."""
+    try:
+        login = login_of(account)
+        login.check_place()
+    except (ConfigError, ReadableByOthers, AccountUnusable) as error:
+        return [failed("secret", error)], error
+    secret = ok("secret", _secret(account))
+    try:
+        return [secret], (login, SessionFactory(account, login))
+    except (ConfigError, ReadableByOthers) as error:
+        return [secret, failed("tls", error)], error
 
 
 def _secret(account: Account) -> str:

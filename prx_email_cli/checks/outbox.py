@@ -23,7 +23,7 @@ def check_outbox(
     opened: opens it.  now: Unix seconds.
     """
     if not outbox.is_made():
-        yield from _missing(outbox, now)
+        yield from check_missing(outbox, now)
         return
     try:
         with opened() as store:
@@ -46,7 +46,8 @@ def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
     yield _cron(outbox.last_drain_at(), now)
 
 
-def _missing(outbox: Surroundings, now: int) -> Iterator[Check]:
+def check_missing(outbox: Surroundings, now: int) -> Iterator[Check]:
+    """Yield the checks of an outbox's place in which there is none, the most important first."""
     directory = outbox.directory()
     if outbox.last_drain_at() is not None:
         hint = "mount its disk, or restore a backup; to begin a new outbox, remove the .runs directory beside it"

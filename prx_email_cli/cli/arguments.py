@@ -29,6 +29,11 @@ def json_asked(command: Any, arguments: Sequence[str]) -> bool:
     return any(options and arguments[at] == JSON for at, _, options in _words(command, arguments))
 
 
+def command_named(command: Any, arguments: Sequence[str]) -> str | None:
+    """Return the name of the command of *command* that is called, whatever else is wrong; None without one."""
+    return next((arguments[at] for at, _, options in _words(command, arguments) if not options), None)
+
+
 def _words(command: Any, arguments: Sequence[str]) -> Iterator[tuple[int, Any, bool]]:
     """Yield the position of each option and command name in *arguments*.
 

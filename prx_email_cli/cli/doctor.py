@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,13 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no server: of the accounts, check only secrets and certificates.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check config, permissions, outbox, disk, clock, cron and every account; no mail is sent.
 
     The exit status is 0 if all is well, else that of the first fault.
@@ -30,7 +36,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     """
     this = invocation(ctx)
     groups: dict[str, list[Check]] = {}
-    for group, check in _checks(this):
+    for group, check in _checks(this, offline=offline):
         if group not in groups and not this.json:
             put(safe(group))
         groups.setdefault(group, []).append(check)
@@ -45,9 +51,9 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
         raise typer.Exit(unwell[0].exit)
 
 
-def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
+def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]":
     """Yield each check with the name of its group; a config that cannot be read is the last."""
-    from prx_email_cli.checks.account import examine  # on use
+    from prx_email_cli.checks.account import examine, examine_offline  # on use
     from prx_email_cli.checks.machine import check_machine  # on use
     from prx_email_cli.checks.outbox import check_outbox  # on use
 
@@ -67,7 +73,7 @@ def _checks(this: Invocation) -> "Iterator[tuple[str, Check]]":
     for check in check_outbox(surroundings_of(settings.outbox), lambda: this.store(settings), int(now)):
         yield f"outbox {outbox}", check
     for account in settings.accounts.values():
-        for check in examine(account, now).checks:
+        for check in examine_offline(account) if offline else examine(account, now).checks:
             yield f"account {account.name}: {account.host}:{account.port}", check
 
 

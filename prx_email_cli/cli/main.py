@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
-from prx_email_cli.cli.arguments import hoisted, json_asked, refuse_undecodable, show_metavars_alone
+from prx_email_cli.cli.arguments import command_named, hoisted, json_asked, refuse_undecodable, show_metavars_alone
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.outlet import take_over
 from prx_email_cli.cli.output import put_json, report_error, say
@@ -45,8 +45,10 @@ COMMANDS = {
     "outbox": "outbox",
     "providers": "providers",
     "doctor": "doctor",
+    "check": "check",
 }
 INTERRUPTED = 130
+_CANNOT_TELL = 3  # of check, whose answer could not be written
 
 
 class _Boundary(TyperGroup):
@@ -76,6 +78,10 @@ class _Boundary(TyperGroup):
         except PrxEmailError as error:
             if _debugging():
                 _show_traceback(error)
+            if _is_check():
+                raise typer.Exit(
+                    _unknown(error.message, error.hint, error.code, as_json=invocation(ctx).json)
+                ) from None
             report_error(error, as_json=invocation(ctx).json)
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError as error:  # typer would end silently; ours never raise it
@@ -96,9 +102,12 @@ def _usage_errors() -> Iterator[None]:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
+        path = getattr(getattr(error, "ctx", None), "command_path", "prx-email")
+        hint = f"{path} --help says what it takes"
+        if _is_check():
+            raise typer.Exit(_unknown(message(), hint, ValidationError.code, as_json=_json_asked())) from None
         if _json_asked():
-            path = getattr(getattr(error, "ctx", None), "command_path", "prx-email")
-            put_json(None, error_object(ValidationError.code, message(), f"{path} --help says what it takes"))
+            put_json(None, error_object(ValidationError.code, message(), hint))
             raise typer.Exit(Exit.USAGE) from None
         error.format_message = partial(safe_lines, message())  # type: ignore[attr-defined]
         raise
@@ -106,6 +115,21 @@ def _usage_errors() -> Iterator[None]:
 
 def _json_asked() -> bool:
     return json_asked(typer.main.get_command(app), sys.argv[1:])
+
+
+def _is_check() -> bool:
+    """Tell whether ``check`` is asked, whose statuses are those of monitoring plugins."""
+    arguments = sys.argv[1:]
+    return "check" in arguments and command_named(typer.main.get_command(app), arguments) == "check"
+
+
+def _unknown(message: str, hint: str, code: str, *, as_json: bool) -> int:
+    """Answer as ``check`` that nothing is known; return the status that says so."""
+    from prx_email_cli.checks.backlog import State  # on use
+    from prx_email_cli.cli.check import tell_unknown  # on use
+
+    tell_unknown(message, hint, code=code, as_json=as_json)
+    return State.UNKNOWN
 
 
 def _debugging() -> bool:
@@ -157,8 +181,9 @@ def main() -> None:
     """Run the command line; an unforeseen error ends it with status 70, and a traceback when debugging."""
     interrupts.watch()
     take_over()
-    status = _run()
-    sys.exit(output.finish(int(status)))
+    status = int(_run())
+    ended = output.finish(status)
+    sys.exit(ended if ended == status or not _is_check() else _CANNOT_TELL)
 
 
 def _run() -> int:
@@ -172,8 +197,7 @@ def _run() -> int:
     except SystemExit as ended:
         status = ended.code or Exit.OK
     except Exception as error:  # noqa: BLE001
-        _tell_bug(error)
-        status = Exit.BUG
+        status = _tell_bug(error)
     finally:
         gc.freeze()  # the interpreter need not look through all objects at its end
     return interrupts.status() or int(status)
@@ -187,13 +211,18 @@ def _arguments() -> list[str]:
     return hoisted(typer.main.get_command(app), arguments)
 
 
-def _tell_bug(error: Exception) -> None:
+def _tell_bug(error: Exception) -> int:
+    """Report an unforeseen error, and return the exit status."""
     if _debugging():
         _show_traceback(error)
     message = f"this is a bug in prx-email: {masked(f'{type(error).__name__}: {error}')}"
     hint = "run it again with PRX_EMAIL_DEBUG=1 and report what it prints"
-    if "--json" in sys.argv and _json_asked():
+    as_json = "--json" in sys.argv and _json_asked()
+    if _is_check():
+        return _unknown(message, hint, PrxEmailError.code, as_json=as_json)
+    if as_json:
         put_json(None, error_object(PrxEmailError.code, message, hint))
     elif not _debugging():
         say(f"error: {safe(message)}")
         say(f"hint: {hint}")
+    return Exit.BUG
