@@ -100,7 +100,7 @@ def _messages(health: Health, dead: list[str]) -> Check:
 
 
 def _cron(last_drain: int | None, now: int) -> Check:
-    fix = "add to your crontab: * * * * * prx-email drain"
+    fix = "add the line that prx-email cron prints to your crontab (crontab -e)"
     if last_drain is None:
         return warning("cron", "no drain has ended here yet", fix, Unwell)
     ago = now - last_drain

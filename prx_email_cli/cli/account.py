@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from prx_email_cli.cli.account_add import add
+from prx_email_cli.cli.account_edit import default, remove
 from prx_email_cli.cli.account_login import login, logout, set_password
 from prx_email_cli.cli.account_test import test
 from prx_email_cli.cli.context import invocation
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, show, try, add and log in to accounts.\n\nExample: prx-email account test work",
+    help="List, show, try, add, remove and log in to accounts.\n\nExample: prx-email account test work",
 )
 
 
@@ -55,6 +56,8 @@ def show(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
 
 app.command()(test)
 app.command()(add)
+app.command()(remove)
+app.command()(default)
 app.command()(login)
 app.command()(logout)
 app.command("set-password")(set_password)

@@ -167,7 +167,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     auth = account.smtp.auth
     revoked = False
     if auth.oauth is not None:
-        revoked, removed = _forget_tokens(account)
+        revoked, removed = forget_tokens(account)
     elif auth.keyring:
         removed = forget_password(account)
     else:
@@ -182,7 +182,7 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     say(f"{safe(account.name)}: {'logged out' if removed else 'there was nothing to delete'}")
 
 
-def _forget_tokens(account: "Account") -> tuple[bool, bool]:
+def forget_tokens(account: "Account") -> tuple[bool, bool]:
     """Revoke and delete an account's tokens; tell whether each of the two was done."""
     revoked, cache = False, TokenCache(account)
     with cache.renewing():  # else a drain that is renewing would put them back

@@ -1,6 +1,7 @@
 """The options that describe an account, for ``init`` and ``account add``, and the config table they make."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
@@ -18,6 +19,15 @@ def _check_port(value: int | None) -> int | None:
     return value
 
 
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Split ``host:port`` or ``[address]:port``; the port is None where there is none, as in an IPv6 address alone."""
+    found = re.fullmatch(r"([^:\[\]]+):([0-9]{1,5})|\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", text)
+    if found is None:
+        return text, None
+    port = found[2] or found[4]
+    return found[1] or found[3], int(port) if port else None
+
+
 class AccountOptions(NamedTuple):
     """The options of an account as typed; None where one is not given.
 
@@ -31,7 +41,8 @@ class AccountOptions(NamedTuple):
         ),
     ] = None
     host: Annotated[
-        str | None, typer.Option("--host", metavar="HOST", help="Connect to this server; by default the provider's.")
+        str | None,
+        typer.Option("--host", metavar="HOST[:PORT]", help="Connect to this server; by default the provider's."),
     ] = None
     port: Annotated[
         int | None,
@@ -95,6 +106,15 @@ class AccountOptions(NamedTuple):
     password: str | None = None
     client_secret: str | None = None
 
+    def with_port_of_host(self) -> "AccountOptions":
+        """Take the port from ``--host HOST:PORT``.  Raises BadParameter for none, or another one in ``--port``."""
+        host, port = host_and_port(self.host or "")
+        if port is None:
+            return self._replace(host=host) if host else self
+        if self.port not in (None, port):
+            raise typer.BadParameter(f"--host has port {port}, and --port {self.port}")
+        return self._replace(host=host, port=_check_port(port))
+
     @property
     def has_login(self) -> bool:
         """Tell whether a source of a password or token is named."""
@@ -148,7 +168,7 @@ def with_account_options(command: Callable[..., None]) -> Callable[..., None]:
     types = option_types()
 
     def collected(**values: Any) -> None:
-        options = AccountOptions(**{name: values.pop(name) for name in types})
+        options = AccountOptions(**{name: values.pop(name) for name in types}).with_port_of_host()
         command(**values, options=options)
 
     parameters: list[inspect.Parameter] = []

@@ -1,43 +1,84 @@
 """``prx-email account test``: try an account step by step, without sending mail."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, Name
-from prx_email_cli.cli.output import put, put_check, put_json, report_error
-from prx_email_cli.cli.render import check_object, safe
+from prx_email_cli.cli.output import put, put_check, put_json, report_error, say
+from prx_email_cli.cli.render import check_object, error_object, masked, safe
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.account import Examination
     from prx_email_cli.config.settings import Account
 
 
-def test(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None:
+def test(
+    ctx: typer.Context,
+    name: Name = None,
+    every: Annotated[bool, typer.Option("--all", help="Try every account of the config, one after the other.")] = False,
+    as_json: Json = False,
+) -> None:
     """Connect, start TLS and log in as a drain does, and print each step; no mail is sent.
 
+    With --all, the exit status is that of the first account that does not work.
     Example: prx-email account test work
     """
     this = invocation(ctx)
-    try_account(this, this.settings().account(name))
+    if not every:
+        try_account(this, this.settings().account(name))
+        return
+    if name is not None:
+        raise typer.BadParameter("use only one of NAME and --all")
+    _try_all(this, list(this.settings().accounts.values()))
+
+
+def _try_all(this: Invocation, accounts: "list[Account]") -> None:
+    """Try *accounts* and print each step.  Raises typer.Exit when one does not work."""
+    tried = []
+    for account in accounts:
+        found = _examined(this, account)
+        tried.append(found)
+        if found.error is not None and not this.json:
+            report_error(found.error, as_json=False)
+    failed = [found.error for found in tried if found.error is not None]
+    if this.json:
+        data = [{**_examination_object(found), "error": _error(found)} for found in tried]
+        put_json(data, next((error for error in map(_error, tried) if error is not None), None))
+    elif failed:
+        say(f"{len(failed)} of {len(tried)} accounts do not work")
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
 
 
 def try_account(this: Invocation, account: "Account") -> None:
     """Try *account* and print each step.  Raises typer.Exit when the account does not work."""
+    found = _examined(this, account)
+    if found.error is not None:
+        report_error(found.error, as_json=this.json, data=_examination_object(found))
+        raise typer.Exit(found.error.exit_code)
+    if this.json:
+        put_json(_examination_object(found))
+
+
+def _examined(this: Invocation, account: "Account") -> "Examination":
+    """Examine *account*, and print each step to a person; the error that follows says why the last one failed."""
     from prx_email_cli.checks.account import examine  # on use
 
     found = examine(account, time.time())
     if not this.json:
         put(f"{safe(account.name)}: {safe(account.host)}:{account.port}")
         for check in found.checks:
-            put_check(check, brief=check.result == "failed")  # the error that follows says why
-    if found.error is not None:
-        report_error(found.error, as_json=this.json, data=_examination_object(found))
-        raise typer.Exit(found.error.exit_code)
-    if this.json:
-        put_json(_examination_object(found))
+            put_check(check, brief=check.result == "failed")
+    return found
+
+
+def _error(found: "Examination") -> dict[str, str] | None:
+    if found.error is None:
+        return None
+    return error_object(found.error.code, masked(found.error.message), masked(found.error.hint))
 
 
 def _examination_object(found: "Examination") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Hold what the root command tells the others: where the config is, and whether to answer in JSON."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,11 @@ class Invocation:
         from prx_email_cli.config.paths import default_config_file  # on use
 
         return self._config or default_config_file()
+
+    def command(self, *words: str) -> str:
+        """Write the command line of these words for the same config, to be copied into a shell."""
+        named = ["--config", str(self._config)] if self._config is not None else []
+        return shlex.join(["prx-email", *named, *words])
 
     def settings(self) -> "Settings":
         """Load and check the config.  Raises ConfigError, ReadableByOthers."""

@@ -4,16 +4,18 @@ import re
 import shlex
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
 
 import typer
 
-from prx_email_cli.cli.account_options import AccountOptions
+from prx_email_cli.cli.account_options import AccountOptions, host_and_port
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
-from prx_email_cli.config.providers import NAMES, PROVIDERS, Provider, provider_named
-from prx_email_cli.config.settings import is_sender
+from prx_email_cli.config.auth import LOOPBACK_HOSTS
+from prx_email_cli.config.providers import NAMES, PROVIDERS, Provider, TlsMode, provider_named
+from prx_email_cli.config.settings import IMPLICIT_TLS_PORT, SUBMISSION_PORT, is_sender
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _WAYS = {
@@ -23,6 +25,12 @@ _WAYS = {
     "command": "a password that a command prints, such as pass show mail",
     "oauth": "OAuth: you log in once in a browser, tokens are renewed by themselves",
     "none": "no login",
+}
+
+_MODES = {
+    TlsMode.IMPLICIT.value: "TLS from the first byte, as usual on port 465",
+    TlsMode.STARTTLS.value: "TLS after STARTTLS, as usual on port 587; nothing is sent without it",
+    TlsMode.NONE.value: "no TLS, only for a server on this machine",
 }
 
 
@@ -54,6 +62,8 @@ def complete(options: AccountOptions) -> Answers:
     if options.provider is None and options.host is None:
         options = _ask_provider(options)
     provider = provider_named(options.provider)
+    if provider is None:
+        options = _ask_server(options)
     options = _ask_address(options, provider)
     if options.has_login or (provider and provider.logins == ("none",)):
         return Answers(options)
@@ -64,7 +74,37 @@ def _ask_provider(options: AccountOptions) -> AccountOptions:
     for name, provider in PROVIDERS.items():
         say(f"  {name:<10} {provider.title}")
     answer = ask("Provider, or the host name of your own server", check=_wrong_provider)
-    return options._replace(provider=answer) if answer in NAMES else options._replace(host=answer)
+    if answer in NAMES:
+        return options._replace(provider=answer)
+    host, port = host_and_port(answer)
+    return options._replace(host=host, port=port or options.port)
+
+
+def _ask_server(options: AccountOptions) -> AccountOptions:
+    """Ask for the port and the TLS of a server of which no provider tells them."""
+    if options.port is None:
+        usual = IMPLICIT_TLS_PORT if options.tls == TlsMode.IMPLICIT else SUBMISSION_PORT
+        options = options._replace(port=int(ask("Port", str(usual), _wrong_port)))
+    if options.tls is None:
+        for mode, explained in _MODES.items():
+            say(f"  {mode:<10} {explained}")
+        usual_mode = TlsMode.IMPLICIT if options.port == IMPLICIT_TLS_PORT else TlsMode.STARTTLS
+        options = options._replace(tls=ask("TLS", usual_mode, partial(_wrong_mode, options.host or "")))
+    return options
+
+
+def _wrong_port(answer: str) -> str | None:
+    return (
+        None if re.fullmatch("[0-9]{1,5}", answer) and 1 <= int(answer) <= 65535 else "write a number from 1 to 65535"
+    )
+
+
+def _wrong_mode(host: str, answer: str) -> str | None:
+    if answer not in _MODES:
+        return f"one of {', '.join(_MODES)}"
+    if answer == TlsMode.NONE and host not in LOOPBACK_HOSTS:
+        return f"mail and password would travel in clear to {host}: implicit or starttls"
+    return None
 
 
 def _ask_address(options: AccountOptions, provider: Provider | None) -> AccountOptions:
@@ -85,8 +125,11 @@ def _wrong_provider(answer: str) -> str | None:
     """Find the fault in a provider's or host's name; None when there is none."""
     if answer in NAMES:
         return None
-    if not _HOST.fullmatch(answer):
+    host, port = host_and_port(answer)
+    if not _HOST.fullmatch(host):
         return "that is no host name"
+    if port is not None:
+        return _wrong_port(str(port))
     close = get_close_matches(answer, NAMES, n=1, cutoff=0.7) if "." not in answer else []
     return f"did you mean {close[0]}?" if close else None
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "demo": "demo",
     "init": "init",
     "account": "account",
+    "config": "config",
+    "cron": "cron",
     "send": "send",
     "reply": "reply",
     "import": "importing",

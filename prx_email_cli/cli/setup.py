@@ -48,10 +48,27 @@ def set_up(
         say(f"wrote {safe(this.config_file)}")
     if asked or test:
         _try(this, name, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
+        if not this.json:
+            words = ("--to", _bare(account.sender or ""), "--subject", "Hello", "--body", "It works.")
+            _say_next(this, account, "send", "--account", name, *words, "--now")
     elif this.json:
         put_json({"config": str(this.config_file), "account": name})
     else:
-        say(f"next: prx-email account {_next_command(table)} {safe(name)}")
+        _say_next(this, account, "account", _next_command(table), name)
+
+
+def _say_next(this: Invocation, account: Account, *words: str) -> None:
+    """Say which command comes next, and what belongs into the crontab."""
+    from prx_email_cli.cli.cron import crontab_line, say_variables  # on use
+
+    say(f"next: {safe(this.command(*words))}")
+    say("then let cron drain the outbox, with this line in your crontab (crontab -e):")
+    say(safe(crontab_line(this)))
+    say_variables([account])
+
+
+def _bare(sender: str) -> str:
+    return sender.rpartition("<")[2].rstrip(">").strip()
 
 
 def _warn_of_no_login(table: Tables) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from prx_email_cli.config.settings import CONFIG_SECONDS, MAX_CONFIG_BYTES
-from prx_email_cli.config.toml_text import without_inline_table, without_table
+from prx_email_cli.config.toml_text import statements, without_inline_table, without_table
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.files import check_unchangeable, create, make_directories, put_in_place, read_bounded, sync_directory
 
@@ -84,18 +85,126 @@ def add_account(file: Path, name: str, account: dict[str, Any], *, replace: bool
         wanted = {**first, **document, "accounts": {**accounts, name: account}}
         text = _in_line_ends_of(old, tomli_w.dumps(first)) + _edited(old, name, wanted["accounts"])
         if not _reads_as(text, wanted):
-            raise ConfigError(
-                f"{file}: {name!r} cannot be written without changing other lines; nothing was changed",
-                hint="write every account as a table [accounts.NAME] and try again, or edit the file by hand",
-            )
-        backup = _backed_up(real) if name in accounts else None
-        try:
+            raise _not_alone(file, name)
+        if name in accounts:
+            return Added(default, _kept_and_replaced(real, text))
+        _replace(real, text)
+        return Added(default)
+
+
+class Removed(NamedTuple):
+    """What ``remove_account`` did beside removing the account.
+
+    default_account: the account that is left alone and became the default, None if none did.  backup: the copy of the
+    file as it was.
+    """
+
+    default_account: str | None
+    backup: Path
+
+
+def remove_account(file: Path, name: str) -> Removed:
+    """Remove ``[accounts.NAME]`` from the config *file*; all other lines stay, and the old file is kept as a backup.
+
+    Raises ConfigError, having changed nothing, when there is no such account, when the config would be left without one
+    or without its default, and otherwise as ``add_account`` does.
+    """
+    real = file.resolve()
+    with _locked(file, real) as old:
+        document = _parsed(old, file)
+        _refuse_unknown(document, name, file)
+        left = {known: table for known, table in _accounts(document, file).items() if known != name}
+        default = _default_without(document, name, left, file)
+        first = {"default_account": default} if default is not None else {}
+        text = _without(old, name, left)
+        if default is not None:
+            text = _with_default(text, default)
+        if not _reads_as(text, {**document, **first, "accounts": left}):
+            raise _not_alone(file, name)
+        return Removed(default, _kept_and_replaced(real, text))
+
+
+def set_default_account(file: Path, name: str) -> None:
+    """Make *name* the default account of the config *file*; all other lines stay.
+
+    Raises ConfigError, having changed nothing, when there is no such account, and otherwise as ``add_account`` does.
+    """
+    real = file.resolve()
+    with _locked(file, real) as old:
+        document = _parsed(old, file)
+        _refuse_unknown(document, name, file)
+        text = _with_default(old, name)
+        if not _reads_as(text, {**document, "default_account": name}):
+            raise _not_alone(file, "default_account")
+        if text != old:
             _replace(real, text)
-        except BaseException:
-            if backup is not None:
-                backup.unlink()
-            raise
-        return Added(default, backup)
+
+
+def _default_without(document: dict[str, Any], name: str, left: dict[str, Any], file: Path) -> str | None:
+    """Return the new default account once *name* is removed; None if the default stays as it is.
+
+    left: the other accounts.  Raises ConfigError when a person must choose one.
+    """
+    if not left:
+        raise ConfigError(
+            f"{file}: {name!r} is the only account; nothing was changed",
+            hint="prx-email account add NAME adds another one first",
+        )
+    if document.get("default_account") != name:
+        return None
+    if len(left) > 1:
+        raise ConfigError(
+            f"{file}: {name!r} is the default account; nothing was changed",
+            hint=f"prx-email account default NAME makes another one the default: {', '.join(left)}",
+        )
+    return next(iter(left))
+
+
+def _without(old: str, name: str, left: dict[str, Any]) -> str:
+    """Return the text *old* without the account *name*; the caller checks that the result means what it should."""
+    unfolded = without_inline_table(old, "accounts")
+    if unfolded is not None:
+        return _joined(unfolded, _in_line_ends_of(old, tomli_w.dumps({"accounts": left})), None)
+    before, after = without_table(old, ("accounts", name))
+    if after is None:
+        return before
+    if not after.strip():
+        return before.rstrip() + _line_end(old)
+    blank_before = not before.strip() or before.endswith(("\n\n", "\r\n\r\n"))
+    return before + (re.sub(r"\A(?:[ \t]*\r?\n)+", "", after) if blank_before else after)
+
+
+def _with_default(text: str, name: str) -> str:
+    """Return *text* with ``default_account = NAME``, in place of such a line or as the first one."""
+    line = tomli_w.dumps({"default_account": name}).rstrip("\n")
+    parts = []
+    found = False
+    for statement in statements(text):
+        if statement.path == ("default_account",) and not statement.is_header:
+            found = True
+            comment = "".join(f"  {comment}" for comment, _ in statement.comments).rstrip("\r")
+            parts.append(line + comment + statement.text[len(statement.text.rstrip("\r\n")) :])
+        else:
+            parts.append(statement.text)
+    return "".join(parts) if found else line + _line_end(text) + text
+
+
+def _kept_and_replaced(file: Path, text: str) -> Path:
+    """Replace *file* by *text*; return the backup of what it was."""
+    backup = _backed_up(file)
+    try:
+        _replace(file, text)
+    except BaseException:
+        backup.unlink()
+        raise
+    return backup
+
+
+def _not_alone(file: Path, name: str) -> ConfigError:
+    return ConfigError(
+        f"{file}: {name!r} cannot be written without changing other lines; nothing was changed",
+        hint="write every account as a table [accounts.NAME] and try again, or edit the file by hand",
+    )
 
 
 def _edited(old: str, name: str, accounts: dict[str, Any]) -> str:
@@ -164,6 +273,12 @@ def _refuse_known(document: dict[str, Any], name: str, file: Path) -> None:
             f"{file} has an account {name!r} already; nothing was changed",
             hint="choose another name, edit the file, or replace the account with --replace",
         )
+
+
+def _refuse_unknown(document: dict[str, Any], name: str, file: Path) -> None:
+    accounts = _accounts(document, file)
+    if name not in accounts:
+        raise ConfigError(f"{file}: there is no account {name!r}", hint=f"known accounts: {', '.join(accounts)}")
 
 
 def _accounts(document: dict[str, Any], file: Path) -> dict[str, Any]:

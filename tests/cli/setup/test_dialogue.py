@@ -19,6 +19,7 @@ from .field import USER
 SECRET = "correct horse % battery ü"
 ADDRESS, NAME, WAY, PASSWORD = "Your address (From)", "Login name", "Way of login", "Password of"
 BY_PASSWORD = ((WAY, "password"), (PASSWORD, SECRET))
+PORT, TLS = "Port [", "TLS ["
 PROVIDER = "Provider, or the host name of your own server"
 _REFUSING_BROWSER = """
 import sys, urllib.parse, urllib.request
@@ -198,6 +199,66 @@ class TestInit:
         assert not owner.config.exists()
 
 
+class TestAServerOfOnesOwn:
+    """No provider tells its port and its TLS."""
+
+    @pytest.mark.parametrize(
+        ("answered", "port", "shown", "offered"),
+        [
+            ("mail.example.com", "", "[587]", "[starttls]"),
+            ("mail.example.com", "465", "[587]", "[implicit]"),
+            ("192.0.2.7", "2525", "[587]", "[starttls]"),
+        ],
+    )
+    def test_is_asked_for_port_and_tls_with_what_is_usual(
+        self, answered: str, port: str, shown: str, offered: str, owner: Program
+    ) -> None:
+        with at_terminal(owner, "init") as terminal:
+            terminal.answer(PROVIDER, answered)
+            terminal.answer(f"Port {shown}", port)
+            terminal.answer(f"TLS {offered}", "")
+            assert terminal.give_up(ADDRESS, CTRL_C) != 0
+
+    @pytest.mark.parametrize("way", ["answer", "option"])
+    def test_may_be_given_with_its_port(self, way: str, owner: Program, server: ScriptedServer) -> None:
+        place = f"localhost:{server.port}"
+        first = ((PROVIDER, place),) if way == "answer" else ()
+        command = f"init --user {USER}" + (f" --host {place}" if way == "option" else "")
+        screen = converse(owner, command, *first, (TLS, "none"), *BY_PASSWORD)
+        assert "Port [" not in screen
+        smtp = written(owner)["smtp"]
+        assert (smtp["host"], smtp["port"], smtp["tls"]) == ("localhost", server.port, "none")
+
+    def test_is_asked_again_when_the_answers_make_no_sense(self, owner: Program) -> None:
+        with at_terminal(owner, "init") as terminal:
+            for wrong in ("mail.example.com:0", "mail.example.com:70000", "mail.example.com:smtp", "two words:25"):
+                terminal.answer(PROVIDER, wrong)
+            terminal.answer(PROVIDER, "mail.example.com")
+            for wrong in ("0", "65536", "smtp", "-1", "٣"):
+                terminal.answer(PORT, wrong)
+            terminal.answer(PORT, "26")
+            terminal.answer(TLS, "ssl")
+            terminal.answer(TLS, "none")
+            assert terminal.give_up(TLS, CTRL_C) != 0
+            assert "in clear" in terminal.screen
+        assert not owner.config.exists()
+
+    def test_of_a_provider_is_not_asked_for(self, owner: Program) -> None:
+        with at_terminal(owner, "init --provider fastmail") as terminal:
+            assert terminal.give_up(ADDRESS, CTRL_C) != 0
+            assert "Port" not in terminal.screen
+
+    def test_ends_with_the_next_command_and_the_line_of_the_crontab(
+        self, owner: Program, server: ScriptedServer
+    ) -> None:
+        screen = converse(owner, f"init --user {USER} {here(server)}", *BY_PASSWORD)
+        (following,) = re.findall(r"^next: prx-email (.+?)\r?$", screen, re.MULTILINE)
+        assert f"--config {owner.config} drain" in screen.partition("next: ")[2]
+        answer = owner.run(*shlex.split(following))
+        assert answer.status == 0, answer
+        assert [message.mail_from for message in server.messages] == [USER]
+
+
 class TestAWrongAnswer:
     def test_to_the_way_of_login_is_asked_again(self, owner: Program, server: ScriptedServer) -> None:
         converse(
@@ -247,9 +308,17 @@ class TestAWrongAnswer:
 
 class TestGivingUp:
     @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
-    @pytest.mark.parametrize("question", [PROVIDER, ADDRESS, PASSWORD])
+    @pytest.mark.parametrize("question", [PROVIDER, PORT, TLS, ADDRESS, PASSWORD])
     def test_writes_nothing_and_shows_no_traceback(self, question: str, key: str, owner: Program) -> None:
-        answers = {PROVIDER: "localhost", ADDRESS: USER, NAME: "", WAY: "password", PASSWORD: SECRET}
+        answers = {
+            PROVIDER: "localhost",
+            PORT: "25",
+            TLS: "none",
+            ADDRESS: USER,
+            NAME: "",
+            WAY: "password",
+            PASSWORD: SECRET,
+        }
         with at_terminal(owner, "init") as terminal:
             for asked in answers:
                 if asked == question:

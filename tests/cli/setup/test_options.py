@@ -144,3 +144,36 @@ class TestTest:
             )
             assert (answer.status, answer.out, server.connections) == (0, "", 0), answer
         assert "account test default" in answer.err
+
+
+class TestHostWithPort:
+    @pytest.mark.parametrize(
+        ("text", "host", "port"),
+        [
+            ("mail.example.com:465", "mail.example.com", 465), ("192.0.2.7:25", "192.0.2.7", 25),
+            ("[2001:db8::7]:465", "2001:db8::7", 465), ("[2001:db8::7]", "2001:db8::7", None),
+            ("2001:db8::7", "2001:db8::7", None), ("mail.example.com", "mail.example.com", None),
+        ],
+    )  # fmt: skip
+    def test_is_taken_apart(self, text: str, host: str, port: int | None, work: Program) -> None:
+        assert work.run("init", "--host", text, "--from", USER).status == 0
+        smtp = tomllib.loads(work.config.read_text())["accounts"]["default"]["smtp"]
+        assert (smtp["host"], smtp.get("port")) == (host, port)
+
+    @pytest.mark.parametrize("words", [("h:70000",), ("h:0",), ("h:25", "--port", "26")])
+    def test_that_is_none_or_says_another_port_than_the_option_is_refused(
+        self, words: tuple[str, ...], work: Program
+    ) -> None:
+        assert work.run("init", "--from", USER, "--host", *words).status == 2
+        assert not work.config.exists()
+
+    def test_may_say_the_same_port_as_the_option(self, work: Program) -> None:
+        assert work.run("init", "--from", USER, "--host", "h:26", "--port", "26").status == 0
+
+
+def test_the_next_command_names_the_config_that_was_named(work: Program) -> None:
+    file = work.home / "my config.toml"
+    answer = work.run("--config", str(file), "init", *WHO, "--password-env", "P")
+    assert f"next: prx-email --config '{file}' account test default\n" in answer.err
+    assert f"--config '{file}' drain\n" in answer.err
+    assert "cron does not know your variable P" in answer.err

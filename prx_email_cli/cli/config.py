@@ -1,0 +1,53 @@
+"""``prx-email config``: check the config, and say where it is."""
+
+import typer
+
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.render import safe
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """Check the config, or print where it is.
+
+    Example: prx-email config check
+    """
+
+
+@app.command()
+def check(ctx: typer.Context, as_json: Json = False) -> None:
+    """Check the config as every command does: its keys, accounts and permissions; no server is asked.
+
+    The exit status is 0 if it is well, else 78 or 77.
+    Example: prx-email config check
+    """
+    this = invocation(ctx)
+    settings = this.settings()
+    default = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
+    if this.json:
+        put_json({"config": str(this.config_file.absolute()), "outbox": str(settings.outbox.path.absolute()),
+                  "accounts": list(settings.accounts), "default_account": default})  # fmt: skip
+        return
+    names = (f"{name} (default)" if name == default else name for name in settings.accounts)
+    put(f"{safe(this.config_file.absolute())}: ok, accounts: {safe(', '.join(names))}")
+
+
+@app.command()
+def path(ctx: typer.Context, as_json: Json = False) -> None:
+    """Print the path of the config, whether it exists or not.
+
+    Example: prx-email config path
+    """
+    this = invocation(ctx)
+    file = this.config_file.absolute()
+    if this.json:
+        put_json({"config": str(file), "exists": file.exists()})
+    else:
+        put(safe(file))
+
+
+apps = {"config": app}
