@@ -16,7 +16,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, Phase, settings
 
-from prx_email_cli.cli.arguments import hoisted
+from prx_email_cli.cli.arguments import arranged
 from prx_email_cli.cli.main import app
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.redaction import forget_all
@@ -141,7 +141,7 @@ class Program:
             _replace_environment(patch, {**self.environment, **environment})
             patch.chdir(self.home)
             with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-                app(hoisted(typer.main.get_command(app), list(arguments)), prog_name="prx-email")
+                app(arranged(typer.main.get_command(app), list(arguments)), prog_name="prx-email")
         return Answer(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def send(self, *arguments: str, to: str = "a@example.org", subject: str = "hello", body: str = "text\n") -> int:

@@ -1,12 +1,33 @@
-"""Read the command line as typed: ``--json`` anywhere in it, and arguments that are not text."""
+"""Read the command line as typed: ``--json`` and ``--config`` anywhere in it, and arguments that are not text."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
 
-JSON = "--json"
+JSON, CONFIG = "--json", "--config"
 # These name files, which may be any bytes; every other value is stored, sent or written into a config.
 _NAMES_OF_FILES = ("attach", "attach_stored", "batch", "body_file", "files", "html", "parent", "request")
+
+
+def arranged(command: Any, arguments: Sequence[str]) -> list[str]:
+    """Move ``--config`` before the name of the command, and ``--json`` behind the last name."""
+    if any(word == CONFIG or word.startswith(f"{CONFIG}=") for word in arguments):
+        arguments = _with_config_first(command, arguments)
+    return hoisted(command, arguments) if JSON in arguments else list(arguments)
+
+
+def _with_config_first(command: Any, arguments: Sequence[str]) -> list[str]:
+    """Move each ``--config FILE`` behind the name of a command before that name; the last one counts."""
+    words = [(at, options) for at, _, options in _words(command, arguments)]
+    first = next((at for at, options in words if not options), len(arguments))
+    moved: list[int] = []
+    for at, options in words:
+        if options and at > first and (arguments[at] == CONFIG or arguments[at].startswith(f"{CONFIG}=")):
+            moved += [at, at + 1] if arguments[at] == CONFIG else [at]
+    if len(arguments) in moved:  # the last one has no value, which the root command says
+        return [CONFIG]
+    rest = [word for at, word in enumerate(arguments) if at >= first and at not in moved]
+    return [*arguments[:first], *(arguments[at] for at in moved), *rest]
 
 
 def hoisted(command: Any, arguments: Sequence[str]) -> list[str]:
@@ -44,7 +65,7 @@ def _words(command: Any, arguments: Sequence[str]) -> Iterator[tuple[int, Any, b
         word = arguments[at]
         if word.startswith("-") and word != "-":
             yield at, command, True
-            at += 1 + (word in _with_values(command))
+            at += 1 + (word == CONFIG or word in _with_values(command))
             continue
         inner = command.get_command(None, word) if hasattr(command, "get_command") else None
         if inner is not None:

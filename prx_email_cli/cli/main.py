@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
-from prx_email_cli.cli.arguments import command_named, hoisted, json_asked, refuse_undecodable, show_metavars_alone
+from prx_email_cli.cli.arguments import arranged, command_named, json_asked, refuse_undecodable, show_metavars_alone
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.outlet import take_over
 from prx_email_cli.cli.output import put_json, report_error, say
@@ -48,7 +48,14 @@ COMMANDS = {
     "providers": "providers",
     "doctor": "doctor",
     "check": "check",
+    "help": "help",
 }
+# What people type for a command that is called otherwise, and that no likeness of letters leads to.
+_MEANT = {
+    "version": "--version", "ls": "list", "queue": "list", "mailq": "list", "flush": "drain", "deliver": "drain",
+    "enqueue": "send", "rm": "cancel", "delete": "cancel", "login": "account login", "add": "account add",
+    "test": "account test", "setup": "init",
+}  # fmt: skip
 INTERRUPTED = 130
 _CANNOT_TELL = 3  # of check, whose answer could not be written
 
@@ -68,6 +75,15 @@ class _Boundary(TyperGroup):
         refuse_undecodable(command)
         show_metavars_alone(command)
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            meant = _meant(args[0]) if args else None
+            if meant is not None and hasattr(error, "message"):
+                error.message = f"{error.message.rstrip('.')}. Did you mean '{meant}'?"
+            raise
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _usage_errors():
@@ -93,6 +109,14 @@ class _Boundary(TyperGroup):
         except typer.Abort:  # Ctrl-C or Ctrl-D at a question
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _meant(word: str) -> str | None:
+    """Guess which command was meant by *word*; None without a guess."""
+    from difflib import get_close_matches  # on use
+
+    word = word.lower()
+    return _MEANT.get(word) or next(iter(get_close_matches(word, COMMANDS, n=1)), None)
 
 
 @contextmanager
@@ -169,7 +193,7 @@ def root(
         ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """The outbox for machines that must send mail and must not lose or double it.
@@ -206,11 +230,11 @@ def _run() -> int:
 
 
 def _arguments() -> list[str]:
-    """Give the command line with ``--json`` behind the command's name."""
+    """Give the command line with ``--config`` before the command's name, and ``--json`` behind it."""
     arguments = sys.argv[1:]
-    if "--json" not in arguments:
+    if "--json" not in arguments and not any(word.startswith("--config") for word in arguments):
         return arguments
-    return hoisted(typer.main.get_command(app), arguments)
+    return arranged(typer.main.get_command(app), arguments)
 
 
 def _tell_bug(error: Exception) -> int:

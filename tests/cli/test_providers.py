@@ -72,5 +72,19 @@ def test_a_person_gets_a_table_without_tabs(program: Program) -> None:
     assert [line.split(",")[0].split()[0] for line in lines if re.match(r"[a-z]", line)] == list(PROVIDERS)
 
 
+@pytest.mark.parametrize("columns", [50, 80, 100])
+def test_a_narrow_terminal_breaks_no_word(columns: int, program: Program) -> None:
+    wide = program.run("providers").out
+    environment = {**program.environment, "TERM": "xterm", "COLUMNS": str(columns)}
+    with Terminal([*COMMAND, "providers"], env=environment, cwd=program.home) as person:
+        assert person.end() == 0
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", person.screen)
+    lines = plain.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert [line.split(",")[0] for line in lines if line[:1].isalpha()] == list(PROVIDERS)
+    told = {word for line in wide.splitlines()[1:] for word in line.replace("\t", " ").split()} - {"-"}
+    assert {word.strip(",") for word in told} - {word.strip(",") for word in plain.split()} == set()
+
+
 def test_refuses_what_it_does_not_know(program: Program) -> None:
     assert program.run("providers", "gmail").status == 2
