@@ -28,6 +28,9 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "list --account, another one": lambda store: store.rows(Filter(account="another")),
     "list --status failed": lambda store: store.rows(Filter(statuses=(Status.FAILED,))),
     "list --due": lambda store: store.rows(Filter(due_at=0)),
+    "list --repeated": lambda store: store.rows(Filter(repeated=True)),
+    "the total of list": lambda store: store.count(Filter()),
+    "the total of list --status failed": lambda store: store.count(Filter(statuses=(Status.FAILED,))),
     "stats": lambda store: store.stats(DUE_AT),
     "check, stats --prometheus": lambda store: store.figures(DUE_AT),
 }

@@ -1,12 +1,14 @@
 """``prx-email messages``: list and show the messages that reply can answer."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.columns import Cell, put_columns
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import AccountName, Json, Limit, OnlyAccount
-from prx_email_cli.cli.output import put, put_json, put_table, say
+from prx_email_cli.cli.output import on_terminal, put, put_json, put_tabbed, say
 from prx_email_cli.cli.render import moment, safe, safe_lines
 from prx_email_cli.errors import NotFound
 from prx_email_cli.mail.headers import decoded_words
@@ -41,10 +43,15 @@ def list_known(
     if account is not None and not found:
         settings.account(account)
     if this.json:
-        put_json([_object(known) for known in found[:limit]])
+        put_json([_object(known) for known in found[:limit]], cut=len(found) > limit)
         return
-    if found:
-        put_table([_line(known) for known in found[:limit]])
+    if not found:
+        say("no messages")
+    elif on_terminal(sys.stdout):
+        lines = [{name: Cell(text) for name, text in _line(known).items()} for known in found[:limit]]
+        put_columns(lines, ("message id", "from", "subject"))
+    else:
+        put_tabbed([_line(known) for known in found[:limit]])
     if len(found) > limit:
         say(f"the newest {limit} are shown; --limit N shows more")
 

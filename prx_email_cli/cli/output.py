@@ -104,11 +104,11 @@ def _tell_elsewhere(text: str) -> None:
     any(place(text) for place in _State.places)
 
 
-def put_json(data: Any, error: dict[str, str] | None = None) -> None:
-    """Print an answer as one JSON object, whose ``ok`` is true without *error*."""
+def put_json(data: Any, error: dict[str, str] | None = None, **beside: Any) -> None:
+    """Print an answer as one JSON object, whose ``ok`` is true without *error*; *beside*: other members of it."""
     import json  # on use
 
-    put(json.dumps({"ok": error is None, "data": data, "error": error}, ensure_ascii=True))
+    put(json.dumps({"ok": error is None, "data": data, "error": error, **beside}, ensure_ascii=True))
     if error is not None and _is_lost():
         say_error(error["message"], error["hint"])
 
@@ -136,12 +136,17 @@ def say_error(message: str, hint: str) -> None:
         say(f"hint: {safe(hint)}")
 
 
+def put_tabbed(lines: list[dict[str, str]]) -> None:
+    """Print tab-separated columns under one header line."""
+    put("\t".join(lines[0]))
+    for line in lines:
+        put("\t".join(safe(value) for value in line.values()))
+
+
 def put_table(lines: list[dict[str, str]]) -> None:
     """Print a table on a terminal; elsewhere tab-separated columns under one header line."""
     if not on_terminal(sys.stdout):
-        put("\t".join(lines[0]))
-        for line in lines:
-            put("\t".join(safe(value) for value in line.values()))
+        put_tabbed(lines)
         return
     from rich.console import Console  # on use
     from rich.table import Table  # on use

@@ -63,9 +63,19 @@ def masked(text: str) -> str:
     return redacted
 
 
-def moment(unix: int | None) -> str:
-    """Write a Unix time as this machine's local time with its offset; a dash for None."""
-    return "-" if unix is None else time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(unix))
+def moment(unix: int | None, *, utc: bool = False) -> str:
+    """Write a Unix time as this machine's local time, or as *utc*, with its offset; a dash for None."""
+    if unix is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.gmtime(unix) if utc else time.localtime(unix))
+
+
+def span(seconds: int) -> str:
+    """Write a span of time by its largest unit, such as ``4m``; less than nothing is ``0s``."""
+    for unit, length, most in (("s", 1, 60), ("m", 60, 3600), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{max(0, seconds) // length}{unit}"
+    return f"{seconds // 86_400}d"
 
 
 def error_object(code: str, message: str, hint: str = "") -> dict[str, str]:
@@ -93,7 +103,7 @@ def shown_status(row: "Row") -> str:
 
     A message that a person gave up, or that was never attempted, shows the reason instead of its status.
     """
-    beside = ["held"] * row.held + ["uncertain"] * row.uncertain
+    beside = ["(run died)"] * row.run_died + ["held"] * row.held + ["uncertain"] * row.uncertain
     if row.gave_up is None:
         return " ".join([row.status, *beside])
     if (counted := counted_as(row.status, row.gave_up)) == row.gave_up:

@@ -203,6 +203,9 @@ class Reports(Protocol):
     def rows(self, wanted: "Filter") -> "list[Row]":
         """Return the messages that match, newest first."""
 
+    def count(self, wanted: "Filter") -> int | None:
+        """Count the messages that match, whatever their limit; None where counting them would take long."""
+
     def row(self, outbox_id: int) -> "Row":
         """Return one message with recipients and attempts.  Raises NotFound."""
 

@@ -40,7 +40,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """A message as ``list`` and ``show`` print it; the last two fields are for ``show`` alone."""
+    """A message as ``list`` and ``show`` print it; the last two fields are for ``show`` alone.
+
+    run_died: it is ``sending``, but its run is dead, and the next drain settles it.  repeated: it may have arrived
+    twice, because another attempt that may have reached somebody followed an uncertain one.
+    """
 
     outbox_id: int
     account: str
@@ -60,6 +64,8 @@ class Row:
     uncertain: bool
     error_code: str | None = None
     priority: Priority = Priority.NORMAL
+    run_died: bool = False
+    repeated: bool = False
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -75,6 +81,7 @@ class Filter:
     held: bool = False
     uncertain: bool = False
     limit: int = 50
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """``list``, ``show`` and ``stats``: what is there, told so that neither terminal nor pipe is fooled."""
 
+import csv
+import io
+import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from ..conftest import COMMAND, Program
 from ..support.faults import Fault
@@ -124,8 +129,14 @@ class TestList:
         fresh = Program(tmp_path_factory.mktemp("fresh"))
         fresh.configure()
         answer = fresh.run("list")
-        assert (answer.status, answer.out, answer.err) == (0, "", "")
-        assert fresh.run("list", "--json").data == []
+        assert (answer.status, answer.out, answer.err) == (0, "", "no messages\n")
+        answer = fresh.run("messages", "list")
+        assert (answer.status, answer.out, answer.err) == (0, "", "no messages\n")
+        answer = fresh.run("list", "--json")
+        assert (answer.err, answer.json) == ("", {"ok": True, "data": [], "error": None, "cut": False, "total": 0})
+        assert fresh.run("list", "--jsonl").out == ""
+        (header,) = fresh.run("list", "--format", "csv").out.splitlines()
+        assert header.startswith("outbox_id,account,status,")
 
 
 class TestShow:
@@ -200,6 +211,134 @@ class TestStats:
         assert (told["sent"], told["failed"], told["pending"]) == ("1", "3", "2")
 
 
+class TestTable:
+    """What a person sees: one line a message, within the terminal."""
+
+    def test_is_one_line_a_message_at_80_columns(self, program: Program) -> None:
+        header, *lines = at_width(80, program, "list", "--now-ts", str(NOW + 60))
+        assert header.split() == ["id", "age", "status", "next", "to", "subject", "why"]
+        assert [line.split()[0] for line in lines] == ["6", "5", "4", "3", "2", "1"]
+        assert max(map(len, (header, *lines))) <= 80
+        assert lines[1].split()[1:6] == ["1m", "pending", "in", "1h", "one@example…"]
+        assert "… +1" in lines[1]
+        assert lines[0].split()[1:4] == ["1m", "pending", "now"]
+        words = [line[header.index("status") : header.index("next")].strip() for line in lines[2:]]
+        assert words == ["uncertain", "failed", "gave up", "sent"]
+        assert "550 5.1.1" in lines[4], "why, without the address that the line has already"
+
+    @pytest.mark.parametrize("width", [60, 100, 140])
+    def test_takes_no_more_than_the_terminal_has(self, width: int, program: Program) -> None:
+        lines = at_width(width, program, "list")
+        assert (len(lines), max(map(len, lines)) <= width) == (7, True)
+
+    def test_shows_more_where_there_is_room(self, program: Program) -> None:
+        shown = "\n".join(at_width(300, program, "list"))
+        for whole in ("one@example.org +1", r"[red]a\u202eb & 100 %", "451 4.2.1 busy", "account", "other"):
+            assert whole in shown
+        assert "…" not in shown
+
+    def test_tells_times_in_utc(self, program: Program) -> None:
+        header, *lines = at_width(80, program, "list", "--utc", "--now-ts", str(NOW + 60), TZ="JST-9")
+        assert header.split()[:4] == ["id", "created", "status", "next"]
+        assert lines[1].split()[1:6] == ["03-17", "17:46Z", "pending", "03-17", "19:46Z"]
+        assert max(map(len, (header, *lines))) <= 80
+        piped = program.run("list", "--utc", TZ="JST-9").out.splitlines()[2]
+        assert "2030-03-17 19:46:40+0000" in piped
+
+    def test_leaves_nothing_out_when_asked_for_all(self, program: Program) -> None:
+        header, *lines = at_width(80, program, "list", "--long")
+        assert [word for word in header.split("  ") if word][0:2] == ["id", "account"]
+        assert (len(lines), "one@example.org, two@example.org" in lines[1]) == (6, True)
+        assert SHOWN in "\n".join(lines)
+        assert "one@example.org, two@example.org" in program.run("list", "--long").out
+
+    def test_counts_what_a_wide_letter_takes(self, tmp_path: Path) -> None:
+        program = Program(tmp_path)
+        program.configure()
+        program.send(subject="秘" * 60)
+        (_, line) = at_width(80, program, "list")
+        assert cell_len(line) <= 80
+        assert "秘…" in line
+
+    def test_is_aligned_in_a_terminal_that_lacks_the_letters(self, tmp_path: Path) -> None:
+        program = Program(tmp_path)
+        program.configure()
+        program.send(subject="秘" * 60)
+        (_, line) = at_width(80, program, "list", PYTHONIOENCODING="latin-1")
+        assert (len(line) <= 80, r"\u79d8" in line, "..." in line) == (True, True, True)
+
+    def test_is_had_in_a_pipe_for_the_asking(self, program: Program) -> None:
+        lines = program.run("list", "--format", "table", COLUMNS="80").out.splitlines()
+        assert (len(lines), lines[0].split()[:2]) == (7, ["id", "age"])
+
+
+class TestFormats:
+    """What a program reads."""
+
+    def test_json_tells_when_it_was_cut_and_how_many_there_are(self, program: Program) -> None:
+        cut = program.run("list", "--json", "--limit", "2").json
+        assert (len(cut["data"]), cut["cut"], cut["total"]) == (2, True, 6)
+        cut = program.run("list", "--json", "--limit", "1", "--status", "failed").json
+        assert (len(cut["data"]), cut["cut"], cut["total"]) == (1, True, 3)
+        whole = program.run("list", "--json", "--limit", "6").json
+        assert (len(whole["data"]), whole["cut"], whole["total"]) == (6, False, 6)
+
+    def test_a_line_of_jsonl_is_an_object_of_json(self, program: Program) -> None:
+        objects = program.run("list", "--json").data
+        for words in (["--jsonl"], ["--format", "jsonl"]):
+            answer = program.run("list", *words)
+            assert [json.loads(line) for line in answer.out.splitlines()] == objects
+        assert "of 6" in program.run("list", "--jsonl", "--limit", "2").err
+
+    def test_csv_has_the_keys_and_values_of_json_on_one_line_each(self, program: Program) -> None:
+        objects = program.run("list", "--json").data
+        answer = program.run("list", "--format", "csv")
+        read = list(csv.DictReader(io.StringIO(answer.out)))
+        assert len(answer.out.splitlines()) == 7
+        assert [list(row) for row in read] == [list(one) for one in objects]
+        assert [row["outbox_id"] for row in read] == ["6", "5", "4", "3", "2", "1"]
+        assert (read[1]["to"], read[1]["held"], read[1]["last_error"]) == (
+            "one@example.org, two@example.org", "false", "")  # fmt: skip
+        assert read[1]["subject"] == r"[red]a\u202eb & 100 %"
+        assert not set(answer.out) & set("\x1b\x07\u202e")
+
+    def test_tsv_is_had_on_a_terminal_for_the_asking(self, program: Program) -> None:
+        assert at_width(80, program, "list", "--format", "tsv")[0].split("\t")[:2] == ["id", "account"]
+
+    @pytest.mark.parametrize(
+        "words", [["--jsonl", "--json"], ["--format", "csv", "--jsonl"], ["--format", "csv", "--json"],
+                  ["--format", "xml"]],
+    )  # fmt: skip
+    def test_one_form_at_a_time(self, words: list[str], program: Program) -> None:
+        assert program.run("list", *words).status == 2
+
+
+def test_what_a_killed_drain_had_is_shown_as_that(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with ScriptedServer([Fault("after_dot", "pause", times=1)]) as server:
+        program.configure(server.port)
+        program.send()
+        drain = program.start("drain")
+        server.wait_for(lambda: server.happened, timeout=60)
+        assert (program.show(1)["status"], program.show(1)["run_died"]) == ("sending", False)
+        assert " sending " in at_width(80, program, "list")[1]
+        drain.kill()
+        drain.communicate()
+        (row,) = rows(program)
+        assert (row["status"], row["run_died"], program.show(1)["run_died"]) == ("sending", True, True)
+        shown = at_width(120, program, "list")[1]
+        assert ("run died" in shown, "now" in shown, "the next drain settles it" in shown) == (True, True, True)
+        assert program.run("list").out.splitlines()[1].split("\t")[2] == "sending (run died)"
+        assert "sending (run died)" in program.run("show", "1").out
+        assert rows(program, "--repeated") == []
+        server.release()
+        assert program.run("drain").status == 0
+        (row,) = rows(program, "--repeated")
+        assert (row["status"], row["run_died"], row["repeated"], row["uncertain"]) == ("sent", False, True, False)
+        assert "may have arrived twice" in at_width(120, program, "list", "--repeated")[1]
+        assert len(server.messages) >= 1
+
+
 def test_looking_changes_nothing(program: Program) -> None:
     before = stored(program)
     for words in (["list"], ["show", "2"], ["stats"]):
@@ -215,10 +354,16 @@ def test_a_list_that_is_cut_says_so_on_stderr(tmp_path_factory: pytest.TempPathF
     assert (len(answer.out.splitlines()), "--limit" in answer.err) == (11, True)
 
 
-def on_terminal(program: Program, *arguments: str) -> str:
+def at_width(width: int, program: Program, *arguments: str, **environment: str) -> list[str]:
+    """The lines of ``prx-email ARGUMENTS`` on a terminal of this width."""
+    shown = on_terminal(program, *arguments, COLUMNS=str(width), **environment)
+    return shown.replace("\r\n", "\n").splitlines()
+
+
+def on_terminal(program: Program, *arguments: str, **more: str) -> str:
     """What ``prx-email ARGUMENTS`` writes to a wide terminal."""
     controller, terminal = pty.openpty()
-    environment = {**program.environment, "TERM": "xterm-256color", "COLUMNS": "300", "LANG": "C.UTF-8"}
+    environment = {**program.environment, "TERM": "xterm-256color", "COLUMNS": "300", "LANG": "C.UTF-8", **more}
     process = subprocess.Popen([*COMMAND, *arguments], env=environment, cwd=program.home, stdin=subprocess.DEVNULL,
                                stdout=terminal, stderr=subprocess.STDOUT)  # fmt: skip
     os.close(terminal)

@@ -10,7 +10,7 @@ from typing import Any
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
-from prx_email_cli.outbox.views import Attempt, Figures, Row
+from prx_email_cli.outbox.views import Attempt, Figures, Filter, Row
 
 # What fits on one line is written on one:
 # fmt: off
@@ -49,12 +49,23 @@ class Message:
     def is_over(self) -> bool: return lifecycle.is_over(self.row.status, self.row.gave_up)
 
     def shown(self) -> Row:
-        row = replace(self.row, next_attempt_at=None if self.is_over() else self.due)
+        row = replace(self.row, next_attempt_at=None if self.is_over() else self.due, repeated=self.repeated())
         now = self.under_way
         return replace(row, message_id=now.message_id, attempts=[*row.attempts, now]) if now else row
 
     def end(self, status: Status, **values: Any) -> None:
-        self.under_way, self.row = None, replace(self.row, status=status, **values)
+        self.under_way, self.row = None, replace(self.row, status=status, run_died=False, **values)
+
+    def matches(self, wanted: Filter) -> bool:
+        return ((not wanted.statuses or lifecycle.counted_as(self.row.status, self.row.gave_up) in wanted.statuses)
+                and (wanted.due_at is None or (self.waits() and self.due <= wanted.due_at))
+                and all(getattr(self.shown(), flag) for flag in ("gave_up", "held", "uncertain", "repeated")
+                        if getattr(wanted, flag)))
+
+    def repeated(self) -> bool:
+        counting = [(one.claimed.message_id, one.outcome.uncertain) for one in self.finished if one.outcome.counts]
+        return any(uncertain and message_id in dict(counting[at:])
+                   for at, (message_id, uncertain) in enumerate(counting, 1))
 
     def change(self, **values: Any) -> int:
         self.row = replace(self.row, **values)

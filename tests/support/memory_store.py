@@ -36,7 +36,8 @@ class MemoryRun:
 
     def __enter__(self) -> MemoryRun: return self
     def __exit__(self, *_: object) -> None: self.die()
-    def die(self) -> None: self.alive = False  # what it has in hand stays ``sending``
+    def die(self) -> None:  # what it has in hand stays ``sending``
+        self.alive = any(self.store.messages[number].change(run_died=True) < 0 for number, _ in self.hands)
     def content(self, claimed: Claimed) -> Iterator[bytes]: return iter(())  # the head is all of it
 
     def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None: self.record[claimed.claim] = outcome, at
@@ -260,12 +261,10 @@ class MemoryStore:
         return len(over)
 
     def rows(self, wanted: Filter) -> list[Row]:
-        return [
-            replace(it.shown(), recipients=[], attempts=[]) for it in reversed(self.of(wanted.account))
-            if (not wanted.statuses or lifecycle.counted_as(it.row.status, it.row.gave_up) in wanted.statuses)
-            and (wanted.due_at is None or (it.waits() and it.due <= wanted.due_at))
-            and all(getattr(it.row, flag) for flag in ("gave_up", "held", "uncertain") if getattr(wanted, flag))
-        ][: wanted.limit]
+        found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]
+        return [replace(one, recipients=[], attempts=[]) for one in found][: wanted.limit]
+
+    def count(self, wanted: Filter) -> int: return len(self.rows(replace(wanted, limit=10**9)))
 
     def stats(self, now: int) -> Stats:
         rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]

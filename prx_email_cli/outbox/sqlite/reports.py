@@ -1,13 +1,21 @@
 """Read what ``list``, ``show``, ``stats`` and ``doctor`` print; nothing here changes a row."""
 
-import json
 import sqlite3
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
+from prx_email_cli.outbox.sqlite.selecting import (
+    COUNTED_AS,
+    IsDead,
+    abandoned_among,
+    matching,
+    repeated_among,
+    values,
+)
 from prx_email_cli.outbox.sqlite.sql import DUE
 from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Recipient, Row, Stats, tally
 
@@ -15,7 +23,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, coalesce(claimed_as, message_id), acceptance, last_error, subject,
-    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority
+    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority, run_id
 """
 _ADDRESSES = """
 SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
@@ -32,15 +40,10 @@ _UNDER_WAY = """
 SELECT claimed_at, NULL, run_id, coalesce(claimed_as, message_id), NULL, NULL, NULL, NULL, 0, NULL
   FROM outbox WHERE id = ? AND status = 'sending'
 """
-# A given-up message counts as that, whatever its status: cancelled, or expired before it was ever attempted.
-_COUNTED_AS = """
-    CASE WHEN status IN ('pending', 'failed') AND gave_up = 'cancelled' OR status = 'pending' AND gave_up IS NOT NULL
-         THEN gave_up ELSE status END
-"""
 # By account and what they count as: the unsent messages are counted, and sent are all others that are stored.
 _COUNTS = f"""
 WITH unsent (account, counted, messages) AS MATERIALIZED
-     (SELECT account, {_COUNTED_AS} AS counted, count(*) FROM outbox INDEXED BY outbox_unsent
+     (SELECT account, {COUNTED_AS} AS counted, count(*) FROM outbox INDEXED BY outbox_unsent
        WHERE status <> 'sent' GROUP BY account, counted)
 SELECT account, counted, messages FROM unsent
  UNION ALL
@@ -88,35 +91,23 @@ _FAULTS_SHOWN = 5
 _LATEST_ATTEMPT = "SELECT last_attempt_at FROM ledger"
 
 
-def rows(connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
-    """Return the messages that match, newest first."""
-    conditions = {
-        f"{_COUNTED_AS} IN (SELECT value FROM json_each(:statuses))": wanted.statuses or None,
-        "account = :account": wanted.account,
-        f"{DUE} AND next_attempt_at <= :due_at": wanted.due_at,
-        "gave_up IS NOT NULL": wanted.gave_up or None,
-        "held_at IS NOT NULL": wanted.held or None,
-        "uncertain": wanted.uncertain or None,
-    }
-    unsent = wanted.due_at is not None or wanted.gave_up or wanted.held or wanted.uncertain
-    if unsent or Status.SENT not in (wanted.statuses or Status):
-        source = "outbox INDEXED BY outbox_unsent WHERE status <> 'sent'"
-    else:  # by id, or for an account by the index outbox_account
-        source = "outbox WHERE 1"
-    chosen = "".join(f" AND ({text})" for text, value in conditions.items() if value is not None)
-    statement = f"SELECT {_COLUMNS} FROM {source}{chosen} ORDER BY id DESC LIMIT :limit"
-    values = {
-        "statuses": json.dumps(wanted.statuses),
-        "account": wanted.account,
-        "due_at": wanted.due_at,
-        "limit": wanted.limit,
-    }
-    found = connection.execute(statement, values).fetchall()
-    to = _addresses(connection, [values[0] for values in found])
-    return [_row(values, to) for values in found]
+def rows(connection: sqlite3.Connection, wanted: Filter, is_dead: IsDead) -> list[Row]:
+    """Return the messages that match, newest first.  is_dead: tells of a run's id whether the run died."""
+    statement = f"SELECT {_COLUMNS} FROM {matching(wanted)} ORDER BY id DESC LIMIT :limit"
+    return _rows(connection, connection.execute(statement, values(wanted)).fetchall(), is_dead)
 
 
-def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
+def _rows(connection: sqlite3.Connection, found: list[tuple[Any, ...]], is_dead: IsDead) -> list[Row]:
+    """Make the rows of the *found* columns, with what these alone do not tell."""
+    ids = [columns[0] for columns in found]
+    to, repeated = _addresses(connection, ids), repeated_among(connection, ids)
+    runs = {columns[0]: columns[-1] for columns in found if columns[2] == Status.SENDING}
+    abandoned = abandoned_among(connection, runs, is_dead)
+    return [replace(one, to=to.get(one.outbox_id, []), repeated=one.outbox_id in repeated,
+                    run_died=one.outbox_id in abandoned) for one in map(_row, found)]  # fmt: skip
+
+
+def row(connection: sqlite3.Connection, outbox_id: int, is_dead: IsDead) -> Row:
     """Return one message with recipients and attempts.  Raises NotFound."""
     found = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
     if found is None:
@@ -132,8 +123,8 @@ def row(connection: sqlite3.Connection, outbox_id: int) -> Row:
         for statement in (_ATTEMPTS, _UNDER_WAY)
         for values in _readable(connection, statement, outbox_id)
     ]
-    to = [recipient.address for recipient in recipients if recipient.kind == RecipientKind.TO]
-    return _row(found, {outbox_id: to}, recipients, attempts)
+    (one,) = _rows(connection, [found], is_dead)
+    return replace(one, recipients=recipients, attempts=attempts)
 
 
 def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:
@@ -219,21 +210,15 @@ def _attempt(values: tuple[Any, ...]) -> Attempt:
     )  # fmt: skip
 
 
-def _row(
-    values: tuple[Any, ...],
-    to: dict[int, list[str]],
-    recipients: list[Recipient] | None = None,
-    attempts: list[Attempt] | None = None,
-) -> Row:
+def _row(columns: tuple[Any, ...]) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
-     held_at, gave_up, uncertain, error_code, priority) = values  # fmt: skip
+     held_at, gave_up, uncertain, error_code, priority, _) = columns  # fmt: skip
     status = _member(Status, status)
     return Row(
         outbox_id=outbox_id, account=account, status=status, retries=retries,
         next_attempt_at=None if is_over(status, gave_up) else due, message_id=message_id,
-        provider_message_id=acceptance, last_error=last_error, subject=subject, to=to.get(outbox_id, []),
+        provider_message_id=acceptance, last_error=last_error, subject=subject, to=[],
         size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
         gave_up=gave_up and _member(Reason, gave_up), uncertain=bool(uncertain), error_code=error_code,
         priority=_member(Priority, priority),
-        recipients=recipients or [], attempts=attempts or [],
     )  # fmt: skip

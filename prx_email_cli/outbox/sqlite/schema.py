@@ -217,7 +217,12 @@ _COUNTERS = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS)
+_REPEATED = (
+    # The attempts that may have reached somebody, few among millions: what followed them may have arrived twice.
+    "CREATE INDEX attempt_uncertain ON attempt (outbox_id) WHERE uncertain",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

@@ -264,14 +264,21 @@ class SqliteStore:
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
-            return reports.rows(connection, wanted)
+            return reports.rows(connection, wanted, Runs(self.path).is_dead)
+
+    def count(self, wanted: "Filter") -> int | None:
+        """Count the messages that match, whatever their limit; None where counting them would take long."""
+        from prx_email_cli.outbox.sqlite import selecting  # on use
+
+        with self.reading() as connection:
+            return selecting.count(connection, wanted)
 
     def row(self, outbox_id: int) -> "Row":
         """Return one message with recipients and attempts."""
         from prx_email_cli.outbox.sqlite import reports  # on use
 
         with self._looking() as connection:
-            return reports.row(connection, outbox_id)
+            return reports.row(connection, outbox_id, Runs(self.path).is_dead)
 
     def stats(self, now: int) -> "Stats":
         """Return counts and ages for monitoring."""

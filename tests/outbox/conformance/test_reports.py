@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from prx_email_cli.errors import NotFound
@@ -53,6 +55,74 @@ FOUND = [
 def test_rows_are_those_that_match_newest_first(mixed: Store) -> None:
     for wanted, found in FOUND:
         assert [row.outbox_id for row in mixed.rows(wanted)] == found, wanted
+
+
+def test_the_count_is_that_of_all_that_match_whatever_the_limit(mixed: Store) -> None:
+    for wanted, found in FOUND:
+        assert mixed.count(replace(wanted, limit=1)) == len(found) + 8 * (wanted == Filter(limit=3)), wanted
+    both = Filter(statuses=(Status.SENT, Status.FAILED), limit=1)
+    assert [mixed.count(replace(both, account=name)) for name in (None, "work", "home", "none")] == [4, 4, 0, 0]
+
+
+def repeated(store: Store) -> list[int]:
+    """The ids of the messages that may have arrived twice, as the filter and as the rows tell."""
+    found = [row.outbox_id for row in store.rows(Filter(repeated=True))]
+    assert found == [row.outbox_id for row in store.rows(Filter()) if row.repeated]
+    assert found == [row.outbox_id for row in store.rows(Filter()) if store.row(row.outbox_id).repeated]
+    assert store.count(Filter(repeated=True, limit=1)) == len(found)
+    return found
+
+
+class TestRepeated:
+    def test_is_a_message_that_was_sent_after_an_uncertain_attempt_for_ever(self, store: Store, run: Run) -> None:
+        submit(store, new_message(), new_message(due_at=NOW + 99))
+        attempt(run, uncertain=True)
+        assert repeated(store) == []
+        attempt(run, ACCEPTED, now=NOW + 50)
+        assert (store.row(1).status, store.row(1).uncertain, repeated(store)) == ("sent", False, [1])
+        assert store.rows(Filter(repeated=True, account="home")) == []
+        assert store.rows(Filter(repeated=True, statuses=(Status.FAILED,))) == []
+        assert [row.outbox_id for row in store.rows(Filter(repeated=True, account="work"))] == [1]
+
+    def test_is_one_whose_second_attempt_is_uncertain_too(self, store: Store, run: Run) -> None:
+        submit(store)
+        attempt(run, uncertain=True)
+        attempt(run, uncertain=True, now=NOW + 50)
+        assert repeated(store) == [1]
+
+    def test_is_none_whose_second_attempt_came_to_nothing(self, store: Store, run: Run) -> None:
+        submit(store)
+        attempt(run, uncertain=True)
+        attempt(run, PENDING, now=NOW + 50)
+        assert repeated(store) == []
+        attempt(run, ACCEPTED, now=NOW + 500)
+        assert repeated(store) == [1]
+
+    def test_is_none_of_which_a_person_knows_that_it_did_not_arrive(self, store: Store, run: Run) -> None:
+        submit(store)
+        attempt(run, uncertain=True)
+        store.resolve(1, NOW, sent=False)
+        attempt(run, ACCEPTED, now=NOW + 50)
+        assert (store.row(1).status, repeated(store)) == ("sent", [])
+
+    def test_is_one_that_was_sent_again_after_its_run_died(self, store: Store, run: Run, dying: Dying) -> None:
+        submit(store)
+        die_with(dying)
+        recover(run, NOW + 9)
+        attempt(run, ACCEPTED, now=NOW + 50)
+        assert repeated(store) == [1]
+
+
+def test_what_a_dead_run_left_is_told_from_what_a_living_one_sends(store: Store, run: Run, dying: Dying) -> None:
+    submit(store, *[new_message(due_at=NOW - 9 + number) for number in range(3)])
+    claim(run)
+    die_with(dying)
+    assert [(row.status, row.run_died) for row in store.rows(Filter())] == [
+        ("pending", False), ("sending", True), ("sending", False),
+    ]  # fmt: skip
+    assert [store.row(number).run_died for number in (1, 2, 3)] == [False, True, False]
+    recover(run, NOW + 9)
+    assert [(row.status, row.run_died) for row in store.rows(Filter())][1] == ("failed", False)
 
 
 def test_counts_are_told_by_account_and_status(mixed: Store) -> None:

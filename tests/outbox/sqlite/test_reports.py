@@ -6,12 +6,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prx_email_cli.errors import OutboxDamaged
 from prx_email_cli.outbox.lifecycle import Status, code_class
+from prx_email_cli.outbox.sqlite import reports
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Filter
 
@@ -77,6 +79,13 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "given up": lambda store: store.rows(Filter(gave_up=True)),
     "held": lambda store: store.rows(Filter(account="work", held=True)),
     "uncertain": lambda store: store.rows(Filter(uncertain=True)),
+    "repeated": lambda store: store.rows(Filter(repeated=True)),
+    "repeated of a large account": lambda store: store.rows(Filter(account="work", repeated=True)),
+    "the count of all": lambda store: store.count(Filter()),
+    "the count of a large account": lambda store: store.count(Filter(account="work")),
+    "the count of sent": lambda store: store.count(Filter((Status.SENT,))),
+    "the count of sent of a large account": lambda store: store.count(Filter((Status.SENT, Status.FAILED), "work")),
+    "the count of repeated": lambda store: store.count(Filter(repeated=True)),
     "accounts due": lambda store: store.accounts_due(NOW),
     "not reported": lambda store: store.take_unreported(NOW),
 }
@@ -86,6 +95,32 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
 def test_looking_costs_as_much_among_many_sent_messages_as_among_few(stores: list[SqliteStore], look: str) -> None:
     many, few = (steps(store, LOOKS[look]) for store in stores)
     assert many <= 1.2 * few + 50
+
+
+def test_more_unsent_messages_than_can_be_counted_at_once_are_not_counted(
+    outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.enqueue([new_message(account=name) for name in ("work", "home")] * 3)
+    monkeypatch.setattr("prx_email_cli.outbox.sqlite.selecting.MOST_COUNTED", 5)
+    waiting = Filter((Status.PENDING,))
+    assert [outbox.count(waiting), outbox.count(replace(waiting, account="home"))] == [None, 3]
+    assert [outbox.count(Filter()), outbox.count(Filter((Status.SENT,)))] == [6, None]
+    assert outbox.count(Filter((Status.SENT,), "work")) == 0
+
+
+def test_a_run_that_ends_while_messages_are_listed_is_not_taken_for_a_dead_one(outbox: SqliteStore) -> None:
+    outbox.enqueue([new_message()])
+    run = outbox.start_run(NOW)
+    claimed = claim(run)
+
+    def ended_meanwhile(_: str) -> bool:
+        run.advance([], [], [claimed])
+        return True
+
+    with closing(sqlite3.connect(outbox.path)) as connection:
+        (row,) = reports.rows(connection, Filter(), ended_meanwhile)
+    run.__exit__(None, None, None)
+    assert (row.status, row.run_died) == ("sending", False)
 
 
 def test_the_count_of_an_older_outbox_is_made_when_it_is_opened(tmp_path: Path) -> None:
