@@ -169,7 +169,7 @@ def _without(old: str, name: str, left: dict[str, Any]) -> str:
     if after is None:
         return before
     if not after.strip():
-        return before.rstrip() + _line_end(old)
+        return re.sub(r"(?:(?<=\n)[ \t]*\r?\n)+\Z", "", before)
     blank_before = not before.strip() or before.endswith(("\n\n", "\r\n\r\n"))
     return before + (re.sub(r"\A(?:[ \t]*\r?\n)+", "", after) if blank_before else after)
 

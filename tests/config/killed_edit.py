@@ -1,9 +1,9 @@
 """Runs a change of a config again and again, and kills it one step later each time.
 
-``python killed_edit.py DIRECTORY init|add|replace|unfold``: a step is one line of prx_email_cli/config/edit.py that
-is about to run, and before it the process that makes the change gets its SIGKILL.  For each step, one line of JSON
-tells what was left: the file's text or null, its mode, and the names in its directory.  The last one is of the change
-that lived to its end.
+``python killed_edit.py DIRECTORY init|add|replace|unfold|remove|default``: a step is one line of
+prx_email_cli/config/edit.py that is about to run, and before it the process that makes the change gets its SIGKILL.
+For each step, one line of JSON tells what was left: the file's text or null, its mode, and the names in its directory.
+The last one is of the change that lived to its end.
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tomli_w  # noqa: F401 - so that the children need not
+import tomli_w
 
 from prx_email_cli.config import edit
 
@@ -23,6 +23,7 @@ APPENDED_TO = '# mine\n[accounts.old]\nfrom = "a@example.com"\n'
 REPLACED = '# mine\n[accounts.old]\nfrom = "a@example.com"\n[accounts.new]\nfrom = "b@example.com"\n'
 UNFOLDED = 'accounts = {old = {from = "a@example.com"}} # mine\n'
 ACCOUNT = {"from": "new@example.com", "smtp": {"host": "mail.example.com", "auth": {"password": "x" * 20_000}}}
+TWO = '# mine\n[accounts.old]\nfrom = "a@example.com"\n' + tomli_w.dumps({"accounts": {"new": ACCOUNT}})
 
 
 def _init(file: Path) -> None:
@@ -37,11 +38,21 @@ def _replace(file: Path) -> None:
     edit.add_account(file, "new", ACCOUNT, replace=True)
 
 
+def _remove(file: Path) -> None:
+    edit.remove_account(file, "old")
+
+
+def _default(file: Path) -> None:
+    edit.set_default_account(file, "new")
+
+
 CHANGES: dict[str, tuple[str | None, Callable[[Path], None]]] = {
     "init": (None, _init),
     "add": (APPENDED_TO, _add),
     "replace": (REPLACED, _replace),
     "unfold": (UNFOLDED, _add),
+    "remove": (TWO, _remove),
+    "default": (TWO, _default),
 }
 
 

@@ -12,12 +12,12 @@ import tomli_w
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from prx_email_cli.config.edit import add_account
+from prx_email_cli.config.edit import add_account, remove_account, set_default_account
 from prx_email_cli.config.toml_text import statements
 from prx_email_cli.errors import ConfigError
 
 from . import killed_edit
-from .killed_edit import ACCOUNT, APPENDED_TO, CHANGES, REPLACED, UNFOLDED
+from .killed_edit import ACCOUNT, CHANGES
 
 # What people write, one statement or table a piece: the order of the pieces is free, and not every text of them parses.
 PIECES = [
@@ -131,6 +131,53 @@ class TestAnyConfig:
         assert comments_outside(after.decode(), "new") == comments_outside(content.decode(), "new")
 
 
+class TestAnyConfigWithAnAccountTooMany:
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(TEXTS, st.sampled_from(["\n", "\r\n"]), st.booleans())
+    @example(['accounts = { new = { from = "b@example.com" }, work = {} } # all', "[z]"], "\n", False)
+    @example(["[accounts]", "work.smtp.port = 25 # dotted", "new.a = [ # gone\n]", "# a comment"], "\n", True)
+    @example(["[accounts.work]", "", "[accounts.new]", 'from = "a@example.com"', "# a comment", "[z]"], "\r\n", True)
+    @example(["[accounts.work]", "[accounts.new]", "# ends in a no-break space\u00a0"], "\n", False)
+    def test_says_the_same_without_it_or_stays_as_it_is(
+        self, tmp_path_factory: pytest.TempPathFactory, pieces: list[str], line_end: str, ended: bool
+    ) -> None:
+        text = "\n".join(["[accounts.new.smtp]", *pieces] if "new" not in "".join(pieces) else pieces)
+        content = (text.replace("\n", line_end) + line_end * ended).encode()
+        old = parsed(content.decode())
+        assume(old is not None and "new" in old.get("accounts", {}))
+        assert old is not None
+        file = tmp_path_factory.mktemp("config") / "config.toml"
+        file.write_bytes(content)
+        left = {name: table for name, table in old["accounts"].items() if name != "new"}
+        try:
+            removed = remove_account(file, "new")
+        except ConfigError:
+            assert file.read_bytes() == content
+            assert not left or "accounts = {" in content.decode()
+            return
+        assert tomllib.loads(file.read_bytes().decode()) == {**old, "accounts": left}
+        assert (removed.backup.read_bytes(), removed.default_account) == (content, None)
+        assert comments_outside(file.read_bytes().decode(), "new") == comments_outside(content.decode(), "new")
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(TEXTS, st.sampled_from(["\n", "\r\n"]), st.booleans())
+    @example(['default_account = "work"', "# a comment", "[accounts.work]"], "\r\n", True)
+    def test_says_the_same_with_another_default(
+        self, tmp_path_factory: pytest.TempPathFactory, pieces: list[str], line_end: str, ended: bool
+    ) -> None:
+        content = ("\n".join([*pieces]).replace("\n", line_end) + line_end * ended).encode()
+        old = parsed(content.decode())
+        assume(old is not None and old.get("accounts"))
+        assert old is not None
+        file = tmp_path_factory.mktemp("config") / "config.toml"
+        file.write_bytes(content)
+        name = next(iter(old["accounts"]))
+        set_default_account(file, name)
+        after = file.read_bytes().decode()
+        assert tomllib.loads(after) == {**old, "default_account": name}
+        assert comments_outside(after, "") == comments_outside(content.decode(), "")
+
+
 class Left(NamedTuple):
     """What a killed change left.  names: of the directory."""
 
@@ -152,12 +199,12 @@ class TestKilled:
         new = lives[-1].text
         assert new is not None
         assert tomllib.loads(new)["accounts"]["new"] == ACCOUNT
-        old = {"init": None, "add": APPENDED_TO, "replace": REPLACED, "unfold": UNFOLDED}[change]
+        old = CHANGES[change][0]
         for life in lives:
             assert life.text in (old, new)
             assert life.text == old or life.mode == 0o600
             self._assert_others_private(life.names)
-            if change == "replace" and life.text == new:
+            if change in ("replace", "remove") and life.text == new:
                 assert "config.toml.bak" in life.names
 
     def _assert_others_private(self, names: list[str]) -> None:
