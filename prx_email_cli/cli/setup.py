@@ -47,7 +47,7 @@ def set_up(
     if not this.json:
         say(f"wrote {safe(this.config_file)}")
     if asked or test:
-        _try(this, name, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
+        _try(this, account, log_in=asked and "oauth" in table["smtp"].get("auth", {}))
         if not this.json:
             words = ("--to", _bare(account.sender or ""), "--subject", "Hello", "--body", "It works.")
             _say_next(this, account, "send", "--account", name, *words, "--now")
@@ -59,9 +59,13 @@ def set_up(
 
 def _say_next(this: Invocation, account: Account, *words: str) -> None:
     """Say which command comes next, and what belongs into the crontab."""
+    say(f"next: {safe(this.command(*words))}")
+    _say_crontab(this, account)
+
+
+def _say_crontab(this: Invocation, account: Account) -> None:
     from prx_email_cli.cli.cron import crontab_line, say_variables  # on use
 
-    say(f"next: {safe(this.command(*words))}")
     say("then let cron drain the outbox, with this line in your crontab (crontab -e):")
     say(safe(crontab_line(this)))
     say_variables([account])
@@ -87,15 +91,17 @@ def _store(account: Account, password: str) -> None:
     store_password(account, remember(password))
 
 
-def _try(this: Invocation, name: str, *, log_in: bool) -> None:
+def _try(this: Invocation, written: Account, *, log_in: bool) -> None:
     """Try the new account; it stays written when it does not work."""
     try:
-        account = this.settings().account(name)
+        account = this.settings().account(written.name)
         if log_in:
             log_in_and_try(this, account, LoginWay())
         else:
             try_account(this, account)
     except (PrxEmailError, typer.Exit):
-        again = f"prx-email account {'login' if log_in else 'test'} {safe(name)}"
+        again = safe(this.command("account", "login" if log_in else "test", written.name))
         say(f"the account is written but does not work yet: correct {safe(this.config_file)}, then {again}")
+        if not this.json:
+            _say_crontab(this, written)
         raise

@@ -185,6 +185,7 @@ class TestInit:
         )
         assert "535" in screen
         assert "prx-email account test default" in screen
+        assert f"--config {owner.config} drain" in screen
         assert "staple" not in screen
         assert written(owner)["smtp"]["auth"] == {"password": "battery staple"}
 
