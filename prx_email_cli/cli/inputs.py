@@ -150,15 +150,21 @@ class Bodies:
     send`` it holds the loop's next lines.
     """
 
-    def __init__(self, body: str | None, body_file: str | None, html: str | None, *, parent: str | None = None) -> None:
+    def __init__(
+        self, body: str | None, body_file: str | None, html: str | None, *,
+        parent: str | None = None, requests: str | None = None,
+    ) -> None:  # fmt: skip
+        """Note the options' values.  parent, requests: other files that the command reads."""
         if body is not None and body_file is not None:
             raise typer.BadParameter("use only one of --body and --body-file")
         self._body, self._html = body, html
-        self.awaits_stdin = body is None and body_file is None and html is None and not on_terminal(sys.stdin)
+        given = body, body_file, html, requests
+        self.awaits_stdin = all(one is None for one in given) and not on_terminal(sys.stdin)
         if parent == "-" and (body_file == "-" or (body is None and body_file is None and html is None)):
             raise typer.BadParameter("--parent - reads stdin: give the text with --body or --body-file FILE")
-        if [body_file, html, parent].count("-") > 1:
-            raise typer.BadParameter("only one of --body-file, --html and --parent can be - (stdin)")
+        if [body_file, html, parent, requests].count("-") > 1:
+            other = "--parent" if requests is None else "--batch"
+            raise typer.BadParameter(f"only one of --body-file, --html and {other} can be - (stdin)")
         self._file = "-" if self.awaits_stdin else body_file
 
     def text(self) -> str:

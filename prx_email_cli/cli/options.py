@@ -128,6 +128,23 @@ AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at onc
 RequestFile = Annotated[
     str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
 ]
+CheckBatch = Annotated[bool, typer.Option("--check", help="With --batch: check every line, store nothing.")]
+Atomic = Annotated[bool, typer.Option("--atomic", help="With --batch: store no line if one is refused.")]
+KeyFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--key-from",
+        metavar="TEMPLATE",
+        callback=_not_empty,
+        help="With --batch: idempotency key of each line, 'campaign-7/{to}' for example.",
+    ),
+]
+Rejected = Annotated[
+    str | None,
+    typer.Option(
+        "--rejected", metavar="FILE", callback=_not_empty, help="With --batch: write the refused lines into this file."
+    ),
+]
 Batch = Annotated[
     str | None, typer.Option("--batch", metavar="FILE", help="Send the JSON request on each line; - for stdin.")
 ]

@@ -8,7 +8,7 @@ from prx_email_cli.cli import options
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, open_input
 from prx_email_cli.cli.send import enqueue_and_answer
-from prx_email_cli.cli.times import Times, clock
+from prx_email_cli.cli.times import clock
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent
 from prx_email_cli.submission.request import Request
@@ -75,10 +75,11 @@ def reply(
         cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=bodies.text(), body_html=bodies.html(),
         html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
         sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
-        priority=Priority(priority or Priority.NORMAL),
+        priority=Priority(priority) if priority else None, at=at, within=within, expires_in=expires_in,
+        typed=True,
     )  # fmt: skip
     answered = answer(request, settings.account(account), known, Manner(everyone=everyone, quote=quote))
-    enqueue_and_answer(this, settings, answered, Times(at, within, expires_in), now=now)
+    enqueue_and_answer(this, settings, answered, now=now)
 
 
 def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":

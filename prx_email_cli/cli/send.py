@@ -1,6 +1,6 @@
 """``prx-email send``: compose and enqueue."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
-from prx_email_cli.cli.times import Times, clock
+from prx_email_cli.cli.times import clock, schedule_of
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.submission.draft import empty
@@ -18,8 +18,14 @@ from prx_email_cli.submission.spool import Spool
 from prx_email_cli.submission.submit import prepare, submit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.submission.reply import Answer
+
+_BESIDE_A_REQUEST = {
+    "request", "account", "at", "within", "expires_in", "now", "now_ts", "failure_mode", "as_json",
+}  # fmt: skip
 
 app = typer.Typer(add_completion=False)
 
@@ -48,43 +54,57 @@ def send(
     now: options.AttemptNow = False,
     request: options.RequestFile = None,
     batch: options.Batch = None,
+    check: options.CheckBatch = False,
+    atomic: options.Atomic = False,
+    key_from: options.KeyFrom = None,
+    rejected: options.Rejected = None,
     now_ts: options.NowTs = None,
     failure_mode: options.FailureMode = None,
     as_json: options.Json = False,
 ) -> None:
     """Put a message into the outbox, durably, and print its id.
 
+    With --batch, options such as --from and --at hold for each line that does not say it.
+
     Example: id=$(df -h | prx-email send --to ops@example.com --subject "Disks of $(hostname)")
     """
     options.refuse_two_times(at, within, now=now)
+    _refuse_mixture(ctx.params)
     this = invocation(ctx)
-    times = Times(at, within, expires_in)
-    typed = (to, cc, bcc, subject, body, body_file, html, attach, attach_stored, header, sender, reply_to, priority)
+    typed = Request(
+        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "", html_file=html,
+        attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()),
+        account=account, sender=sender, reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts,
+        failure_mode=failure_mode, priority=Priority(priority) if priority else None, at=at, within=within,
+        expires_in=expires_in, typed=True,
+    )  # fmt: skip
+    bodies = Bodies(body, body_file, html, requests=request or batch)
     if batch is not None:
-        if any(value not in (None, False, []) for value in (*typed, request, idempotency_key, *times, now)):
-            raise typer.BadParameter("options of a message cannot be given with --batch: write them into its lines")
-        from prx_email_cli.cli.batch import send_batch  # on use
+        from prx_email_cli.cli.batch import Asked, send_batch  # on use
 
-        return send_batch(this, batch, account, now_ts, failure_mode)
+        defaults = typed._replace(body_text=bodies.text(), body_html=bodies.html())
+        return send_batch(this, Asked(batch, defaults, check, atomic, key_from, rejected))
+    settings = this.settings()
     if request is not None:
-        if any(value not in (None, []) for value in (*typed, idempotency_key)):
-            why = "options of a message but its times cannot be given with --request: write them into its file"
-            raise typer.BadParameter(why)
-        settings = this.settings()
-        if account is not None:
-            settings.account(account)
-        return send_request(this, settings, _from_file(request, account, now_ts, failure_mode), times, now=now)
-    bodies, settings = Bodies(body, body_file, html), this.settings()
+        return send_request(this, settings, _from_file(request, typed, settings), now=now)
     if bodies.awaits_stdin:
         _check_before_reading(settings, account, complete=bool(to and subject))
-    asked = Request(
-        to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "",
-        body_text=bodies.text(), body_html=bodies.html(), html_file=html, attach=tuple(attach or ()),
-        attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()), account=account, sender=sender,
-        reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
-        priority=Priority(priority or Priority.NORMAL),
-    )  # fmt: skip
-    return send_request(this, settings, asked, times, now=now)
+    asked = typed._replace(body_text=bodies.text(), body_html=bodies.html())
+    return send_request(this, settings, asked, now=now)
+
+
+def _refuse_mixture(given: "Mapping[str, Any]") -> None:
+    """Raise BadParameter for options that cannot be given together.  given: by the names of send's parameters."""
+    used = {name for name, value in given.items() if value not in (None, False, [], ())}
+    if {"batch", "request"} <= used:
+        raise typer.BadParameter("use only one of --request and --batch")
+    if "batch" in used and used & {"to", "idempotency_key", "now"}:
+        raise typer.BadParameter("--to, --idempotency-key and --now cannot be given with --batch (see --key-from)")
+    if "batch" not in used and used & {"check", "atomic", "key_from", "rejected"}:
+        raise typer.BadParameter("--check, --atomic, --key-from and --rejected need --batch")
+    if "request" in used and used - _BESIDE_A_REQUEST:
+        why = "options of a message but its times cannot be given with --request: write them into its file"
+        raise typer.BadParameter(why)
 
 
 def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
@@ -94,25 +114,23 @@ def _check_before_reading(settings: "Settings", account: str | None, *, complete
         raise empty()
 
 
-def send_request(this: Invocation, settings: "Settings", request: "Request", times: Times, *, now: bool) -> None:
+def send_request(this: Invocation, settings: "Settings", request: "Request", *, now: bool) -> None:
     """Enqueue *request* and print its id; with *now*, attempt it at once."""
     if request.in_reply_to_message_id is None:
-        return enqueue_and_answer(this, settings, request, times, now=now)
+        return enqueue_and_answer(this, settings, request, now=now)
     from prx_email_cli.submission.reply import answer_known  # on use
 
     with this.store(settings) as store:
         answer = answer_known(store, request, settings)
-    return enqueue_and_answer(this, settings, answer, times, now=now)
+    return enqueue_and_answer(this, settings, answer, now=now)
 
 
-def enqueue_and_answer(
-    this: Invocation, settings: "Settings", asked: "Request | Answer", times: Times, *, now: bool
-) -> None:
+def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request | Answer", *, now: bool) -> None:
     """Store a message and print its id, of a duplicate the earlier one; with *now*, attempt it."""
     request, reply = (asked, None) if isinstance(asked, Request) else asked
     tick = clock(request.now_ts)
     with Spool() as spool:
-        message = prepare(request, settings, times.resolve(tick()), spool, reply)
+        message = prepare(request, settings, schedule_of(request, tick()), spool, reply)
         with this.store(settings) as store:
             submitted = submit(store, message)
             spool.clear()
@@ -131,18 +149,18 @@ def enqueue_and_answer(
                 put(str(submitted.outbox_id))
 
 
-def _from_file(name: str, account: str | None, now_ts: int | None, failure_mode: str | None) -> "Request":
+def _from_file(name: str, typed: "Request", settings: "Settings") -> "Request":
     """Read the request in a JSON file, and complete it from the command line."""
+    if typed.account is not None:
+        settings.account(typed.account)
     try:
         document = read_json(read_text(name))
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"{shown_name(name)}: not JSON: {error}", hint="it must be one JSON object") from None
-    request = request_from_json(document)
-    return request._replace(
-        account=request.account or account,
-        now_ts=request.now_ts if request.now_ts is not None else now_ts,
-        failure_mode=request.failure_mode or failure_mode,
-    )
+    from prx_email_cli.submission.defaults import completion  # on use
+
+    request, complete = request_from_json(document), completion(typed)
+    return request if complete is None else complete(request)
 
 
 apps = {"send": app}

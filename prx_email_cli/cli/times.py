@@ -4,10 +4,13 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.messages import Schedule
+
+if TYPE_CHECKING:
+    from prx_email_cli.submission.request import Request
 
 LATEST_TIME = 253_370_764_800  # the year 9999; later times cannot be written as dates
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -49,44 +52,54 @@ def unix_time(text: str, option: str) -> int:
         ) from None
 
 
-def due_time(at: str | None, within: str | None, now: int) -> int | None:
-    """Find the due time in ``--at`` or ``--in``; None without them.  Raises ValidationError for the past."""
-    if within is not None:
-        due = now + duration_seconds(within, "--in")
-    elif at is not None:
-        due = unix_time(at, "--at")
-    else:
-        return None
-    if due < now:
-        raise ValidationError(f"--at: {at} is in the past", hint="leave --at out to send as soon as possible")
-    if due > LATEST_TIME:
-        raise ValidationError(
-            "the due time is after the year 9998", hint="give an earlier time to --at, or a shorter one to --in"
-        )
-    return due
-
-
-def expiry(expires_in: str | None, due_at: int | None, now: int) -> int | None:
-    """Find the time at which a message expires, by ``--expires-in`` from now; None without it.
-
-    Raises ValidationError when the message would expire before it is due.
-    """
-    if expires_in is None:
-        return None
-    expires_at = now + duration_seconds(expires_in, "--expires-in")
-    if expires_at <= (now if due_at is None else due_at):
-        raise ValidationError("--expires-in: the message would expire before it is due", hint="give a longer duration")
-    return expires_at
-
-
 class Times(NamedTuple):
-    """The due time and the expiry of a message as typed."""
+    """The due time and the expiry of a message as written.
 
-    at: str | None
+    at: ISO 8601, or Unix seconds.  typed: whether they are options and not fields of a request.
+    """
+
+    at: str | int | None
     within: str | None
     expires_in: str | None
+    typed: bool = True
 
-    def resolve(self, now: int) -> "Schedule":
+    def resolve(self, now: int) -> Schedule:
         """Work the times out from *now*.  Raises ValidationError."""
-        due_at = due_time(self.at, self.within, now)
-        return Schedule(now, now if due_at is None else due_at, expiry(self.expires_in, due_at, now))
+        due_at = self._due_time(now)
+        return Schedule(now, now if due_at is None else due_at, self._expiry(due_at, now))
+
+    def _due_time(self, now: int) -> int | None:
+        """Find the due time; None when nothing says it.  Raises ValidationError for the past."""
+        at, within = ("--at", "--in") if self.typed else ("at", "in")
+        if self.within is not None:
+            due = now + duration_seconds(self.within, within)
+        elif self.at is not None:
+            due = self.at if isinstance(self.at, int) else unix_time(self.at, at)
+        else:
+            return None
+        if due < now:
+            raise ValidationError(f"{at}: {self.at} is in the past", hint=f"leave {at} out to send as soon as possible")
+        if due > LATEST_TIME:
+            raise ValidationError(
+                "the due time is after the year 9998",
+                hint=f"give an earlier time to {at}, or a shorter one to {within}",
+            )
+        return due
+
+    def _expiry(self, due_at: int | None, now: int) -> int | None:
+        """Find the time at which the message expires; None for never.  Raises ValidationError if before it is due."""
+        if self.expires_in is None:
+            return None
+        option = "--expires-in" if self.typed else "expires_in"
+        expires_at = now + duration_seconds(self.expires_in, option)
+        if expires_at <= (now if due_at is None else due_at):
+            raise ValidationError(f"{option}: the message would expire before it is due", hint="give a longer duration")
+        return expires_at
+
+
+def schedule_of(request: "Request", now: int) -> Schedule:
+    """Work out when *request* is due and expires, from *now* or its own clock.  Raises ValidationError."""
+    now = now if request.now_ts is None else request.now_ts
+    if not request.has_times:
+        return Schedule.at_once(now)
+    return Times(request.at, request.within, request.expires_in, request.typed).resolve(now)

@@ -34,6 +34,12 @@ class Outbox(Protocol):
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; return an answer to each, in order."""
 
+    def submit_together(self, messages: Sequence[NewMessage], *, rehearsal: bool = False) -> list[Submitted]:
+        """Store all of *messages* in one transaction, or none if one is refused; return an answer to each, in order.
+
+        rehearsal: only answer and store nothing; the ids of messages that would be new mean nothing.
+        """
+
 
 class Run(Protocol):
     """A living run, whose claimed messages no other run takes; a context manager, whose end ends the run.

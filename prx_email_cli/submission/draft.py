@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 EXACTLY_ONE = "attachment requires exactly one of base64 or path"
 _OWN = "this program sets it"
 _FORBIDDEN_HEADERS = {
-    **dict.fromkeys(("from", "to", "cc", "subject", "reply-to"), "it has an option of its own"),
-    "bcc": "it would show the hidden recipients; use --bcc",
+    **dict.fromkeys(("from", "to", "cc", "subject", "reply-to"), "it has an option or a field of its own"),
+    "bcc": "it would show the hidden recipients; use --bcc or the field bcc",
     **dict.fromkeys(("date", "message-id", "mime-version", "in-reply-to", "references"), _OWN),
     **dict.fromkeys(("received", "return-path", "delivered-to"), "mail servers write it to find loops"),
     **dict.fromkeys(("sender", "dkim-signature", "arc-seal"), "providers refuse or rewrite it"),
@@ -50,7 +50,7 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
         body_html=body_html,
         inline=inline,
         attachments=attachments(request, policy),
-        headers=[further_header(text) for text in request.headers],
+        headers=[further_header(text, typed=request.typed) for text in request.headers],
     )
 
 
@@ -119,24 +119,28 @@ def open_requested(asked: RequestedAttachment, policy: "Policy") -> "Attachment"
     raise ValidationError(EXACTLY_ONE, hint="base64 holds the content itself, path names a file of the store")
 
 
-def further_header(text: str) -> tuple[str, str]:
-    """Name and value of a ``Name: value`` option.  Raises ValidationError for one that may not be set."""
+def further_header(text: str, *, typed: bool) -> tuple[str, str]:
+    """Name and value of a ``Name: value`` text.  Raises ValidationError for one that may not be set.
+
+    typed: whether it is an option of a command line and not in a request.
+    """
+    what = "--header" if typed else "headers"
     name, colon, value = text.partition(":")
     name = name.strip()
     if not colon or not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
-        raise ValidationError(f"--header: not a header: {text!r}", hint='write "X-Name: value"')
+        raise ValidationError(f"{what}: not a header: {text!r}", hint='write "X-Name: value"')
     if len(name) > LONGEST_NAME:
-        raise ValidationError(f"--header: a name of {len(name)} characters is too long for a line", hint="shorten it")
+        raise ValidationError(f"{what}: a name of {len(name)} characters is too long for a line", hint="shorten it")
     lowered = name.lower()
     reason = _FORBIDDEN_HEADERS.get(lowered) or (
         "this program makes the MIME structure" if lowered.startswith("content-") else
         "it is for messages that are sent on" if lowered.startswith("resent-") else None
     )  # fmt: skip
     if reason:
-        raise ValidationError(f"--header: {name} may not be set: {reason}")
+        raise ValidationError(f"{what}: {name} may not be set: {reason}")
     value = check_header_text(value, name)
     if not value:
-        raise ValidationError(f"--header: {name} is empty")
+        raise ValidationError(f"{what}: {name} is empty")
     return name, value
 
 

@@ -28,7 +28,8 @@ class Request(NamedTuple):
 
     attachments: those of a JSON request; attach, attach_stored: the command line's options.  html_file: where body_html
     came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds that replace the
-    clock in a rehearsal.
+    clock in a rehearsal.  at, within, expires_in: when it is due, after how long, and how long it is good, as
+    written; at may be Unix seconds.  typed: whether it comes from a command line, whose options errors then name.
     """
 
     to: tuple[str, ...] = ()
@@ -49,7 +50,16 @@ class Request(NamedTuple):
     in_reply_to_message_id: str | None = None
     now_ts: int | None = None
     failure_mode: str | None = None
-    priority: Priority = Priority.NORMAL
+    priority: Priority | None = None
+    at: str | int | None = None
+    within: str | None = None
+    expires_in: str | None = None
+    typed: bool = False
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it says when it is due or when it expires."""
+        return self.at is not None or self.within is not None or self.expires_in is not None
 
 
 class Field(NamedTuple):
@@ -77,6 +87,11 @@ def request_from_json(document: object) -> Request:
     one, several = given.pop("attachment", None), given.pop("attachments", ())
     if one is not None and several:
         raise ValidationError("a request has both attachment and attachments", hint="use one of them")
+    for name, attribute in _RENAMED.items():
+        if name in given:
+            given[attribute] = given.pop(name)
+    if "at" in given and "within" in given:
+        raise ValidationError("a request has both at and in", hint="use one of them")
     return Request(**given, attachments=(one,) if one is not None else several)
 
 
@@ -96,7 +111,7 @@ def request_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {name: field.schema for name, field in FIELDS.items()},
         "additionalProperties": False,
-        "not": {"required": ["attachment", "attachments"]},
+        "allOf": [{"not": {"required": list(pair)}} for pair in _EXCLUSIVE],
     }
 
 
@@ -160,6 +175,34 @@ def _read_seconds(name: str, value: Any) -> int:
     return value
 
 
+def _read_time(name: str, value: Any) -> str | int:
+    if type(value) is int and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ValidationError(f"{name} must be an ISO 8601 time or Unix seconds")
+    return check_unicode(value, name)
+
+
+def _read_duration(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValidationError(f"{name} must be a duration in quotes", hint='write "90s", "15m", "2h", "1d" or "1d12h"')
+    return check_unicode(value, name)
+
+
+def _read_headers(name: str, value: Any) -> tuple[str, ...]:
+    """Return the ``Name: value`` texts of an object, whose values may be lists, or of a list of such texts."""
+    if isinstance(value, dict):
+        if any(":" in header for header in value):
+            raise ValidationError(f"{name}: the name of a header has no colon", hint='{"X-Job": "nightly"}')
+        pairs = [(header, each if isinstance(each, list) else [each]) for header, each in value.items()]
+        texts = [f"{header}: {text}" if isinstance(text, str) else None for header, each in pairs for text in each]
+    else:
+        texts = value if isinstance(value, list) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValidationError(f"{name} must be an object of strings", hint='{"X-Job": "nightly"}')
+    return tuple(check_unicode(str(text), name) for text in texts)
+
+
 def _read_addresses(name: str, value: Any) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
@@ -204,16 +247,42 @@ _ATTACHMENT = Field(
     },
     _read_attachment,
 )
+_HEADER_VALUE = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_HEADERS = Field(
+    {
+        "description": 'further headers by name, or an array of "Name: value"; those that have a field are refused',
+        "oneOf": [
+            {"type": "object", "additionalProperties": _HEADER_VALUE},
+            {"type": "array", "items": {"type": "string"}},
+        ],
+    },
+    _read_headers,
+)
+_DURATION = {"type": "string", "pattern": "^([0-9]+[smhdw])+$"}
+_RENAMED = {"from": "sender", "in": "within"}
+_EXCLUSIVE = ("attachment", "attachments"), ("at", "in")
 FIELDS = {
     "account": _text_field("an account of the config; the default one when left out"),
     "to": _ADDRESSES,
     "cc": _ADDRESSES,
     "bcc": _ADDRESSES,
+    "from": _text_field("the sender's address; the account's when left out"),
+    "reply_to": _ADDRESSES,
     "subject": _text_field(),
     "body_text": _text_field("the plain text; derived from body_html when that is given alone"),
     "body_html": _text_field(),
     "attachment": _ATTACHMENT,
     "attachments": Field({"type": "array", "items": _ATTACHMENT.schema}, _read_attachments),
+    "headers": _HEADERS,
+    "at": Field(
+        {
+            "description": "attempt no earlier than at this ISO 8601 time, or Unix seconds; at once when left out",
+            "oneOf": [{"type": "string"}, {"type": "integer", "minimum": 0}],
+        },
+        _read_time,
+    ),
+    "in": Field({**_DURATION, "description": "attempt no earlier than in 2h, for example"}, _read_duration),
+    "expires_in": Field({**_DURATION, "description": "give up if not sent within 1d, for example"}, _read_duration),
     "priority": Field(
         {"enum": list(Priority), "description": "the higher class is delivered first; normal when left out"},
         _read_priority,

@@ -17,13 +17,15 @@ T = TypeVar("T")
 
 
 class Spool:
-    """A context manager that keeps contents until its end: small ones in memory, each large one in a temporary file.
+    """A context manager that keeps contents until its end: small ones in memory, the others in a temporary file.
 
-    The files are private and have no name, so that nothing of them outlives the process, however it ends.
+    memory_bytes: of one content; a larger one goes into the file.  That is private and has no name, so that nothing of
+    it outlives the process, however it ends.
     """
 
-    def __init__(self) -> None:
-        self._files: list[FileIO] = []
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
+        self._file: FileIO | None = None
 
     def __enter__(self) -> "Spool":
         return self
@@ -35,8 +37,9 @@ class Spool:
 
     def clear(self) -> None:
         """Drop all contents: none of them may be read any more."""
-        while self._files:
-            self._files.pop().close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def hold(self, chunks: Iterable[bytes]) -> Content:
         """Read *chunks* once, now, and return them as a content.
@@ -45,39 +48,45 @@ class Spool:
         """
         digest = hashlib.sha256()
         held: list[bytes] = []
-        size = 0
+        size = begin = 0
         file: FileIO | None = None
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            held.append(chunk)
-            if size > MEMORY_BYTES:
-                file = file or self._new_file()
-                for part in held:  # joined they would take as much again
-                    _on_disk(_append, file, part)
-                held.clear()
+        try:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                held.append(chunk)
+                if size > self._memory_bytes:
+                    if file is None:
+                        file = self._file = self._file or _new_file()
+                        begin = _on_disk(file.seek, 0, os.SEEK_END)
+                    for part in held:  # joined they would take as much again
+                        _on_disk(_append, file, part)
+                    held.clear()
+        except BaseException:
+            if file is not None:
+                file.truncate(begin)  # its room is the next content's
+            raise
         if file is None:
             return Content((b"".join(held),), size, digest.hexdigest())
-        return Content(_Pieces(file.fileno(), size), size, digest.hexdigest())
+        return Content(_Pieces(file.fileno(), begin, size), size, digest.hexdigest())
 
-    def _new_file(self) -> FileIO:
-        from tempfile import TemporaryFile  # on use
 
-        file = _on_disk(lambda: TemporaryFile(buffering=0))  # noqa: SIM115 - clear closes it
-        self._files.append(file)
-        return file
+def _new_file() -> FileIO:
+    from tempfile import TemporaryFile  # on use
+
+    return _on_disk(lambda: TemporaryFile(buffering=0))
 
 
 class _Pieces:
-    """A file's content, piece by piece, from its beginning each time."""
+    """One content in the file, piece by piece, from its beginning each time."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, begin: int, size: int) -> None:
         self._descriptor = descriptor
-        self._size = size
+        self._begin, self._end = begin, begin + size
 
     def __iter__(self) -> Iterator[bytes]:
-        for offset in range(0, self._size, _READ_BYTES):
-            yield _on_disk(os.pread, self._descriptor, _READ_BYTES, offset)
+        for offset in range(self._begin, self._end, _READ_BYTES):
+            yield _on_disk(os.pread, self._descriptor, min(_READ_BYTES, self._end - offset), offset)
 
 
 def _append(file: FileIO, data: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.compose import Draft, compose
+from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
 from prx_email_cli.submission.draft import draft, policy_for, recipients
 from prx_email_cli.submission.request import Request
@@ -43,7 +44,7 @@ def prepare(
         needs_smtputf8=composed.needs_smtputf8,
         idempotency_key=key,
         fingerprint=fingerprint.hexdigest() if fingerprint is not None else "",
-        priority=request.priority,
+        priority=request.priority or Priority.NORMAL,
     )
 
 

@@ -40,9 +40,15 @@ def test_another_word_is_refused(word: str, program: Program) -> None:
     assert rows(program) == []
 
 
-@pytest.mark.parametrize("way", ["--request", "--batch"])
-def test_beside_a_request_it_is_a_wrong_command_line(way: str, program: Program) -> None:
-    assert program.call("send", way, "-", "--priority", "high", text="{}").status == 2
+def test_beside_a_request_it_is_a_wrong_command_line(program: Program) -> None:
+    assert program.call("send", "--request", "-", "--priority", "high", text="{}").status == 2
+
+
+def test_beside_a_batch_it_is_the_class_of_the_lines_that_name_none(program: Program) -> None:
+    line = {"to": "a@example.org", "subject": "s", "body_text": "b"}
+    lines = [json.dumps(one) for one in (line, line | {"priority": "normal"}, line | {"priority": "high"})]
+    assert program.call("send", "--batch", "-", "--priority", "bulk", text="\n".join(lines)).status == 0
+    assert classes(program) == ["bulk", "normal", "high"]
 
 
 def test_a_drain_sends_the_higher_class_first_and_no_header_tells_of_it(program: Program) -> None:

@@ -83,7 +83,11 @@ def test_the_line_after_the_first_thousand_is_as_good_as_any_other(small: Progra
     lines = [line()] * 1200 + [line(idempotency_key="\ud800"), line(body_text="x" * 300_000)] + [line()] * 800
     answer = small.call("send", "--batch", "-", text="".join(lines))
     assert (answer.status, answer.out.split()) == (65, [str(number) for number in range(1, 2001)])
-    assert [told.split(":")[0] for told in answer.err.splitlines()] == ["line 1201", "line 1202"]
+    assert [told.split(":")[0] for told in answer.err.splitlines()] == [
+        "line 1201",
+        "line 1202",
+        "2000 queued, 2 refused",
+    ]
 
 
 def test_an_account_that_is_none_is_78_before_anything_is_read(program: Program) -> None:

@@ -3,12 +3,15 @@
 import json
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from prx_email_cli.cli import send
 from prx_email_cli.submission.request import FIELDS, Request, read_json, request_from_json, request_schema
 
-from ..cli.outside import assert_error, rows
+from ..cli.outside import NOW, assert_error, rows
 from ..conftest import Program
 from ..support.mailhost import MailHost
 
@@ -98,5 +101,80 @@ def test_the_published_schema_is_current() -> None:
 def test_every_field_of_the_schema_is_taken() -> None:
     examples = {"string": "x", "integer": 1, "array": [], "object": {"base64": ""}}
     for name, field in FIELDS.items():
-        value = field.schema["enum"][0] if "enum" in field.schema else examples[field.schema.get("type", "string")]
+        schema = field.schema if {"type", "enum"} & field.schema.keys() else field.schema["oneOf"][0]
+        value = {} if name == "headers" else schema["enum"][0] if "enum" in schema else examples[schema["type"]]
         assert isinstance(request_from_json({name: value}), Request), name
+
+
+BESIDE_THE_MESSAGE = {
+    "request", "batch", "check", "atomic", "key_from", "rejected", "now", "as_json",  # how to take it, not what it says
+}  # fmt: skip
+CALLED = {
+    "sender": "from", "within": "in", "header": "headers", "body": "body_text", "body_file": "body_text",
+    "html": "body_html", "attach": "attachments", "attach_stored": "attachments",
+}  # fmt: skip
+
+
+def test_whatever_send_takes_of_a_message_a_request_takes() -> None:
+    options = {option.name for option in typer.main.get_command(send.app).params} - BESIDE_THE_MESSAGE
+    assert {CALLED.get(str(name), name) for name in options} <= {*FIELDS}
+
+
+TOLD = {
+    "from": "Jo <jo@example.com>", "reply_to": ["r@example.org"], "cc": "c@example.org",
+    "headers": {"X-Job": "nightly", "X-Tag": ["a", "b"]}, "at": "2030-03-17T18:00:00Z", "expires_in": "1d",
+    "now_ts": NOW,
+}  # fmt: skip
+DUE = 1_900_000_800
+
+
+@pytest.mark.parametrize("way", ["--request", "--batch"])
+@pytest.mark.parametrize("changed", [
+    {}, {"at": DUE}, {"at": None, "in": "800s"}, {"headers": ["X-Job: nightly", "X-Tag: a", "X-Tag: b"]},
+])  # fmt: skip
+def test_a_request_says_from_where_to_answer_and_when_as_the_options_do(
+    way: str, changed: dict[str, Any], program: Program
+) -> None:
+    document = {"to": "a@example.org", "subject": "s", "body_text": "b\n", **TOLD, **changed}
+    with MailHost() as host:
+        program.configure(host.port)
+        assert program.call("send", way, "-", text=json.dumps(document)).status == 0
+        assert program.call("drain", "--now-ts", str(DUE - 1)).status == 0
+        assert host.messages == []
+        assert program.call("drain", "--now-ts", str(DUE)).status == 0
+        message = message_from_bytes(host.messages[0].content, policy=policy.default)
+    assert (message["From"], message["Reply-To"]) == ("Jo <jo@example.com>", "r@example.org")
+    assert (message["Cc"], message["X-Job"], message.get_all("X-Tag")) == ("c@example.org", "nightly", ["a", "b"])
+
+
+def test_a_request_expires_as_the_option_says(program: Program) -> None:
+    document = {"to": "a@example.org", "subject": "s", "body_text": "b", "expires_in": "1h", "now_ts": NOW}
+    assert program.call("send", "--batch", "-", text=json.dumps(document)).status == 0
+    program.call("drain", "--now-ts", str(NOW + 3601))
+    assert program.show(1)["gave_up"] == "expired"
+
+
+@pytest.mark.parametrize(("field", "value", "words"), [
+    ("at", "tomorrow", "at: not an ISO 8601 time"), ("at", NOW - 1, "at: 1899999999 is in the past"),
+    ("at", True, "at must be"), ("at", 1.5, "at must be"), ("at", -1, "at must be"), ("at", 10**15, "the year 9998"),
+    ("in", "2 hours", "in: not a duration"), ("in", 60, "in must be a duration"), ("expires_in", 60, "expires_in must"),
+    ("expires_in", "x", "expires_in: not a duration"), ("expires_in", "0s", "expires_in: the message would expire"),
+    ("from", ["a@example.org"], "from must be a string"), ("from", "nobody", "from: not an email address"),
+    ("reply_to", 5, "reply_to must be an address"), ("headers", "X-A: b", "headers must be an object"),
+    ("headers", {"X-A": 5}, "headers must be an object"), ("headers", ["X-A: b", 5], "headers must be an object"),
+    ("headers", {"X-A: b": "c"}, "has no colon"), ("headers", {"Bcc": "x@example.org"}, "headers: Bcc may not be set"),
+    ("headers", {"X-A": "b\r\nBcc: c@example.org"}, "X-A"), ("headers", {"X-A": ""}, "headers: X-A is empty"),
+])  # fmt: skip
+def test_a_field_that_is_wrong_is_named_as_the_request_calls_it(
+    field: str, value: Any, words: str, program: Program
+) -> None:
+    document = {"to": "a@example.org", "subject": "s", "body_text": "b", "now_ts": NOW, field: value}
+    assert_error(
+        program.call("send", "--request", "-", "--json", text=json.dumps(document)), 65, words, code="validation"
+    )
+    assert rows(program) == []
+
+
+def test_two_times_are_one_too_many(program: Program) -> None:
+    document = {"to": "a@example.org", "subject": "s", "body_text": "b", "at": NOW, "in": "1h"}
+    assert_error(program.call("send", "--request", "-", text=json.dumps(document)), 65, "both at and in")

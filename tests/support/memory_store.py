@@ -166,6 +166,11 @@ class MemoryStore:
         whole = [(new, b"".join(new.content.pieces)) for new in messages]
         return [self._submit(new, content) for new, content in whole]
 
+    def submit_together(self, messages: Sequence[NewMessage], *, rehearsal: bool = False) -> list[Submitted]:
+        before, answers = dict(self.messages), self.submit(messages)
+        self.messages = before if rehearsal or any(one.error for one in answers) else self.messages
+        return answers
+
     def _submit(self, new: NewMessage, content: bytes) -> Submitted:
         for it in self.of(new.account):
             if new.idempotency_key is not None and it.new.idempotency_key == new.idempotency_key:

@@ -105,10 +105,24 @@ class SqliteStore:
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; return an answer to each, in order."""
+        return self._submit(messages)
+
+    def submit_together(self, messages: Sequence[NewMessage], *, rehearsal: bool = False) -> list[Submitted]:
+        """Store all of *messages*, or none if one is refused or in a *rehearsal*."""
+        if not rehearsal:
+            return self._submit(messages, together=True)
+        from prx_email_cli.outbox.sqlite import submit  # on use
+
+        with self.reading() as connection:
+            return submit.rehearse(connection, messages)
+
+    def _submit(self, messages: Sequence[NewMessage], *, together: bool = False) -> list[Submitted]:
         from prx_email_cli.outbox.sqlite import submit  # on use
 
         try:
-            return self.change(lambda connection: submit.submit_all(connection, messages, self._guard.last_id()))
+            return self.change(
+                lambda connection: submit.submit_all(connection, messages, self._guard.last_id(), together=together)
+            )
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"

@@ -18,11 +18,29 @@ _Numbered = list[tuple[int, NewMessage]]
 _Keys = dict[tuple[str, str], tuple[int, str]]
 
 
-def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int = 0) -> list[Submitted]:
+def submit_all(
+    connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int = 0, *, together: bool = False
+) -> list[Submitted]:
     """Store new messages, or find the earlier ones with their idempotency keys; return an answer to each, in order.
 
-    above: new ids are higher than this.  A message that cannot be stored is refused alone.
+    above: new ids are higher than this.  A message that cannot be stored is refused alone; *together*, it keeps
+    all from being stored.
     """
+    submitted, new, keys = _answers(connection, messages, above)
+    if not (together and any(one.error is not None for one in submitted)):
+        _insert(connection, new, keys)
+    return submitted
+
+
+def rehearse(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> list[Submitted]:
+    """Answer as ``submit_all`` does, and store nothing."""
+    return _answers(connection, messages, 0)[0]
+
+
+def _answers(
+    connection: sqlite3.Connection, messages: Sequence[NewMessage], above: int
+) -> tuple[list[Submitted], _Numbered, _Keys]:
+    """Return the answer to each message, those to be stored with their ids, and their keys."""
     next_id = _next_id(connection, above)
     new: _Numbered = []
     keys: _Keys = {}  # account and key -> id and fingerprint, of those that this call stores
@@ -42,8 +60,7 @@ def submit_all(connection: sqlite3.Connection, messages: Sequence[NewMessage], a
         if message.idempotency_key is not None:
             keys[message.account, message.idempotency_key] = outbox_id, message.fingerprint
         submitted.append(Submitted(outbox_id))
-    _insert(connection, new, keys)
-    return submitted
+    return submitted, new, keys
 
 
 def _check_storable(message: NewMessage) -> None:

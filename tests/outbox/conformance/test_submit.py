@@ -11,6 +11,7 @@ from prx_email_cli.outbox.digest import content_digest, has_its_envelope
 from prx_email_cli.outbox.lifecycle import RecipientKind
 from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 from prx_email_cli.outbox.store import Run, Store
+from prx_email_cli.outbox.views import Filter
 
 from ..messages import NOW, new_message
 from .asking import claim, refuse, submit
@@ -113,3 +114,24 @@ def test_content_of_any_size_comes_back_as_it_was_however_it_came(store: Store, 
     assert claimed.size_bytes == sum(sizes)
     assert all(rest)
     assert run.advance([], []).claims == []
+
+
+def test_together_all_are_stored_or_none_if_one_is_refused(store: Store) -> None:
+    assert submit(store, keyed("k")) == [1]
+    clash = keyed("k", "of other words")
+    answers = store.submit_together([new_message(), clash, keyed("k")])
+    assert [answer.error is None for answer in answers] == [True, False, True]
+    assert store.stats(NOW).total == 1
+    answers = store.submit_together([new_message(), keyed("k"), keyed("new")])
+    assert [(answer.duplicate, answer.error) for answer in answers] == [(False, None), (True, None), (False, None)]
+    assert len({answer.outbox_id for answer in answers} & {row.outbox_id for row in store.rows(Filter(limit=9))}) == 3
+
+
+def test_a_rehearsal_answers_as_storing_would_and_stores_nothing(store: Store) -> None:
+    assert submit(store, keyed("k")) == [1]
+    messages = [new_message(), keyed("k"), keyed("k", "of other words"), keyed("new"), keyed("new", "of other words")]
+    rehearsed = store.submit_together(messages, rehearsal=True)
+    assert store.stats(NOW).total == 1
+    stored = store.submit(messages)
+    assert [(one.duplicate, one.error is None) for one in rehearsed] == [
+        (one.duplicate, one.error is None) for one in stored]  # fmt: skip
