@@ -7,6 +7,7 @@ from prx_email_cli.checks.check import Check, Verdict, failed, ok, warning
 from prx_email_cli.checks.machine import is_writable
 from prx_email_cli.errors import PrxEmailError, StorageError, Unwell
 from prx_email_cli.files import taking
+from prx_email_cli.outbox.accounts import AccountState
 from prx_email_cli.outbox.store import Store, Surroundings
 from prx_email_cli.outbox.views import Health
 
@@ -43,6 +44,7 @@ def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
         yield messages
     for error in outbox.unreadable:
         yield failed("messages", error)
+    yield from _accounts(store.account_states(), now)
     yield _cron(outbox.last_drain_at(), now)
 
 
@@ -97,6 +99,19 @@ def _messages(health: Health, dead: list[str]) -> Check:
         fix = "prx-email list --uncertain, then prx-email resolve ID --sent or --not-sent"
         return warning("messages", detail, fix, Unwell)
     return ok("messages", f"none stuck or old; {health.gave_up} given up (prx-email list --gave-up)")
+
+
+def _accounts(states: dict[str, AccountState], now: int) -> Iterator[Check]:
+    """Name the accounts that drains leave alone, and those that do not work."""
+    for name, state in states.items():
+        who = f"account {name}" if name else "all accounts"
+        if state.is_paused(now):
+            ago, which = now - (state.paused_at or now), f" --account {name}" if name else ""
+            detail = f"{who} {'is' if name else 'are'} paused by {state.paused_by} since {ago} s"
+            yield warning("accounts", detail, f"prx-email resume{which}", Unwell)
+        elif state.failing_since is not None:
+            detail = f"{who} does not work since {now - state.failing_since} s: {state.detail}"
+            yield warning("accounts", detail, f"prx-email account test {name} tells whether it works again", Unwell)
 
 
 def _cron(last_drain: int | None, now: int) -> Check:

@@ -15,6 +15,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import first_line_of_stdin
 from prx_email_cli.cli.options import Json, Name
 from prx_email_cli.cli.output import on_terminal, put_json, say, work_is_done
+from prx_email_cli.cli.pausing import wake
 from prx_email_cli.cli.render import masked, safe
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import forget_password, store_password
@@ -206,6 +207,7 @@ def set_password(ctx: typer.Context, name: Name = None, as_json: Json = False) -
             hint=f"set keyring = true in [accounts.{account.name}.smtp.auth], in place of what is there",
         )
     place = store_password(account, remember(_asked_for(account)))
+    wake(this, account.name)
     work_is_done(f"stored in {safe(place)}")
     if this.json:
         put_json({"account": account.name, "keyring": place})

@@ -64,10 +64,16 @@ def try_account(this: Invocation, account: "Account") -> None:
 
 
 def _examined(this: Invocation, account: "Account") -> "Examination":
-    """Examine *account*, and print each step to a person; the error that follows says why the last one failed."""
+    """Examine *account*, and print each step to a person; the error that follows says why the last one failed.
+
+    One that works rests no longer.
+    """
     from prx_email_cli.checks.account import examine  # on use
+    from prx_email_cli.cli.pausing import wake  # on use
 
     found = examine(account, time.time())
+    if found.error is None:
+        wake(this, account.name)
     if not this.json:
         put(f"{safe(account.name)}: {safe(account.host)}:{account.port}")
         for check in found.checks:

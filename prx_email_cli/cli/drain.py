@@ -24,7 +24,7 @@ from prx_email_cli.cli.output import (
     wait_for_no_reader,
     work_is_done,
 )
-from prx_email_cli.cli.render import error_object, masked, safe
+from prx_email_cli.cli.render import error_object, masked, moment, safe
 from prx_email_cli.cli.times import clock
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.errors import Exit
@@ -131,6 +131,11 @@ class _Deliveries:
             from prx_email_cli.cli.given_up import tell_given_up  # on use
 
             tell_given_up(store, self._settings, self._tick(), say_so=self._talk.speaks)
+        events = store.take_untold(self._tick())
+        if events:
+            from prx_email_cli.cli.account_events import tell_accounts  # on use
+
+            tell_accounts(store, self._settings, self._tick(), events, say_so=self._talk.speaks)
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
             store.note_drain(time.time())
 
@@ -243,6 +248,11 @@ class _Talk:
             report_error(error, as_json=False)
         for warning in report.warnings:
             say(f"warning: {safe(warning)}")
+        if report.left_alone and (self._watched or self._verbose):
+            from prx_email_cli.cli.standing import why_left_alone  # on use
+
+            for name, left in report.left_alone.items():
+                say(why_left_alone(name, left))
 
     def notes(self, report: "DrainReport") -> None:
         """Print which messages only a rehearsal's clock would have given up."""
@@ -286,6 +296,11 @@ def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:
         return error_object(
             code, f"attempts failed for now: {report.failed}", "prx-email list --status failed shows them"
         ), Exit.TRY_LATER
+    resting = {name: left.state for name, left in report.left_alone.items() if not left.paused}
+    for name, state in resting.items():
+        text = f"account {name} rests until {moment(state.rests_until)}: {state.detail}"
+        hint = f"prx-email account test {name} tells whether it works again"
+        return error_object(state.error or "provider", text, hint), Exit.TRY_LATER
     return None, Exit.OK
 
 

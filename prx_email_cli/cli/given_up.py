@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Thread
 from typing import TYPE_CHECKING
 
-from prx_email_cli.children import end, start
+from prx_email_cli.cli.notify import run_hook
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import row_object, safe
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.errors import ChangeableByOthers
-from prx_email_cli.files import check_program
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
-
-HOOK_TIMEOUT_SECONDS = 60
-RELAY_SECONDS = 1.0
-RELAYED_LINES, RELAYED_LINE_CHARACTERS = 100, 2000
 
 
 def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, only: int | None = None) -> None:
@@ -37,56 +26,6 @@ def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, o
             say(
                 f"gave up outbox message {outbox_id} ({safe(row.subject)}): {safe(row.gave_up)}: {safe(row.last_error)}"
             )
-        if settings.notify.command is not None:
-            _run_hook(list(settings.notify.command), json.dumps(row_object(row, whole=True)), outbox_id)
-
-
-def _run_hook(command: list[str], document: str, outbox_id: int) -> None:
-    try:
-        check_program(command[0])
-        with _relayed() as stderr:
-            status = _tell(command, document.encode(), stderr)
-        problem = f"ended with status {status}" if status else ""
-    except subprocess.TimeoutExpired:
-        problem = f"did not end within {HOOK_TIMEOUT_SECONDS} s and was killed"
-    except ChangeableByOthers as error:
-        problem = f"is not run: {safe(error.message)}"
-    except OSError as error:
-        problem = f"cannot be run: {error.strerror}"
-    if problem:
-        say(f"warning: notify command {safe(command[0])} for outbox message {outbox_id} {problem}")
-
-
-def _tell(command: list[str], document: bytes, stderr: int) -> int:
-    """Run *command* with *document* on its stdin, and give its status.  Raises OSError, TimeoutExpired."""
-    with start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr) as process:
-        try:
-            process.communicate(document, HOOK_TIMEOUT_SECONDS)
-        finally:
-            end(process)
-    return process.returncode
-
-
-@contextmanager
-def _relayed() -> Iterator[int]:
-    """Give a descriptor for the command's stderr, whose lines are printed on ours.
-
-    The command itself never waits for a slow reader of our stderr.
-    """
-    reader, writer = os.pipe()
-    relay = Thread(target=_relay, args=(reader,), daemon=True)
-    relay.start()
-    try:
-        yield writer
-    finally:
-        os.close(writer)
-        relay.join(RELAY_SECONDS)  # a process that it started may keep the pipe open
-
-
-def _relay(reader: int) -> None:
-    left = RELAYED_LINES
-    with open(reader, encoding="utf-8", errors="backslashreplace") as stream:
-        while line := stream.readline(RELAYED_LINE_CHARACTERS):
-            left -= 1
-            if left >= 0:
-                say(safe(line.rstrip("\n")))
+        if settings.notify.command is not None and "gave_up" in settings.notify.events:
+            document = {"event": "gave_up", **row_object(row, whole=True)}
+            run_hook(list(settings.notify.command), json.dumps(document), f"outbox message {outbox_id}")

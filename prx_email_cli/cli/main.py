@@ -43,6 +43,8 @@ COMMANDS = {
     "release": "manage",
     "cancel": "manage",
     "resolve": "manage",
+    "pause": "pausing",
+    "resume": "pausing",
     "prune": "prune",
     "outbox": "outbox",
     "providers": "providers",

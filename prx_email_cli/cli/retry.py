@@ -1,6 +1,7 @@
 """``prx-email retry``: deliver chosen messages now."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from prx_email_cli.cli.times import clock
 from prx_email_cli.delivery.run import DeliveringRun, Environment
 from prx_email_cli.errors import Exit, PrxEmailError
 from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.messages import ClaimOne
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -43,6 +45,7 @@ def retry(
     tick = clock(now_ts)
     with this.store(settings) as store:
         attempts = Attempts(store, settings, tick)
+        attempts.wake(ids, force=force)
         attempts.make(ids, force=force, failure_mode=failure_mode)
         if len(ids) == 1:
             attempts.raise_refusal(ids[0])
@@ -74,6 +77,15 @@ class Attempts:
         self._store, self._settings, self._tick = store, settings, tick
         self._results: dict[int, list[Finished | PrxEmailError]] = {}  # more than one where an id was given twice
         self._attempted: list[int] = []
+
+    def wake(self, ids: list[int], *, force: bool) -> None:
+        """End the rest of the accounts of these messages, because a person wants them tried."""
+        accounts: set[str] = set()
+        for outbox_id in ids:
+            with suppress(PrxEmailError):
+                accounts.add(self._store.check_claim(ClaimOne(outbox_id, self._tick(), force)))
+        for account in accounts:
+            self._store.wake(account)
 
     def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
         """Attempt each of these messages, unless it is refused.  Raises StorageError."""

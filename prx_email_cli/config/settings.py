@@ -80,10 +80,14 @@ class LogSettings(Table):
     format: str = key("how the lines are written", "logfmt", choices=("logfmt", "json"))
 
 
-class NotifySettings(Table):
-    """``[notify]``: the command that is told of given-up messages."""
+NOTIFY_EVENTS = ("gave_up", "account_down", "account_up")
 
-    command: tuple[str, ...] | None = key("argv run once per given-up message, its JSON on stdin (no shell)", None)
+
+class NotifySettings(Table):
+    """``[notify]``: the command that is told of given-up messages, and of accounts that stop working."""
+
+    command: tuple[str, ...] | None = key("argv run once per event, its JSON on stdin (no shell)", None)
+    events: tuple[str, ...] = key("which events it is run for", ("gave_up",), choices=NOTIFY_EVENTS)
 
 
 class Smtp(Table):

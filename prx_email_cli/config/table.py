@@ -148,6 +148,8 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
             raise place.error(name, "must be a list of strings", f'write {name} = ["one", "two"]')
+        for item in value:
+            _check_choice(declared.choices, item, name, place)
         return tuple(value)
     if kind is Path and isinstance(value, str):
         _check_text(value, name, place)
@@ -182,13 +184,17 @@ def _check_limits(declared: Key, value: Any, name: str, place: Place) -> None:
     low, high, choices = declared.low, declared.high, declared.choices
     if isinstance(value, str):
         _check_text(value, name, place)
+    _check_choice(choices, value, name, place)
+    if (low is not None and value < low) or (high is not None and value > high):
+        limits = f"from {low} to {high}" if high is not None else f"{low} or more"
+        raise place.error(name, f"must be {limits}, not {value}")
+
+
+def _check_choice(choices: tuple[str, ...], value: Any, name: str, place: Place) -> None:
     if choices and value not in choices:
         raise place.error(
             name, f"must be one of {', '.join(choices)}, not {value!r}", _nearest(value, list(choices), "values")
         )
-    if (low is not None and value < low) or (high is not None and value > high):
-        limits = f"from {low} to {high}" if high is not None else f"{low} or more"
-        raise place.error(name, f"must be {limits}, not {value}")
 
 
 def _example(kind: type) -> str:

@@ -119,7 +119,7 @@ class Ledger:
                 self._write(work)
             if look:
                 with suppress(StorageError):  # whoever writes next says what is wrong
-                    self._news.append(WantedBack(self._run.wanted_back()))
+                    self._news.append(WantedBack(self._run.wanted_back(self._clock())))
         finally:
             with self._lock:
                 self._writing = False

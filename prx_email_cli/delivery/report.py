@@ -1,5 +1,6 @@
 """What a run did, counted while it lasts."""
 
+from prx_email_cli.delivery.standing import LeftAlone
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS, RetryPolicy, Verdict
 from prx_email_cli.outbox.messages import Finished
@@ -17,6 +18,7 @@ class DrainReport:
     config_errors: one for each account that could not be used, for each run whose lock could not be opened, and for
     each message that is too damaged even to be given up.
     error_code: what the last failed attempt ended with.
+    left_alone: the accounts with due messages that were not used.
     notes: where the clock alone would have given something up, for a rehearsal.
     """
 
@@ -27,6 +29,7 @@ class DrainReport:
         self.notes: list[str] = []
         self.config_errors: list[PrxEmailError] = []
         self.error_code: str | None = None
+        self.left_alone: dict[str, LeftAlone] = {}
 
     def record(self, finished: Finished, policy: RetryPolicy) -> None:
         """Count a finished attempt."""

@@ -14,6 +14,7 @@ from prx_email_cli.delivery.ledger import Ledger
 from prx_email_cli.delivery.looks import Looks
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
 from prx_email_cli.delivery.schedule import Part, Schedule
+from prx_email_cli.delivery.standing import Standings
 from prx_email_cli.errors import (
     AccountUnusable,
     ConfigError,
@@ -22,7 +23,7 @@ from prx_email_cli.errors import (
     ResultNotRecorded,
     StorageError,
 )
-from prx_email_cli.outbox.lifecycle import Outcome, Status, Verdict
+from prx_email_cli.outbox.lifecycle import Outcome, Scope, Status, Verdict
 from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit, Wish
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class DeliveringRun:
         self.policy = retry_policy(settings.outbox)
         self.clock_in_doubt = False
         self.idle_seconds = 0.0
-        self.ledger = Ledger(run, around.clock)
+        self.ledger, self.standings = Ledger(run, around.clock), Standings(store, settings)
         self.schedule = Schedule()
         self.report = DrainReport(run.run_id)
         self._ticks, self._on_finished = around.ticks, around.on_finished
@@ -94,7 +95,7 @@ class DeliveringRun:
         due_before = self.clock()
         names = self._begin_round(due_before)
         self._conduct(lambda conductor: True)
-        self._note_unreadable()
+        self._note_aside()
         self.report.still_due = sum(self.store.count_due(name, due_before) for name in names)
         return self.report
 
@@ -126,7 +127,7 @@ class DeliveringRun:
             self._conduct(look, until, (watch.fileno(), stirred))
         finally:
             watch.close()
-        self._note_unreadable()
+        self._note_aside()
         return self.report
 
     def _round_is_due(self, looks: Looks, watch: Watch) -> bool:
@@ -139,7 +140,7 @@ class DeliveringRun:
     def _next_round(self, conductor: Conductor, on_round: Callable[[DrainReport], None]) -> None:
         done, self.report = self.report, DrainReport(self.run.run_id)
         on_round(done)
-        self._note_unreadable()
+        self._note_aside()
         now = self.clock()
         self._recover(now)
         self._begin_round(now, conductor)
@@ -172,6 +173,7 @@ class DeliveringRun:
             self._conduct(lambda conductor: True)
             for outbox_id in source.untouched():
                 on_result(outbox_id, account.fault or self._account_failed(name))
+        self.standings.note_failed()
 
     def _by_account(
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool
@@ -216,6 +218,8 @@ class DeliveringRun:
     def record(self, finished: Finished) -> None:
         """Count a finished attempt, which is durable, and tell of it."""
         self.report.record(finished, self.policy)
+        if finished.outcome.scope is Scope.ACCOUNT:
+            self.standings.failed(finished.claimed.account)
         if finished.verdict is Verdict.DEFERRED and self._next_due_at is not None:
             self._next_due_at = min(self._next_due_at, finished.settled.next_attempt_at)
         self._tell(finished)
@@ -257,8 +261,10 @@ class DeliveringRun:
             self.report.gave_up += len(self.run.expire(due_before))
         names = [name for name in self.store.accounts_due(due_before) if self._options.account in (None, name)]
         self.schedule.at(due_before)
+        left = self.report.left_alone = self.standings.left_alone(names, due_before)
+        self.schedule.leave_alone({name: one.until for name, one in left.items()})
         parts: dict[str, Part] = {}
-        for name in names:
+        for name in [name for name in names if name not in left]:
             working = self.schedule.at_work(name) and not self._accounts[name].rests
             if working or self.schedule.open_to(name):
                 part = self._part(name, due_before)
@@ -291,7 +297,9 @@ class DeliveringRun:
             self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
         return Part(self.store.count_due(name, due_before, max(connections, self._options.limit or 0)), connections)
 
-    def _note_unreadable(self) -> None:
+    def _note_aside(self) -> None:
+        """Note what a round has shown beside its results."""
+        self.standings.note_failed()
         for unreadable in self.store.unreadable_messages():
             self._note_fault(unreadable)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from prx_email_cli.outbox.lifecycle import delay_after
 
 POOL = 100  # connections of one run at once, as many as one account may be given
-LONGEST_REST_SECONDS = 60
+LONGEST_REST_SECONDS = 60  # of an account that a run itself lets rest
 
 
 class Part(NamedTuple):
@@ -69,6 +69,7 @@ class Schedule:
         self._undealt = limit or 0
         self._accounts: dict[str, _Account] = {}  # the one that opened a connection last stands last
         self._rests: dict[str, int] = {}
+        self._left_alone: set[str] = set()  # the accounts among those for which not this run decides that
         self._failures: dict[str, int] = {}
         self.stopped = False  # nothing more is claimed, and no connection opened
         self._now = 0
@@ -176,6 +177,13 @@ class Schedule:
         self.exhausted(name)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
+
+    def leave_alone(self, until: Mapping[str, int | None]) -> None:
+        """Leave these accounts alone, each until that time or, if None, until it is not among those any more."""
+        for name in self._left_alone:
+            self._rests.pop(name, None)
+        self._left_alone = set(until)
+        self._rests |= {name: at for name, at in until.items() if at is not None}
 
     def next_rest_over(self) -> int | None:
         """Return when the next account has rested enough, in Unix seconds; None when none rests."""

@@ -25,6 +25,7 @@ from prx_email_cli.outbox.messages import (
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.outbox.accounts import AccountState, Event
     from prx_email_cli.outbox.views import Figures, Filter, Health, Known, Row, Stats
 
 
@@ -89,8 +90,11 @@ class Run(Protocol):
         RetryNotDue (both never with force) and LimitUsedUp.
         """
 
-    def wanted_back(self) -> list[int]:
-        """Return the ids of claimed messages that a person has held or cancelled: give back what was not begun."""
+    def wanted_back(self, now: int) -> list[int]:
+        """Return the ids of claimed messages that a person wants back: give back what was not begun.
+
+        They are held or cancelled, or their account is paused.
+        """
 
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note in the flight record, without a sync, that the bytes that complete the content may leave now.
@@ -169,6 +173,31 @@ class Queue(Protocol):
         """Return an error for each damaged message that this process can neither send nor give up."""
 
 
+class Accounts(Protocol):
+    """What is known of accounts beside their messages: whether drains use them.  Attempts that are recorded add to it.
+
+    ``""`` is every account.
+    """
+
+    def account_states(self) -> "dict[str, AccountState]":
+        """Return the states by account; none of an account of which nothing is known."""
+
+    def pause(self, pause: "AccountState") -> None:
+        """Keep drains from an account: nothing more is claimed, and what was not begun is given back."""
+
+    def resume(self, account: str) -> bool:
+        """End pause and rest of an account; tell whether there was one."""
+
+    def wake(self, account: str) -> None:
+        """End the rest of an account, so that the next drain tries it."""
+
+    def note_config(self, account: str, config: str) -> None:
+        """Note the fingerprint of the config under which an account fails; nothing if it does not fail."""
+
+    def take_untold(self, now: int) -> "list[tuple[Event, AccountState]]":
+        """Return what a person is to be told of accounts now, and mark it as told: each goes to one caller."""
+
+
 class Operator(Protocol):
     """A person's decisions.  Those on one message raise NotFound and NotAllowedForStatus.
 
@@ -241,7 +270,7 @@ class ReceivedMail(Protocol):
         """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
 
 
-class Store(Outbox, Runs, Queue, Operator, Reports, ReceivedMail, Protocol):
+class Store(Outbox, Runs, Queue, Accounts, Operator, Reports, ReceivedMail, Protocol):
     """A durable outbox."""
 
     def watch(self) -> Watch:

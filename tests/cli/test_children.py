@@ -19,9 +19,9 @@ print(len(answer_of(sys.argv[1:], 1000, 600).output))
 """
 HOOK = """
 import sys
-from prx_email_cli.cli import given_up
-given_up.HOOK_TIMEOUT_SECONDS = float(sys.argv[1])
-given_up._run_hook(sys.argv[2:], "{}" * 100_000, 1)
+from prx_email_cli.cli import notify
+notify.HOOK_TIMEOUT_SECONDS = float(sys.argv[1])
+notify.run_hook(sys.argv[2:], "{}" * 100_000, "outbox message 1")
 """
 SHELL = "sleep 3600 & echo $! > '{file}.new'; mv '{file}.new' '{file}'; {then}"
 

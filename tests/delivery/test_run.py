@@ -9,9 +9,11 @@ from itertools import pairwise
 
 import pytest
 
+from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DrainOptions
 from prx_email_cli.delivery.worker import NotOpened, Opened
 from prx_email_cli.errors import AccountUnusable, ConfigError, MessageUnreadable, NotFound, PrxEmailError, RetryNotDue
+from prx_email_cli.outbox.accounts import AccountState
 from prx_email_cli.outbox.lifecycle import Outcome, Scope
 from prx_email_cli.outbox.messages import Claimed, Finished
 from prx_email_cli.outbox.store import Store
@@ -34,6 +36,14 @@ def add(store: Store, account: str, many: int = 1, due_at: int = START, expires_
 
 def statuses(store: Store, ids: list[int]) -> list[tuple[str, int]]:
     return [(row.status, row.retries) for row in map(store.row, ids)]
+
+
+def drain_at(store: Store, servers: dict[str, Server], seconds: float) -> tuple[PlayedRun, DrainReport]:
+    """Play one drain that begins so long after START."""
+    world = World()
+    world.now += seconds
+    with played(store, servers, world) as run:
+        return run, run.drain(DrainOptions())
 
 
 class TestADrain:
@@ -102,6 +112,23 @@ class TestADrain:
             run.drain(DrainOptions())
         assert statuses(store, ids) == [("pending", 0)] * 2
 
+    def test_a_day_of_drains_with_a_wrong_password_makes_few_logins_and_tells_of_it_twice(self, store: Store) -> None:
+        """Drained each minute; then the password is right, and one drain sends everything."""
+        ids, logins, told = add(store, "a", 300), 0, list[str]()
+        wrong, right = {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, {"a": Server()}
+        for minute in range(24 * 60):
+            run, report = drain_at(store, wrong, 60 * minute)
+            logins += len(run.logins)
+            told += [event for event, _ in store.take_untold(run.clock())]
+            assert (report.failed, len(report.left_alone)) in ((1, 0), (0, 1))
+        assert 25 <= logins <= 30
+        assert max(retries for _, retries in statuses(store, ids)) == 1
+        store.wake("a")
+        run, report = drain_at(store, right, 86_400)
+        told += [event for event, _ in store.take_untold(run.clock())]
+        assert statuses(store, ids) == [("sent", row.retries) for row in map(store.row, ids)]
+        assert (report.sent, len(run.logins) <= 4, told) == (300, True, ["account_down", "account_up"])
+
     def test_begins_no_message_that_expired_after_its_claim_and_gives_it_back(self, store: Store) -> None:
         ids = add(store, "a", 5, expires_at=START + 25)
         run, report = drain(store, {"a": Server(seconds_to_take=10)})
@@ -123,7 +150,7 @@ class TestADrain:
                 store.messages[outbox_id].change(held=True)
 
         with played(store, {"a": Server(seconds_to_take=1)}, World()) as run:
-            monkeypatch.setattr(run.run, "wanted_back", lambda: wanted)
+            monkeypatch.setattr(run.run, "wanted_back", lambda now: wanted)
             run.world.at(4.5, hold_all_that_is_claimed)
             run.drain(DrainOptions())
         _, claimed_ahead = wanted
@@ -228,12 +255,38 @@ class TestAFollower:
         assert len(times) == store.row(outbox_id).retries == 3
         assert [round(after - before) for before, after in pairwise(times)] == [10, 20]
 
-    def test_tries_an_account_that_cannot_be_used_less_and_less_often(self, store: Store) -> None:
+    def test_tries_an_account_that_cannot_be_reached_less_and_less_often(self, store: Store) -> None:
         ids = add(store, "a", 100)
-        with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
+        unreachable = LOGIN_REFUSED._replace(error="network", code=None)
+        with played(store, {"a": Server(opens=lambda: NotOpened(unreachable))}, World()) as run:
             follow(run, 300)
         assert 6 <= len(run.logins) <= 9
         assert statuses(store, ids).count(("pending", 0)) == 100 - len(run.logins)
+
+    def test_tries_an_account_whose_login_is_refused_after_1_then_2_then_4_minutes(self, store: Store) -> None:
+        ids = add(store, "a", 100)
+        with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
+            follow(run, 500)
+        assert len(run.logins) == 4
+        assert statuses(store, ids).count(("pending", 0)) == 96
+
+    def test_tries_such_an_account_at_once_when_a_person_resumes_it(self, store: Store) -> None:
+        add(store, "a", 100)
+        with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
+            run.world.at(20, partial(store.resume, "a"))
+            follow(run, 40)
+        assert len(run.logins) == 2
+
+    def test_takes_nothing_more_of_an_account_that_is_paused_until_it_is_resumed(self, store: Store) -> None:
+        ids = add(store, "a", 10)
+        sent_by_then: list[int] = []
+        with played(store, {"a": Server(seconds_to_take=5)}, World(), connections=1) as run:
+            run.world.at(12, partial(store.pause, AccountState("a", paused_at=START)))
+            run.world.at(150, lambda: sent_by_then.append(statuses(store, ids).count(("sent", 0))))
+            run.world.at(200, partial(store.resume, "a"))
+            follow(run, 300)
+        assert 2 <= sent_by_then[0] <= 4
+        assert statuses(store, ids) == [("sent", 0)] * 10
 
     def test_finishes_what_is_on_the_wire_when_it_is_stopped_and_claims_no_more(self, store: Store) -> None:
         ids = add(store, "a", 3)

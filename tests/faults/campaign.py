@@ -75,6 +75,11 @@ class Outbox:
         )
         return self.store.submit([message])[0].outbox_id
 
+    def let_rest(self) -> None:
+        """Wait until the account has rested, if its server refused it."""
+        for state in self.store.account_states().values():
+            self.now = max(self.now, state.rests_until or 0)
+
     def drain(self, connections: int = 1) -> DrainReport:
         """One drain over so many connections at once."""
         with self.store.start_run(self.now) as run:
@@ -138,6 +143,7 @@ def play(row: Row, certificates: Certificates) -> Played:
         after = _after(outbox, server, subject, other)
         row_then, connections, said = outbox.store.row(subject), server.connections, len(server.commands)
         outbox.now += FIRST_DELAY_SECONDS if after.due_in is None else after.due_in
+        outbox.let_rest()
         outbox.drain()
         return Played(
             after=after,

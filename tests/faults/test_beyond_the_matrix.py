@@ -14,8 +14,9 @@ DOT_LOST = Fault("after_dot", "close", times=1, delivered=True)
 
 
 def drain_when_due(outbox: Outbox, outbox_id: int) -> None:
-    """One drain, at the time when the message is due."""
+    """One drain, at the time when the message is due and its account has rested."""
     outbox.now = max(outbox.now, outbox.store.row(outbox_id).next_attempt_at or 0)
+    outbox.let_rest()
     outbox.drain()
 
 

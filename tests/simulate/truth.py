@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .scenario import Account
 
 _ROWS = """
-SELECT id, status, run_id, claim, claimed_as, retries, gave_up, held_at, next_attempt_at, expires_at, sender
+SELECT id, status, run_id, claim, claimed_as, retries, gave_up, held_at, next_attempt_at, expires_at, sender,
+       by_account AND status = 'failed', first_due_at
   FROM outbox
 """
 _STARTS = "SELECT started_at FROM attempt WHERE account = ? AND counts ORDER BY started_at"
@@ -45,6 +46,8 @@ class Row(NamedTuple):
     next_attempt_at: int
     expires_at: int | None
     sender: str
+    by_account: int  # it has failed by its account, and is due as soon as that works again
+    first_due_at: int
     recipients: tuple[tuple[str, bool], ...] = ()  # status and uncertain
 
 
@@ -225,7 +228,8 @@ class Truth:
             or before.gave_up is not None
         ):
             raise Violation(f"message {row.outbox_id} must not be claimed: {_shown(before)}")
-        if before.next_attempt_at > self.world.now:
+        due_at = min(before.next_attempt_at, before.first_due_at) if before.by_account else before.next_attempt_at
+        if due_at > self.world.now:
             raise Violation(f"message {row.outbox_id} is claimed before it is due")
         self._since[row.outbox_id] = self._count(row.outbox_id)
         if row.run_id in self.swept:

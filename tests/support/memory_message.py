@@ -53,6 +53,10 @@ class Message:
         now = self.under_way
         return replace(row, message_id=now.message_id, attempts=[*row.attempts, now]) if now else row
 
+    def account_works(self) -> None:
+        if self.waits() and self.finished and self.finished[-1].outcome.scope is lifecycle.Scope.ACCOUNT:
+            self.due = min(self.due, self.new.schedule.due_at)
+
     def end(self, status: Status, **values: Any) -> None:
         self.under_way, self.row = None, replace(self.row, status=status, run_died=False, **values)
 

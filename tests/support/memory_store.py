@@ -9,15 +9,16 @@ from dataclasses import replace
 from itertools import count
 
 from prx_email_cli import errors
-from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
-from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Known, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Recipient, Row, Stats, tally
 
+from .memory_accounts import MemoryAccounts
 from .memory_message import MemoryWatch, Message, figures
+from .memory_received import MemoryReceived
 
 ACCEPTED = RecipientStatus.ACCEPTED
 # What fits on one line is written on one:
@@ -42,7 +43,7 @@ class MemoryRun:
 
     def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None: self.record[claimed.claim] = outcome, at
 
-    def wanted_back(self) -> list[int]: return []
+    def wanted_back(self, now: int) -> list[int]: return []
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         if (claimed.outbox_id, claimed.claim) not in self.hands:
             raise errors.StorageError("the claim is no longer this run's")
@@ -118,6 +119,8 @@ class MemoryRun:
             held=not sent and (row.held or settled.held), sent_at=now if sent else None, last_error=finished.detail,
             provider_message_id=outcome.acceptance or row.provider_message_id, error_code=finished.error,
             message_id=claimed.message_id, recipients=everyone, attempts=[*row.attempts, attempt])
+        for other in self.store.of(row.account) if self.store.note(finished) else []:
+            other.account_works()
         return None
 
     def _claim(self, it: Message, now: int, *, by_hand: bool = False) -> Claimed:
@@ -136,10 +139,12 @@ class MemoryRun:
         return claimed
 
 
-class MemoryStore:
+class MemoryStore(MemoryAccounts, MemoryReceived):
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
+        MemoryAccounts.__init__(self)
+        MemoryReceived.__init__(self)
         self.domain, self.lock, self.drained_seconds = domain, threading.RLock(), 0
         self.ids, self.numbers = count(1), count(1)  # of messages, and of claims
         self.messages: dict[int, Message] = {}
@@ -148,7 +153,6 @@ class MemoryStore:
         self.last_attempt_at: int | None = None
         self.attempted: Counter[tuple[str, Ending, int]] = Counter()
         self._last_drain_at: int | None = None
-        self._known: dict[tuple[str, str], Known] = {}
 
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
@@ -160,7 +164,6 @@ class MemoryStore:
     def last_drain_at(self) -> int | None: return self._last_drain_at
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
     def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
-    def known(self, account: str, message_id: str) -> Known | None: return self._known.get((account, message_id))
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         whole = [(new, b"".join(new.content.pieces)) for new in messages]
@@ -199,7 +202,8 @@ class MemoryStore:
 
     def next_for(self, wish: ClaimNext) -> Message | None:
         due = self.due(wish.account, wish.due_before, wish.now)
-        return due[0] if due and self._has_room(due[0], wish) else None
+        takes = due and not self.is_paused(wish.account, wish.now) and self._has_room(due[0], wish)
+        return due[0] if takes else None
 
     def _has_room(self, it: Message, wish: messages.Wish) -> bool:
         targets, _ = it.addressed(by_hand=isinstance(wish, ClaimOne))
@@ -288,16 +292,6 @@ class MemoryStore:
             [], "", 0, max([stats.last_attempt_at or 0, *(row.created_at for row in rows)]) or None,
             stats.oldest_due_age_seconds, [run.run_id for run in self.runs if run.hands],
             waiting_for_a_person=sum(row.held and row.uncertain for row in rows), gave_up=stats.gave_up)
-
-    def learn(self, account: str, messages: Sequence[KnownMessage], now: int) -> int:
-        before = len(self._known)
-        for message in messages:
-            self._known.setdefault((account, message.message_id), Known(account, now, message))
-        return len(self._known) - before
-
-    def known_messages(self, account: str | None, limit: int) -> list[Known]:
-        newest = [one for one in reversed(self._known.values()) if account in (None, one.account)][:limit]
-        return [replace(one, message=one.message._replace(text="")) for one in newest]
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
         sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.shown().attempts]]

@@ -1,5 +1,8 @@
 """The statements by which a person marks what a run has claimed, each with a comment: from -> to, under what guard."""
 
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
+from prx_email_cli.outbox.sqlite.accounts import PAUSED
+
 MARK_HELD = """
 -- sending stays, held: if a drain has claimed it, which gives it back if it has not begun it
 UPDATE outbox SET held_at = :now WHERE id = :id AND status = 'sending' AND NOT claimed_by_hand AND held_at IS NULL
@@ -17,10 +20,12 @@ UPDATE outbox SET held_at = :now
 RETURNING id
 """
 
-MARKED = """
--- reads which messages that a drain has claimed a person has held or cancelled since
+MARKED = f"""
+-- reads which messages that a drain has claimed a person has held or cancelled since, or whose account is paused
+WITH paused AS ({PAUSED})
 SELECT id FROM outbox
- WHERE status = 'sending' AND run_id = :run AND NOT claimed_by_hand AND (held_at IS NOT NULL OR gave_up IS NOT NULL)
+ WHERE status = 'sending' AND run_id = :run AND NOT claimed_by_hand
+   AND (held_at IS NOT NULL OR gave_up IS NOT NULL OR account IN paused OR '{EVERY_ACCOUNT}' IN paused)
 """
 
 # Reads one of these messages that is being sent or about to be.

@@ -17,6 +17,7 @@ from prx_email_cli.errors import (
 from prx_email_cli.outbox.lifecycle import (
     RecipientResult,
     RecipientStatus,
+    Scope,
     Status,
     Verdict,
     clock_in_doubt,
@@ -29,7 +30,7 @@ from prx_email_cli.outbox.messages import (
     Limit,
     Moment,
 )
-from prx_email_cli.outbox.sqlite import attempts, sql
+from prx_email_cli.outbox.sqlite import accounts, attempts, sql
 from prx_email_cli.outbox.sqlite.claimed import claimed
 from prx_email_cli.outbox.sqlite.rows import write_rows
 
@@ -64,6 +65,8 @@ def claim_next(connection: sqlite3.Connection, claimant: Claimant, wish: ClaimNe
     Raises OutboxDamaged when the index and the rows do not agree on which those are, or one cannot be read.
     """
     most = min(wish.most, len(claimant.numbers))
+    if accounts.is_paused(connection, wish.account, wish.now):
+        return []
     if not wish.limits:
         return _claim_next(connection, claimant, wish, most)
     claimed: list[Claimed] = []  # one by one, for each counts against the limits
@@ -93,6 +96,8 @@ def claim_this(
     unread: leave content and recipients out, because the message is to be given up.
     Raises OutboxDamaged when it cannot be read, or the index knows it and there is no such row.
     """
+    if accounts.is_paused(connection, wish.account, wish.now):
+        return None
     values = {**_values_of_next(claimant, wish), "id": outbox_id}
     found = connection.execute(sql.CLAIM_THIS_UNREAD if unread else sql.CLAIM_THIS, values).fetchall()
     if not found and connection.execute(sql.ROW, (outbox_id,)).fetchone() is None:
@@ -188,6 +193,7 @@ def finalize_all(
         write_rows(connection, sql.SETTLE_RECIPIENTS, settled)
     if parts.history and ending:
         attempts.record(connection, [_attempt_of(one, run_id) for one in ending])
+        accounts.note(connection, ending)
     return lost
 
 
@@ -207,6 +213,7 @@ def _row_of(finished: Finished, run_id: str) -> dict[str, Any]:
         "uncertain": settled.uncertain, "held": settled.held, "now": finished.finished_at,
         "sent_at": finished.finished_at if finished.verdict is Verdict.SENT else None,
         "acceptance": finished.outcome.acceptance, "last_error": finished.detail, "error_code": finished.error,
+        "by_account": finished.outcome.scope is Scope.ACCOUNT,
     }  # fmt: skip
 
 

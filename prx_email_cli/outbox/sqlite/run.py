@@ -61,10 +61,10 @@ class SqliteRun:
         """Claim this message for ``retry`` or ``send --now``."""
         return self._claims.claim(self.in_flight, wish)
 
-    def wanted_back(self) -> list[int]:
-        """Return the ids of claimed messages that a person has held or cancelled."""
+    def wanted_back(self, now: int) -> list[int]:
+        """Return the ids of claimed messages that a person has held or cancelled, or whose account is paused."""
         with self._store.reading() as connection:
-            return queue.ids(connection.execute(marks.MARKED, {"run": self.run_id}))
+            return queue.ids(connection.execute(marks.MARKED, {"run": self.run_id, "now": now}))
 
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note that the bytes that complete the content may leave now."""

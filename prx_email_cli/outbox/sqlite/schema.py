@@ -222,7 +222,32 @@ _REPEATED = (
     "CREATE INDEX attempt_uncertain ON attempt (outbox_id) WHERE uncertain",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED)
+_ACCOUNTS = (
+    # What is known of an account beside its messages; '' is the pause of all.
+    """
+    CREATE TABLE account_state (
+        account       TEXT    PRIMARY KEY,
+        paused_at     INTEGER,
+        paused_until  INTEGER,
+        paused_by     TEXT,
+        reason        TEXT,
+        failing_since INTEGER,
+        failed_at     INTEGER,
+        refusals      INTEGER NOT NULL DEFAULT 0,
+        rests_until   INTEGER,
+        error         TEXT,
+        detail        TEXT,
+        config        TEXT,
+        told_at       INTEGER,
+        works_since   INTEGER
+    ) STRICT, WITHOUT ROWID
+    """,
+    # Whether the latest attempt failed by the account: then the message is due when the account works again.
+    "ALTER TABLE outbox ADD COLUMN by_account INTEGER NOT NULL DEFAULT 0 CHECK (by_account IN (0, 1))",
+    "CREATE INDEX outbox_by_account ON outbox (account) WHERE by_account",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED, _ACCOUNTS)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

@@ -1,0 +1,29 @@
+"""Tell a person once when an account stops working, daily while it does not, and once when it works again."""
+
+import json
+from typing import TYPE_CHECKING
+
+from prx_email_cli.cli.notify import run_hook
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.standing import standing_object, told_of
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.outbox.accounts import AccountState, Event
+    from prx_email_cli.outbox.store import Store
+
+
+def tell_accounts(
+    store: "Store", settings: "Settings", now: int, events: "list[tuple[Event, AccountState]]", *, say_so: bool
+) -> None:
+    """Tell of these *events*, which are marked as told.  say_so: on stderr, beside the notify command."""
+    accounts = store.stats(now).accounts
+    for event, state in events:
+        counts = accounts.get(state.account, {})
+        waiting = sum(counts.get(status, 0) for status in ("pending", "sending", "failed"))
+        text = told_of(event, state, waiting)
+        if say_so:
+            say(text)
+        if settings.notify.command is not None and event.value in settings.notify.events:
+            document = {"event": event.value, **standing_object(state, now), "waiting": waiting, "text": text}
+            run_hook(list(settings.notify.command), json.dumps(document), f"account {state.account}")

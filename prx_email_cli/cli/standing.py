@@ -1,0 +1,66 @@
+"""Say how accounts stand: paused, resting, failing, or at work again."""
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from prx_email_cli.cli.render import moment, safe
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState, Event
+
+if TYPE_CHECKING:
+    from prx_email_cli.delivery.standing import LeftAlone
+
+
+def who_pauses() -> str:
+    """Return who calls this program, as user@host."""
+    import pwd  # on use
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{os.environ.get('SUDO_USER') or user}@{socket.gethostname()}"
+
+
+def standing_object(state: AccountState, now: int) -> dict[str, Any]:
+    """Make the JSON object of an account's state."""
+    return {
+        "account": state.account or None,
+        "paused": state.is_paused(now),
+        "paused_at": state.paused_at,
+        "paused_until": state.paused_until,
+        "paused_by": state.paused_by,
+        "reason": state.reason,
+        "resting": state.rests(now),
+        "rests_until": state.rests_until,
+        "failing_since": state.failing_since,
+        "error": state.error,
+        "detail": state.detail,
+    }
+
+
+def why_left_alone(account: str, left: "LeftAlone") -> str:
+    """Say why drains leave an account alone."""
+    state = left.state
+    if not left.paused:
+        return (
+            f"account {safe(account)} rests until {moment(state.rests_until)}: {safe(state.detail or '')} "
+            f"(prx-email account test {safe(account)} tells whether it works again)"
+        )
+    what = "all accounts are" if state.account == EVERY_ACCOUNT else f"account {safe(account)} is"
+    until = f" until {moment(state.paused_until)}" if state.paused_until is not None else ""
+    why = f": {safe(state.reason)}" if state.reason else ""
+    which = "" if state.account == EVERY_ACCOUNT else f" --account {safe(account)}"
+    by = f"by {safe(state.paused_by)} since {moment(state.paused_at)}"
+    return f"{what} paused{until} {by}{why} (prx-email resume{which})"
+
+
+def told_of(event: Event, state: AccountState, waiting: int) -> str:
+    """Say what a person is to hear of an account."""
+    if event is Event.UP:
+        return f"account {safe(state.account)} works again"
+    wait = f"{waiting} message{'s wait' if waiting != 1 else ' waits'}"
+    name, since = safe(state.account), moment(state.failing_since)
+    return (
+        f"account {name} does not work since {since}: {safe(state.detail)}; {wait}. Next: prx-email account test {name}"
+    )

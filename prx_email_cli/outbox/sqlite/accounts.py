@@ -1,0 +1,118 @@
+"""Keep the states of accounts beside their messages, each step inside its caller's transaction."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from prx_email_cli.outbox.accounts import (
+    EVERY_ACCOUNT,
+    AccountState,
+    Event,
+    after_attempt,
+    to_tell,
+    told,
+    works_again,
+)
+from prx_email_cli.outbox.lifecycle import Scope
+from prx_email_cli.outbox.messages import Finished
+
+# Reads all states.
+STATES = f"SELECT {', '.join(AccountState._fields)} FROM account_state ORDER BY account"
+
+# Reads whether an account is failing.
+FAILING = "SELECT 1 FROM account_state WHERE failing_since IS NOT NULL LIMIT 1"
+
+# Stores a state.
+PUT_STATE = f"""
+INSERT OR REPLACE INTO account_state ({", ".join(AccountState._fields)})
+VALUES ({", ".join("?" * len(AccountState._fields))})
+"""
+
+# Forgets a state of which nothing is left.
+DROP_STATE = "DELETE FROM account_state WHERE account = ?"
+
+# Which accounts a person has paused; written out where a statement asks for it.
+PAUSED = """
+SELECT account FROM account_state WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
+"""
+
+IS_PAUSED = f"""
+-- reads whether a person has paused :account, or all
+SELECT 1 FROM ({PAUSED}) WHERE account IN (:account, '{EVERY_ACCOUNT}')
+"""
+
+DUE_AGAIN = """
+-- failed stays, due at once: what failed by an account that works again; what drains do not take is left alone
+UPDATE outbox SET next_attempt_at = min(next_attempt_at, first_due_at)
+ WHERE account = :account AND by_account AND status = 'failed' AND held_at IS NULL AND gave_up IS NULL
+"""
+
+
+def read(connection: sqlite3.Connection) -> dict[str, AccountState]:
+    """Return the states by account; none of an account of which nothing is known."""
+    return {row[0]: AccountState(*row) for row in connection.execute(STATES)}
+
+
+def put(connection: sqlite3.Connection, state: AccountState) -> None:
+    """Store a state."""
+    if state.is_plain:
+        connection.execute(DROP_STATE, (state.account,))
+    else:
+        connection.execute(PUT_STATE, state)
+
+
+def is_paused(connection: sqlite3.Connection, account: str, now: int) -> bool:
+    """Tell whether a person has paused *account*, or all."""
+    return connection.execute(IS_PAUSED, {"account": account, "now": now}).fetchone() is not None
+
+
+def note(connection: sqlite3.Connection, finished: Sequence[Finished]) -> None:
+    """Take in what recorded attempts show of their accounts; what failed by one that works again is due at once."""
+    failed = any(one.outcome.scope is Scope.ACCOUNT for one in finished)
+    if not failed and connection.execute(FAILING).fetchone() is None:
+        return
+    states = read(connection)
+    for one in finished:
+        account = one.claimed.account
+        before = states.get(account, AccountState(account))
+        after = states[account] = after_attempt(before, one)
+        if after != before:
+            put(connection, after)
+        if works_again(before, after):
+            connection.execute(DUE_AGAIN, {"account": account})
+
+
+def pause(connection: sqlite3.Connection, pause: AccountState) -> None:
+    """Store a pause, beside what else is known of the account."""
+    before = read(connection).get(pause.account, AccountState(pause.account))
+    put(connection, before.paused_as(pause))
+
+
+def resume(connection: sqlite3.Connection, account: str) -> bool:
+    """End pause and rest of *account*, of all if EVERY_ACCOUNT; tell whether there was one."""
+    states = [one for one in read(connection).values() if account in (EVERY_ACCOUNT, one.account)]
+    ended = [one for one in states if one.paused_at is not None or one.rests_until is not None]
+    for state in ended:
+        put(connection, state.resumed())
+    return bool(ended)
+
+
+def wake(connection: sqlite3.Connection, account: str) -> None:
+    """End the rest of *account*."""
+    state = read(connection).get(account)
+    if state is not None:
+        put(connection, state.woken())
+
+
+def note_config(connection: sqlite3.Connection, account: str, config: str) -> None:
+    """Note under which config a failing account fails."""
+    state = read(connection).get(account)
+    if state is not None and state.failing_since is not None:
+        put(connection, state._replace(config=config))
+
+
+def take_untold(connection: sqlite3.Connection, now: int) -> list[tuple[Event, AccountState]]:
+    """Return what a person is to be told of accounts now, and mark it as told."""
+    found = [(event, state) for state in read(connection).values() if (event := to_tell(state, now)) is not None]
+    for event, state in found:
+        put(connection, told(state, event, now))
+    return found
