@@ -115,8 +115,9 @@ def compare(
     """Time each thing in both outboxes, in turns."""
     for store in stores.values():
         store.hold_all(None, DUE_AT)  # nothing is due
-    times = in_turns({name: lambda one=one: one.run("drain").wall * 1e6 for name, one in outboxes.items()}, rounds)  # type: ignore[misc]
-    _judge(verdicts, "an empty drain, whole process", times, LOOK_LIMIT)
+    for what, words in (("an empty drain", ("drain",)), ("stats --prometheus", ("stats", "--prometheus"))):
+        times = in_turns({name: lambda one=one: one.run(*words).wall * 1e6 for name, one in outboxes.items()}, rounds)  # type: ignore[misc]  # noqa: B023
+        _judge(verdicts, f"{what}, whole process", times, LOOK_LIMIT)
     for what in LOOKS:
         times = in_turns({name: lambda one=one: look(one, what) for name, one in stores.items()}, 5 * rounds)  # type: ignore[misc]  # noqa: B023
         _judge(verdicts, what, times, LOOK_LIMIT)
