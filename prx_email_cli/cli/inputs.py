@@ -8,12 +8,15 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
 from prx_email_cli.cli.output import on_terminal
 from prx_email_cli.errors import InputNotFound, ValidationError
+
+if TYPE_CHECKING:
+    from prx_email_cli.submission.request import Request
 
 MAX_TEXT_BYTES = 50 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
@@ -174,3 +177,7 @@ class Bodies:
     def html(self) -> str | None:
         """Read the HTML; None when there is none.  Raises as ``text`` does."""
         return None if self._html is None else read_text(self._html)
+
+    def put_into(self, request: "Request") -> "Request":
+        """Return *request* with both.  Raises as ``text`` does."""
+        return request._replace(body_text=self.text(), body_html=self.html())

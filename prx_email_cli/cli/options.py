@@ -81,6 +81,7 @@ Body = Annotated[
     str | None, typer.Option("--body", metavar="TEXT", help="Text of the message; by default stdin, if piped.")
 ]
 BodyFile = Annotated[str | None, typer.Option("--body-file", metavar="FILE", help="File with the text; - for stdin.")]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Send the message even if it has no text.")]
 Html = Annotated[
     str | None,
     typer.Option("--html", metavar="FILE", help="File with the HTML version; images beside it are included."),

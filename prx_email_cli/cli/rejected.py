@@ -34,6 +34,8 @@ class RejectedLines:
             ) from None
 
     def _refuse_source(self, source: BinaryIO) -> None:
+        if self._name == "-":
+            raise typer.BadParameter("--rejected cannot be -, because stdout has the ids: give a file")
         if os.path.exists(self._name) and os.path.samestat(os.stat(self._name), os.fstat(source.fileno())):
             raise typer.BadParameter("--rejected would overwrite the batch itself: give another file")
 

@@ -40,6 +40,7 @@ def reply(
     ] = "",
     body: options.Body = None,
     body_file: options.BodyFile = None,
+    allow_empty: options.AllowEmpty = False,
     html: options.Html = None,
     attach: options.Attach = None,
     attach_stored: options.AttachStored = None,
@@ -71,13 +72,12 @@ def reply(
         if parent is not None
         else _known_parent(this, settings, account, message_id or "")
     )
-    request = Request(
-        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, body_text=bodies.text(), body_html=bodies.html(),
-        html_file=html, attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), account=account,
-        sender=sender, idempotency_key=idempotency_key, now_ts=now_ts, failure_mode=failure_mode,
-        priority=Priority(priority) if priority else None, at=at, within=within, expires_in=expires_in,
-        typed=True,
-    )  # fmt: skip
+    request = bodies.put_into(Request(
+        cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject, html_file=html, attach=tuple(attach or ()),
+        attach_stored=tuple(attach_stored or ()), account=account, sender=sender, idempotency_key=idempotency_key,
+        now_ts=now_ts, failure_mode=failure_mode, priority=Priority(priority) if priority else None, at=at,
+        within=within, expires_in=expires_in, typed=True, allow_empty=allow_empty or None,
+    ))  # fmt: skip
     answered = answer(request, settings.account(account), known, Manner(everyone=everyone, quote=quote))
     enqueue_and_answer(this, settings, answered, now=now)
 

@@ -39,6 +39,7 @@ def send(
     subject: options.Subject = None,
     body: options.Body = None,
     body_file: options.BodyFile = None,
+    allow_empty: options.AllowEmpty = False,
     html: options.Html = None,
     attach: options.Attach = None,
     attach_stored: options.AttachStored = None,
@@ -76,21 +77,19 @@ def send(
         attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()),
         account=account, sender=sender, reply_to=tuple(reply_to or ()), idempotency_key=idempotency_key, now_ts=now_ts,
         failure_mode=failure_mode, priority=Priority(priority) if priority else None, at=at, within=within,
-        expires_in=expires_in, typed=True,
+        expires_in=expires_in, typed=True, allow_empty=allow_empty or None,
     )  # fmt: skip
     bodies = Bodies(body, body_file, html, requests=request or batch)
     if batch is not None:
         from prx_email_cli.cli.batch import Asked, send_batch  # on use
 
-        defaults = typed._replace(body_text=bodies.text(), body_html=bodies.html())
-        return send_batch(this, Asked(batch, defaults, check, atomic, key_from, rejected))
+        return send_batch(this, Asked(batch, bodies.put_into(typed), check, atomic, key_from, rejected))
     settings = this.settings()
     if request is not None:
         return send_request(this, settings, _from_file(request, typed, settings), now=now)
     if bodies.awaits_stdin:
-        _check_before_reading(settings, account, complete=bool(to and subject))
-    asked = typed._replace(body_text=bodies.text(), body_html=bodies.html())
-    return send_request(this, settings, asked, now=now)
+        _check_before_reading(settings, typed)
+    return send_request(this, settings, bodies.put_into(typed), now=now)
 
 
 def _refuse_mixture(given: "Mapping[str, Any]") -> None:
@@ -107,11 +106,11 @@ def _refuse_mixture(given: "Mapping[str, Any]") -> None:
         raise typer.BadParameter(why)
 
 
-def _check_before_reading(settings: "Settings", account: str | None, *, complete: bool) -> None:
+def _check_before_reading(settings: "Settings", typed: Request) -> None:
     """Check the account and the headers before stdin is read.  Raises ConfigError, ValidationError."""
-    settings.account(account)
-    if not complete:
-        raise empty()
+    settings.account(typed.account)
+    if not (typed.to and typed.subject):
+        raise empty(typed, to=bool(typed.to), subject=bool(typed.subject))
 
 
 def send_request(this: Invocation, settings: "Settings", request: "Request", *, now: bool) -> None:

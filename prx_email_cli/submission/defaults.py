@@ -11,7 +11,7 @@ from prx_email_cli.submission.request import Request
 _GROUPS = (
     ("account",), ("sender",), ("reply_to",), ("cc",), ("bcc",), ("subject",), ("priority",), ("expires_in",),
     ("at", "within"), ("body_text", "body_html", "html_file"), ("attachments", "attach", "attach_stored"),
-    ("now_ts",), ("failure_mode",),
+    ("now_ts",), ("failure_mode",), ("allow_empty",),
 )  # fmt: skip
 _NOTHING = (None, "", ())
 

@@ -36,8 +36,8 @@ def draft(request: Request, default_sender: str, date: int, policy: "Policy | No
     to = without_repeats(parse_mailboxes(request.to, "to"))
     subject = check_header_text(request.subject, "subject")
     body_text, body_html, inline = _bodies(request, policy)
-    if not to or not subject or not body_text.strip():
-        raise empty()
+    if not to or not subject or not (body_text.strip() or request.allow_empty):
+        raise empty(request, to=bool(to), subject=bool(subject), text=bool(body_text.strip()))
     return Draft(
         sender=parse_mailbox(request.sender or default_sender, "from"),
         to=to,
@@ -86,9 +86,16 @@ def policy_for(request: Request, settings: "Settings") -> "Policy | None":
     )
 
 
-def empty() -> ValidationError:
-    """Make the error for a message without recipient, subject or text."""
-    return ValidationError(EMPTY, hint="give --to, --subject and --body (or --body-file, or text on stdin)")
+def empty(request: Request, *, to: bool = True, subject: bool = True, text: bool = True) -> ValidationError:
+    """Make the error for a message without recipient, subject or text: for each, whether *request* has it."""
+    missing = [name for name, there in (("to", to), ("subject", subject)) if not there]
+    if request.typed:
+        parts = [f"no --{name}" for name in missing]
+        parts += [] if text or request.allow_empty else ["no text: give --body, --body-file or stdin, or --allow-empty"]
+    else:
+        parts = [f"no {name}" for name in missing]
+        parts += [] if text or request.allow_empty else ["no body_text: give one, or allow_empty"]
+    return ValidationError(EMPTY, hint=", ".join(parts))
 
 
 def attachments(request: Request, policy: "Policy | None") -> "list[Attachment]":

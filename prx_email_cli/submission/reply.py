@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 from prx_email_cli.config.settings import Account, Settings
-from prx_email_cli.errors import NotFound, ValidationError
+from prx_email_cli.errors import NotFound
 from prx_email_cli.mail.address_grammar import Mailbox
 from prx_email_cli.mail.addresses import parse_mailbox
-from prx_email_cli.mail.compose import EMPTY
 from prx_email_cli.mail.received import KnownMessage, known_id, known_message
 from prx_email_cli.mail.reply_headers import Reply, mailboxes_in, quoted, quoted_html, reply_to
 from prx_email_cli.outbox.store import Store
+from prx_email_cli.submission.draft import empty
 from prx_email_cli.submission.request import Request
 
 UNKNOWN = "in_reply_to_message_id does not exist for this account"
@@ -55,8 +55,8 @@ def answer(request: Request, account: Account, parent: Parent, manner: Manner) -
     One's own text comes first, the quote below it.  Raises ValidationError.
     """
     reply = reply_to(parent.message, _own(account, request, parent), everyone=manner.everyone)
-    if not request.body_text.strip() and request.body_html is None:
-        raise ValidationError(EMPTY, hint="give --body (or --body-file, or text on stdin)")
+    if not (request.body_text.strip() or request.allow_empty) and request.body_html is None:
+        raise empty(request, text=False)
     if manner.quote:
         request = _with_quote(request, parent.message)
     to = request.to or _texts(reply.to)

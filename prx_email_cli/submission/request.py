@@ -30,6 +30,7 @@ class Request(NamedTuple):
     came from; images beside it are taken along.  headers: ``Name: value`` texts.  now_ts: Unix seconds that replace the
     clock in a rehearsal.  at, within, expires_in: when it is due, after how long, and how long it is good, as
     written; at may be Unix seconds.  typed: whether it comes from a command line, whose options errors then name.
+    allow_empty: whether it may have no text.
     """
 
     to: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Request(NamedTuple):
     within: str | None = None
     expires_in: str | None = None
     typed: bool = False
+    allow_empty: bool | None = None
 
     @property
     def has_times(self) -> bool:
@@ -175,6 +177,12 @@ def _read_seconds(name: str, value: Any) -> int:
     return value
 
 
+def _read_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValidationError(f"{name} must be true or false")
+    return value
+
+
 def _read_time(name: str, value: Any) -> str | int:
     if type(value) is int and value >= 0:
         return value
@@ -271,6 +279,7 @@ FIELDS = {
     "subject": _text_field(),
     "body_text": _text_field("the plain text; derived from body_html when that is given alone"),
     "body_html": _text_field(),
+    "allow_empty": Field({"type": "boolean", "description": "whether it may be sent without text"}, _read_flag),
     "attachment": _ATTACHMENT,
     "attachments": Field({"type": "array", "items": _ATTACHMENT.schema}, _read_attachments),
     "headers": _HEADERS,

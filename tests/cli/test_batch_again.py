@@ -235,6 +235,10 @@ class TestTheRefusedLines:
         assert (program.home / "batch.jsonl").read_text() == line() + BAD
         assert rows(program) == []
 
+    def test_are_not_written_among_the_ids(self, program: Program) -> None:
+        assert batch(program, line(), "--rejected", "-").status == 2
+        assert rows(program) == []
+
     def test_that_cannot_be_written_are_told_before_anything_is_stored(self, program: Program) -> None:
         answer = batch(program, line(), "--rejected", "missing/bad.jsonl")
         assert_error(answer, 74, "cannot write missing/bad.jsonl")

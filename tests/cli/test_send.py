@@ -1,5 +1,7 @@
 """``send``: what is acknowledged is stored, and what is refused leaves no trace."""
 
+import json
+
 import pytest
 
 from ..conftest import Answer, Program
@@ -268,6 +270,21 @@ class TestRefusedIs:
         refused.check(refused.run("send", *words), EMPTY)
         assert_error(refused.run("send", *words, "--json"), 65, EMPTY, code="validation")
 
+    @pytest.mark.parametrize(("words", "named", "others"), [
+        (["--to", "a@example.org", "--body", "x"], ["no --subject"], ["no --to", "no text"]),
+        (["--subject", "s", "--body", "x"], ["no --to"], ["no --subject", "no text"]),
+        (["--to", "a@example.org", "--subject", "s", "--body", " "], ["no text", "--allow-empty"], ["no --to"]),
+        (["--body", ""], ["no --to", "no --subject", "no text"], []), ([], ["no --to", "no --subject"], ["no text"]),
+        (["--to", "a@example.org", "--subject", " ", "--body", "", "--allow-empty"], ["no --subject"], ["no text"]),
+    ])  # fmt: skip
+    def test_emptiness_and_the_missing_part_is_named(
+        self, words: list[str], named: list[str], others: list[str], refused: Refused
+    ) -> None:
+        for more, where in (([], "err"), (["--json"], "out")):
+            answer = refused.run("send", *words, *more)
+            assert answer.status == 65
+            assert [part for part in [*named, *others] if part in getattr(answer, where)] == named
+
     @pytest.mark.parametrize("words", ["--at=2029-12-31T23:59:59Z", "--at=tomorrow", "--at=", "--in=", "--in=2",
                                        "--in=-1h", "--in=99999999999999999999d",
                                        "--at=9999-12-31T23:59:59-12:00"])  # fmt: skip
@@ -316,3 +333,37 @@ def test_each_gets_one_copy_as_it_was_written_first_under_the_first_kind(program
     request = '{"to": ["a@X.org", "a@x.org"], "bcc": "A <a@x.ORG>", "subject": "s", "body_text": "b"}'
     assert program.run("send", "--request", "-", text=request).status == 0
     assert [person["address"] for person in program.show(2)["recipients"]] == ["a@X.org"]
+
+
+class TestAnEmptyText:
+    @pytest.mark.parametrize("empty", ["", " ", "\n"])
+    def test_is_sent_when_it_is_allowed(self, empty: str, program: Program) -> None:
+        request = json.dumps({"to": "a@example.org", "subject": "s", "body_text": empty, "allow_empty": True})
+        with serving(program) as server:
+            program.send("--allow-empty", body=empty)
+            for way in ("--request", "--batch"):
+                assert program.run("send", way, "-", text=request).status == 0
+            assert (
+                program.run("send", "--batch", "-", "--allow-empty", text=request.replace("true", "null")).status == 0
+            )
+            assert program.run("drain").status == 0
+            received = [body(message.content) for message in server.messages]
+        assert len(received) == 4
+        assert not "".join(received).strip()
+
+    def test_of_a_pipe_is_allowed_too(self, program: Program) -> None:
+        answer = program.run("send", "--to", "a@example.org", "--subject", "s", "--allow-empty", text="")
+        assert (answer.status, answer.out) == (0, "1\n")
+
+    def test_of_a_reply_is_allowed_too(self, program: Program) -> None:
+        parent = "From: a@example.org\nTo: ops@example.com\nSubject: x\nMessage-ID: <q@example.org>\n\nyes?\n"
+        assert program.run("import", "-", text=parent).status == 0
+        refused = program.run("reply", "q@example.org", "--body", "")
+        assert (refused.status, "no text" in refused.err) == (65, True)
+        assert program.run("reply", "q@example.org", "--body", "", "--quote", "--allow-empty").status == 0
+
+    def test_is_named_in_a_batch_by_the_field(self, program: Program) -> None:
+        answer = program.run("send", "--batch", "-", text='{"to": "a@example.org", "body_text": ""}\n')
+        assert "line 1: to/subject/body_text cannot be empty (no subject, no body_text" in answer.err
+        wrong = program.run("send", "--batch", "-", text='{"to": "a@example.org", "allow_empty": 1}\n')
+        assert "allow_empty must be true or false" in wrong.err

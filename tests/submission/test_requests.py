@@ -99,7 +99,7 @@ def test_the_published_schema_is_current() -> None:
 
 
 def test_every_field_of_the_schema_is_taken() -> None:
-    examples = {"string": "x", "integer": 1, "array": [], "object": {"base64": ""}}
+    examples = {"string": "x", "boolean": True, "integer": 1, "array": [], "object": {"base64": ""}}
     for name, field in FIELDS.items():
         schema = field.schema if {"type", "enum"} & field.schema.keys() else field.schema["oneOf"][0]
         value = {} if name == "headers" else schema["enum"][0] if "enum" in schema else examples[schema["type"]]
