@@ -134,16 +134,10 @@ class SqliteStore:
 
         Raises the error of the first that is refused, and then stores none.
         """
-
-        from prx_email_cli.outbox.sqlite import submit  # on use
-
-        def make(connection: sqlite3.Connection) -> list[int]:
-            submitted = submit.submit_all(connection, messages)
-            for error in (one.error for one in submitted if one.error is not None):
-                raise error
-            return [one.outbox_id for one in submitted]
-
-        return self.change(make)
+        submitted = self.submit_together(messages)
+        for error in (one.error for one in submitted if one.error is not None):
+            raise error
+        return [one.outbox_id for one in submitted]
 
     def check_claim(self, wish: ClaimOne) -> str:
         """Return the account of the message, or raise what ``claim`` would; changes nothing."""
