@@ -38,6 +38,7 @@ COMMANDS = {
     "retry": "retry",
     "list": "list",
     "show": "show",
+    "status": "status",
     "stats": "stats",
     "hold": "manage",
     "release": "manage",

@@ -26,7 +26,7 @@ from prx_email_cli.outbox.messages import (
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
-    from prx_email_cli.outbox.views import Figures, Filter, Health, Known, Row, Stats
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats
 
 
 class Outbox(Protocol):
@@ -249,6 +249,9 @@ class Reports(Protocol):
 
     def figures(self, now: int) -> "dict[str, Figures]":
         """Return what monitoring asks of each account, sorted by its name; the cost grows with what is not sent."""
+
+    def failures(self) -> "list[Failure]":
+        """Return why unsent messages have failed, those of the same words as one; not what a person cancelled."""
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

@@ -111,6 +111,24 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Unsent messages whose latest failure has the same words.
+
+    by_account: it concerned the account, not the messages.  many: how many.  oldest_at: when the first of them was due
+    first.  outbox_id: the latest of them.
+    """
+
+    account: str
+    by_account: bool
+    error_code: str | None
+    last_error: str | None
+    gave_up: Reason | None
+    many: int
+    oldest_at: int
+    outbox_id: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """What monitoring asks of one account's messages.
 

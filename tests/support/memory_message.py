@@ -10,7 +10,7 @@ from typing import Any
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
-from prx_email_cli.outbox.views import Attempt, Figures, Filter, Row
+from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Row
 
 # What fits on one line is written on one:
 # fmt: off
@@ -53,8 +53,12 @@ class Message:
         now = self.under_way
         return replace(row, message_id=now.message_id, attempts=[*row.attempts, now]) if now else row
 
+    @property
+    def by_account(self) -> bool:
+        return bool(self.finished) and self.finished[-1].outcome.scope is lifecycle.Scope.ACCOUNT
+
     def account_works(self) -> None:
-        if self.waits() and self.finished and self.finished[-1].outcome.scope is lifecycle.Scope.ACCOUNT:
+        if self.waits() and self.by_account:
             self.due = min(self.due, self.new.schedule.due_at)
 
     def end(self, status: Status, **values: Any) -> None:
@@ -96,3 +100,18 @@ def _figures(ours: list[Message], attempted: Counter[tuple[str, Ending, int]], a
         sum(row.uncertain for row in rows), sum(row.uncertain and row.held for row in rows),
         max((age for age in ages if age >= 0), default=None), dict(Counter(row.gave_up for row in rows if row.gave_up)),
         {(outcome, first): many for (whose, outcome, first), many in attempted.items() if whose == account})
+
+
+def failures(messages: list[Message]) -> list[Failure]:
+    groups: dict[tuple[str, bool, str | None, str | None, Reason | None], list[Message]] = {}
+    for one in messages:
+        row = one.row
+        failed = row.status == Status.FAILED or (row.gave_up is not None and row.status != Status.SENT)
+        if failed and row.gave_up != Reason.CANCELLED:
+            key = (row.account, one.by_account, row.error_code, row.last_error, row.gave_up)
+            groups.setdefault(key, []).append(one)
+    found = []
+    for words, ours in groups.items():
+        oldest_at, latest = min(one.new.schedule.due_at for one in ours), max(one.row.outbox_id for one in ours)
+        found.append(Failure(*words, len(ours), oldest_at, latest))
+    return sorted(found, key=lambda one: one.outbox_id)

@@ -14,10 +14,10 @@ from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
-from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
 
 from .memory_accounts import MemoryAccounts
-from .memory_message import MemoryWatch, Message, figures
+from .memory_message import MemoryWatch, Message, failures, figures
 from .memory_received import MemoryReceived
 
 ACCEPTED = RecipientStatus.ACCEPTED
@@ -268,6 +268,8 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
             if records:
                 del self.messages[it.row.outbox_id]
         return len(over)
+
+    def failures(self) -> list[Failure]: return failures(self.of())
 
     def rows(self, wanted: Filter) -> list[Row]:
         found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]

@@ -17,7 +17,7 @@ from prx_email_cli.outbox.sqlite.selecting import (
     values,
 )
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Figures, Filter, Health, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -54,6 +54,12 @@ SELECT account, 'sent',
 """
 # What nobody has received and drains are to deliver, due or not: neither held nor given up.
 _UNDELIVERED = "status <> 'sent' AND held_at IS NULL AND gave_up IS NULL"
+_FAILURES = """
+SELECT account, by_account, error_code, last_error, gave_up, count(*), min(first_due_at), max(id)
+  FROM outbox INDEXED BY outbox_unsent
+ WHERE status <> 'sent' AND (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled'
+ GROUP BY account, by_account, error_code, last_error, gave_up ORDER BY max(id)
+"""
 _UNSENT = f"""
 SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
        min(first_due_at) FILTER (WHERE {_UNDELIVERED} AND first_due_at <= :now),
@@ -167,6 +173,15 @@ def figures(connection: sqlite3.Connection, now: int) -> dict[str, Figures]:
     for name, outcome, code_class, attempts in connection.execute(_ATTEMPTED):
         found.setdefault(name, Figures()).attempts[_member(Ending, outcome), code_class] = attempts
     return dict(sorted(found.items()))
+
+
+def failures(connection: sqlite3.Connection) -> list[Failure]:
+    """Return why unsent messages have failed, those of the same words as one; not what a person cancelled."""
+    found = []
+    for account, by_account, code, error, reason, *figures in connection.execute(_FAILURES):
+        gave_up = None if reason is None else _member(Reason, reason)
+        found.append(Failure(account, bool(by_account), code, error, gave_up, *figures))
+    return found
 
 
 def health(connection: sqlite3.Connection, now: int) -> Health:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import drained_since
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import accounts, marks, queue, sql
+from prx_email_cli.outbox.sqlite import marks, queue, sql
+from prx_email_cli.outbox.sqlite.account_states import AccountStates
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.connection import open_beside, open_database, storage_errors
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
@@ -22,15 +23,14 @@ from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
-    from prx_email_cli.outbox.accounts import AccountState, Event
     from prx_email_cli.outbox.sqlite.run import SqliteRun
     from prx_email_cli.outbox.sqlite.watch import SqliteWatch
-    from prx_email_cli.outbox.views import Figures, Filter, Health, Known, Row, Stats
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats
 
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(AccountStates):
     """See ``Store`` for what each method promises."""
 
     def __init__(
@@ -221,32 +221,6 @@ class SqliteStore:
 
         return operator.prune(self, operator.Pruning(before, now, records))
 
-    def account_states(self) -> "dict[str, AccountState]":
-        """Return the states by account."""
-        with self.reading() as connection:
-            return accounts.read(connection)
-
-    def pause(self, pause: "AccountState") -> None:
-        """Keep drains from an account."""
-        self.change(lambda connection: accounts.pause(connection, pause))
-
-    def resume(self, account: str) -> bool:
-        """End pause and rest of an account; tell whether there was one."""
-        return self.change(lambda connection: accounts.resume(connection, account))
-
-    def wake(self, account: str) -> None:
-        """End the rest of an account; costs one read when nothing is known of it."""
-        if account in self.account_states():
-            self.change(lambda connection: accounts.wake(connection, account))
-
-    def note_config(self, account: str, config: str) -> None:
-        """Note the fingerprint of the config under which an account fails."""
-        self.change(lambda connection: accounts.note_config(connection, account, config))
-
-    def take_untold(self, now: int) -> "list[tuple[Event, AccountState]]":
-        """Return what a person is to be told of accounts now; costs one read when nothing is known of any."""
-        return self.change(lambda connection: accounts.take_untold(connection, now)) if self.account_states() else []
-
     def accounts_due(self, now: int) -> list[str]:
         """Name the accounts with due messages."""
         return [name for name in self._accounts() if self.count_due(name, now, limit=1)]
@@ -328,6 +302,13 @@ class SqliteStore:
 
         with self._looking() as connection:
             return reports.figures(connection, now)
+
+    def failures(self) -> "list[Failure]":
+        """Return why unsent messages have failed."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self._looking() as connection:
+            return reports.failures(connection)
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

@@ -1,0 +1,51 @@
+"""The part of the SQLite outbox that keeps the states of accounts."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
+
+from prx_email_cli.outbox.sqlite import accounts
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.accounts import AccountState, Event
+
+T = TypeVar("T")
+
+
+class AccountStates:
+    """See ``Accounts`` for what each method promises; the store is the database."""
+
+    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *make* in a transaction."""
+        raise NotImplementedError
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Yield a connection for reading."""
+        raise NotImplementedError
+
+    def account_states(self) -> "dict[str, AccountState]":
+        """Return the states by account."""
+        with self.reading() as connection:
+            return accounts.read(connection)
+
+    def pause(self, pause: "AccountState") -> None:
+        """Keep drains from an account."""
+        self.change(lambda connection: accounts.pause(connection, pause))
+
+    def resume(self, account: str) -> bool:
+        """End pause and rest of an account; tell whether there was one."""
+        return self.change(lambda connection: accounts.resume(connection, account))
+
+    def wake(self, account: str) -> None:
+        """End the rest of an account; costs one read when nothing is known of it."""
+        if account in self.account_states():
+            self.change(lambda connection: accounts.wake(connection, account))
+
+    def note_config(self, account: str, config: str) -> None:
+        """Note the fingerprint of the config under which an account fails."""
+        self.change(lambda connection: accounts.note_config(connection, account, config))
+
+    def take_untold(self, now: int) -> "list[tuple[Event, AccountState]]":
+        """Return what a person is to be told of accounts now; costs one read when nothing is known of any."""
+        return self.change(lambda connection: accounts.take_untold(connection, now)) if self.account_states() else []

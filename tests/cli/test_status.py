@@ -1,0 +1,134 @@
+"""One look tells what is wrong, and what helps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ..conftest import Answer, Program
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
+
+NOW = 1_900_000_000
+REFUSED = "535 5.7.8 wrong password"
+
+
+def send(program: Program, *recipients: str) -> None:
+    for recipient in recipients:
+        program.run("send", "--to", recipient, "--subject", "s", "--body", "x", "--now-ts", str(NOW))
+
+
+def drain(program: Program, after: int = 0) -> None:
+    program.run("drain", "--now-ts", str(NOW + after))
+
+
+def status(program: Program, after: int = 0, *options: str) -> Answer:
+    return program.run("status", "--now-ts", str(NOW + after), *options)
+
+
+def data(answer: Answer) -> Any:
+    return json.loads(answer.out)["data"]
+
+
+def test_where_all_is_well_nobody_is_wanted(program: Program) -> None:
+    with ScriptedServer() as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        drain(program)
+    answer = status(program)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.splitlines()[0] == "work  works; nothing waits"
+    assert answer.out.splitlines()[-1] == "nobody is wanted"
+
+
+def test_messages_behind_a_refused_login_are_one_cause_with_the_command_that_helps(program: Program) -> None:
+    with ScriptedServer([Fault("auth", REFUSED)], auth={"ops@example.com": "right"}) as server:
+        program.configure(server.port, smtp='user = "ops@example.com"', auth='password = "right"')
+        send(program, *[f"r{number}@example.org" for number in range(5)])
+        drain(program)
+        drain(program, 60)
+    answer = status(program, 61)
+    assert answer.status == 1
+    assert "work  does not work since" in answer.out
+    assert "5 wait, the oldest for 1 min" in answer.out
+    assert "1. 2 wait on work: " in answer.out
+    assert REFUSED in " ".join(answer.out.split())
+    assert "   → prx-email account test work" in answer.out
+    assert "a person is wanted: account work does not work" in answer.out
+    seen = data(status(program, 61, "--json"))
+    (account,), (cause,) = seen["accounts"], seen["causes"]
+    assert (account["account"], account["resting"], account["waiting"], account["oldest_age_seconds"]) == (
+        "work", True, 5, 61,
+    )  # fmt: skip
+    assert (cause["by_account"], cause["many"], cause["fix"]) == (True, 2, "prx-email account test work")
+    assert (cause["meaning"], cause["source"]) == ("wrong user or password", "RFC 4954 section 6")
+    assert "account work does not work" in seen["wanted"]
+
+
+def test_refused_recipients_are_one_cause_whatever_their_addresses(program: Program) -> None:
+    with ScriptedServer([Fault("rcpt", "550 5.1.1 unknown user")]) as server:
+        program.configure(server.port)
+        send(program, "a@example.org", "b@example.net", "c@example.com")
+        drain(program)
+    (cause,) = data(status(program, 0, "--json"))["causes"]
+    assert (cause["many"], cause["gave_up"], cause["meaning"]) == (3, True, "no such mailbox")
+    answer = status(program)
+    assert answer.status == 1
+    assert "a person is wanted: 3 given up" in answer.out
+    program.run("cancel", "1", "2", "3")
+    assert status(program).status == 0
+
+
+def test_no_line_is_wider_than_80_columns_when_nobody_says_how_wide(program: Program) -> None:
+    with ScriptedServer([Fault("rcpt", f"451 4.2.1 {'much to say ' * 30}")]) as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        drain(program)
+    assert max(map(len, status(program).out.splitlines())) <= 80
+
+
+def test_words_from_outside_are_escaped(program: Program) -> None:
+    with ScriptedServer([Fault("rcpt", "550 5.1.1 \x1b[31mred\x07")]) as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        drain(program)
+    assert "\x1b" not in status(program).out
+
+
+def test_a_pause_is_the_first_thing_that_is_said(program: Program) -> None:
+    program.configure()
+    send(program, "a@example.org")
+    program.run("pause", "--reason", "moving", "--now-ts", str(NOW))
+    answer = status(program)
+    assert answer.out.startswith("ALL ACCOUNTS  paused by ")
+    assert "(moving)" in answer.out
+    assert data(status(program, 0, "--json"))["all_paused"] is True
+
+
+def test_a_person_is_wanted_where_messages_wait_and_nothing_drains(program: Program) -> None:
+    program.configure()
+    send(program, "a@example.org")
+    answer = status(program, 10)
+    assert answer.status == 1
+    assert "no drain has ended here yet" in answer.out
+    assert "a person is wanted: messages wait and nothing drains" in answer.out
+
+
+def test_an_account_that_is_not_in_the_config_any_more_is_shown(program: Program) -> None:
+    program.configure()
+    send(program, "a@example.org")
+    program.config.write_text(program.config.read_text().replace("accounts.work", "accounts.other"))
+    names = [one["account"] for one in data(status(program, 0, "--json"))["accounts"]]
+    assert names == ["other", "work"]
+
+
+@pytest.mark.parametrize("columns", ["40", "100"])
+def test_the_screen_is_as_wide_as_the_terminal(program: Program, columns: str) -> None:
+    with ScriptedServer([Fault("rcpt", f"451 4.2.1 {'much to say ' * 30}")]) as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        drain(program)
+    lines = program.run("status", "--now-ts", str(NOW), COLUMNS=columns).out.splitlines()
+    assert int(columns) - 15 < max(map(len, lines)) <= int(columns)
