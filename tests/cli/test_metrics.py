@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -106,24 +104,6 @@ def test_any_name_of_an_account_comes_back_as_it_was() -> None:
     text = "".join(f"{line}\n" for line in exposition(figures, [], last_attempt_at=None, last_drain_at=None))
     found = parsed(text)
     assert [value(found, "waiting_messages", account=name) for name in NAMES] == [*range(len(NAMES))]
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
-class TestPromtool:
-    def test_has_nothing_to_say_of_the_metrics(self) -> None:
-        of = Figures(1, 1, 1, 1, 1, 7, {Reason.REFUSED: 1}, {(Ending.SENT, 2): 1, (Ending.DIED, 0): 2})
-        lines = exposition(dict.fromkeys(NAMES, of), ["idle"], last_attempt_at=NOW, last_drain_at=NOW)
-        text = "".join(f"{line}\n" for line in lines)
-        assert all(name in text for name in METRICS)
-        self.check("metrics", text=text)
-
-    def test_takes_the_rules_of_the_example(self) -> None:
-        self.check("rules", str(EXAMPLES / "prometheus-alerts.yml"))
-
-    @staticmethod
-    def check(*words: str, text: str = "") -> None:
-        done = subprocess.run(["promtool", "check", *words], input=text, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, ""), done
 
 
 @pytest.mark.parametrize("file", ["prometheus-alerts.yml", "grafana-dashboard.json"])

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
-# for the benchmarks also HAProxy.
+# Prometheus, whose promtool judges our metrics; for the benchmarks also HAProxy.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|haproxy]...        (default: the four mail servers)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|haproxy]...        (default: all but HAProxy)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -42,6 +42,7 @@ programs_of() {
         opensmtpd) echo usr/sbin/smtpd ;;
         exim) echo usr/sbin/exim4 ;;
         haproxy) echo usr/sbin/haproxy ;;
+        prometheus) echo usr/bin/promtool ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -127,10 +128,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | haproxy) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | haproxy) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
