@@ -100,17 +100,19 @@ _LATEST_ATTEMPT = "SELECT last_attempt_at FROM ledger"
 def rows(connection: sqlite3.Connection, wanted: Filter, is_dead: IsDead) -> list[Row]:
     """Return the messages that match, newest first.  is_dead: tells of a run's id whether the run died."""
     statement = f"SELECT {_COLUMNS} FROM {matching(wanted)} ORDER BY id DESC LIMIT :limit"
-    return _rows(connection, connection.execute(statement, values(wanted)).fetchall(), is_dead)
+    found = _rows(connection, connection.execute(statement, values(wanted)).fetchall(), is_dead)
+    to = _addresses(connection, [one.outbox_id for one in found])
+    return [replace(one, to=to.get(one.outbox_id, [])) for one in found]
 
 
 def _rows(connection: sqlite3.Connection, found: list[tuple[Any, ...]], is_dead: IsDead) -> list[Row]:
-    """Make the rows of the *found* columns, with what these alone do not tell."""
+    """Make the rows of the *found* columns, with what these alone do not tell, but for recipients."""
     ids = [columns[0] for columns in found]
-    to, repeated = _addresses(connection, ids), repeated_among(connection, ids)
+    repeated = repeated_among(connection, ids)
     runs = {columns[0]: columns[-1] for columns in found if columns[2] == Status.SENDING}
     abandoned = abandoned_among(connection, runs, is_dead)
-    return [replace(one, to=to.get(one.outbox_id, []), repeated=one.outbox_id in repeated,
-                    run_died=one.outbox_id in abandoned) for one in map(_row, found)]  # fmt: skip
+    return [replace(one, repeated=one.outbox_id in repeated, run_died=one.outbox_id in abandoned)
+            for one in map(_row, found)]  # fmt: skip
 
 
 def row(connection: sqlite3.Connection, outbox_id: int, is_dead: IsDead) -> Row:
@@ -130,7 +132,8 @@ def row(connection: sqlite3.Connection, outbox_id: int, is_dead: IsDead) -> Row:
         for values in _readable(connection, statement, outbox_id)
     ]
     (one,) = _rows(connection, [found], is_dead)
-    return replace(one, recipients=recipients, attempts=attempts)
+    to = [recipient.address for recipient in recipients if recipient.kind == RecipientKind.TO]
+    return replace(one, to=to, recipients=recipients, attempts=attempts)
 
 
 def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:
