@@ -6,7 +6,9 @@ from typing import Any
 
 JSON, CONFIG = "--json", "--config"
 # These name files, which may be any bytes; every other value is stored, sent or written into a config.
-_NAMES_OF_FILES = ("attach", "attach_stored", "batch", "body_file", "files", "html", "parent", "rejected", "request")
+_NAMES_OF_FILES = (
+    "attach", "attach_stored", "batch", "body_file", "files", "html", "maildir", "parent", "rejected", "request",
+)  # fmt: skip
 
 
 def arranged(command: Any, arguments: Sequence[str]) -> list[str]:

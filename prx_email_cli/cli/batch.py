@@ -57,6 +57,7 @@ class _Batch:
         self.complete = self._completion()
         self.stream = opened.enter_context(open_input(asked.file))
         self.report = Report(as_json=this.json, check=asked.check, atomic=asked.atomic)
+        self.preview = this.preview
         self.rejected: RejectedLines | None = None
         if asked.rejected is not None:
             from prx_email_cli.cli.rejected import RejectedLines  # on use
@@ -135,6 +136,8 @@ def send_batch(this: Invocation, asked: Asked) -> None:
         settings.account(asked.defaults.account)
     if asked.defaults.failure_mode is not None:
         say("note: --batch attempts nothing, so --failure-mode has no effect here")
+    if this.preview:
+        asked = asked._replace(check=True)
     broken = None
     with ExitStack() as opened:
         batch = _Batch(this, asked, settings, opened)
@@ -169,6 +172,8 @@ def _judge_together(batch: _Batch) -> None:
     raws: list[Content] = []
     with Spool(0) as spool:
         for chunk in _chunks(batch):
+            if batch.preview:
+                batch.report.preview(chunk.lines, chunk.messages)
             hopeless = batch.asked.check or batch.report.refused > 0
             for at, (number, message) in enumerate(zip(chunk.lines, chunk.messages, strict=True)):
                 if hopeless and message.idempotency_key is None:

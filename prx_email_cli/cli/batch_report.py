@@ -7,7 +7,7 @@ import typer
 from prx_email_cli.cli.output import put, put_json, report_error, say, work_is_done
 from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.errors import Exit, PrxEmailError, StorageError, ValidationError
-from prx_email_cli.outbox.messages import Submitted
+from prx_email_cli.outbox.messages import NewMessage, Submitted
 
 MOST_LINES_SHOWN = 10
 MOST_COMPLAINTS = 1000  # that are known again
@@ -77,6 +77,16 @@ class Report:
         work_is_done(f"stored {self._stored} messages")
         if ids:
             put("\n".join(ids))
+
+    def preview(self, lines: list[int], messages: list[NewMessage]) -> None:
+        """Print the messages of these *lines*, which are not stored."""
+        from prx_email_cli.cli.preview import preview_batch, preview_object  # on use
+
+        if self._as_json:
+            found = zip(lines, messages, strict=True)
+            self._messages += [{"line": line, **preview_object(message)} for line, message in found]
+        else:
+            preview_batch(lines, messages)
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
         """Report that this line was refused; the same complaint about another line is only counted."""

@@ -1,4 +1,4 @@
-"""Hold what the root command tells the others: where the config is, and whether to answer in JSON."""
+"""Hold what the command line tells all commands: where the config is, JSON or not, and only a preview or not."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """Carries the config's path and the wish for JSON from the root command to the command that runs."""
+    """Carries the config's path and the wish for JSON or a preview from the command line to what runs."""
 
     def __init__(self, config: Path | None = None) -> None:
         self._config = config
         self.json = False
+        self.preview = False
 
     @property
     def config_file(self) -> Path:

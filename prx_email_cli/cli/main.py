@@ -39,6 +39,7 @@ COMMANDS = {
     "list": "list",
     "show": "show",
     "status": "status",
+    "export": "export",
     "stats": "stats",
     "hold": "manage",
     "release": "manage",

@@ -14,6 +14,11 @@ def _note_json(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - as ty
     return value
 
 
+def _note_preview(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - as typer calls it
+    invocation(ctx).preview = value
+    return value
+
+
 def _check_mode(value: str | None) -> str | None:
     if value not in (None, "network", "provider"):
         raise typer.BadParameter("must be network or provider")
@@ -126,6 +131,10 @@ IdempotencyKey = Annotated[
     typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="Store only one message with this key."),
 ]
 AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and report the result.")]
+Preview = Annotated[
+    bool,
+    typer.Option("--preview", help="Print the message and store nothing.", callback=_note_preview, is_eager=True),
+]
 RequestFile = Annotated[
     str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
 ]

@@ -48,6 +48,11 @@ class Outlet(ABC):
                 self._take(data)
         return len(text)
 
+    def write_bytes(self, data: bytes) -> None:
+        """Take *data* as it is."""
+        with self._lock:
+            self._take(data)
+
     @abstractmethod
     def flush(self) -> None:
         """Write what was taken, as far as possible."""

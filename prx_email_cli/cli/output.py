@@ -2,12 +2,12 @@
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from prx_email_cli.cli.outlet import PATIENCE_SECONDS, DataOutlet, TalkOutlet
-from prx_email_cli.cli.render import error_object, masked, safe
+from prx_email_cli.cli.render import error_object, masked, safe, safe_lines
 from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:
@@ -35,6 +35,17 @@ def say(text: str) -> None:
 def put(text: str) -> None:
     """Print one line on stdout."""
     _write(sys.stdout, text)
+
+
+def put_bytes(pieces: Iterable[bytes]) -> None:
+    """Print a message's bytes on stdout as they are; on a terminal, as lines that are safe to look at."""
+    stream = sys.stdout
+    if isinstance(stream, DataOutlet) and not on_terminal(stream):
+        for piece in pieces:
+            stream.write_bytes(piece)
+        return
+    text = b"".join(pieces).decode("utf-8", "backslashreplace")
+    put(safe_lines(text.replace("\r\n", "\n").rstrip("\n")))
 
 
 def put_at_once(text: str) -> bool:

@@ -52,6 +52,7 @@ def reply(
     priority: options.Importance = None,
     idempotency_key: options.IdempotencyKey = None,
     now: options.AttemptNow = False,
+    preview: options.Preview = False,
     now_ts: options.NowTs = None,
     failure_mode: options.FailureMode = None,
     as_json: options.Json = False,
@@ -66,9 +67,8 @@ def reply(
     bodies = Bodies(body, body_file, html, parent=parent)
     this = invocation(ctx)
     settings = this.settings()
-    tick = clock(now_ts)
     known = (
-        _learned_parent(this, settings, account, parent, tick())
+        _learned_parent(this, settings, account, parent, clock(now_ts)())
         if parent is not None
         else _known_parent(this, settings, account, message_id or "")
     )
@@ -95,8 +95,9 @@ def _learned_parent(this: Invocation, settings: "Settings", account: str | None,
     from prx_email_cli.submission.importing import only_message  # on use
 
     known = only_message(file, open_input)
-    with this.store(settings) as store:
-        store.learn(name, [known], now)
+    if not this.preview:
+        with this.store(settings) as store:
+            store.learn(name, [known], now)
     return Parent(known)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prx_email_cli.submission.reply import Answer
 
 _BESIDE_A_REQUEST = {
-    "request", "account", "at", "within", "expires_in", "now", "now_ts", "failure_mode", "as_json",
+    "request", "account", "at", "within", "expires_in", "now", "now_ts", "failure_mode", "preview", "as_json",
 }  # fmt: skip
 
 app = typer.Typer(add_completion=False)
@@ -59,6 +59,7 @@ def send(
     atomic: options.Atomic = False,
     key_from: options.KeyFrom = None,
     rejected: options.Rejected = None,
+    preview: options.Preview = False,
     now_ts: options.NowTs = None,
     failure_mode: options.FailureMode = None,
     as_json: options.Json = False,
@@ -66,7 +67,6 @@ def send(
     """Put a message into the outbox, durably, and print its id.
 
     With --batch, options such as --from and --at hold for each line that does not say it.
-
     Example: id=$(df -h | prx-email send --to ops@example.com --subject "Disks of $(hostname)")
     """
     options.refuse_two_times(at, within, now=now)
@@ -126,10 +126,17 @@ def send_request(this: Invocation, settings: "Settings", request: "Request", *, 
 
 def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request | Answer", *, now: bool) -> None:
     """Store a message and print its id, of a duplicate the earlier one; with *now*, attempt it."""
+    if this.preview and now:
+        raise typer.BadParameter("use only one of --now and --preview")
     request, reply = (asked, None) if isinstance(asked, Request) else asked
     tick = clock(request.now_ts)
     with Spool() as spool:
         message = prepare(request, settings, schedule_of(request, tick()), spool, reply)
+        if this.preview:
+            from prx_email_cli.cli.preview import preview  # on use
+
+            preview(this, message)
+            return
         with this.store(settings) as store:
             submitted = submit(store, message)
             spool.clear()

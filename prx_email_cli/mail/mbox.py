@@ -1,8 +1,9 @@
-"""Read messages from a single file, an mbox or a Maildir.  Memory does not grow with their size."""
+"""Read messages from a single file, an mbox or a Maildir, and write an mbox.  Memory does not grow with their size."""
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ _FROM_LINE = re.compile(rb"From [^\n]{0,1000}\n")
 _HAS_TIME = re.compile(rb"\d\d?:\d\d")
 _HAS_DATE = re.compile(rb" (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +[A-Z][a-z]{2} +\d\d? \d\d?:\d\d")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+_LIKE_FROM = re.compile(rb"(?m)^(>*From )")
 _QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
 
 
@@ -84,6 +86,22 @@ def _one(window: bytearray, end: int) -> bytes:
     end -= window[end - 2 : end] == b"\n\r"
     message = bytes(window[: min(end, KEPT_BYTES)])
     return _QUOTED_FROM.sub(rb"\1", message) if b"\n>" in message else message
+
+
+def as_mbox(pieces: Iterable[bytes], sender: str, when: int) -> Iterator[bytes]:
+    """Yield a message as an mbox has it: after a separator, with lines like it marked by ">", before a blank line.
+
+    sender: "" for the null one.  when: the separator's time, in Unix seconds.
+    """
+    who = "".join("-" if character.isspace() else character for character in sender) or "MAILER-DAEMON"
+    yield f"From {who} {time.asctime(time.gmtime(when))}\n".encode("utf-8", "surrogateescape")
+    kept = b""
+    for piece in pieces:
+        kept += piece
+        end = kept.rfind(b"\n") + 1
+        yield _LIKE_FROM.sub(rb">\1", kept[:end])
+        kept = kept[end:]
+    yield _LIKE_FROM.sub(rb">\1", kept) + (b"\n\n" if kept else b"\n")
 
 
 def is_maildir(path: Path) -> bool:

@@ -4,7 +4,7 @@ Named tuples cost little to define and to make: cron starts this program every m
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from prx_email_cli.errors import ClaimLost, PrxEmailError, ValidationError
@@ -81,6 +81,29 @@ class Submitted(NamedTuple):
         key = message.idempotency_key
         error = f"idempotency key {key!r} was used for other content: outbox message {earlier}"
         return cls(0, error=ValidationError(error, hint="take a new key for a new message"))
+
+
+class Exported(NamedTuple):
+    """A stored message as its next attempt would send it; a sent one as it was sent last.
+
+    message_id: with angle brackets.  content: as it is stored, readable again and again.
+    """
+
+    outbox_id: int
+    message_id: str
+    sender: str
+    created_at: int
+    content: Iterable[bytes]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes that follow DATA, but for what SMTP adds to dots."""
+        yield f"Message-ID: {self.message_id}\r\n".encode()
+        end = b""
+        for piece in self.content:
+            end = (end + piece)[-2:]
+            yield piece
+        if end != b"\r\n":
+            yield b"\r\n"
 
 
 class Target(NamedTuple):

@@ -16,6 +16,7 @@ from prx_email_cli.outbox.messages import (
     Claimed,
     ClaimNext,
     ClaimOne,
+    Exported,
     Finished,
     Moment,
     NewMessage,
@@ -243,6 +244,12 @@ class Reports(Protocol):
 
     def row(self, outbox_id: int) -> "Row":
         """Return one message with recipients and attempts.  Raises NotFound."""
+
+    def exported(self, outbox_id: int) -> Exported:
+        """Return one message as its next attempt would send it.
+
+        Raises NotFound, also for one whose content was deleted, and OutboxDamaged.
+        """
 
     def stats(self, now: int) -> "Stats":
         """Return counts and ages for monitoring."""

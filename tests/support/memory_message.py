@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
@@ -69,6 +70,15 @@ class Message:
                 and (wanted.due_at is None or (self.waits() and self.due <= wanted.due_at))
                 and all(getattr(self.shown(), flag) for flag in ("gave_up", "held", "uncertain", "repeated")
                         if getattr(wanted, flag)))
+
+    def exported(self, domain: str) -> messages.Exported:
+        row = self.shown()
+        if self.content is None:
+            raise NotFound(f"the content of outbox message {row.outbox_id} was pruned")
+        message_id = row.message_id if row.status in (Status.SENDING, Status.SENT) else None
+        return messages.Exported(row.outbox_id, message_id or lifecycle.message_id_for_attempt(
+            row.outbox_id, row.retries, domain, row.message_id, row.uncertain), self.new.sender, row.created_at,
+            [self.content])
 
     def repeated(self) -> bool:
         counting = [(one.claimed.message_id, one.outcome.uncertain) for one in self.finished if one.outcome.counts]

@@ -163,6 +163,7 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
     def note_drain(self, now: float) -> None: self._last_drain_at = int(now)
     def last_drain_at(self) -> int | None: return self._last_drain_at
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
+    def exported(self, outbox_id: int) -> messages.Exported: return self._get(outbox_id).exported(self.domain)
     def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.lifecycle import drained_since
-from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
+from prx_email_cli.outbox.messages import ClaimOne, Exported, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import marks, queue, sql
 from prx_email_cli.outbox.sqlite.account_states import AccountStates
 from prx_email_cli.outbox.sqlite.claims import Claims
@@ -47,6 +47,7 @@ class SqliteStore(AccountStates):
         self._busy_timeout_seconds = busy_timeout_seconds
         self._reader: sqlite3.Connection | None = None  # opened when the other one is first in use
         self._damage = DespiteDamage(self.change, self.reading)
+        self._message_id_domain = message_id_domain
         self.claims = Claims(self, self._guard, self._damage, message_id_domain)
 
     def close(self) -> None:
@@ -288,6 +289,12 @@ class SqliteStore(AccountStates):
 
         with self._looking() as connection:
             return reports.row(connection, outbox_id, Runs(self.path).is_dead)
+
+    def exported(self, outbox_id: int) -> Exported:
+        """Return one message as its next attempt would send it."""
+        from prx_email_cli.outbox.sqlite.exporting import exported  # on use
+
+        return exported(self, outbox_id, self._message_id_domain)
 
     def stats(self, now: int) -> "Stats":
         """Return counts and ages for monitoring."""
