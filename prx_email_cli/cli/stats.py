@@ -53,10 +53,10 @@ def stats(
 
 
 def _put_metrics(store: "Store", settings: "Settings", now: int) -> None:
-    from prx_email_cli.cli.metrics import exposition  # on use
+    from prx_email_cli.cli.metrics import Times, exposition  # on use
 
-    figures, latest = store.figures(now), store.stats(now).last_attempt_at
-    for line in exposition(figures, settings.accounts, last_attempt_at=latest, last_drain_at=store.last_drain_at()):
+    times = Times(now, store.stats(now).last_attempt_at, store.last_drain_at())
+    for line in exposition(store.figures(now), settings.accounts, store.account_states(), times):
         put(safe(line) if on_terminal(sys.stdout) else line)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.cli.metrics import METRICS, exposition
+from prx_email_cli.cli.metrics import METRICS, Times, exposition
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
 from prx_email_cli.outbox.lifecycle import Ending, Reason
 from prx_email_cli.outbox.views import Figures
 
@@ -101,9 +102,25 @@ NAMES = ["plain", 'quo"te', "back\\slash", "\\", "new\nline", "\\n", "brace}", "
 
 def test_any_name_of_an_account_comes_back_as_it_was() -> None:
     figures = {name: Figures(waiting=number) for number, name in enumerate(NAMES)}
-    text = "".join(f"{line}\n" for line in exposition(figures, [], last_attempt_at=None, last_drain_at=None))
+    text = "".join(f"{line}\n" for line in exposition(figures, [], {}, Times(NOW)))
     found = parsed(text)
     assert [value(found, "waiting_messages", account=name) for name in NAMES] == [*range(len(NAMES))]
+
+
+def test_it_is_told_how_accounts_stand() -> None:
+    states = {
+        "paused": AccountState("paused", paused_at=NOW - 5, paused_until=NOW + 5),
+        "resting": AccountState("resting", failing_since=NOW - 9, failed_at=NOW - 9, refusals=1, rests_until=NOW + 51),
+    }
+    names = ["paused", "resting", "works"]
+    text = "".join(f"{line}\n" for line in exposition({}, names, states, Times(NOW)))
+    found = parsed(text)
+    of = {kind: [value(found, f"account_{kind}", account=name) for name in names]
+          for kind in ("paused", "resting", "failing")}  # fmt: skip
+    assert of == {"paused": [1, 0, 0], "resting": [0, 1, 0], "failing": [0, 1, 0]}
+    everyone = {EVERY_ACCOUNT: AccountState(EVERY_ACCOUNT, paused_at=NOW)}
+    found = parsed("".join(f"{line}\n" for line in exposition({}, names, everyone, Times(NOW))))
+    assert [value(found, "account_paused", account=name) for name in names] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("file", ["prometheus-alerts.yml", "grafana-dashboard.json"])
@@ -112,7 +129,7 @@ def test_an_example_names_only_metrics_labels_and_reasons_that_there_are(file: s
     assert {*re.findall(r"\bprx_email_\w+", text)} <= {*METRICS}
     assert "prx_email_oldest_undelivered_age_seconds" in text
     figures = {"work": Figures(attempts={(Ending.SENT, 2): 1})}
-    shown = "\n".join(exposition(figures, [], last_attempt_at=NOW, last_drain_at=NOW))
+    shown = "\n".join(exposition(figures, [], {}, Times(NOW, NOW, NOW)))
     labels = {name for name, _ in LABEL.findall(shown)} | {"instance"}
     grouped = {name for words in re.findall(r"\b(?:by|without) ?\(([^)]*)\)", text) for name in words.split(", ")}
     matched = {*re.findall(r"\b([a-z]+)(?:=~|!=|=)\\?\"", text)}

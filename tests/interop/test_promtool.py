@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_cli.cli.metrics import METRICS, exposition
+from prx_email_cli.cli.metrics import METRICS, Times, exposition
 from prx_email_cli.outbox.lifecycle import Ending, Reason
 from prx_email_cli.outbox.views import Figures
 
@@ -26,7 +26,7 @@ def check(*words: str, text: str = "") -> None:
 
 def test_the_metrics_of_any_account_are_as_prometheus_wants_them() -> None:
     of = Figures(1, 1, 1, 1, 1, 7, {Reason.REFUSED: 1}, {(Ending.SENT, 2): 1, (Ending.DIED, 0): 2})
-    lines = exposition(dict.fromkeys(NAMES, of), ["idle"], last_attempt_at=NOW, last_drain_at=NOW)
+    lines = exposition(dict.fromkeys(NAMES, of), ["idle"], {}, Times(NOW, NOW, NOW))
     text = "".join(f"{line}\n" for line in lines)
     assert all(name in text for name in METRICS)
     check("metrics", text=text)
