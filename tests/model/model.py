@@ -24,12 +24,16 @@ class Claim:
 
 @dataclass
 class Ending:
-    """Results of an attempt, who of them is doubtful, when, and whether the account is at fault."""
+    """Results of an attempt, who of them is doubtful, when, and whether the account is at fault.
+
+    accepted: the provider has taken the message for somebody, which shows that the account works.
+    """
 
     results: dict[int, str]
     doubtful: set[int]
     at: int
     account: bool = False
+    accepted: bool = False
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Message:
     pruned: bool = False
     sent_at: int | None = None
     priority: str = "normal"
+    by_account: bool = False
 
     def __post_init__(self) -> None:
         self.first_due = self.due
@@ -86,6 +91,7 @@ class Message:
         self, results: dict[int, str], doubtful: set[int], now: int, drained: int, *, account: bool, hold: bool
     ) -> None:
         """The ten lines: what an attempt that ended at *now*, after *drained* seconds of drains, leaves behind."""
+        self.by_account = account
         self.recipients = {**self.recipients, **results}
         self.doubtful = {n for n in self.doubtful | doubtful if self.recipients[n] != ACCEPTED}
         if set(self.recipients.values()) == {ACCEPTED}:
@@ -101,9 +107,16 @@ class Message:
                 gave_up = "expired" if self.expires is not None and now >= self.expires else gave_up
         self.gave_up, self.told = gave_up, self.told and gave_up == self.gave_up
 
+    def account_works(self) -> bool:
+        """What failed by its account is due at once when that works again; whether it is earlier than before."""
+        before = self.due
+        if self.by_account and self.status == "failed" and not self.held and self.gave_up is None:
+            self.due = min(self.due, self.first_due)
+        return self.due < before
+
     def recover(self, results: dict[int, str], doubtful: set[int], now: int, *, hold: bool) -> None:
         """What the death of its run leaves behind when nobody knows the answer."""
-        self.status, self.retries, self.due = "failed", self.retries + 1, now
+        self.status, self.retries, self.due, self.by_account = "failed", self.retries + 1, now, False
         self.recipients = {**self.recipients, **results}
         self.doubtful |= doubtful
         self.held = self.held or hold

@@ -98,6 +98,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.owner_of: dict[str, int] = {}  # Message-ID -> outbox id
         self.seen: dict[int, tuple[str, int]] = {}  # status and due time after the step before
         self.recovered: set[int] = set()
+        self.due_again: set[int] = set()
+        self.account_failed_at: int | None = None
         self.resolved: set[int] = set()
         self.given_back: set[int] = set()
 
@@ -178,7 +180,8 @@ class OutboxMachine(RuleBasedStateMachine):
     def recover(self, which: int) -> None:
         recovered = self.hand(which).run.recover(self.policy, self.now)
         given_back, finished, uncertain = [], [], []
-        for claimed in [claimed for hand in self.dead.values() for claimed in hand.claims]:
+        dead = [(hand.run_id, claimed.outbox_id, claimed) for hand in self.dead.values() for claimed in hand.claims]
+        for _, _, claimed in sorted(dead, key=lambda one: one[:2]):
             message, claim = self.messages[claimed.outbox_id], self.claim_of(claimed)
             if claim.answered is not None:
                 self.end(message, claim, claim.answered, self.drained)
@@ -215,6 +218,12 @@ class OutboxMachine(RuleBasedStateMachine):
         message.finalize(
             ending.results, ending.doubtful, ending.at, drained, account=ending.account, hold=self.policy.hold_uncertain
         )
+        failed_at = self.account_failed_at
+        if ending.account:
+            self.account_failed_at = ending.at
+        elif ending.accepted and failed_at is not None and claim.at > failed_at:
+            self.account_failed_at = None
+            self.due_again |= {outbox_id for outbox_id, it in self.messages.items() if it.account_works()}
 
     # --- send, claim
 
@@ -319,7 +328,8 @@ class OutboxMachine(RuleBasedStateMachine):
         hand, claimed = self.in_hand(which)
         results, doubtful, noted = came_to(kind, claimed, said)
         hand.run.answered(claimed, noted, self.now)
-        self.claim_of(claimed).answered = Ending(results, doubtful, self.now, kind == "account")
+        accepted = noted.acceptance is not None
+        self.claim_of(claimed).answered = Ending(results, doubtful, self.now, kind == "account", accepted)
 
     def in_hand(self, which: int) -> tuple[_Hand, Claimed]:
         """A claim of a living run."""
@@ -352,7 +362,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert lost is None
         self.stale.append((hand, claimed))
         claim = self.claim_of(claimed)
-        ending = Ending(results, doubtful, self.now, kind == "account")
+        ending = Ending(results, doubtful, self.now, kind == "account", noted.acceptance is not None)
         self.end(self.messages[claimed.outbox_id], claim, ending, claim.drained)
         for following in claims:
             self.check_next(hand, following, most)
@@ -488,9 +498,10 @@ class OutboxMachine(RuleBasedStateMachine):
             legal |= (was, status) == ("sending", "pending") and outbox_id in self.given_back
             assert legal, f"{outbox_id}: {was} -> {status}"
             assert (was, status) != ("failed", "sent") or outbox_id in self.resolved
-            assert due >= due_before or outbox_id in self.recovered, f"{outbox_id}: due {due_before} -> {due}"
+            earlier = outbox_id in self.recovered | self.due_again
+            assert due >= due_before or earlier, f"{outbox_id}: due {due_before} -> {due}"
             self.seen[outbox_id] = status, due
-        self.recovered, self.resolved, self.given_back = set(), set(), set()
+        self.recovered, self.resolved, self.given_back, self.due_again = set(), set(), set(), set()
         self.stores[0].refuse_restored()  # which nothing that was not restored ever looks like
 
 
