@@ -48,8 +48,8 @@ class Channel:
         return reply
 
     def heard(self) -> bool:
-        """Tell whether unread data has arrived since ``look_again``.  Raises ConnectionLost."""
-        if not self.replies and not self._drained:
+        """Tell whether unread data has arrived.  Raises ConnectionLost."""
+        if not self.replies:
             if _decrypted(self.sock) or self._events() & ~select.POLLOUT:
                 self._receive()
             else:
