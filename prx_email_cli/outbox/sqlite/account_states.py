@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
+from prx_email_cli.outbox.accounts import to_tell
 from prx_email_cli.outbox.sqlite import accounts
 
 if TYPE_CHECKING:
@@ -47,5 +48,7 @@ class AccountStates:
         self.change(lambda connection: accounts.note_config(connection, account, config))
 
     def take_untold(self, now: int) -> "list[tuple[Event, AccountState]]":
-        """Return what a person is to be told of accounts now; costs one read when nothing is known of any."""
-        return self.change(lambda connection: accounts.take_untold(connection, now)) if self.account_states() else []
+        """Return what a person is to be told of accounts now; costs one read when that is nothing."""
+        if not any(to_tell(state, now) for state in self.account_states().values()):
+            return []
+        return self.change(lambda connection: accounts.take_untold(connection, now))
