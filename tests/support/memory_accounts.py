@@ -13,7 +13,10 @@ from prx_email_cli.outbox.messages import Finished
 class MemoryAccounts:
     """See ``Accounts`` for what each method promises."""
 
-    def __init__(self) -> None: self._states: dict[str, AccountState] = {}
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[str, AccountState] = {}
+
     def account_states(self) -> dict[str, AccountState]: return dict(self._states)
     def _of(self, account: str) -> AccountState: return self._states.get(account, AccountState(account))
 

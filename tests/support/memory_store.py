@@ -143,8 +143,7 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
-        MemoryAccounts.__init__(self)
-        MemoryReceived.__init__(self)
+        super().__init__()
         self.domain, self.lock, self.drained_seconds = domain, threading.RLock(), 0
         self.ids, self.numbers = count(1), count(1)  # of messages, and of claims
         self.messages: dict[int, Message] = {}
