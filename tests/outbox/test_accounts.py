@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prx_email_cli.config.settings import NOTIFY_EVENTS
 from prx_email_cli.outbox.accounts import (
     LONGEST_REST_SECONDS,
     TOLD_AGAIN_SECONDS,
@@ -45,6 +46,10 @@ def after(*attempts: Finished, state: AccountState = WORK) -> AccountState:
     for one in attempts:
         state = after_attempt(state, one)
     return state
+
+
+def test_the_config_knows_each_event_that_a_person_can_be_told_of() -> None:
+    assert ("gave_up", *Event) == NOTIFY_EVENTS
 
 
 def test_an_account_rests_1_2_4_and_so_on_up_to_60_minutes() -> None:
