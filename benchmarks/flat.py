@@ -122,7 +122,7 @@ def compare(
         times = in_turns({name: lambda one=one: look(one, what) for name, one in stores.items()}, 5 * rounds)  # type: ignore[misc]  # noqa: B023
         _judge(verdicts, what, times, LOOK_LIMIT)
     for store in stores.values():
-        store.release_all(None)
+        store.release_all(None, DUE_AT)
     times = in_turns({name: lambda one=one: durable(one, claims) for name, one in stores.items()}, rounds)  # type: ignore[misc]
     _judge(verdicts, "claim + finalize", times, CLAIM_LIMIT)
     times = in_turns({name: lambda one=one: statement(one.file, claims) for name, one in outboxes.items()}, rounds)  # type: ignore[misc]

@@ -8,6 +8,7 @@ import typer
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
+from prx_email_cli.cli.standing import this_person
 from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 
@@ -53,13 +54,17 @@ def hold(
 
 @release_app.command()
 def release(
-    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, as_json: Json = False
-) -> None:
+    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, now_ts: NowTs = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
     """Let drains take these held messages again.
 
     Example: prx-email release --all
     """
-    change = _Change("released", lambda store, it: store.release(it), lambda store: store.release_all(account))
+    now = clock(now_ts)()
+    change = _Change(
+        "released", lambda store, it: store.release(it, now), lambda store: store.release_all(account, now)
+    )
     _on_selection(invocation(ctx), _Selection(ids, everything, account), change)
 
 
@@ -136,6 +141,7 @@ def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> N
     if selection.account is not None:
         settings.account(selection.account)
     with this.store(settings) as store:
+        store.acting = this_person()
         changed = change.everyone(store)
     work_is_done(f"{len(changed)} {change.done}")
     if this.json:
@@ -150,6 +156,7 @@ def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[Stor
     results: list[dict[str, Any]] = []
     refused: PrxEmailError | None = None
     with this.store(settings) as store:
+        store.acting = this_person()
         for outbox_id in ids:
             error = None
             try:

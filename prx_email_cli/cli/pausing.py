@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, work_is_done
 from prx_email_cli.cli.render import safe
-from prx_email_cli.cli.standing import standing_object, who_pauses
+from prx_email_cli.cli.standing import standing_object, this_person
 from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
@@ -40,7 +40,7 @@ def pause(
     if account is not None:
         settings.account(account)
     state = AccountState(
-        account or EVERY_ACCOUNT, paused_at=now, paused_until=_until(lasts, now), paused_by=who_pauses(),
+        account or EVERY_ACCOUNT, paused_at=now, paused_until=_until(lasts, now), paused_by=this_person(),
         reason=_reason(reason),
     )  # fmt: skip
     with this.store(settings) as store:
@@ -49,18 +49,19 @@ def pause(
 
 
 @resume_app.command()
-def resume(ctx: typer.Context, account: OnlyAccount = None, as_json: Json = False) -> None:
+def resume(ctx: typer.Context, account: OnlyAccount = None, now_ts: NowTs = None, as_json: Json = False) -> None:
     """Let drains use an account again, or all: ends a pause, and the rest after a refused login.
 
     Example: prx-email resume --account work
     """
     this = invocation(ctx)
-    settings = this.settings()
+    settings, now = this.settings(), clock(now_ts)()
     with this.store(settings) as store:
         known = store.account_states()
         if account is not None and account not in known:
             settings.account(account)
-        resumed = store.resume(EVERY_ACCOUNT if account is None else account)
+        store.acting = this_person()
+        resumed = store.resume(EVERY_ACCOUNT if account is None else account, now)
         everyone = store.account_states().get(EVERY_ACCOUNT)
     done = "resumed" if resumed else "not paused"
     _answer(this, account or EVERY_ACCOUNT, done, {"account": account, "resumed": resumed})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.standing import LeftAlone
 
 
-def who_pauses() -> str:
+def this_person() -> str:
     """Return who calls this program, as user@host."""
     import pwd  # on use
 

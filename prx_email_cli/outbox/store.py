@@ -186,7 +186,7 @@ class Accounts(Protocol):
     def pause(self, pause: "AccountState") -> None:
         """Keep drains from an account: nothing more is claimed, and what was not begun is given back."""
 
-    def resume(self, account: str) -> bool:
+    def resume(self, account: str, now: int) -> bool:
         """End pause and rest of an account; tell whether there was one."""
 
     def wake(self, account: str) -> None:
@@ -203,12 +203,16 @@ class Operator(Protocol):
     """A person's decisions.  Those on one message raise NotFound and NotAllowedForStatus.
 
     ``hold``, ``hold_all`` and ``cancel`` take back what a living run has claimed and not begun.
+
+    acting: who decides, as user@host; it is recorded with each decision.
     """
+
+    acting: str
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
 
-    def release(self, outbox_id: int) -> None:
+    def release(self, outbox_id: int, now: int) -> None:
         """Let drains take this message again."""
 
     def cancel(self, outbox_id: int, now: int) -> None:
@@ -220,7 +224,7 @@ class Operator(Protocol):
     def hold_all(self, account: str | None, now: int) -> list[int]:
         """Hold every message that drains might take (of *account*); return their ids."""
 
-    def release_all(self, account: str | None) -> list[int]:
+    def release_all(self, account: str | None, now: int) -> list[int]:
         """Release every held message (of *account*); return their ids."""
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status
 
@@ -38,9 +38,20 @@ class Attempt:
     dialogue: str | None
 
 
+class Action(NamedTuple):
+    """What a person did.  outbox_id: to this message; None: to the account, which is "" for all.  who: as user@host."""
+
+    outbox_id: int | None
+    account: str
+    at: int
+    what: str
+    who: str
+    detail: str | None
+
+
 @dataclass(frozen=True)
 class Row:
-    """A message as ``list`` and ``show`` print it; the last two fields are for ``show`` alone.
+    """A message as ``list`` and ``show`` print it; the last three fields are for ``show`` alone.
 
     run_died: it is ``sending``, but its run is dead, and the next drain settles it.  repeated: it may have arrived
     twice, because another attempt that may have reached somebody followed an uncertain one.
@@ -68,6 +79,7 @@ class Row:
     repeated: bool = False
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -393,7 +393,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if what == "hold":
             self.by_person(chosen, Message.idle, lambda it: store.hold(it, now), held=True)
         elif what == "release":
-            self.by_person(chosen, lambda message: message.held, store.release, held=False)
+            self.by_person(chosen, lambda message: message.held, lambda it: store.release(it, now), held=False)
         elif what == "cancel":
             self.by_person(chosen, Message.idle, lambda it: store.cancel(it, now), gave_up="cancelled", told=True)
         else:

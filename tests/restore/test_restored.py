@@ -406,7 +406,7 @@ def test_accepting_a_backup_forgets_what_runs_noted_of_claims_that_it_has_otherw
         dead.advance([], [], claims)
         store.hold(1, NOW)
         dead.advance([sent(claim(dead))], [])
-        store.release(1)
+        store.release(1, NOW)
         claim(dead)
         kill(dead)
     restore(program, copy)

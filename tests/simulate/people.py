@@ -65,14 +65,14 @@ class People:
             elif what == "cancel":
                 store.cancel(outbox_id, now)
             else:
-                store.release(outbox_id)
+                store.release(outbox_id, now)
             return f"has done so: {what} {outbox_id}"
 
         self._say(decide, after)
 
     def release_all(self) -> None:
         """Let everything be released that is held."""
-        self._say(lambda store, now: f"releases {store.release_all(None)}", 0)
+        self._say(lambda store, now: f"releases {store.release_all(None, now)}", 0)
 
     def _say(self, speak: Callable[[SqliteStore, int], str], after: float) -> None:
         def speaks() -> None:

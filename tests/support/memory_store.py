@@ -18,6 +18,7 @@ from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health
 
 from .memory_accounts import MemoryAccounts
 from .memory_message import MemoryWatch, Message, failures, figures
+from .memory_operator import MemoryOperator
 from .memory_received import MemoryReceived
 
 ACCEPTED = RecipientStatus.ACCEPTED
@@ -139,7 +140,7 @@ class MemoryRun:
         return claimed
 
 
-class MemoryStore(MemoryAccounts, MemoryReceived):
+class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
@@ -162,8 +163,8 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
     def note_drain(self, now: float) -> None: self._last_drain_at = int(now)
     def last_drain_at(self) -> int | None: return self._last_drain_at
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
-    def exported(self, outbox_id: int) -> messages.Exported: return self._get(outbox_id).exported(self.domain)
-    def row(self, outbox_id: int) -> Row: return self._get(outbox_id).shown()
+    def exported(self, outbox_id: int) -> messages.Exported: return self.get(outbox_id).exported(self.domain)
+    def row(self, outbox_id: int) -> Row: return self.get(outbox_id).shown()
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         whole = [(new, b"".join(new.content.pieces)) for new in messages]
@@ -215,7 +216,7 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
                                     if at > wish.now - limit.seconds), len(targets)) for limit in wish.limits)
 
     def check_claim(self, wish: ClaimOne) -> str:
-        it = self._get(wish.outbox_id,
+        it = self.get(wish.outbox_id,
                        lambda it: it.idle() and it.content is not None and (wish.force or not it.row.held))
         if it.due > wish.now and not wish.force:
             raise errors.RetryNotDue("retry_not_due")
@@ -223,7 +224,7 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
             raise errors.LimitUsedUp("its account has sent what it may")
         return it.row.account
 
-    def _get(self, outbox_id: int, allows: Callable[[Message], bool] = lambda it: True) -> Message:
+    def get(self, outbox_id: int, allows: Callable[[Message], bool] = lambda it: True) -> Message:
         if (it := self.messages.get(outbox_id)) is None:
             raise errors.NotFound("outbox record not found")
         if not allows(it):
@@ -236,44 +237,11 @@ class MemoryStore(MemoryAccounts, MemoryReceived):
             it.told = True
         return [it.row.outbox_id for it in untold]
 
-    def hold(self, outbox_id: int, now: int) -> None: self._get(outbox_id, Message.idle).change(held=True)
-    def release(self, outbox_id: int) -> None: self._get(outbox_id, lambda it: it.row.held).change(held=False)
-    def cancel(self, outbox_id: int, now: int) -> None: self._get(outbox_id, Message.idle).give_up(Reason.CANCELLED)
-
-    def hold_all(self, account: str | None, now: int) -> list[int]:
-        return [it.change(held=True) for it in self.of(account) if it.waits()]
-
-    def release_all(self, account: str | None) -> list[int]:
-        return [it.change(held=False) for it in self.of(account) if it.row.held]
-
-    def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
-        it = self._get(outbox_id, lambda it: it.row.status == Status.FAILED and it.row.uncertain)
-        everyone = [replace(one, status=ACCEPTED if sent and one.uncertain else one.status, uncertain=False)
-                    for one in it.row.recipients]
-        it.change(held=False, uncertain=False, recipients=everyone)
-        if all(one.status == ACCEPTED for one in everyone):
-            it.change(status=Status.SENT, sent_at=now, gave_up=None, last_error=None, error_code=None,
-                      provider_message_id=it.row.provider_message_id or "resolved as sent by hand")
-        elif sent:
-            reasons = (f"{one.address}: {one.response}" for one in everyone if one.status != ACCEPTED and one.response)
-            it.change(last_error=next(reasons, it.row.last_error))
-            if not it.addressed()[0]:
-                it.give_up(Reason.REFUSED)
-
-    def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        left = [it for it in self.of() if records or it.content is not None]
-        over = [it for it in left if it.is_over() and (it.row.sent_at or max(it.row.created_at, it.due)) <= before]
-        for it in over:
-            it.content = None
-            if records:
-                del self.messages[it.row.outbox_id]
-        return len(over)
-
     def failures(self) -> list[Failure]: return failures(self.of())
 
     def rows(self, wanted: Filter) -> list[Row]:
         found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]
-        return [replace(one, recipients=[], attempts=[]) for one in found][: wanted.limit]
+        return [replace(one, recipients=[], attempts=[], actions=[]) for one in found][: wanted.limit]
 
     def count(self, wanted: Filter) -> int: return len(self.rows(replace(wanted, limit=10**9)))
 

@@ -1,29 +1,20 @@
 """The part of the SQLite outbox that keeps the states of accounts."""
 
-import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from prx_email_cli.outbox.accounts import to_tell
 from prx_email_cli.outbox.sqlite import accounts
+from prx_email_cli.outbox.sqlite.actions import Deed
+from prx_email_cli.outbox.sqlite.database import OpenDatabase
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.accounts import AccountState, Event
 
-T = TypeVar("T")
 
+class AccountStates(OpenDatabase):
+    """See ``Accounts`` for what each method promises.  acting: who decides."""
 
-class AccountStates:
-    """See ``Accounts`` for what each method promises; the store is the database."""
-
-    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *make* in a transaction."""
-        raise NotImplementedError
-
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Yield a connection for reading."""
-        raise NotImplementedError
+    acting: str
 
     def account_states(self) -> "dict[str, AccountState]":
         """Return the states by account."""
@@ -34,9 +25,9 @@ class AccountStates:
         """Keep drains from an account."""
         self.change(lambda connection: accounts.pause(connection, pause))
 
-    def resume(self, account: str) -> bool:
+    def resume(self, account: str, now: int) -> bool:
         """End pause and rest of an account; tell whether there was one."""
-        return self.change(lambda connection: accounts.resume(connection, account))
+        return self.change(lambda connection: accounts.resume(connection, account, Deed("resumed", now, self.acting)))
 
     def wake(self, account: str) -> None:
         """End the rest of an account; costs one read when nothing is known of it."""

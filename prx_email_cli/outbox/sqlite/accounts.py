@@ -14,6 +14,8 @@ from prx_email_cli.outbox.accounts import (
 )
 from prx_email_cli.outbox.lifecycle import Scope
 from prx_email_cli.outbox.messages import Finished
+from prx_email_cli.outbox.sqlite import actions
+from prx_email_cli.outbox.sqlite.actions import Deed
 
 # Reads all states.
 STATES = f"SELECT {', '.join(AccountState._fields)} FROM account_state ORDER BY account"
@@ -82,17 +84,20 @@ def note(connection: sqlite3.Connection, finished: Sequence[Finished]) -> None:
 
 
 def pause(connection: sqlite3.Connection, pause: AccountState) -> None:
-    """Store a pause, beside what else is known of the account."""
+    """Store and record a pause, beside what else is known of the account."""
+    deed = Deed("paused", pause.paused_at or 0, pause.paused_by or "", pause.reason)
+    actions.record_of_account(connection, pause.account, deed)
     before = read(connection).get(pause.account, AccountState(pause.account))
     put(connection, before.paused_as(pause))
 
 
-def resume(connection: sqlite3.Connection, account: str) -> bool:
-    """End pause and rest of *account*, of all if EVERY_ACCOUNT; tell whether there was one."""
+def resume(connection: sqlite3.Connection, account: str, deed: Deed) -> bool:
+    """End and record the end of pause and rest of *account*, of all if EVERY_ACCOUNT; tell whether there was one."""
     states = [one for one in read(connection).values() if account in (EVERY_ACCOUNT, one.account)]
     ended = [one for one in states if one.paused_at is not None or one.rests_until is not None]
     for state in ended:
         put(connection, state.resumed())
+        actions.record_of_account(connection, state.account, deed)
     return bool(ended)
 
 

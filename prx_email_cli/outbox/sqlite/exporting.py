@@ -11,7 +11,7 @@ from prx_email_cli.outbox.messages import Exported
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.store import SqliteStore
+    from prx_email_cli.outbox.sqlite.claims import Database
 
 _READ_BYTES = 256 * 1024
 _MESSAGE = """
@@ -22,7 +22,7 @@ SELECT status, retries, coalesce(claimed_as, message_id), uncertain, sender, cre
 _PART = "SELECT substr(data, ?, ?) FROM content WHERE id = ?"
 
 
-def exported(store: "SqliteStore", outbox_id: int, domain: str) -> Exported:
+def exported(store: "Database", outbox_id: int, domain: str) -> Exported:
     """Return one message as it would be sent.  Raises NotFound, also for deleted content, and OutboxDamaged.
 
     The content is read once to verify it, and again by who takes it: however large, little of it is held.
@@ -51,7 +51,7 @@ def exported(store: "SqliteStore", outbox_id: int, domain: str) -> Exported:
 class _Content:
     """A message's content, from its beginning each time."""
 
-    def __init__(self, store: "SqliteStore", outbox_id: int) -> None:
+    def __init__(self, store: "Database", outbox_id: int) -> None:
         self._store, self._first = store, outbox_id * PIECES_PER_MESSAGE
 
     def __iter__(self) -> Iterator[bytes]:

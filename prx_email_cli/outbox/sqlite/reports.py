@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
+from prx_email_cli.outbox.sqlite.actions import ACTIONS_OF_MESSAGE
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
 from prx_email_cli.outbox.sqlite.selecting import (
     COUNTED_AS,
@@ -17,7 +18,7 @@ from prx_email_cli.outbox.sqlite.selecting import (
     values,
 )
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.views import Action, Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -131,9 +132,10 @@ def row(connection: sqlite3.Connection, outbox_id: int, is_dead: IsDead) -> Row:
         for statement in (_ATTEMPTS, _UNDER_WAY)
         for values in _readable(connection, statement, outbox_id)
     ]
+    actions = [Action(*columns) for columns in _readable(connection, ACTIONS_OF_MESSAGE, outbox_id)]
     (one,) = _rows(connection, [found], is_dead)
     to = [recipient.address for recipient in recipients if recipient.kind == RecipientKind.TO]
-    return replace(one, to=to, recipients=recipients, attempts=attempts)
+    return replace(one, to=to, recipients=recipients, attempts=attempts, actions=actions)
 
 
 def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:

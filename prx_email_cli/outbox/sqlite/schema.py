@@ -247,7 +247,32 @@ _ACCOUNTS = (
     "CREATE INDEX outbox_by_account ON outbox (account) WHERE by_account",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED, _ACCOUNTS)
+_PEOPLE = (
+    # Who enqueued a message, as JSON; when a person had seen its failure; when it lost its names.
+    "ALTER TABLE outbox ADD COLUMN enqueued_by TEXT",
+    "ALTER TABLE outbox ADD COLUMN dismissed_at INTEGER",
+    "ALTER TABLE outbox ADD COLUMN anonymised_at INTEGER",
+    # What people did, to a message or (without one) to an account.
+    """
+    CREATE TABLE action (
+        id        INTEGER PRIMARY KEY,
+        outbox_id INTEGER REFERENCES outbox (id) ON DELETE CASCADE,
+        account   TEXT    NOT NULL,
+        at        INTEGER NOT NULL,
+        what      TEXT    NOT NULL,
+        who       TEXT    NOT NULL,
+        detail    TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX action_message ON action (outbox_id) WHERE outbox_id IS NOT NULL",
+    "CREATE INDEX action_at ON action (at)",
+    # With attempt_counting: all attempts of an account by time.  Those that do not count are few.
+    "CREATE INDEX attempt_uncounted ON attempt (account, started_at) WHERE NOT counts",
+    "ALTER TABLE ledger ADD COLUMN moved_to TEXT",  # where the outbox went, which sends no more
+    "ALTER TABLE ledger ADD COLUMN pseudonym_key TEXT",  # of the hashes that stand for names
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED, _ACCOUNTS, _PEOPLE)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

@@ -31,7 +31,7 @@ def test_of_an_account_that_works_nothing_is_kept(store: Store, run: Run) -> Non
     assert store.take_untold(NOW) == []
     store.wake("work")
     store.note_config("work", "abc")
-    assert not store.resume("work")
+    assert not store.resume("work", NOW)
     assert store.account_states() == {}
 
 
@@ -41,7 +41,7 @@ def test_nothing_is_claimed_of_a_paused_account_and_other_accounts_go_on(store: 
     assert claim_next(run) is None
     assert claim_next(run, account="home") is not None
     assert store.account_states() == {"work": PAUSE}
-    assert store.resume("work")
+    assert store.resume("work", NOW)
     assert store.account_states() == {}
     assert claim_next(run) is not None
 
@@ -51,7 +51,7 @@ def test_a_pause_of_all_keeps_every_account_and_is_lifted_for_all(store: Store, 
     store.pause(PAUSE)
     store.pause(PAUSE._replace(account=EVERY_ACCOUNT))
     assert [claim_next(run, account=name) for name in ("work", "home")] == [None, None]
-    assert store.resume(EVERY_ACCOUNT)
+    assert store.resume(EVERY_ACCOUNT, NOW)
     assert store.account_states() == {}
 
 

@@ -58,7 +58,7 @@ def test_time_in_which_nothing_waits_does_not_count(store: Store, run: Run) -> N
     attempt(run, PENDING)
     store.hold(1, NOW)
     assert run.begin_drain(NOW + HOUR) == Moment(NOW + HOUR)
-    store.release(1)
+    store.release(1, NOW)
     run.begin_drain(NOW + 2 * HOUR)
     assert claim(run, NOW + 2 * HOUR).drained_seconds == 2 * HOUR, "as one pause"
 

@@ -11,6 +11,7 @@ from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
 from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
+from prx_email_cli.outbox.views import Action
 
 from ..messages import NOW, POLICY, ended, new_message, sent
 from .asking import (
@@ -31,7 +32,7 @@ from .asking import (
 
 ACTIONS: list[Callable[[Store, int], None]] = [
     lambda store, outbox_id: store.hold(outbox_id, NOW),
-    lambda store, outbox_id: store.release(outbox_id),
+    lambda store, outbox_id: store.release(outbox_id, NOW),
     lambda store, outbox_id: store.cancel(outbox_id, NOW),
     lambda store, outbox_id: store.resolve(outbox_id, NOW, sent=True),
     lambda store, outbox_id: store.resolve(outbox_id, NOW, sent=False),
@@ -67,10 +68,10 @@ def test_a_held_message_waits_until_it_is_released(store: Store, run: Run) -> No
     store.hold(1, NOW)
     store.hold(1, NOW)
     assert (store.row(1).held, store.row(1).status, claim_next(run)) == (True, "pending", None)
-    store.release(1)
+    store.release(1, NOW)
     assert not store.row(1).held
     with pytest.raises(NotAllowedForStatus):
-        store.release(1)
+        store.release(1, NOW)
     assert claim(run).outbox_id == 1
 
 
@@ -78,7 +79,7 @@ def test_a_held_message_can_be_released_while_a_person_has_it_in_hand(store: Sto
     submit(store)
     store.hold(1, NOW)
     claimed = run.claim_by_id(forced(1))
-    store.release(1)
+    store.release(1, NOW)
     give_back(run, claimed)
     assert (store.row(1).held, store.row(1).status) == (False, "pending")
 
@@ -91,9 +92,9 @@ def test_everything_that_drains_might_take_is_held_and_released(store: Store, ru
     assert sorted(store.hold_all(None, NOW)) == [2, 5]
     assert (store.hold_all(None, NOW), store.accounts_due(FOR_EVER)) == ([], [])
     assert [store.row(outbox_id).held for outbox_id in range(1, 6)] == [False, True, True, False, True]
-    assert store.release_all("none") == []
-    assert sorted(store.release_all("home")) == [2, 5]
-    assert sorted(store.release_all(None)) == [3]
+    assert store.release_all("none", NOW) == []
+    assert sorted(store.release_all("home", NOW)) == [2, 5]
+    assert sorted(store.release_all(None, NOW)) == [3]
     assert store.accounts_due(NOW) == ["home", "work"]
 
 
@@ -102,7 +103,7 @@ def test_what_was_held_and_given_up_is_released_too(store: Store) -> None:
     store.hold(1, NOW)
     store.cancel(1, NOW)
     assert (store.row(1).held, store.row(1).gave_up) == (True, "cancelled")
-    assert store.release_all(None) == [1]
+    assert store.release_all(None, NOW) == [1]
 
 
 def test_a_cancelled_message_is_given_up_and_a_person_can_take_it_again(store: Store, run: Run) -> None:
@@ -237,3 +238,32 @@ def test_a_store_that_was_not_restored_refuses_nothing(store: Store, run: Run) -
     assert not store.accept_restored()
     assert not store.replaced()
     assert store.unreadable_messages() == []
+
+
+def test_what_a_person_did_to_a_message_is_recorded_in_order_with_who_and_when(store: Store, run: Run) -> None:
+    submit(store)
+    store.acting = "ann@host"
+    store.hold(1, NOW)
+    store.release(1, NOW + 1)
+    store.hold_all(None, NOW + 2)
+    store.release_all(None, NOW + 3)
+    attempt(run, uncertain=True)
+    store.resolve(1, NOW + 4, sent=False)
+    store.cancel(1, NOW + 5)
+    did = [
+        ("held", None), ("released", None), ("held", None), ("released", None), ("resolved", "not sent"),
+        ("cancelled", None),
+    ]  # fmt: skip
+    assert store.row(1).actions == [
+        Action(1, "work", NOW + after, what, "ann@host", detail) for after, (what, detail) in enumerate(did)
+    ]
+
+
+def test_what_a_person_could_not_do_is_not_recorded(store: Store, run: Run) -> None:
+    submit(store)
+    attempt(run, ACCEPTED)
+    for act in ACTIONS:
+        with pytest.raises(NotAllowedForStatus):
+            act(store, 1)
+    store.hold_all(None, NOW)
+    assert store.row(1).actions == []

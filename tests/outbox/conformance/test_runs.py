@@ -81,7 +81,7 @@ def test_a_message_whose_run_died_waits_for_a_person_when_the_policy_says_hold(
     assert recover(run, policy=RetryPolicy(hold_uncertain=True)) == [1]
     assert (store.row(1).held, store.row(1).uncertain) == (True, True)
     assert claim_next(run, FOR_EVER) is None
-    store.release(1)
+    store.release(1, NOW)
     assert claim(run).outbox_id == 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.outbox.sqlite import connection as opening
-from prx_email_cli.outbox.sqlite import store as module
+from prx_email_cli.outbox.sqlite import database as module
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, new_message, open_store

@@ -48,6 +48,7 @@ def test_what_a_run_gives_back_is_held_or_cancelled(store: SqliteStore, what: st
         thread.join()
     row = store.row(1)
     assert (row.status, row.held, row.gave_up) == ("pending", what == "hold", "cancelled" if what == "cancel" else None)
+    assert [one.what for one in row.actions] == ["held" if what == "hold" else "cancelled"]
 
 
 def test_all_that_a_run_gives_back_is_held(store: SqliteStore) -> None:
@@ -57,6 +58,7 @@ def test_all_that_a_run_gives_back_is_held(store: SqliteStore) -> None:
         assert sorted(store.hold_all(None, NOW)) == [1, 2]
         thread.join()
     assert store.row(1).held
+    assert [one.what for outbox_id in (1, 2) for one in store.row(outbox_id).actions] == ["held", "held"]
 
 
 @pytest.mark.parametrize("what", ["hold", "cancel"])
@@ -68,4 +70,5 @@ def test_what_a_run_keeps_is_left_to_it_and_the_decision_is_refused(tmp_path: Pa
         with pytest.raises(NotAllowedForStatus):
             getattr(store, what)(1, NOW)
         assert run.wanted_back(NOW) == []
+    assert store.row(1).actions == []
     store.close()

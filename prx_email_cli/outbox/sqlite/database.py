@@ -1,0 +1,87 @@
+"""Open the outbox's database, and let threads read and change it in turn."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from prx_email_cli.outbox.lifecycle import drained_since
+from prx_email_cli.outbox.sqlite.connection import open_beside, open_database, storage_errors
+from prx_email_cli.outbox.sqlite.place import Place
+
+T = TypeVar("T")
+
+
+class OpenDatabase:
+    """The database at a path: one connection to change it, and one beside to read while that is in use."""
+
+    def __init__(self, path: Path, busy_timeout_seconds: float, *, create: bool) -> None:
+        self.path = path
+        self._connection = open_database(path, busy_timeout_seconds, create=create)
+        self._connection.create_function("drained_since", 2, drained_since)
+        self._place = Place(path)
+        self._lock, self._reading_lock = threading.Lock(), threading.Lock()
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._reader: sqlite3.Connection | None = None  # opened when the other one is first in use
+
+    def close(self) -> None:
+        """Release the database."""
+        if self._reader is not None:
+            self._reader.close()
+        self._place.leave(self._connection)
+
+    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *make* in a transaction and return its result once that is durable; its error undoes the changes."""
+        with storage_errors(self.path), self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = make(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            return result
+
+    @contextmanager
+    def looking(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection for reports: undecodable texts in a damaged database are shown as far as possible."""
+        with self.reading() as connection:
+            connection.text_factory = _shown
+            try:
+                yield connection
+            finally:
+                connection.text_factory = str
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for reading, which does not wait for another thread that writes."""
+        with storage_errors(self.path):
+            if not self._lock.acquire(blocking=False):
+                with self._reading_lock:
+                    beside = self._beside()
+                    if beside is not None:
+                        yield beside
+                        return
+                self._lock.acquire()
+            try:
+                yield self._connection
+            finally:
+                self._lock.release()
+
+    def _beside(self) -> sqlite3.Connection | None:
+        """Return a connection beside the one in use; None if there is none to the same files."""
+        if self._reader is None:
+            with suppress(sqlite3.Error):
+                reader = open_beside(self.path, self._busy_timeout_seconds)
+                if self._place.replaced():
+                    reader.close()
+                else:
+                    self._reader = reader
+        return self._reader
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "replace")

@@ -1,0 +1,71 @@
+"""The part of the SQLite outbox that commands look at."""
+
+from typing import TYPE_CHECKING
+
+from prx_email_cli.outbox.messages import Exported
+from prx_email_cli.outbox.sqlite.database import OpenDatabase
+from prx_email_cli.outbox.sqlite.runs import Runs
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Row, Stats
+
+
+class Reporting(OpenDatabase):
+    """See ``Reports`` for what each method promises.  message_id_domain: of the Message-IDs."""
+
+    _message_id_domain: str
+
+    def rows(self, wanted: "Filter") -> "list[Row]":
+        """Return the messages that match, newest first."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.looking() as connection:
+            return reports.rows(connection, wanted, Runs(self.path).is_dead)
+
+    def count(self, wanted: "Filter") -> int | None:
+        """Count the messages that match, whatever their limit; None where counting them would take long."""
+        from prx_email_cli.outbox.sqlite import selecting  # on use
+
+        with self.reading() as connection:
+            return selecting.count(connection, wanted)
+
+    def row(self, outbox_id: int) -> "Row":
+        """Return one message with recipients and attempts."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.looking() as connection:
+            return reports.row(connection, outbox_id, Runs(self.path).is_dead)
+
+    def exported(self, outbox_id: int) -> Exported:
+        """Return one message as its next attempt would send it."""
+        from prx_email_cli.outbox.sqlite.exporting import exported  # on use
+
+        return exported(self, outbox_id, self._message_id_domain)
+
+    def stats(self, now: int) -> "Stats":
+        """Return counts and ages for monitoring."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.reading() as connection:
+            return reports.stats(connection, now)
+
+    def figures(self, now: int) -> "dict[str, Figures]":
+        """Return what monitoring asks of each account."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.looking() as connection:
+            return reports.figures(connection, now)
+
+    def failures(self) -> "list[Failure]":
+        """Return why unsent messages have failed."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.looking() as connection:
+            return reports.failures(connection)
+
+    def health(self, now: int) -> "Health":
+        """Check whether the database is intact and whether messages wait for a person; reads all of it."""
+        from prx_email_cli.outbox.sqlite import reports  # on use
+
+        with self.reading() as connection:
+            return reports.health(connection, now)

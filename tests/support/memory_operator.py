@@ -1,0 +1,79 @@
+"""A person's decisions, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
+from prx_email_cli.outbox.views import Action
+
+if TYPE_CHECKING:
+    from .memory_message import Message
+
+# What fits on one line is written on one:
+# fmt: off
+
+
+class MemoryOperator:
+    """See ``Operator`` for what each method promises."""
+
+    acting = ""
+    messages: dict[int, Message]
+
+    def of(self, account: str | None = None) -> list[Message]: raise NotImplementedError
+    def get(self, outbox_id: int, allows: Callable[[Message], bool]) -> Message: raise NotImplementedError
+
+    def _note(self, it: Message, what: str, now: int, detail: str | None = None) -> int:
+        row = it.row
+        did = Action(row.outbox_id, row.account, now, what, self.acting, detail)
+        return it.change(actions=[*row.actions, did])
+
+    def hold(self, outbox_id: int, now: int) -> None:
+        it = self.get(outbox_id, lambda it: it.idle())
+        it.change(held=True)
+        self._note(it, "held", now)
+
+    def release(self, outbox_id: int, now: int) -> None:
+        it = self.get(outbox_id, lambda it: it.row.held)
+        it.change(held=False)
+        self._note(it, "released", now)
+
+    def cancel(self, outbox_id: int, now: int) -> None:
+        it = self.get(outbox_id, lambda it: it.idle())
+        it.give_up(Reason.CANCELLED)
+        self._note(it, "cancelled", now)
+
+    def hold_all(self, account: str | None, now: int) -> list[int]:
+        wait = [it for it in self.of(account) if it.waits()]
+        return [self._note(it, "held", now) for it in wait if it.change(held=True)]
+
+    def release_all(self, account: str | None, now: int) -> list[int]:
+        held = [it for it in self.of(account) if it.row.held]
+        return [self._note(it, "released", now) for it in held if it.change(held=False)]
+
+    def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
+        it = self.get(outbox_id, lambda it: it.row.status == Status.FAILED and it.row.uncertain)
+        accepted = RecipientStatus.ACCEPTED
+        everyone = [replace(one, status=accepted if sent and one.uncertain else one.status, uncertain=False)
+                    for one in it.row.recipients]
+        it.change(held=False, uncertain=False, recipients=everyone)
+        self._note(it, "resolved", now, "sent" if sent else "not sent")
+        if all(one.status == accepted for one in everyone):
+            it.change(status=Status.SENT, sent_at=now, gave_up=None, last_error=None, error_code=None,
+                      provider_message_id=it.row.provider_message_id or "resolved as sent by hand")
+        elif sent:
+            reasons = (f"{one.address}: {one.response}" for one in everyone if one.status != accepted and one.response)
+            it.change(last_error=next(reasons, it.row.last_error))
+            if not it.addressed()[0]:
+                it.give_up(Reason.REFUSED)
+
+    def prune(self, before: int, now: int, *, records: bool = False) -> int:
+        left = [it for it in self.of() if records or it.content is not None]
+        over = [it for it in left if it.is_over() and (it.row.sent_at or max(it.row.created_at, it.due)) <= before]
+        for it in over:
+            it.content = None
+            if records:
+                del self.messages[it.row.outbox_id]
+        return len(over)
