@@ -87,8 +87,11 @@ def causes_of(failures: Iterable[Failure]) -> list[Cause]:
     return sorted(groups.values(), key=lambda cause: (-cause.many, cause.outbox_id))
 
 
-def fix_of(cause: Cause) -> str:
-    """Return the command or deed that helps."""
+def fix_of(cause: Cause, *, by_login: bool = False) -> str:
+    """Return the command or deed that helps.  by_login: a login in a browser sets the account right."""
+    if cause.by_account and cause.error == "auth":
+        deed = "login" if by_login else "set-password"
+        return f"prx-email account {deed} {cause.account}, then prx-email account test {cause.account}"
     if cause.by_account:
         return f"prx-email account test {cause.account}"
     if cause.known is not None:

@@ -97,6 +97,7 @@ class _Deliveries:
     ) -> None:
         self._settings, self._options, self._tick, self._talk = settings, options, tick, talk
         self._rehearsed = rehearsed
+        self._follows = False
 
     def drain(self, store: "Store", stop: threading.Event) -> "DrainReport":
         """Deliver every due message once, and report it."""
@@ -111,6 +112,7 @@ class _Deliveries:
 
     def follow(self, store: "Store", stop: threading.Event) -> "DrainReport":
         """Deliver until *stop* is set, report each round, and give the report of the last."""
+        self._follows = True
         with self._run(store, stop) as run, _Teller(lambda report: self._tell(store, report)) as teller:
             report = run.follow(self._options, teller.tell)
             teller.tell(report)
@@ -137,7 +139,9 @@ class _Deliveries:
 
             tell_accounts(store, self._settings, self._tick(), events, say_so=self._talk.speaks)
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
-            store.note_drain(time.time())
+            from prx_email_cli.cli.starter import what_started  # on use
+
+            store.note_drain(time.time(), what_started(follows=self._follows))
 
 
 class _Teller:

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,7 +180,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
 app = typer.Typer(
     cls=_Boundary,
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -204,7 +205,15 @@ def root(
 
     Example: prx-email send --to ops@example.com --subject "Disk full" --body "See /var" && prx-email drain
     """
-    ctx.obj = Invocation(config)
+    ctx.obj = this = Invocation(config)
+    if ctx.invoked_subcommand is not None:
+        return
+    if not this.config_file.exists():
+        typer.echo(ctx.get_help())
+        raise typer.Exit(Exit.USAGE)
+    from prx_email_cli.cli.status import show_status  # on use
+
+    show_status(this, int(time.time()))
 
 
 def main() -> None:

@@ -70,6 +70,16 @@ def moment(unix: int | None, *, utc: bool = False) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S%z", time.gmtime(unix) if utc else time.localtime(unix))
 
 
+def short_moment(unix: int | None, now: int) -> str:
+    """Write a Unix time as this machine's local time, shortly: without the day if that is the day of *now*."""
+    if unix is None:
+        return "-"
+    then, today = time.localtime(unix), time.localtime(now)
+    if then[:3] == today[:3]:
+        return time.strftime("%H:%M", then)
+    return time.strftime("%d %b %H:%M" if abs(unix - now) < 300 * 86_400 else "%d %b %Y", then)
+
+
 def span(seconds: int) -> str:
     """Write a span of time by its largest unit, such as ``4m``; less than nothing is ``0s``."""
     for unit, length, most in (("s", 1, 60), ("m", 60, 3600), ("h", 3600, 172_800)):

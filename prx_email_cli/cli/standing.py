@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.standing import LeftAlone
 
 
+_FAILS = {"auth": "login refused", "network": "server not reached", "tls": "TLS fails"}  # by the error's code
+
+
 def this_person() -> str:
     """Return who calls this program, as user@host."""
     import pwd  # on use
@@ -39,6 +42,11 @@ def standing_object(state: AccountState, now: int) -> dict[str, Any]:
     }
 
 
+def what_fails(state: AccountState) -> str:
+    """Name in few words what keeps an account from working."""
+    return _FAILS.get(state.error or "", "does not work")
+
+
 def why_left_alone(account: str, left: "LeftAlone") -> str:
     """Say why drains leave an account alone."""
     state = left.state
@@ -62,5 +70,6 @@ def told_of(event: Event, state: AccountState, waiting: int) -> str:
     wait = f"{waiting} message{'s wait' if waiting != 1 else ' waits'}"
     name, since = safe(state.account), moment(state.failing_since)
     return (
-        f"account {name} does not work since {since}: {safe(state.detail)}; {wait}. Next: prx-email account test {name}"
+        f"account {name}: {what_fails(state)} since {since} ({safe(state.detail)}); {wait}. "
+        f"→ prx-email account test {name}"
     )

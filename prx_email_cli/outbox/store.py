@@ -27,7 +27,8 @@ from prx_email_cli.outbox.messages import (
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
-    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats
+    from prx_email_cli.outbox.messages import Limit
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
 
 
 class Outbox(Protocol):
@@ -123,11 +124,14 @@ class Runs(Protocol):
         Raises StorageError when its lock cannot be made, ChangeableByOthers when others could take it away.
         """
 
-    def note_drain(self, now: float) -> None:
-        """Note that a drain ended at *now*, so that a person can see whether cron does its work."""
+    def note_drain(self, now: float, starter: str = "") -> None:
+        """Note that a drain ended at *now* and what started it, so that a person can see whether cron does its work."""
 
     def last_drain_at(self) -> int | None:
         """Return when the last drain ended; None when none ever did, or another user could have written it."""
+
+    def last_drain_by(self) -> str:
+        """Return what started the last drain; "" where that is not known."""
 
 
 class Watch(Protocol):
@@ -263,6 +267,12 @@ class Reports(Protocol):
 
     def failures(self) -> "list[Failure]":
         """Return why unsent messages have failed, those of the same words as one; not what a person cancelled."""
+
+    def delivered(self, since: int) -> dict[str, int]:
+        """Return how many messages of each account were delivered after *since*."""
+
+    def usage(self, account: str, limits: "Sequence[Limit]", now: int) -> "list[Usage]":
+        """Return how much of each of its *limits* an account has used by *now*."""
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

@@ -8,6 +8,7 @@ from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKi
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
+    from prx_email_cli.outbox.messages import Limit
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,14 @@ class Figures:
     oldest_age_seconds: int | None = None
     gave_up: dict[Reason, int] = field(default_factory=dict)
     attempts: dict[tuple[Ending, int], int] = field(default_factory=dict)
+
+
+class Usage(NamedTuple):
+    """How much of a limit is taken; free_at: when there is room again, in Unix seconds; None while there is some."""
+
+    limit: "Limit"
+    taken: int
+    free_at: int | None
 
 
 def tally(counts: Iterable[tuple[str, str, int]]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:

@@ -49,9 +49,9 @@ def test_after_a_refused_login_drains_wait_tell_it_once_and_end_with_75(
     send(program, 3)
     first = drain(program)
     assert (first.status, server.connections) == (75, 1)
-    assert first.err.startswith("account work does not work since ")
+    assert first.err.startswith("account work: login refused since ")
     assert REFUSED in first.err
-    assert "3 messages wait. Next: prx-email account test work" in first.err
+    assert "3 messages wait. → prx-email account test work" in first.err
     for after in (1, 30, 59):
         assert drain(program, after) == Answer(75, "", "")
     answer = json.loads(drain(program, 59, "--json").out)

@@ -39,7 +39,7 @@ def test_where_all_is_well_nobody_is_wanted(program: Program) -> None:
         drain(program)
     answer = status(program)
     assert (answer.status, answer.err) == (0, "")
-    assert answer.out.splitlines()[0] == "work  works; nothing waits"
+    assert answer.out.splitlines()[0] == "work  works; nothing waits; 1 delivered in the last hour"
     assert answer.out.splitlines()[-1] == "nobody is wanted"
 
 
@@ -51,18 +51,20 @@ def test_messages_behind_a_refused_login_are_one_cause_with_the_command_that_hel
         drain(program, 60)
     answer = status(program, 61)
     assert answer.status == 1
-    assert "work  does not work since" in answer.out
-    assert "5 wait, the oldest for 1 min" in answer.out
+    assert "work  login refused since" in answer.out
+    assert "5 wait, the oldest for 1m" in answer.out
     assert "1. 2 wait on work: " in answer.out
     assert REFUSED in " ".join(answer.out.split())
-    assert "   → prx-email account test work" in answer.out
+    assert "   → prx-email account set-password work, then prx-email account test work" in answer.out
     assert "a person is wanted: account work does not work" in answer.out
     seen = data(status(program, 61, "--json"))
     (account,), (cause,) = seen["accounts"], seen["causes"]
     assert (account["account"], account["resting"], account["waiting"], account["oldest_age_seconds"]) == (
         "work", True, 5, 61,
     )  # fmt: skip
-    assert (cause["by_account"], cause["many"], cause["fix"]) == (True, 2, "prx-email account test work")
+    assert (cause["by_account"], cause["many"], cause["fix"]) == (
+        True, 2, "prx-email account set-password work, then prx-email account test work",
+    )  # fmt: skip
     assert (cause["meaning"], cause["source"]) == ("wrong user or password", "RFC 4954 section 6")
     assert "account work does not work" in seen["wanted"]
 
@@ -132,3 +134,41 @@ def test_the_screen_is_as_wide_as_the_terminal(program: Program, columns: str) -
         drain(program)
     lines = program.run("status", "--now-ts", str(NOW), COLUMNS=columns).out.splitlines()
     assert int(columns) - 15 < max(map(len, lines)) <= int(columns)
+
+
+def test_what_was_delivered_in_the_last_hour_and_the_used_limits_are_shown(program: Program) -> None:
+    with ScriptedServer() as server:
+        program.configure(server.port, smtp="messages_per_day = 2\nmessages_per_minute = 100")
+        send(program, "a@example.org", "b@example.org", "c@example.org")
+        drain(program)
+    assert status(program).out.startswith("work  works; 1 wait, the oldest for 0s; 2 delivered in the last hour; limit")
+    said = " ".join(status(program).out.split())
+    assert "limit used up until" in said
+    assert "2/2 messages today" in said
+    (account,) = data(status(program, 0, "--json"))["accounts"]
+    assert account["delivered_last_hour"] == 2
+    day = {"most": 2, "of": "messages", "seconds": 86_400, "taken": 2, "free_at": NOW + 86_400}
+    assert [one for one in account["limits"] if one["seconds"] == 86_400] == [day]
+    (account,) = data(status(program, 86_400, "--json"))["accounts"]
+    assert (account["delivered_last_hour"], account["limits"][-1]["free_at"]) == (0, None)
+
+
+def test_what_started_the_last_drain_is_told(program: Program) -> None:
+    program.configure()
+    program.run("drain")
+    answer = program.run("status")
+    assert answer.out.splitlines()[1].startswith("the last drain ended ")
+    assert answer.out.splitlines()[1].endswith(" ago, started by a program")
+    assert data(program.run("status", "--json"))["last_drain_by"] == "a program"
+    program.run("drain", INVOCATION_ID="abc")
+    assert data(program.run("status", "--json"))["last_drain_by"] == "systemd"
+
+
+def test_the_name_of_the_program_alone_shows_the_status_where_there_is_a_config_else_the_help(program: Program) -> None:
+    program.config.unlink(missing_ok=True)
+    answer = program.run()
+    assert (answer.status, "Usage: prx-email" in answer.out, answer.err) == (2, True, "")
+    program.configure()
+    answer = program.run()
+    assert (answer.status, answer.out) == (0, program.run("status").out)
+    assert answer.out.startswith("work  works; nothing waits")

@@ -241,7 +241,7 @@ def test_an_unfit_token_delivers_nothing_until_there_is_a_good_one(mail: Mail, m
     mail.enqueue(3)
     drained = mail.run("drain")
     assert (drained.status, drained.out) == (75, "")
-    assert drained.err.startswith("account work does not work since ")
+    assert drained.err.startswith("account work: login refused since ")
     reason = f"the server's reason: {REASONS[mechanism]}"
     shown = mail.assert_probed("auth", f"{REFUSED}; {reason}", "get a new one where oauth_token_file takes it from")
     assert shown.count(f"C: AUTH {mechanism} ***") == shown.count(f"-- {reason}") == 1

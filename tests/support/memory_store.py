@@ -13,8 +13,8 @@ from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
-from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, NewMessage, Submitted
-from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
+from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Limit, NewMessage, Submitted
+from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, Usage, tally
 
 from .memory_accounts import MemoryAccounts
 from .memory_message import MemoryWatch, Message, failures, figures
@@ -152,7 +152,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
         self.recorded_at: int | None = None
         self.last_attempt_at: int | None = None
         self.attempted: Counter[tuple[str, Ending, int]] = Counter()
-        self._last_drain_at: int | None = None
+        self._last_drain: tuple[int | None, str] = None, ""
 
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
@@ -160,8 +160,9 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
     def refuse_restored(self) -> None: ...
     def accept_restored(self) -> bool: return False
     def unreadable_messages(self) -> list[errors.MessageUnreadable]: return []
-    def note_drain(self, now: float) -> None: self._last_drain_at = int(now)
-    def last_drain_at(self) -> int | None: return self._last_drain_at
+    def note_drain(self, now: float, starter: str = "") -> None: self._last_drain = int(now), starter
+    def last_drain_at(self) -> int | None: return self._last_drain[0]
+    def last_drain_by(self) -> str: return self._last_drain[1]
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
     def exported(self, outbox_id: int) -> messages.Exported: return self.get(outbox_id).exported(self.domain)
     def row(self, outbox_id: int) -> Row: return self.get(outbox_id).shown()
@@ -206,14 +207,31 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
         takes = due and not self.is_paused(wish.account, wish.now) and self._has_room(due[0], wish)
         return due[0] if takes else None
 
+    def _taken(self, account: str, limit: Limit, now: int) -> list[tuple[int, int]]:
+        """What *limit* counts, each with its time and size, the oldest first."""
+        ended = [one for other in self.of(account) for one in other.finished if one.outcome.counts]
+        taken = [(one.claimed.started_at, max(1, one.outcome.reached)) for one in ended]
+        taken += [(now, len(one.targets)) for run in self.runs for one in run.hands.values() if one.account == account]
+        return sorted((at, many if limit.of_recipients else 1) for at, many in taken if at > now - limit.seconds)
+
     def _has_room(self, it: Message, wish: messages.Wish) -> bool:
         targets, _ = it.addressed(by_hand=isinstance(wish, ClaimOne))
-        ended = [one for other in self.of(it.row.account) for one in other.finished if one.outcome.counts]
-        taken = [(one.claimed.started_at, one.outcome.reached) for one in ended]
-        taken += [(wish.now, len(one.targets)) for run in self.runs for one in run.hands.values()
-                  if one.account == it.row.account]
-        return all(limit.admits(sum(max(1, reached) if limit.of_recipients else 1 for at, reached in taken
-                                    if at > wish.now - limit.seconds), len(targets)) for limit in wish.limits)
+        return all(limit.admits(sum(many for _, many in self._taken(it.row.account, limit, wish.now)), len(targets))
+                   for limit in wish.limits)
+
+    def usage(self, account: str, limits: Sequence[Limit], now: int) -> list[Usage]:
+        found = []
+        for limit in limits:
+            taken = self._taken(account, limit, now)
+            left = [sum(many for _, many in taken[first:]) for first in range(len(taken) + 1)]
+            free = [at + limit.seconds for (at, _), then in zip(taken, left[1:], strict=True) if then < limit.most]
+            found.append(Usage(limit, left[0], free[0] if left[0] >= limit.most else None))
+        return found
+
+    def delivered(self, since: int) -> dict[str, int]:
+        return {name: sum(Ending(one.verdict) == Ending.SENT and one.claimed.started_at > since
+                          for it in self.of(name) for one in it.finished)
+                for name in sorted({it.row.account for it in self.of()})}
 
     def check_claim(self, wish: ClaimOne) -> str:
         it = self.get(wish.outbox_id,

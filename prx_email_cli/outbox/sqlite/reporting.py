@@ -7,7 +7,10 @@ from prx_email_cli.outbox.sqlite.database import OpenDatabase
 from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Row, Stats
+    from collections.abc import Sequence
+
+    from prx_email_cli.outbox.messages import Limit
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Row, Stats, Usage
 
 
 class Reporting(OpenDatabase):
@@ -62,6 +65,20 @@ class Reporting(OpenDatabase):
 
         with self.looking() as connection:
             return reports.failures(connection)
+
+    def delivered(self, since: int) -> dict[str, int]:
+        """Return how many messages of each account were delivered after *since*."""
+        from prx_email_cli.outbox.sqlite import rates  # on use
+
+        with self.reading() as connection:
+            return rates.delivered(connection, since)
+
+    def usage(self, account: str, limits: "Sequence[Limit]", now: int) -> "list[Usage]":
+        """Return how much of each of its *limits* an account has used by *now*."""
+        from prx_email_cli.outbox.sqlite import rates  # on use
+
+        with self.reading() as connection:
+            return rates.usage(connection, account, limits, now)
 
     def health(self, now: int) -> "Health":
         """Check whether the database is intact and whether messages wait for a person; reads all of it."""

@@ -17,6 +17,7 @@ from prx_email_cli.files import create, fault_of, give_to_owner, make_directorie
 from prx_email_cli.outbox.flight_record import Flights
 
 _LAST_DRAIN = "last-drain"
+_MOST_STARTER_BYTES = 200
 _FLIGHT = ".flight"
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -145,11 +146,15 @@ class Runs:
                 descriptor = stack.enter_context(self.opened_file(_flight_record_of(run_id), make=False))
             yield Flights(descriptor, run_id, identity)
 
-    def note_drain(self, now: float) -> None:
+    def note_drain(self, now: float, starter: str = "") -> None:
         """Note that a drain ended at *now*, so that a person can see whether cron does its work; costs no fsync."""
         with suppress(OSError), self._opened() as at:
             descriptor = self._open_note(at)
             try:
+                written = starter.encode("utf-8", "replace")[:_MOST_STARTER_BYTES]
+                if os.pread(descriptor, _MOST_STARTER_BYTES + 1, 0) != written:
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, written, 0)
                 os.utime(descriptor, (now, now))
             finally:
                 os.close(descriptor)
@@ -171,6 +176,18 @@ class Runs:
         except (OSError, ChangeableByOthers):
             return None
         return int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+
+    def last_drain_by(self) -> str:
+        """Return what started the last drain; "" where that is not known, or others could have written it."""
+        try:
+            with self._opened() as at:
+                descriptor = os.open(_LAST_DRAIN, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+                try:
+                    return os.pread(descriptor, _MOST_STARTER_BYTES, 0).decode("utf-8", "replace")
+                finally:
+                    os.close(descriptor)
+        except (OSError, ChangeableByOthers):
+            return ""
 
     def faults(self) -> Iterator[ChangeableByOthers]:
         """Find everything that lets others change the directory or a file in it; nothing where it cannot be opened."""

@@ -70,13 +70,17 @@ class SqliteStore(AccountStates, Operating, Reporting):
         runs = Runs(self.path)
         return SqliteRun(self, runs, runs.start(now))
 
-    def note_drain(self, now: float) -> None:
-        """Note that a drain ended at *now*."""
-        Runs(self.path).note_drain(now)
+    def note_drain(self, now: float, starter: str = "") -> None:
+        """Note that a drain ended at *now*, and what started it."""
+        Runs(self.path).note_drain(now, starter)
 
     def last_drain_at(self) -> int | None:
         """Return when the last drain ended; None when none ever did."""
         return Runs(self.path).last_drain()
+
+    def last_drain_by(self) -> str:
+        """Return what started the last drain; "" where that is not known."""
+        return Runs(self.path).last_drain_by()
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; return an answer to each, in order."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from prx_email_cli.errors import LimitUsedUp
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Limit
+from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Limit
 from prx_email_cli.outbox.store import Run, Store
+from prx_email_cli.outbox.views import Usage
 
 from ..messages import NOW, ended, new_message, sent
 from .asking import ACCEPTED, PENDING, REFUSED, claim, claim_many, claim_next, give_back, ids, record, submit
@@ -150,3 +151,30 @@ def test_each_of_the_limits_must_have_room(store: Store, run: Run) -> None:
     for limits in ((minute, day), (day, minute)):
         assert claim_next(run, NOW + 60, limits=limits) is None
     assert claim_next(run, NOW + 60, limits=(minute, Limit(2, 86_400)))
+
+
+@pytest.mark.parametrize("of_recipients", [False, True])
+def test_how_much_of_a_limit_is_used_and_when_there_is_room_again_is_told(
+    store: Store, run: Run, of_recipients: bool
+) -> None:
+    limit, size = Limit(4 if of_recipients else 2, HOUR, of_recipients), 2 if of_recipients else 1
+    two = new_message()._replace(recipients=[Addressee("a@x.org"), Addressee("b@x.org")])
+    submit(store, two, two, two, new_message(account="home"))
+    assert store.usage("work", (limit,), NOW) == [Usage(limit, 0, None)]
+    for number in range(2):
+        claimed = claim(run, NOW + number)
+        record(run, ended(claimed, *[ACCEPTED] * 2, now=NOW + number))
+        free_at = NOW + HOUR if number else None
+        assert store.usage("work", (limit,), NOW + number) == [Usage(limit, (number + 1) * size, free_at)]
+    assert store.usage("work", (limit,), NOW + HOUR) == [Usage(limit, size, None)]
+    assert store.usage("home", (limit, limit), NOW + 1) == [Usage(limit, 0, None)] * 2
+
+
+def test_what_was_delivered_since_a_moment_is_counted_by_account(store: Store, run: Run) -> None:
+    submit(store, *[new_message()] * 3, new_message(account="home"))
+    for number in range(2):
+        record(run, ended(claim(run, NOW + number), ACCEPTED, now=NOW + number))
+    record(run, ended(claim(run), PENDING))
+    assert store.delivered(NOW - 1) == {"home": 0, "work": 2}
+    assert store.delivered(NOW) == {"home": 0, "work": 1}
+    assert store.delivered(NOW + 1) == {"home": 0, "work": 0}

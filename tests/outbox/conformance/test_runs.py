@@ -127,8 +127,10 @@ def test_a_message_held_in_hand_stays_held(store: Store, run: Run, dying: Dying)
 
 def test_when_the_last_drain_ended_is_remembered(store: Store) -> None:
     with store.start_run(NOW):
-        assert store.last_drain_at() is None
-        store.note_drain(NOW + 0.9)
-        assert store.last_drain_at() == NOW
+        assert (store.last_drain_at(), store.last_drain_by()) == (None, "")
+        store.note_drain(NOW + 0.9, "systemd")
+        assert (store.last_drain_at(), store.last_drain_by()) == (NOW, "systemd")
+        store.note_drain(NOW + 59, "cron")
+        assert store.last_drain_by() == "cron"
         store.note_drain(NOW + 60)
     assert store.last_drain_at() == NOW + 60
