@@ -40,9 +40,10 @@ class Backlog(NamedTuple):
     failures: int
 
 
-def judge(figures: Mapping[str, Figures], limits: Limits) -> Backlog:
-    """Judge the figures of each account by *limits*."""
+def judge(figures: Mapping[str, Figures], limits: Limits, failing: Mapping[str, str] | None = None) -> Backlog:
+    """Judge the figures of each account by *limits*.  failing: what keeps accounts from working."""
     found = [one for account, of in figures.items() for one in _faults(account, of, limits)]
+    found += [(State.WARNING, f"{account}: {why}") for account, why in (failing or {}).items()]
     found.sort(key=lambda one: -one[0])
     return Backlog(
         state=max((state for state, _ in found), default=State.OK),

@@ -48,6 +48,7 @@ class Cause(NamedTuple):
     """Messages that have failed for one reason.
 
     example: the words of the latest one.  oldest_at: when the first of them was due first, in Unix seconds.
+    uncertain: they may have been accepted, and are held until a person decides.
     """
 
     account: str
@@ -58,6 +59,7 @@ class Cause(NamedTuple):
     many: int
     oldest_at: int
     outbox_id: int
+    uncertain: bool = False
 
     @property
     def known(self) -> Known | None:
@@ -76,9 +78,17 @@ def causes_of(failures: Iterable[Failure]) -> list[Cause]:
     groups: dict[tuple[object, ...], Cause] = {}
     for one in failures:
         gave_up, words = one.gave_up is not None, one.last_error or str(one.gave_up or "")
-        key = (one.account, one.by_account, gave_up, one.error_code, masked(words))
+        key = (one.account, one.by_account, gave_up, one.error_code, one.uncertain, masked(words))
         new = Cause(
-            one.account, one.by_account, gave_up, one.error_code or "", words, one.many, one.oldest_at, one.outbox_id
+            one.account,
+            one.by_account,
+            gave_up,
+            one.error_code or "",
+            words,
+            one.many,
+            one.oldest_at,
+            one.outbox_id,
+            one.uncertain,
         )
         old = groups.get(key)
         groups[key] = new if old is None else max(old, new, key=lambda cause: cause.outbox_id)._replace(
@@ -89,6 +99,10 @@ def causes_of(failures: Iterable[Failure]) -> list[Cause]:
 
 def fix_of(cause: Cause, *, by_login: bool = False) -> str:
     """Return the command or deed that helps.  by_login: a login in a browser sets the account right."""
+    if cause.uncertain:
+        which = str(cause.outbox_id) if cause.many == 1 else "ID"
+        look = "" if cause.many == 1 else f"prx-email list --uncertain --account {cause.account}, then "
+        return f"{look}prx-email resolve {which} --sent, or --not-sent to send again"
     if cause.by_account and cause.error == "auth":
         deed = "login" if by_login else "set-password"
         return f"prx-email account {deed} {cause.account}, then prx-email account test {cause.account}"

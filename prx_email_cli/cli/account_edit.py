@@ -1,5 +1,6 @@
 """``prx-email account remove`` and ``default``: change which accounts the config has."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,7 @@ def remove(
     work_is_done(f"removed {safe(name)}")
     if settings is not None and name in settings.accounts:
         _forget(settings, settings.accounts[name])
+        _forget_state(this, settings, name)
     if this.json:
         put_json({"account": name, "config": str(this.config_file), "default_account": removed.default_account,
                   "backup": str(removed.backup)})  # fmt: skip
@@ -94,6 +96,15 @@ def _refuse_unsent(this: Invocation, settings: "Settings", name: str) -> None:
             f"{messages} to be sent by account {name}; nothing was changed",
             hint=f"prx-email list --account {name} shows them: drain or cancel them first, or use --force",
         )
+
+
+def _forget_state(this: Invocation, settings: "Settings", name: str) -> None:
+    """Let the outbox forget the account's pause or rest, which another account of this name would have."""
+    from prx_email_cli.outbox.open import surroundings_of  # on use
+
+    if surroundings_of(settings.outbox).is_made():
+        with suppress(PrxEmailError), this.store(settings) as store:
+            store.forget_account(name)
 
 
 def _forget(settings: "Settings", account: "Account") -> None:

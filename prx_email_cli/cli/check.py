@@ -13,10 +13,13 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json
 from prx_email_cli.cli.render import error_object, masked, safe
+from prx_email_cli.cli.standing import what_fails
 from prx_email_cli.cli.times import clock, duration_seconds
 from prx_email_cli.errors import StorageError, Unwell
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, is_down
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.accounts import AccountState
     from prx_email_cli.outbox.store import Surroundings
     from prx_email_cli.outbox.views import Figures
 
@@ -52,15 +55,17 @@ def check(
     """Say in one line whether mail waits for too long, as a monitoring plugin; no server is asked.
 
     The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
-    WARNING, too: messages given up (not cancelled), or uncertain and held.
+    WARNING, too: messages given up (not cancelled), or uncertain and held; an account that does not work.
     Example: prx-email check --warning-age 15m --critical-age 1h
     """
     this = invocation(ctx)
     limits = _limits(warning_age, critical_age)
     now = clock(now_ts)()
-    figures, last_drain = _figures(this, account, now)
-    found = judge(figures, limits)
+    figures, states, last_drain = _figures(this, account, now)
+    found = judge(figures, limits, _failing(states, now))
     told = _told(found, None if last_drain is None else now - last_drain)
+    if found.late and (paused := [name or "all" for name, state in states.items() if state.is_paused(now)]):
+        told += f"; paused: {', '.join(paused)}"
     if this.json:
         error = None if found.state is State.OK else error_object(Unwell.code, told, "prx-email list, prx-email doctor")
         put_json({**found._asdict(), "state": found.state.name.lower(), "last_drain_at": last_drain}, error)
@@ -87,26 +92,39 @@ def _limits(warning: str | None, critical: str | None) -> Limits:
     return Limits(first if warning else min(first, second), second if critical else max(first, second))
 
 
-def _figures(this: Invocation, account: str | None, now: int) -> "tuple[dict[str, Figures], int | None]":
-    """Read the figures (of *account*), and when the last drain ended; never make an outbox."""
+def _figures(
+    this: Invocation, account: str | None, now: int
+) -> "tuple[dict[str, Figures], dict[str, AccountState], int | None]":
+    """Read figures and states of accounts (of *account*), and when the last drain ended; never make an outbox."""
     from prx_email_cli.outbox.open import open_store, surroundings_of  # on use
 
     settings = this.settings()
     around = surroundings_of(settings.outbox)
     figures: dict[str, Figures] = {}
+    states: dict[str, AccountState] = {}
     if around.is_made():
         store = open_store(settings.outbox, create=False)
         try:
-            figures = store.figures(now)
+            figures, states = store.figures(now), store.account_states()
         finally:
             store.close()
     else:
         _refuse_missing(around, now)
     if account is None:
-        return figures, around.last_drain_at()
+        return figures, states, around.last_drain_at()
     if account not in figures:
         settings.account(account)  # a name that neither the config nor the outbox knows is a mistake
-    return {name: of for name, of in figures.items() if name == account}, around.last_drain_at()
+    figures = {name: of for name, of in figures.items() if name == account}
+    states = {name: state for name, state in states.items() if name in (account, EVERY_ACCOUNT)}
+    return figures, states, around.last_drain_at()
+
+
+def _failing(states: "dict[str, AccountState]", now: int) -> dict[str, str]:
+    """Say of accounts that do not work for how long and why, once a person is to hear of it."""
+    return {
+        name: f"{what_fails(state)} for {shown_age(max(0, now - (state.failing_since or now)))}"
+        for name, state in states.items() if is_down(state, now)
+    }  # fmt: skip
 
 
 def _refuse_missing(around: "Surroundings", now: int) -> None:

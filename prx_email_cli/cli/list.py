@@ -82,13 +82,14 @@ def list_messages(
     with this.store(settings) as store:
         found = store.rows(wanted)
         total = store.count(wanted) if len(found) > limit else len(found)
+        states = store.account_states()
     if account is not None and not found:
         settings.account(account)  # a name that neither the config nor the outbox knows is a mistake
     rows = found[:limit]
     if this.json:
         put_json([row_object(row) for row in rows], cut=len(found) > limit, total=total)
         return
-    _put(rows, "jsonl" if jsonl else form, Look(now, utc=utc, whole=whole))
+    _put(rows, "jsonl" if jsonl else form, Look(now, utc=utc, whole=whole, states=states))
     if not rows:
         say("no messages")
     if len(found) > limit:

@@ -1,15 +1,17 @@
 """Show the messages of a list: a line each for a person, tabs or CSV or JSON for a program."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.cli.columns import Cell, put_columns, terminal_width
 from prx_email_cli.cli.output import put
 from prx_email_cli.cli.render import moment, row_object, safe, shown_status, span
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
 from prx_email_cli.outbox.lifecycle import Priority, Reason, Status, counted_as
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.accounts import AccountState
     from prx_email_cli.outbox.views import Row
 
 _RIGHT = ("id", "age", "retries")
@@ -17,11 +19,15 @@ _ROOM_FOR_ACCOUNTS = 100  # columns of a terminal from which on the account is s
 
 
 class Look(NamedTuple):
-    """How rows are shown.  now: in Unix seconds.  utc: times in UTC.  whole: every column, and no text shortened."""
+    """How rows are shown.
+
+    now: in Unix seconds.  utc: times in UTC.  whole: every column, and no text shortened.  states: of accounts.
+    """
 
     now: int
     utc: bool = False
     whole: bool = False
+    states: "Mapping[str, AccountState] | None" = None
 
 
 def put_rows(rows: "list[Row]", look: Look) -> None:
@@ -63,9 +69,14 @@ def _next(row: "Row", look: Look) -> str:
         return "-"
     if row.held:
         return "held"
-    if row.next_attempt_at <= look.now:
+    known = look.states or {}
+    states = [known[name] for name in (row.account, EVERY_ACCOUNT) if name in known]
+    if any(state.is_paused(look.now) for state in states):
+        return "paused"
+    due = max([row.next_attempt_at, *(state.rests_until or 0 for state in states if state.rests(look.now))])
+    if due <= look.now:
         return "now"
-    return _minute(row.next_attempt_at) if look.utc else f"in {span(row.next_attempt_at - look.now)}"
+    return _minute(due) if look.utc else f"in {span(due - look.now)}"
 
 
 def _why(row: "Row") -> str:
@@ -124,7 +135,7 @@ def put_csv(rows: "list[Row]") -> None:
 
     from prx_email_cli.outbox.views import Row  # on use
 
-    names = [field.name for field in fields(Row) if field.name not in ("recipients", "attempts")]
+    names = [field.name for field in fields(Row) if field.name not in ("recipients", "attempts", "actions")]
     text = StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

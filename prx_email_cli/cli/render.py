@@ -103,8 +103,9 @@ def row_object(row: "Row", *, whole: bool = False) -> dict[str, Any]:
     from dataclasses import asdict  # on use
 
     values = asdict(row)
+    values["actions"] = [one._asdict() for one in row.actions]
     if not whole:
-        del values["recipients"], values["attempts"]
+        del values["recipients"], values["attempts"], values["actions"]
     return values
 
 

@@ -57,6 +57,7 @@ def _look(store: "Store", settings: "Settings", now: int) -> Seen:
         now, names, states, figures, causes_of(store.failures()), store.last_drain_at(), store.last_drain_by(),
         store.delivered(now - HOUR), {name: _usage(store, settings.accounts.get(name), now) for name in names},
         frozenset(name for name, account in settings.accounts.items() if account.smtp.auth.oauth is not None),
+        frozenset(name for name in names if name not in settings.accounts),
     )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def _usage(store: "Store", account: "Account | None", now: int) -> "list[Usage]"
 def _wanted(seen: Seen) -> list[str]:
     """Return why a person is wanted; empty if nobody is."""
     why = [f"account {name} does not work" for name, state in seen.states.items() if state.failing_since is not None]
+    why += [f"account {name} is not in the config" for name in sorted(seen.gone) if seen.waits(name)]
     gave_up = sum(cause.many for cause in seen.causes if cause.gave_up)
     if gave_up:
         why.append(f"{gave_up} given up")

@@ -21,7 +21,7 @@ class Seen(NamedTuple):
     """What one look at the outbox shows.
 
     now, last_drain_at: Unix seconds.  delivered: by account, in the last hour.  by_login: the accounts that a login in
-    a browser sets right.
+    a browser sets right.  gone: those that the config has no more.
     """
 
     now: int
@@ -34,10 +34,16 @@ class Seen(NamedTuple):
     delivered: dict[str, int]
     usage: "dict[str, list[Usage]]"
     by_login: frozenset[str]
+    gone: frozenset[str]
 
     def state(self, account: str) -> AccountState:
         """Return the state of an account."""
         return self.states.get(account, AccountState(account))
+
+    def waits(self, account: str) -> int:
+        """Return how many messages of an account are undelivered and were due."""
+        figures = self.figures.get(account)
+        return figures.waiting if figures is not None else 0
 
     @property
     def waiting(self) -> int:
@@ -67,7 +73,7 @@ def screen(seen: Seen, wanted: list[str]) -> list[str]:
 def _account(seen: Seen, name: str) -> list[str]:
     """Say how an account stands, what waits, what was delivered and how much of its limits is used."""
     state, figures, delivered = seen.state(name), seen.figures.get(name), seen.delivered.get(name, 0)
-    said = [_state(state, seen.now)]
+    said = ["not in the config" if name in seen.gone else _state(state, seen.now)]
     if figures is None or not figures.waiting:
         said.append("nothing waits")
     else:
@@ -107,7 +113,7 @@ def _drained(seen: Seen) -> str:
 
 
 def _cause(cause: Cause, seen: Seen) -> str:
-    what = "given up" if cause.gave_up else "wait"
+    what = "given up" if cause.gave_up else "may have been sent and are held" if cause.uncertain else "wait"
     meaning = f" ({cause.known.meaning}: {cause.known.source})" if cause.known is not None else ""
     return f"{cause.many} {what} on {safe(cause.account)}: {safe(cause.example)}{meaning}"
 

@@ -121,10 +121,16 @@ def to_tell(state: AccountState, now: int) -> Event | None:
     """
     if state.works_since is not None:
         return Event.UP
-    if state.failing_since is None or (state.told_at is not None and now < state.told_at + TOLD_AGAIN_SECONDS):
-        return None
+    told_lately = state.told_at is not None and now < state.told_at + TOLD_AGAIN_SECONDS
+    return Event.DOWN if is_down(state, now) and not told_lately else None
+
+
+def is_down(state: AccountState, now: int) -> bool:
+    """Tell whether an account does not work, and has not for so long that a person is to hear of it."""
+    if state.failing_since is None:
+        return False
     at_once = state.error != "network" or "certificate" in (state.detail or "")
-    return Event.DOWN if at_once or now >= state.failing_since + UNREACHABLE_SECONDS else None
+    return at_once or now >= state.failing_since + UNREACHABLE_SECONDS
 
 
 def told(state: AccountState, event: Event, now: int) -> AccountState:

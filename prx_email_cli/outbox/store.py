@@ -196,6 +196,9 @@ class Accounts(Protocol):
     def wake(self, account: str) -> None:
         """End the rest of an account, so that the next drain tries it."""
 
+    def forget_account(self, account: str) -> None:
+        """Forget pause, rest and failure of an account, which is no more."""
+
     def note_config(self, account: str, config: str) -> None:
         """Note the fingerprint of the config under which an account fails; nothing if it does not fail."""
 

@@ -128,7 +128,7 @@ class Failure:
     """Unsent messages whose latest failure has the same words.
 
     by_account: it concerned the account, not the messages.  many: how many.  oldest_at: when the first of them was due
-    first.  outbox_id: the latest of them.
+    first.  outbox_id: the latest of them.  uncertain: they may have been accepted, and are held until a person decides.
     """
 
     account: str
@@ -139,6 +139,7 @@ class Failure:
     many: int
     oldest_at: int
     outbox_id: int
+    uncertain: bool = False
 
 
 @dataclass(frozen=True)

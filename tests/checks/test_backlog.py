@@ -34,6 +34,11 @@ def test_uncertain_messages_want_a_person_only_when_they_are_held() -> None:
     assert judge({"a": Figures(uncertain=2, held_uncertain=1)}, LIMITS).state is State.WARNING
 
 
+def test_an_account_that_does_not_work_is_a_warning_whatever_waits() -> None:
+    found = judge({"a": Figures()}, LIMITS, {"a": "login refused for 2m"})
+    assert (found.state, found.reasons) == (State.WARNING, ["a: login refused for 2m"])
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (3600, "1h 0m"), (11_100, "3h 5m"), (187_200, "2d 4h")],

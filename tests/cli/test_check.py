@@ -10,6 +10,7 @@ import pytest
 
 from ..conftest import Answer, Program
 from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
 from .outside import NOW, add, serving
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -213,3 +214,16 @@ def test_json_has_the_figures(program: Program) -> None:
     }  # fmt: skip
     assert answer.json["error"]["code"] == "unwell"
     assert os.path.exists(program.outbox)
+
+
+def test_an_account_that_does_not_work_is_a_warning_and_a_pause_is_told_when_mail_is_late(program: Program) -> None:
+    with ScriptedServer([Fault("auth", "535 5.7.8 no")], auth={"ops@example.com": "right"}) as server:
+        program.configure(server.port, smtp='user = "ops@example.com"', auth='password = "right"')
+        program.send("--now-ts", str(NOW))
+        program.run("drain", "--now-ts", str(NOW))
+    answer = check(program, at=NOW + 120)
+    assert answer.status == WARNING
+    assert "work: login refused for 2m" in answer.out
+    program.run("pause", "--now-ts", str(NOW))
+    assert "; paused: all" in check(program, at=NOW + 2 * HOUR).out
+    assert check(program, "--account", "work", "--json", at=NOW + 120).status == WARNING

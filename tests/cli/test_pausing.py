@@ -12,6 +12,7 @@ import pytest
 from ..conftest import Answer, Program
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
+from .test_list import at_width
 
 NOW = 1_900_000_000
 REFUSED = "535 5.7.8 wrong password"
@@ -228,3 +229,27 @@ def test_an_unknown_event_is_named(program: Program) -> None:
     answer = program.run("drain")
     assert answer.status == 78
     assert 'did you mean "account_down"?' in answer.err
+
+
+def test_list_says_when_what_is_next_is_kept_back_by_its_account(program: Program, server: ScriptedServer) -> None:
+    configure(program, server)
+    send(program, 2)
+    drain(program)
+    assert [line.split()[3:5] for line in listed(program, 10)] == [["in", "50s"]] * 2, "it rests for a minute"
+    program.run("pause", "--account", "work", "--now-ts", str(NOW + 10))
+    assert [line.split()[3] for line in listed(program, 20)] == ["paused"] * 2
+
+
+def listed(program: Program, after: int) -> list[str]:
+    _, *lines = at_width(80, program, "list", "--now-ts", str(NOW + after))
+    return lines
+
+
+def test_a_removed_account_leaves_no_pause_to_another_of_its_name(program: Program, server: ScriptedServer) -> None:
+    configure(program, server)
+    program.run("pause", "--account", "work")
+    before = program.config.read_text()
+    program.config.write_text(before + before[before.index("[accounts.work") :].replace("accounts.work", "accounts.b"))
+    program.run("account", "remove", "work", "--force")
+    program.config.write_text(before)
+    assert json.loads(program.run("status", "--json").out)["data"]["accounts"][0]["paused"] is False

@@ -172,3 +172,29 @@ def test_the_name_of_the_program_alone_shows_the_status_where_there_is_a_config_
     answer = program.run()
     assert (answer.status, answer.out) == (0, program.run("status").out)
     assert answer.out.startswith("work  works; nothing waits")
+
+
+def test_messages_of_an_account_that_is_gone_want_a_person(program: Program) -> None:
+    program.configure()
+    send(program, "a@example.org")
+    program.config.write_text(program.config.read_text().replace("accounts.work", "accounts.other"))
+    answer = status(program)
+    assert answer.status == 1
+    assert "work  not in the config; 1 wait, the oldest for 0s" in answer.out
+    assert "account work is not in the config" in " ".join(answer.out.split())
+
+
+def test_what_may_have_been_sent_is_a_cause_with_the_command_that_decides(program: Program) -> None:
+    with ScriptedServer([Fault("after_dot", "close")]) as server:
+        program.configure(server.port, outbox='on_uncertain = "hold"')
+        send(program, "a@example.org", "b@example.org")
+        drain(program)
+    (cause,) = data(status(program, 0, "--json"))["causes"]
+    assert (cause["many"], cause["uncertain"], cause["gave_up"]) == (2, True, False)
+    assert cause["fix"] == (
+        "prx-email list --uncertain --account work, then prx-email resolve ID --sent, or --not-sent to send again"
+    )
+    program.run("resolve", "1", "--sent")
+    (cause,) = data(status(program, 0, "--json"))["causes"]
+    assert cause["fix"] == "prx-email resolve 2 --sent, or --not-sent to send again"
+    assert "1. 1 may have been sent and are held on work" in status(program).out

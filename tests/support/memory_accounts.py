@@ -36,6 +36,8 @@ class MemoryAccounts:
 
     def pause(self, pause: AccountState) -> None: self._put(self._of(pause.account).paused_as(pause))
 
+    def forget_account(self, account: str) -> None: self._states.pop(account, None)
+
     def resume(self, account: str, now: int) -> bool:
         ended = [one for one in self._states.values() if account in (EVERY_ACCOUNT, one.account)
                  and (one.paused_at is not None or one.rests_until is not None)]

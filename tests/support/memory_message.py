@@ -113,15 +113,15 @@ def _figures(ours: list[Message], attempted: Counter[tuple[str, Ending, int]], a
 
 
 def failures(messages: list[Message]) -> list[Failure]:
-    groups: dict[tuple[str, bool, str | None, str | None, Reason | None], list[Message]] = {}
+    groups: dict[tuple[str, bool, str | None, str | None, Reason | None, bool], list[Message]] = {}
     for one in messages:
         row = one.row
         failed = row.status == Status.FAILED or (row.gave_up is not None and row.status != Status.SENT)
         if failed and row.gave_up != Reason.CANCELLED:
-            key = (row.account, one.by_account, row.error_code, row.last_error, row.gave_up)
+            key = (row.account, one.by_account, row.error_code, row.last_error, row.gave_up, row.uncertain and row.held)
             groups.setdefault(key, []).append(one)
     found = []
     for words, ours in groups.items():
         oldest_at, latest = min(one.new.schedule.due_at for one in ours), max(one.row.outbox_id for one in ours)
-        found.append(Failure(*words, len(ours), oldest_at, latest))
+        found.append(Failure(*words[:5], len(ours), oldest_at, latest, words[5]))
     return sorted(found, key=lambda one: one.outbox_id)

@@ -34,6 +34,10 @@ class AccountStates(OpenDatabase):
         if account in self.account_states():
             self.change(lambda connection: accounts.wake(connection, account))
 
+    def forget_account(self, account: str) -> None:
+        """Forget what is known of an account."""
+        self.change(lambda connection: accounts.forget(connection, account))
+
     def note_config(self, account: str, config: str) -> None:
         """Note the fingerprint of the config under which an account fails."""
         self.change(lambda connection: accounts.note_config(connection, account, config))

@@ -108,6 +108,11 @@ def wake(connection: sqlite3.Connection, account: str) -> None:
         put(connection, state.woken())
 
 
+def forget(connection: sqlite3.Connection, account: str) -> None:
+    """Forget what is known of *account*."""
+    connection.execute(DROP_STATE, (account,))
+
+
 def note_config(connection: sqlite3.Connection, account: str, config: str) -> None:
     """Note under which config a failing account fails."""
     state = read(connection).get(account)

@@ -56,10 +56,11 @@ SELECT account, 'sent',
 # What nobody has received and drains are to deliver, due or not: neither held nor given up.
 _UNDELIVERED = "status <> 'sent' AND held_at IS NULL AND gave_up IS NULL"
 _FAILURES = """
-SELECT account, by_account, error_code, last_error, gave_up, count(*), min(first_due_at), max(id)
+SELECT account, by_account, error_code, last_error, gave_up, count(*), min(first_due_at), max(id),
+       uncertain AND held_at IS NOT NULL AS doubtful
   FROM outbox INDEXED BY outbox_unsent
  WHERE status <> 'sent' AND (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled'
- GROUP BY account, by_account, error_code, last_error, gave_up ORDER BY max(id)
+ GROUP BY account, by_account, error_code, last_error, gave_up, doubtful ORDER BY max(id)
 """
 _UNSENT = f"""
 SELECT count(*) FILTER (WHERE {DUE} AND next_attempt_at <= :now),
@@ -183,9 +184,9 @@ def figures(connection: sqlite3.Connection, now: int) -> dict[str, Figures]:
 def failures(connection: sqlite3.Connection) -> list[Failure]:
     """Return why unsent messages have failed, those of the same words as one; not what a person cancelled."""
     found = []
-    for account, by_account, code, error, reason, *figures in connection.execute(_FAILURES):
+    for account, by_account, code, error, reason, many, oldest_at, latest, doubtful in connection.execute(_FAILURES):
         gave_up = None if reason is None else _member(Reason, reason)
-        found.append(Failure(account, bool(by_account), code, error, gave_up, *figures))
+        found.append(Failure(account, bool(by_account), code, error, gave_up, many, oldest_at, latest, bool(doubtful)))
     return found
 
 

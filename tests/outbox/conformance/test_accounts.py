@@ -112,3 +112,10 @@ def test_what_failed_by_the_account_is_due_at_once_when_it_works_again(store: St
     assert after == {**before, 1: NOW, 2: NOW}
     assert [store.row(outbox_id).retries for outbox_id in (1, 2)] == [1, 1]
     assert claim(run, NOW + 1).outbox_id == 1
+
+
+def test_of_a_forgotten_account_nothing_is_left(store: Store) -> None:
+    store.pause(PAUSE)
+    store.forget_account("work")
+    store.forget_account("nobody")
+    assert store.account_states() == {}

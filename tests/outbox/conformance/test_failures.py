@@ -51,6 +51,14 @@ def test_what_was_given_up_is_told_with_its_reason_and_what_was_cancelled_is_not
     assert [(one.gave_up, one.many) for one in store.failures()] == [(Reason.REFUSED, 1)]
 
 
+def test_what_may_have_been_accepted_and_is_held_is_told_from_what_is_tried_again(store: Store, run: Run) -> None:
+    submit(store, new_message(), new_message())
+    attempt(run, uncertain=True)
+    attempt(run, uncertain=True)
+    store.hold(1, NOW)
+    assert sorted((one.outbox_id, one.uncertain) for one in store.failures()) == [(1, True), (2, False)]
+
+
 def test_what_expired_unattempted_is_told(store: Store, run: Run) -> None:
     submit(store, new_message(expires_at=NOW + 5))
     assert run.expire(NOW + 5) == [1]
