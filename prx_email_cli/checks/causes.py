@@ -97,15 +97,14 @@ def causes_of(failures: Iterable[Failure]) -> list[Cause]:
     return sorted(groups.values(), key=lambda cause: (-cause.many, cause.outbox_id))
 
 
-def fix_of(cause: Cause, *, by_login: bool = False) -> str:
-    """Return the command or deed that helps.  by_login: a login in a browser sets the account right."""
+def fix_of(cause: Cause, login: str | None = None) -> str:
+    """Return the command or deed that helps.  login: what gives the account another secret."""
     if cause.uncertain:
         which = str(cause.outbox_id) if cause.many == 1 else "ID"
         look = "" if cause.many == 1 else f"prx-email list --uncertain --account {cause.account}, then "
         return f"{look}prx-email resolve {which} --sent, or --not-sent to send again"
-    if cause.by_account and cause.error == "auth":
-        deed = "login" if by_login else "set-password"
-        return f"prx-email account {deed} {cause.account}, then prx-email account test {cause.account}"
+    if cause.by_account and cause.error == "auth" and login is not None:
+        return f"{login}, then prx-email account test {cause.account}"
     if cause.by_account:
         return f"prx-email account test {cause.account}"
     if cause.known is not None:

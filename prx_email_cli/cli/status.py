@@ -56,7 +56,7 @@ def _look(store: "Store", settings: "Settings", now: int) -> Seen:
     return Seen(
         now, names, states, figures, causes_of(store.failures()), store.last_drain_at(), store.last_drain_by(),
         store.delivered(now - HOUR), {name: _usage(store, settings.accounts.get(name), now) for name in names},
-        frozenset(name for name, account in settings.accounts.items() if account.smtp.auth.oauth is not None),
+        {name: _login(account) for name, account in settings.accounts.items()},
         frozenset(name for name in names if name not in settings.accounts),
     )  # fmt: skip
 
@@ -65,6 +65,17 @@ def _usage(store: "Store", account: "Account | None", now: int) -> "list[Usage]"
     from prx_email_cli.delivery.attempt import limits_of  # on use
 
     return [] if account is None else store.usage(account.name, limits_of(account), now)
+
+
+def _login(account: "Account") -> str:
+    """Say what gives an account another secret."""
+    auth = account.smtp.auth
+    if auth.oauth is not None:
+        return f"prx-email account login {account.name}"
+    if auth.keyring:
+        return f"prx-email account set-password {account.name}"
+    kinds = ", ".join(auth.kinds) or "user and password"
+    return f"set {kinds} of [accounts.{account.name}.smtp.auth] right"
 
 
 def _wanted(seen: Seen) -> list[str]:
@@ -113,7 +124,7 @@ def _account(seen: Seen, name: str) -> dict[str, Any]:
 def _causes(seen: Seen) -> list[dict[str, Any]]:
     causes = []
     for cause in seen.causes:
-        known, fix = cause.known, fix_of(cause, by_login=cause.account in seen.by_login)
+        known, fix = cause.known, fix_of(cause, seen.logins.get(cause.account))
         said = {"meaning": known and known.meaning, "source": known and known.source, "fix": fix}
         causes.append({**cause._asdict(), **said})
     return causes

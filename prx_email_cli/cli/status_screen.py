@@ -20,8 +20,8 @@ DAY = 86_400
 class Seen(NamedTuple):
     """What one look at the outbox shows.
 
-    now, last_drain_at: Unix seconds.  delivered: by account, in the last hour.  by_login: the accounts that a login in
-    a browser sets right.  gone: those that the config has no more.
+    now, last_drain_at: Unix seconds.  delivered: by account, in the last hour.  logins: what gives an account another
+    secret.  gone: the accounts that the config has no more.
     """
 
     now: int
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     last_drain_by: str
     delivered: dict[str, int]
     usage: "dict[str, list[Usage]]"
-    by_login: frozenset[str]
+    logins: dict[str, str]
     gone: frozenset[str]
 
     def state(self, account: str) -> AccountState:
@@ -62,7 +62,7 @@ def screen(seen: Seen, wanted: list[str]) -> list[str]:
         lines += _wrapped(f"{safe(name)}  {'; '.join(_account(seen, name))}", width)
     lines += _wrapped(_drained(seen), width)
     for number, cause in enumerate(seen.causes[:MOST_CAUSES], 1):
-        fix = fix_of(cause, by_login=cause.account in seen.by_login)
+        fix = fix_of(cause, seen.logins.get(cause.account))
         lines += ["", *_wrapped(f"{number}. {_cause(cause, seen)}", width), *_wrapped(f"   → {safe(fix)}", width)]
     if len(seen.causes) > MOST_CAUSES:
         lines.append(f"and {len(seen.causes) - MOST_CAUSES} more causes: prx-email status --json")
@@ -78,6 +78,8 @@ def _account(seen: Seen, name: str) -> list[str]:
         said.append("nothing waits")
     else:
         said.append(f"{figures.waiting} wait, the oldest for {shown_age(figures.oldest_age_seconds or 0)}")
+    if figures is not None and figures.held:
+        said.append(f"{figures.held} held")
     if delivered:
         said.append(f"{delivered} delivered in the last hour")
     return [*said, *(_used(one, seen.now) for one in seen.usage[name] if one.limit.seconds >= DAY or one.free_at)]

@@ -68,9 +68,8 @@ def test_accounts_scopes_and_what_was_given_up_are_told_apart() -> None:
 def test_each_cause_names_what_helps() -> None:
     (known,) = causes_of([failure("535 5.7.8 wrong password", 42, by_account=True)])
     assert (known.known, fix_of(known)) == (KNOWN["5.7.8"], "prx-email account test work")
-    tested = ", then prx-email account test work"
-    assert fix_of(known._replace(error="auth")) == f"prx-email account set-password work{tested}"
-    assert fix_of(known._replace(error="auth"), by_login=True) == f"prx-email account login work{tested}"
+    assert fix_of(known._replace(error="auth"), "log in") == "log in, then prx-email account test work"
+    assert fix_of(known._replace(error="network"), "log in") == "prx-email account test work"
     (known,) = causes_of([failure("550 5.1.1 no such user", 42)])
     assert fix_of(known) == "correct the address where it came from; prx-email show 42"
     (unknown,) = causes_of([failure("550 never", 42)])

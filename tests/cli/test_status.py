@@ -55,7 +55,9 @@ def test_messages_behind_a_refused_login_are_one_cause_with_the_command_that_hel
     assert "5 wait, the oldest for 1m" in answer.out
     assert "1. 2 wait on work: " in answer.out
     assert REFUSED in " ".join(answer.out.split())
-    assert "   → prx-email account set-password work, then prx-email account test work" in answer.out
+    assert "→ set password of [accounts.work.smtp.auth] right, then prx-email account test work" in " ".join(
+        answer.out.split()
+    )
     assert "a person is wanted: account work does not work" in answer.out
     seen = data(status(program, 61, "--json"))
     (account,), (cause,) = seen["accounts"], seen["causes"]
@@ -63,7 +65,7 @@ def test_messages_behind_a_refused_login_are_one_cause_with_the_command_that_hel
         "work", True, 5, 61,
     )  # fmt: skip
     assert (cause["by_account"], cause["many"], cause["fix"]) == (
-        True, 2, "prx-email account set-password work, then prx-email account test work",
+        True, 2, "set password of [accounts.work.smtp.auth] right, then prx-email account test work",
     )  # fmt: skip
     assert (cause["meaning"], cause["source"]) == ("wrong user or password", "RFC 4954 section 6")
     assert "account work does not work" in seen["wanted"]
@@ -198,3 +200,31 @@ def test_what_may_have_been_sent_is_a_cause_with_the_command_that_decides(progra
     (cause,) = data(status(program, 0, "--json"))["causes"]
     assert cause["fix"] == "prx-email resolve 2 --sent, or --not-sent to send again"
     assert "1. 1 may have been sent and are held on work" in status(program).out
+
+
+@pytest.mark.parametrize(
+    ("auth", "deed"),
+    [
+        ("keyring = true", "prx-email account set-password work"),
+        ('oauth = { client_id = "c" }', "prx-email account login work"),
+        ('password_file = "secret"', "set password_file of [accounts.work.smtp.auth] right"),
+    ],
+)
+def test_after_a_refused_login_it_is_said_what_gives_the_account_another_secret(
+    program: Program, auth: str, deed: str
+) -> None:
+    with ScriptedServer([Fault("auth", REFUSED)], auth={"ops@example.com": "right"}) as server:
+        program.configure(server.port, smtp='user = "ops@example.com"', auth='password = "right"')
+        send(program, "a@example.org")
+        drain(program)
+        provider = "" if "oauth" not in auth else 'provider = "gmail"'
+        program.configure(server.port, smtp='user = "ops@example.com"', auth=auth, account=provider)
+    (cause,) = data(status(program, 0, "--json"))["causes"]
+    assert cause["fix"] == f"{deed}, then prx-email account test work"
+
+
+def test_what_is_held_is_counted(program: Program) -> None:
+    program.configure()
+    send(program, "a@example.org", "b@example.org")
+    program.run("hold", "1")
+    assert status(program).out.startswith("work  works; 1 wait, the oldest for 0s; 1 held\n")
