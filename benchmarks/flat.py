@@ -28,6 +28,8 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "list --account, another one": lambda store: store.rows(Filter(account="another")),
     "list --status failed": lambda store: store.rows(Filter(statuses=(Status.FAILED,))),
     "list --due": lambda store: store.rows(Filter(due_at=0)),
+    "list --error busy": lambda store: store.rows(Filter(error="busy")),
+    "list --status failed --to nobody": lambda store: store.rows(Filter((Status.FAILED,), recipient="nobody")),
     "list --repeated": lambda store: store.rows(Filter(repeated=True)),
     "the total of list": lambda store: store.count(Filter()),
     "the total of list --status failed": lambda store: store.count(Filter(statuses=(Status.FAILED,))),

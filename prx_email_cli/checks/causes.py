@@ -75,7 +75,12 @@ def masked(text: str) -> str:
 
 def causes_of(failures: Iterable[Failure]) -> list[Cause]:
     """Group *failures* by account, whom they concern and the masked words, the largest group first."""
-    groups: dict[tuple[object, ...], Cause] = {}
+    return [cause for cause, _ in grouped(failures)]
+
+
+def grouped(failures: Iterable[Failure]) -> list[tuple[Cause, list[Failure]]]:
+    """Return each cause with the failures that it stands for, in the order of ``causes_of``."""
+    groups: dict[tuple[object, ...], tuple[Cause, list[Failure]]] = {}
     for one in failures:
         gave_up, words = one.gave_up is not None, one.last_error or str(one.gave_up or "")
         key = (one.account, one.by_account, gave_up, one.error_code, one.uncertain, masked(words))
@@ -90,11 +95,12 @@ def causes_of(failures: Iterable[Failure]) -> list[Cause]:
             one.outbox_id,
             one.uncertain,
         )
-        old = groups.get(key)
-        groups[key] = new if old is None else max(old, new, key=lambda cause: cause.outbox_id)._replace(
+        old, ours = groups.get(key, (None, []))
+        ours.append(one)
+        groups[key] = (new if old is None else max(old, new, key=lambda cause: cause.outbox_id)._replace(
             many=old.many + new.many, oldest_at=min(old.oldest_at, new.oldest_at)
-        )  # fmt: skip
-    return sorted(groups.values(), key=lambda cause: (-cause.many, cause.outbox_id))
+        ), ours)  # fmt: skip
+    return sorted(groups.values(), key=lambda group: (-group[0].many, group[0].outbox_id))
 
 
 def fix_of(cause: Cause, login: str | None = None) -> str:

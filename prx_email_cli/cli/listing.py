@@ -1,11 +1,12 @@
 """Show the messages of a list: a line each for a person, tabs or CSV or JSON for a program."""
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.cli.columns import Cell, put_columns, terminal_width
-from prx_email_cli.cli.output import put
+from prx_email_cli.cli.output import on_terminal, put, put_tabbed
 from prx_email_cli.cli.render import moment, row_object, safe, shown_status, span
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
 from prx_email_cli.outbox.lifecycle import Priority, Reason, Status, counted_as
@@ -28,6 +29,18 @@ class Look(NamedTuple):
     utc: bool = False
     whole: bool = False
     states: "Mapping[str, AccountState] | None" = None
+
+
+def put_list(rows: "list[Row]", form: str | None, look: Look) -> None:
+    """Print rows in a *form*: table, tsv, csv or jsonl; by default a table on a terminal, else tsv."""
+    if form == "jsonl":
+        put_objects(map(row_object, rows))
+    elif form == "csv":
+        put_csv(rows)
+    elif (rows and form == "tsv") or (rows and form is None and not on_terminal(sys.stdout)):
+        put_tabbed([tabbed(row, look) for row in rows])
+    elif rows:
+        put_rows(rows, look)
 
 
 def put_rows(rows: "list[Row]", look: Look) -> None:

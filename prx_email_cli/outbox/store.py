@@ -250,6 +250,9 @@ class Reports(Protocol):
     def rows(self, wanted: "Filter") -> "list[Row]":
         """Return the messages that match, newest first."""
 
+    def ids(self, wanted: "Filter") -> list[int]:
+        """Return the ids of the messages that match, newest first."""
+
     def count(self, wanted: "Filter") -> int | None:
         """Count the messages that match, whatever their limit; None where counting them would take long."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status
@@ -9,6 +10,8 @@ from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKi
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.messages import Limit
+
+MOST_SEARCHED = 100_000  # of messages that may be sent ones, of which there are millions
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,24 @@ class Row:
     actions: list[Action] = field(default_factory=list)
 
 
+class Fact(StrEnum):
+    """What may be so of a message, and by which a filter leaves it out."""
+
+    SENT = "sent"
+    SENDING = "sending"
+    HELD = "held"
+    GAVE_UP = "gave_up"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True)
 class Filter:
-    """Which messages ``list`` shows; (), None and False do not restrict.  due_at: due at that time."""
+    """Which messages are meant; (), None and False do not restrict.
+
+    due_at: due at that time.  recipient, sender, subject, error: patterns, see ``pattern.resembles``; sender: of the
+    envelope.  failures: failed for one of these reasons.  since, until: stored in that time.  without: none of which
+    one of these facts is so.  whole: look at every message, though that may take long; see ``is_bounded``.
+    """
 
     statuses: tuple[Status, ...] = ()
     account: str | None = None
@@ -95,6 +113,32 @@ class Filter:
     uncertain: bool = False
     limit: int = 50
     repeated: bool = False
+    recipient: str | None = None
+    sender: str | None = None
+    subject: str | None = None
+    error: str | None = None
+    failures: "tuple[Failure, ...]" = ()
+    since: int | None = None
+    until: int | None = None
+    without: tuple[Fact, ...] = ()
+    whole: bool = False
+
+    @property
+    def only_unsent(self) -> bool:
+        """Whether no sent message can match: there are few others."""
+        unsent = self.due_at is not None or self.gave_up or self.held or self.uncertain
+        failed = bool(self.failures) or self.error is not None or Fact.SENT in self.without
+        return unsent or failed or Status.SENT not in (self.statuses or Status)
+
+    @property
+    def searches(self) -> bool:
+        """Whether messages must be read one by one to find those that match."""
+        return any(one is not None for one in (self.recipient, self.sender, self.subject, self.since, self.until))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether only the MOST_SEARCHED messages stored last are looked at."""
+        return self.searches and not (self.only_unsent or self.repeated or self.whole)
 
 
 @dataclass(frozen=True)

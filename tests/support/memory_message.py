@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
-from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Row
+from prx_email_cli.outbox.pattern import resembles
+from prx_email_cli.outbox.views import Attempt, Fact, Failure, Figures, Filter, Row
 
 # What fits on one line is written on one:
 # fmt: off
@@ -66,10 +67,30 @@ class Message:
         self.under_way, self.row = None, replace(self.row, status=status, run_died=False, **values)
 
     def matches(self, wanted: Filter) -> bool:
-        return ((not wanted.statuses or lifecycle.counted_as(self.row.status, self.row.gave_up) in wanted.statuses)
+        row, new = self.row, self.new
+        texts = ((wanted.sender, [new.sender]), (wanted.subject, [row.subject]), (wanted.error, [row.last_error]),
+                 (wanted.recipient, [one.address for one in row.recipients]))
+        return ((not wanted.statuses or lifecycle.counted_as(row.status, row.gave_up) in wanted.statuses)
                 and (wanted.due_at is None or (self.waits() and self.due <= wanted.due_at))
+                and (wanted.since or 0) <= row.created_at <= (row.created_at if wanted.until is None else wanted.until)
+                and (not wanted.failures or self.reason() in [(*it[:5], it[8]) for it in map(astuple, wanted.failures)])
+                and all(pattern is None or any(resembles(pattern, text) for text in those) for pattern, those in texts)
+                and not {*wanted.without} & self.facts()
                 and all(getattr(self.shown(), flag) for flag in ("gave_up", "held", "uncertain", "repeated")
                         if getattr(wanted, flag)))
+
+    def facts(self) -> set[Fact]:
+        given_up = [Fact.GAVE_UP] * (self.row.gave_up is not None)
+        given_up += [Fact.CANCELLED] * (self.row.gave_up == Reason.CANCELLED)
+        status = [Fact(self.row.status)] if self.row.status in (Status.SENT, Status.SENDING) else []
+        return {*given_up, *status, *[Fact.HELD] * self.row.held}
+
+    def reason(self) -> tuple[str, bool, str | None, str | None, Reason | None, bool] | None:
+        """Why it failed, in the words of ``failures``; None where it did not."""
+        row = self.row
+        failed = row.status == Status.FAILED or (row.gave_up is not None and row.status != Status.SENT)
+        words = (row.account, self.by_account, row.error_code, row.last_error, row.gave_up, row.uncertain and row.held)
+        return words if failed and row.gave_up != Reason.CANCELLED else None
 
     def exported(self, domain: str) -> messages.Exported:
         row = self.shown()
@@ -115,10 +136,7 @@ def _figures(ours: list[Message], attempted: Counter[tuple[str, Ending, int]], a
 def failures(messages: list[Message]) -> list[Failure]:
     groups: dict[tuple[str, bool, str | None, str | None, Reason | None, bool], list[Message]] = {}
     for one in messages:
-        row = one.row
-        failed = row.status == Status.FAILED or (row.gave_up is not None and row.status != Status.SENT)
-        if failed and row.gave_up != Reason.CANCELLED:
-            key = (row.account, one.by_account, row.error_code, row.last_error, row.gave_up, row.uncertain and row.held)
+        if (key := one.reason()) is not None:
             groups.setdefault(key, []).append(one)
     found = []
     for words, ours in groups.items():

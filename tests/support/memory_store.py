@@ -146,7 +146,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
     def __init__(self, domain: str = "prx-email.local") -> None:
         super().__init__()
         self.domain, self.lock, self.drained_seconds = domain, threading.RLock(), 0
-        self.ids, self.numbers = count(1), count(1)  # of messages, and of claims
+        self.fresh, self.numbers = count(1), count(1)  # of messages, and of claims
         self.messages: dict[int, Message] = {}
         self.runs: list[MemoryRun] = []
         self.recorded_at: int | None = None
@@ -180,7 +180,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
         for it in self.of(new.account):
             if new.idempotency_key is not None and it.new.idempotency_key == new.idempotency_key:
                 return Submitted.again(new, it.row.outbox_id, it.new.fingerprint)
-        outbox_id, to = next(self.ids), [one.address for one in new.recipients if one.kind == "to"]
+        outbox_id, to = next(self.fresh), [one.address for one in new.recipients if one.kind == "to"]
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,
                   new.content.size_bytes, new.schedule.created_at, None, held=False, gave_up=None, uncertain=False,
                   priority=new.priority, recipients=[
@@ -261,7 +261,8 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
         found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]
         return [replace(one, recipients=[], attempts=[], actions=[]) for one in found][: wanted.limit]
 
-    def count(self, wanted: Filter) -> int: return len(self.rows(replace(wanted, limit=10**9)))
+    def ids(self, wanted: Filter) -> list[int]: return [row.outbox_id for row in self.rows(wanted)]
+    def count(self, wanted: Filter) -> int: return len(self.ids(replace(wanted, limit=10**9)))
 
     def stats(self, now: int) -> Stats:
         rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]

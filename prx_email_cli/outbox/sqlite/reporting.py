@@ -25,6 +25,13 @@ class Reporting(OpenDatabase):
         with self.looking() as connection:
             return reports.rows(connection, wanted, Runs(self.path).is_dead)
 
+    def ids(self, wanted: "Filter") -> list[int]:
+        """Return the ids of the messages that match, newest first."""
+        from prx_email_cli.outbox.sqlite import selecting  # on use
+
+        with self.reading() as connection:
+            return selecting.ids(connection, wanted)
+
     def count(self, wanted: "Filter") -> int | None:
         """Count the messages that match, whatever their limit; None where counting them would take long."""
         from prx_email_cli.outbox.sqlite import selecting  # on use

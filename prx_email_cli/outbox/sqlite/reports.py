@@ -15,7 +15,7 @@ from prx_email_cli.outbox.sqlite.selecting import (
     abandoned_among,
     matching,
     repeated_among,
-    values,
+    run,
 )
 from prx_email_cli.outbox.sqlite.sql import DUE
 from prx_email_cli.outbox.views import Action, Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, tally
@@ -102,7 +102,7 @@ _LATEST_ATTEMPT = "SELECT last_attempt_at FROM ledger"
 def rows(connection: sqlite3.Connection, wanted: Filter, is_dead: IsDead) -> list[Row]:
     """Return the messages that match, newest first.  is_dead: tells of a run's id whether the run died."""
     statement = f"SELECT {_COLUMNS} FROM {matching(wanted)} ORDER BY id DESC LIMIT :limit"
-    found = _rows(connection, connection.execute(statement, values(wanted)).fetchall(), is_dead)
+    found = _rows(connection, run(connection, statement, wanted).fetchall(), is_dead)
     to = _addresses(connection, [one.outbox_id for one in found])
     return [replace(one, to=to.get(one.outbox_id, [])) for one in found]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from prx_email_cli.errors import ChangeableByOthers
-from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.pattern import resembles
 from prx_email_cli.outbox.sqlite.sql import DUE
-from prx_email_cli.outbox.views import Filter
+from prx_email_cli.outbox.views import MOST_SEARCHED, Fact, Filter
 
 IsDead = Callable[[str], bool]
 MOST_COUNTED = 100_000
@@ -20,6 +20,25 @@ COUNTED_AS = """
          THEN gave_up ELSE status END
 """
 _OF_STATUSES = f"{COUNTED_AS} IN (SELECT value FROM json_each(:statuses))"
+# The messages that ``reports.failures`` counted under one of :failures.
+_OF_FAILURES = """
+    (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled'
+    AND (account, by_account, coalesce(error_code, ''), coalesce(last_error, ''), coalesce(gave_up, ''),
+         uncertain AND held_at IS NOT NULL) IN
+        (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
+           FROM json_each(:failures))
+"""
+_OF_RECIPIENT = """
+    EXISTS (SELECT 1 FROM recipient WHERE outbox_id = outbox.id AND resembles(:recipient, CAST(address AS BLOB)))
+"""
+_FACTS = {
+    Fact.SENT: "status = 'sent'",
+    Fact.SENDING: "status = 'sending'",
+    Fact.HELD: "held_at IS NOT NULL",
+    Fact.GAVE_UP: "gave_up IS NOT NULL",
+    Fact.CANCELLED: "gave_up IS 'cancelled'",
+}
 _UNSENT = "outbox INDEXED BY outbox_unsent WHERE status <> 'sent'"
 _STORED = "SELECT coalesce(sum(messages), 0) FROM stored WHERE account = coalesce(:account, account)"
 _STILL_SENDING = "SELECT id, run_id FROM outbox WHERE status = 'sending' AND id IN (SELECT value FROM json_each(?))"
@@ -43,23 +62,54 @@ def matching(wanted: Filter) -> str:
         "held_at IS NOT NULL": wanted.held or None,
         "uncertain": wanted.uncertain or None,
         f"id IN ({_REPEATED})": wanted.repeated or None,
+        "created_at >= :since": wanted.since,
+        "created_at <= :until": wanted.until,
+        _OF_FAILURES: wanted.failures or None,
+        "resembles(:error, CAST(last_error AS BLOB))": wanted.error,
+        "resembles(:sender, CAST(sender AS BLOB))": wanted.sender,
+        "resembles(:subject, CAST(subject AS BLOB))": wanted.subject,
+        _OF_RECIPIENT: wanted.recipient,
+        f"id > (SELECT max(id) FROM outbox) - {MOST_SEARCHED}": wanted.is_bounded or None,
+        **dict.fromkeys((f"NOT ({_FACTS[fact]})" for fact in wanted.without), True),
     }
     chosen = "".join(f" AND ({text})" for text, value in conditions.items() if value is not None)
     if wanted.repeated:  # few, and found by an index of their own
         return f"outbox NOT INDEXED WHERE 1{chosen}"
-    if _only_unsent(wanted):
+    if wanted.only_unsent:
         return f"{_UNSENT}{chosen}"
     return f"outbox WHERE 1{chosen}"  # by id, or for an account by the index outbox_account
 
 
 def values(wanted: Filter) -> dict[str, Any]:
     """Return the values of the parameters in the conditions."""
+    reasons = [
+        [one.account, one.by_account, one.error_code or "", one.last_error or "", one.gave_up or "", one.uncertain]
+        for one in wanted.failures
+    ]
+    names = ("account", "due_at", "limit", "since", "until", "error", "sender", "subject", "recipient")
     return {
         "statuses": json.dumps(wanted.statuses),
-        "account": wanted.account,
-        "due_at": wanted.due_at,
-        "limit": wanted.limit,
+        "failures": json.dumps(reasons),
+        **{name: getattr(wanted, name) for name in names},
     }
+
+
+def run(connection: sqlite3.Connection, select: str, wanted: Filter) -> sqlite3.Cursor:
+    """Run a statement with ``matching(wanted)`` in it."""
+    if any(one is not None for one in (wanted.error, wanted.sender, wanted.subject, wanted.recipient)):
+        connection.create_function("resembles", 2, _resembles, deterministic=True)
+    return connection.execute(select, values(wanted))
+
+
+def _resembles(pattern: str, text: bytes | None) -> bool:
+    """Compare a text with a pattern; damage may have made it undecodable."""
+    return text is not None and resembles(pattern, text.decode("utf-8", "replace"))
+
+
+def ids(connection: sqlite3.Connection, wanted: Filter) -> list[int]:
+    """Return the ids of the messages that match, newest first."""
+    found = run(connection, f"SELECT id FROM {matching(wanted)} ORDER BY id DESC LIMIT :limit", wanted)
+    return [outbox_id for (outbox_id,) in found]
 
 
 def count(connection: sqlite3.Connection, wanted: Filter) -> int | None:
@@ -68,10 +118,12 @@ def count(connection: sqlite3.Connection, wanted: Filter) -> int | None:
     How many are stored is known without reading them.  Of these, the sent are all but the unsent, which are counted.
     """
     at_most = replace(wanted, limit=MOST_COUNTED + 1)
-    if _only_unsent(wanted) or wanted.repeated:
+    stored = int(connection.execute(_STORED, {"account": wanted.account}).fetchone()[0])
+    if wanted.only_unsent or wanted.repeated or wanted.searches:
+        if wanted.is_bounded and stored > MOST_SEARCHED:
+            return None
         found = _count(connection, matching(wanted), at_most)
         return found if found <= MOST_COUNTED else None
-    stored = int(connection.execute(_STORED, {"account": wanted.account}).fetchone()[0])
     if not wanted.statuses:
         return stored
     of_account = "" if wanted.account is None else " AND account = :account"
@@ -80,13 +132,8 @@ def count(connection: sqlite3.Connection, wanted: Filter) -> int | None:
 
 
 def _count(connection: sqlite3.Connection, source: str, wanted: Filter) -> int:
-    statement = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT :limit)"
-    return int(connection.execute(statement, values(wanted)).fetchone()[0])
-
-
-def _only_unsent(wanted: Filter) -> bool:
-    unsent = wanted.due_at is not None or wanted.gave_up or wanted.held or wanted.uncertain
-    return unsent or Status.SENT not in (wanted.statuses or Status)
+    found = run(connection, f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT :limit)", wanted)
+    return int(found.fetchone()[0])
 
 
 def repeated_among(connection: sqlite3.Connection, ids: list[int]) -> set[int]:

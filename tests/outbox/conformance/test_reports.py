@@ -10,7 +10,7 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, Status
 from prx_email_cli.outbox.messages import Addressee
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Figures, Filter, Stats
+from prx_email_cli.outbox.views import Fact, Figures, Filter, Stats
 
 from ..messages import NOW, ended, new_message
 from .asking import ACCEPTED, PENDING, Dying, attempt, claim, claim_next, die_with, record, recover, refuse, submit
@@ -49,6 +49,20 @@ FOUND = [
     (Filter(uncertain=True), [5]),
     (Filter(held=True, uncertain=True, statuses=(Status.FAILED,), account="work"), [5]),
     (Filter(gave_up=True, statuses=(Status.FAILED,)), [2]),
+    (Filter(recipient="A@EXAMPLE"), [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+    (Filter(recipient="example.*"), []),
+    (Filter(recipient="?@example.*", account="home"), [11]),
+    (Filter(sender="ops@*", statuses=(Status.SENT,)), [1]),
+    (Filter(subject="S"), [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+    (Filter(subject="other"), []),
+    (Filter(error="W?Y", gave_up=True), [2]),
+    (Filter(error="expired"), [7]),
+    (Filter(since=NOW, until=NOW, held=True), [10, 5]),
+    (Filter(since=NOW + 1), []),
+    (Filter(until=NOW - 1, whole=True), []),
+    (Filter(without=(Fact.SENT,)), [11, 10, 9, 8, 7, 6, 5, 4, 3, 2]),
+    (Filter(without=(Fact.SENT, Fact.SENDING, Fact.HELD, Fact.GAVE_UP)), [11, 9, 8, 3]),
+    (Filter(gave_up=True, without=(Fact.CANCELLED,)), [7, 2]),
 ]
 
 
@@ -59,7 +73,14 @@ def test_rows_are_those_that_match_newest_first(mixed: Store) -> None:
 
 def test_the_count_is_that_of_all_that_match_whatever_the_limit(mixed: Store) -> None:
     for wanted, found in FOUND:
+        assert mixed.ids(wanted) == found, wanted
         assert mixed.count(replace(wanted, limit=1)) == len(found) + 8 * (wanted == Filter(limit=3)), wanted
+    for one in mixed.failures():
+        rows = mixed.rows(Filter(failures=(one,)))
+        assert (rows[0].outbox_id, len(rows), {row.last_error for row in rows}) == (
+            one.outbox_id, one.many, {one.last_error}
+        )  # fmt: skip
+    assert mixed.ids(Filter(failures=(*mixed.failures(),))) == [7, 5, 3, 2]
     both = Filter(statuses=(Status.SENT, Status.FAILED), limit=1)
     assert [mixed.count(replace(both, account=name)) for name in (None, "work", "home", "none")] == [4, 4, 0, 0]
 

@@ -15,7 +15,7 @@ from prx_email_cli.errors import OutboxDamaged
 from prx_email_cli.outbox.lifecycle import Status, code_class
 from prx_email_cli.outbox.sqlite import reports
 from prx_email_cli.outbox.sqlite.store import SqliteStore
-from prx_email_cli.outbox.views import Filter
+from prx_email_cli.outbox.views import Fact, Failure, Filter
 
 from ..messages import NOW, claim, new_message, open_store, sent
 
@@ -63,6 +63,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStor
         store.close()
 
 
+CAUSE = Failure("work", False, "provider", "450 busy", None, 1, NOW, 1)
 LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "stats": lambda store: store.stats(NOW),
     "figures": lambda store: store.figures(NOW),
@@ -81,6 +82,11 @@ LOOKS: dict[str, Callable[[SqliteStore], object]] = {
     "uncertain": lambda store: store.rows(Filter(uncertain=True)),
     "repeated": lambda store: store.rows(Filter(repeated=True)),
     "repeated of a large account": lambda store: store.rows(Filter(account="work", repeated=True)),
+    "of a recipient, not sent": lambda store: store.ids(Filter(recipient="a@*", without=(Fact.SENT,))),
+    "of an error": lambda store: store.rows(Filter(error="busy")),
+    "held, of a subject": lambda store: store.rows(Filter(held=True, subject="s", since=NOW - 1)),
+    "of a cause": lambda store: store.rows(Filter(failures=(CAUSE,))),
+    "the count of a recipient, not sent": lambda store: store.count(Filter((Status.PENDING,), recipient="a@*")),
     "the count of all": lambda store: store.count(Filter()),
     "the count of a large account": lambda store: store.count(Filter(account="work")),
     "the count of sent": lambda store: store.count(Filter((Status.SENT,))),
@@ -106,6 +112,20 @@ def test_more_unsent_messages_than_can_be_counted_at_once_are_not_counted(
     assert [outbox.count(waiting), outbox.count(replace(waiting, account="home"))] == [None, 3]
     assert [outbox.count(Filter()), outbox.count(Filter((Status.SENT,)))] == [6, None]
     assert outbox.count(Filter((Status.SENT,), "work")) == 0
+
+
+def test_only_the_newest_messages_are_searched_one_by_one_unless_all_are_wanted(
+    outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.enqueue([new_message(account=name) for name in ("work", "home")] * 3)
+    monkeypatch.setattr("prx_email_cli.outbox.sqlite.selecting.MOST_SEARCHED", 3)
+    searched = Filter(recipient="a@example.org")
+    assert (outbox.ids(searched), outbox.count(searched)) == ([6, 5, 4], None)
+    assert outbox.ids(replace(searched, account="home")) == [6, 4]
+    whole = replace(searched, whole=True)
+    assert (outbox.ids(whole), outbox.count(whole)) == ([6, 5, 4, 3, 2, 1], 6)
+    unsent = replace(searched, without=(Fact.SENT,))
+    assert (outbox.ids(unsent), outbox.count(unsent)) == ([6, 5, 4, 3, 2, 1], 6)
 
 
 def test_a_run_that_ends_while_messages_are_listed_is_not_taken_for_a_dead_one(outbox: SqliteStore) -> None:
