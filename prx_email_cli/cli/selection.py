@@ -12,7 +12,7 @@ from prx_email_cli.cli.options import MOST_ROWS
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.times import duration_seconds, unix_time
-from prx_email_cli.errors import NotFound
+from prx_email_cli.errors import NotFound, ValidationError
 from prx_email_cli.outbox.lifecycle import Status
 
 if TYPE_CHECKING:
@@ -196,4 +196,10 @@ def _moment(text: str | None, option: str, now: int) -> int | None:
     """Read a time, or how long ago it was.  Raises ValidationError."""
     if text is None:
         return None
-    return now - duration_seconds(text, option) if _DURATION.fullmatch(text) else unix_time(text, option)
+    if _DURATION.fullmatch(text):
+        return now - duration_seconds(text, option)
+    try:
+        return unix_time(text, option)
+    except ValidationError as error:
+        error.hint += "; or 2h for two hours ago"
+        raise
