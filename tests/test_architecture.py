@@ -30,7 +30,7 @@ BELOW = {
     "__main__": {"cli"},
 }
 KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox", "css_inline": "mail", "selectolax": "mail"}
-LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax"]
+LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax", "jinja2"]
 NO_IO = {"collections", "dataclasses", "enum", "typing"}
 MAX_LINES, MAX_LINES_OF_A_FUNCTION, MAX_PARAMETERS = 400, 60, 5
 MAX_LINES_OF_THE_PLAIN_STORE = 300

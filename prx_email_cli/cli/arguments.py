@@ -4,18 +4,33 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
 
-JSON, CONFIG = "--json", "--config"
+JSON, CONFIG, PREVIEW, FIRST = "--json", "--config", "--preview", "--first"
 # These name files, which may be any bytes; every other value is stored, sent or written into a config.
 _NAMES_OF_FILES = (
-    "attach", "attach_stored", "batch", "body_file", "files", "html", "maildir", "parent", "rejected", "request",
+    "attach", "attach_stored", "batch", "body_file", "files", "html", "maildir", "merge", "parent", "rejected",
+    "request",
 )  # fmt: skip
 
 
 def arranged(command: Any, arguments: Sequence[str]) -> list[str]:
-    """Move ``--config`` before the name of the command, and ``--json`` behind the last name."""
+    """Move ``--config`` before the name of the command, and ``--json`` behind the last name.
+
+    ``--preview 3`` becomes ``--preview --first 3``.
+    """
     if any(word == CONFIG or word.startswith(f"{CONFIG}=") for word in arguments):
         arguments = _with_config_first(command, arguments)
+    if PREVIEW in arguments:
+        arguments = _with_first(command, arguments)
     return hoisted(command, arguments) if JSON in arguments else list(arguments)
+
+
+def _with_first(command: Any, arguments: Sequence[str]) -> list[str]:
+    """Put ``--first`` between each ``--preview`` and a number."""
+    previews = {at for at, _, options in _words(command, arguments) if options and arguments[at] == PREVIEW}
+    words: list[str] = []
+    for at, word in enumerate(arguments):
+        words += [FIRST, word] if at - 1 in previews and word.isdecimal() else [word]
+    return words
 
 
 def _with_config_first(command: Any, arguments: Sequence[str]) -> list[str]:

@@ -1,21 +1,25 @@
-"""``prx-email send --batch``: one JSON request a line, a thousand to a transaction."""
+"""``prx-email send --batch`` and ``--merge``: many messages from one file, a thousand to a transaction."""
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from prx_email_cli.cli.batch_report import NotJson, Report
+from prx_email_cli.cli.batch_lines import Entry, JsonLines, Source
+from prx_email_cli.cli.batch_report import Report
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.inputs import open_input
-from prx_email_cli.cli.output import say
+from prx_email_cli.cli.output import on_terminal, say
 from prx_email_cli.cli.times import Times, clock, schedule_of
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.errors import StorageError, ValidationError, as_ours
+from prx_email_cli.errors import StorageError, as_ours
 from prx_email_cli.outbox.messages import Content, NewMessage
-from prx_email_cli.submission.request import Request, read_json, request_from_json
+from prx_email_cli.submission.request import Request
 from prx_email_cli.submission.spool import MEMORY_BYTES, Spool
 from prx_email_cli.submission.submit import prepare
 
@@ -24,12 +28,14 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
 LINES_PER_TRANSACTION = 1000
-_PASSED_AT_ONCE, MOST_PASSED_BYTES = 1 << 20, 1 << 30
 BYTES_AT_ONCE = 8 * 1024 * 1024  # of contents, where attachments make the messages long
 
 
 class Asked(NamedTuple):
-    """What the command line asks for: the batch's file, defaults for all lines, and the options of these names."""
+    """What the command line asks for: the batch's file, defaults for all lines, and the options of these names.
+
+    reads: makes the source of the messages from the open file.
+    """
 
     file: str
     defaults: Request
@@ -37,6 +43,8 @@ class Asked(NamedTuple):
     atomic: bool = False
     key_from: str | None = None
     rejected: str | None = None
+    first: int | None = None
+    reads: Callable[[BinaryIO, Settings], Source] = JsonLines
 
 
 class _Chunk(NamedTuple):
@@ -56,15 +64,19 @@ class _Batch:
         self.clock = clock(asked.defaults.now_ts)
         self.complete = self._completion()
         self.stream = opened.enter_context(open_input(asked.file))
-        self.report = Report(as_json=this.json, check=asked.check, atomic=asked.atomic)
+        self.source = asked.reads(self.stream, settings)
+        self.keyed = self._keying()
+        self.report = Report(self.source.unit, as_json=this.json, check=asked.check, atomic=asked.atomic)
         self.preview = this.preview
         self.rejected: RejectedLines | None = None
         if asked.rejected is not None:
             from prx_email_cli.cli.rejected import RejectedLines  # on use
 
-            self.rejected = opened.enter_context(RejectedLines(asked.rejected, self.stream))
+            kept = RejectedLines(asked.rejected, self.stream, self.source.heading, self.source.line_end)
+            self.rejected = opened.enter_context(kept)
         self.spool = opened.enter_context(Spool(0 if asked.atomic and not asked.check else MEMORY_BYTES))
         self._this, self._opened = this, opened
+        self._advance: Callable[[int, int | None], None] | None = None
         self._store: Store | None = None if asked.check else self._open_store()
 
     @property
@@ -80,37 +92,38 @@ class _Batch:
     def _completion(self) -> Callable[[Request], Request] | None:
         """Make the function that completes each request; None when there is nothing to add."""
         defaults = self.asked.defaults
-        if defaults == Request(typed=True) and self.asked.key_from is None:
+        if defaults == Request(typed=True):
             return None
         from prx_email_cli.submission.defaults import check_defaults, completion  # on use
 
         check_defaults(defaults)
         if defaults.has_times:
             Times(defaults.at, defaults.within, defaults.expires_in).resolve(self.clock())
-        filled = completion(defaults._replace(now_ts=None, failure_mode=None))
+        return completion(defaults._replace(now_ts=None, failure_mode=None))
+
+    def _keying(self) -> Callable[[Request, Mapping[str, str]], Request] | None:
+        """Make the function that gives each request its key; None without --key-from."""
         if self.asked.key_from is None:
-            return filled
+            return None
         from prx_email_cli.submission.keys import KeyTemplate  # on use
 
-        template = KeyTemplate(self.asked.key_from, self.settings)
-        return template.keyed if filled is None else lambda request: template.keyed(filled(request))
+        return KeyTemplate(self.asked.key_from, self.settings, self.source.columns).keyed
 
-    def compose(self, only_copy: list[bytes]) -> NewMessage:
-        """Compose the message of the one line in *only_copy*, and take the line out of it.
+    def entries(self) -> Iterator[Entry]:
+        """Yield what is to be composed: each message of the file, or the first ones."""
+        skipped = None if self.rejected is None else self.rejected.write
+        return islice(self.source.entries(keep=self.rejected is not None, skipped=skipped), self.asked.first)
+
+    def compose(self, entry: Entry) -> NewMessage:
+        """Compose the message of *entry*.
 
         Raises ValidationError and other errors of this line, and StorageError of the outbox.
         """
-        try:
-            line = only_copy.pop().decode()
-            document = read_json(line)
-        except (ValueError, RecursionError) as error:
-            raise NotJson(
-                f"not JSON: {error}", hint="each line must be one JSON object; jq -c makes such lines"
-            ) from None
-        del line
-        request = request_from_json(document)
+        request = entry.request()
         if self.complete is not None:
             request = self.complete(request)
+        if self.keyed is not None:
+            request = self.keyed(request, entry.cells)
         schedule = schedule_of(request, self.clock())
         if request.in_reply_to_message_id is None:
             return prepare(request, self.settings, schedule, self.spool)
@@ -118,6 +131,18 @@ class _Batch:
 
         request, reply = answer_known(self.store, request, self.settings)
         return prepare(request, self.settings, schedule, self.spool, reply)
+
+    def show_progress(self, count: int) -> None:
+        """Show on a terminal that so many more messages of a long batch are done, and how far its file is read."""
+        if not on_terminal(sys.stderr):
+            return
+        regular = stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode)
+        if self._advance is None:
+            from prx_email_cli.cli.progress import batch_bar  # on use
+
+            total = os.fstat(self.stream.fileno()).st_size if regular else None
+            self._advance = self._opened.enter_context(batch_bar(total))
+        self._advance(count, self.stream.tell() if regular else None)
 
     def refuse(self, number: int, error: Exception, line: bytes | None) -> None:
         """Report this line as refused, and keep it as it was if that is asked for."""
@@ -135,7 +160,7 @@ def send_batch(this: Invocation, asked: Asked) -> None:
     if asked.defaults.account is not None:
         settings.account(asked.defaults.account)
     if asked.defaults.failure_mode is not None:
-        say("note: --batch attempts nothing, so --failure-mode has no effect here")
+        say("note: a batch attempts nothing, so --failure-mode has no effect here")
     if this.preview:
         asked = asked._replace(check=True)
     broken = None
@@ -200,78 +225,26 @@ def _judge_together(batch: _Batch) -> None:
 _NO_CONTENT = Content.of(b"")
 
 
-def _longest_line(settings: Settings) -> int:
-    """Compute the most bytes that a line with one message has, each character escaped by JSON."""
-    return 2 * settings.attachments.policy.max_message_bytes + (1 << 20)
-
-
-def _lines(stream: BinaryIO, longest: int, skipped: Callable[[bytes], None] | None) -> Iterator[list[bytes]]:
-    """Yield each line of *stream* in a list of its own, from which the caller takes it.
-
-    The list is empty for a line over *longest* bytes, which is given to *skipped* piece by piece; one over
-    MOST_PASSED_BYTES is the last.
-    """
-    while line := stream.readline(longest + 1):
-        held = [line]
-        fits = len(line) <= longest
-        del line  # a long one is kept once, in the list
-        if fits:
-            yield held
-            continue
-        if skipped is not None:
-            skipped(held[0])
-        held.clear()
-        passed, rest = 0, b""
-        while not rest.endswith(b"\n") and passed < MOST_PASSED_BYTES and (rest := stream.readline(_PASSED_AT_ONCE)):
-            passed += len(rest)
-            if skipped is not None:
-                skipped(rest)
-        if skipped is not None and not rest.endswith(b"\n"):
-            skipped(b"\n")
-        yield held
-        if passed >= MOST_PASSED_BYTES:
-            return
-
-
 def _chunks(batch: _Batch) -> Iterator[_Chunk]:
     chunk = _Chunk([], [], [])
-    number = size = 0
-    keeps_lines = batch.rejected is not None
-    skipped = None if batch.rejected is None else batch.rejected.write
-    for held in _lines(batch.stream, _longest_line(batch.settings), skipped):
-        number += 1
-        if not held:
-            batch.refuse(number, _too_long(), None)
-            continue
-        line = held.pop()
-        if line.isspace():
-            continue
-        as_it_was = line if keeps_lines else None
-        if number == 1:
-            line = line.removeprefix(BOM_UTF8)
-        only_copy = [line]  # so that a long line is freed while it is parsed
-        del line
+    size = 0
+    for entry in batch.entries():
         try:
-            message = batch.compose(only_copy)
+            message = batch.compose(entry)
         except StorageError:
             yield chunk  # the lines before it are stored all the same
             raise
         except Exception as error:  # noqa: BLE001 - no error of one line stops the others
-            batch.refuse(number, error, as_it_was)
+            batch.refuse(entry.number, error, entry.raw)
             continue
-        chunk.lines.append(number)
+        chunk.lines.append(entry.number)
         chunk.messages.append(message)
         size += message.content.size_bytes
-        if as_it_was is not None:
-            chunk.raw.append(as_it_was)
-            size += len(as_it_was)
+        if entry.raw is not None:
+            chunk.raw.append(entry.raw)
+            size += len(entry.raw)
         if len(chunk.lines) == LINES_PER_TRANSACTION or size > BYTES_AT_ONCE:
             yield chunk
+            batch.show_progress(len(chunk.lines))
             chunk, size = _Chunk([], [], []), 0
     yield chunk
-
-
-def _too_long() -> ValidationError:
-    return ValidationError(
-        "the line is longer than the longest message allowed", hint="put each request on a line of its own"
-    )

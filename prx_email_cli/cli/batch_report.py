@@ -18,10 +18,11 @@ class NotJson(ValidationError):
 
 
 class Lines(NamedTuple):
-    """Some numbers of lines: the first of them, and how many there are."""
+    """Some numbers of lines, or of what *unit* names: the first of them, and how many there are."""
 
     first: list[int]
     total: int = 0
+    unit: str = "line"
 
     def with_one(self, number: int) -> "Lines":
         """Return these and one more."""
@@ -31,22 +32,23 @@ class Lines(NamedTuple):
 
     def __str__(self) -> str:
         if self.total == 1:
-            return f"line {self.first[0]}"
+            return f"{self.unit} {self.first[0]}"
         more = self.total - len(self.first)
-        return f"lines {', '.join(map(str, self.first))}" + (f" and {more} more" if more else "")
+        return f"{self.unit}s {', '.join(map(str, self.first))}" + (f" and {more} more" if more else "")
 
 
 class Report:
-    """What has been acknowledged and refused so far, by line number.
+    """What has been acknowledged and refused so far, by number.
 
-    check, atomic: the options of these names.
+    unit: what is numbered, line or row.  check, atomic: the options of these names.
     """
 
-    def __init__(self, *, as_json: bool, check: bool, atomic: bool) -> None:
+    def __init__(self, unit: str = "line", *, as_json: bool, check: bool, atomic: bool) -> None:
+        self._unit = unit
         self._as_json, self._check, self._atomic = as_json, check, atomic
         self._messages: list[dict[str, Any]] = []
         self._errors: list[dict[str, Any]] = []
-        self._refused = Lines([])
+        self._refused = Lines([], unit=unit)
         self._again: dict[tuple[str, str], tuple[int, Lines]] = {}  # by complaint: who had it first, and who else
         self._good = self._stored = self._duplicates = 0
 
@@ -71,7 +73,7 @@ class Report:
             self._duplicates += result.duplicate
             self._stored += not result.duplicate
             if self._as_json:
-                self._messages.append({"line": line, "outbox_id": result.outbox_id, "duplicate": result.duplicate})
+                self._messages.append({self._unit: line, "outbox_id": result.outbox_id, "duplicate": result.duplicate})
             else:
                 ids.append(str(result.outbox_id))
         work_is_done(f"stored {self._stored} messages")
@@ -84,16 +86,16 @@ class Report:
 
         if self._as_json:
             found = zip(lines, messages, strict=True)
-            self._messages += [{"line": line, **preview_object(message)} for line, message in found]
+            self._messages += [{self._unit: line, **preview_object(message)} for line, message in found]
         else:
-            preview_batch(lines, messages)
+            preview_batch(self._unit, lines, messages)
 
     def refuse(self, line: int, error: PrxEmailError) -> None:
         """Report that this line was refused; the same complaint about another line is only counted."""
         message = masked(error.message)
         self._refused = self._refused.with_one(line)
         if self._as_json:
-            self._errors.append({"line": line, **error_object(error.code, message, error.hint)})
+            self._errors.append({self._unit: line, **error_object(error.code, message, error.hint)})
             return
         complaint = ("not JSON", "") if isinstance(error, NotJson) else (message, error.hint)
         if complaint in self._again:
@@ -101,8 +103,8 @@ class Report:
             self._again[complaint] = first, others.with_one(line)
             return
         if len(self._again) < MOST_COMPLAINTS:
-            self._again[complaint] = line, Lines([])
-        say(f"line {line}: {safe(message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
+            self._again[complaint] = line, Lines([], unit=self._unit)
+        say(f"{self._unit} {line}: {safe(message)}" + (f" ({safe(error.hint)})" if error.hint else ""))
 
     def finish(self, broken: StorageError | None = None) -> None:
         """Print the totals.  Raises typer.Exit with the exit status of a failure.
@@ -111,8 +113,10 @@ class Report:
         """
         error = status = None
         if self._refused.total:
-            hint = "data.errors says why, line by line" + ("; nothing was stored" if self._atomic else "")
-            error = error_object("validation", f"lines refused: {self._refused.total}", hint)
+            hint = f"data.errors says why, {self._unit} by {self._unit}" + (
+                "; nothing was stored" if self._atomic else ""
+            )
+            error = error_object("validation", f"{self._unit}s refused: {self._refused.total}", hint)
             status = Exit.REFUSED_INPUT
         if broken is not None:
             error = error_object(broken.code, broken.message, broken.hint)
@@ -129,7 +133,7 @@ class Report:
     def _summarise(self) -> None:
         for (what, _), (first, others) in self._again.items():
             if others.total:
-                say(f"{others}: " + ("not JSON either" if what == "not JSON" else f"the same as line {first}"))
+                say(f"{others}: " + ("not JSON either" if what == "not JSON" else f"the same as {self._unit} {first}"))
         if self._good or self._refused.total:
             say(self._summary())
 
@@ -151,7 +155,7 @@ class Report:
             "enqueued": self._stored,
             "duplicates": self._duplicates,
             "refused": self._refused.total,
-            "lines": self._good + self._refused.total,
+            f"{self._unit}s": self._good + self._refused.total,
             "messages": self._messages,
             "errors": self._errors,
         }

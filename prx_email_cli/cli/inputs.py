@@ -166,7 +166,7 @@ class Bodies:
         if parent == "-" and (body_file == "-" or (body is None and body_file is None and html is None)):
             raise typer.BadParameter("--parent - reads stdin: give the text with --body or --body-file FILE")
         if [body_file, html, parent, requests].count("-") > 1:
-            other = "--parent" if requests is None else "--batch"
+            other = "--parent" if requests is None else "the file of requests or rows"
             raise typer.BadParameter(f"only one of --body-file, --html and {other} can be - (stdin)")
         self._file = "-" if self.awaits_stdin else body_file
 

@@ -243,9 +243,10 @@ def _run() -> int:
 
 
 def _arguments() -> list[str]:
-    """Give the command line with ``--config`` before the command's name, and ``--json`` behind it."""
+    """Give the command line as typer can read it: see ``arranged``."""
     arguments = sys.argv[1:]
-    if "--json" not in arguments and not any(word.startswith("--config") for word in arguments[1:]):
+    plain = "--json" not in arguments and "--preview" not in arguments
+    if plain and not any(word.startswith("--config") for word in arguments[1:]):
         return arguments  # as cron's, which need not know any command's options yet
     return arranged(typer.main.get_command(app), arguments)
 

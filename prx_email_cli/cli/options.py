@@ -138,21 +138,39 @@ Preview = Annotated[
 RequestFile = Annotated[
     str | None, typer.Option("--request", metavar="FILE", help="Send the JSON request in this file; - for stdin.")
 ]
-CheckBatch = Annotated[bool, typer.Option("--check", help="With --batch: check every line, store nothing.")]
-Atomic = Annotated[bool, typer.Option("--atomic", help="With --batch: store no line if one is refused.")]
+CheckBatch = Annotated[bool, typer.Option("--check", help="With --batch or --merge: check all, store nothing.")]
+Atomic = Annotated[bool, typer.Option("--atomic", help="With --batch or --merge: store none if one is refused.")]
 KeyFrom = Annotated[
     str | None,
     typer.Option(
         "--key-from",
         metavar="TEMPLATE",
         callback=_not_empty,
-        help="With --batch: idempotency key of each line, 'campaign-7/{to}' for example.",
+        help="With --batch or --merge: idempotency key of each message, 'campaign-7/{to}' for example.",
     ),
 ]
 Rejected = Annotated[
     str | None,
     typer.Option(
-        "--rejected", metavar="FILE", callback=_not_empty, help="With --batch: write the refused lines into this file."
+        "--rejected",
+        metavar="FILE",
+        callback=_not_empty,
+        help="With --batch or --merge: write the refused lines or rows into this file.",
+    ),
+]
+First = Annotated[
+    int | None,
+    typer.Option(
+        "--first", min=1, metavar="N", help="With --preview of --batch or --merge: only N; --preview N does it."
+    ),
+]
+Merge = Annotated[
+    str | None,
+    typer.Option(
+        "--merge",
+        metavar="FILE",
+        help="Send a message for each row of this CSV file; - for stdin. The other options are templates then: "
+        "--subject 'Invoice {{ number }}'. Recipient without --to: the column to or email.",
     ),
 ]
 Batch = Annotated[

@@ -21,13 +21,13 @@ def preview(this: Invocation, message: "NewMessage") -> None:
     _say_envelope(message)
 
 
-def preview_batch(lines: Iterable[int], messages: "Iterable[NewMessage]") -> None:
-    """Print the messages of a batch as an mbox, and on stderr the envelope of each line."""
+def preview_batch(unit: str, lines: Iterable[int], messages: "Iterable[NewMessage]") -> None:
+    """Print the messages of a batch as an mbox, and on stderr the envelope of each line, or of what *unit* names."""
     from prx_email_cli.mail.mbox import as_mbox  # on use
 
     for line, message in zip(lines, messages, strict=True):
         put_bytes(as_mbox(message.content.pieces, message.sender, message.schedule.created_at))
-        _say_envelope(message, f"line {line}: ")
+        _say_envelope(message, f"{unit} {line}: ")
 
 
 def preview_object(message: "NewMessage") -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Progress bars on stderr, for a drain and an import on a terminal."""
+"""Progress bars on stderr, for a drain, an import and a batch on a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from prx_email_cli.cli.output import on_terminal
 
 
 class _Rate(ProgressColumn):
@@ -39,5 +42,25 @@ def import_bar(files: list[str]) -> Iterator[Callable[[int], None]]:
             nonlocal count
             count += 1
             bar.update(task, advance=size, count=count)
+
+        yield advance
+
+
+@contextmanager
+def batch_bar(total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show the bar, and give a function to call with the number of further messages and the bytes read so far.
+
+    total: the bytes to read, None when that is not known.
+    """
+    columns = (TextColumn("composing"), BarColumn(), TextColumn("{task.fields[count]} messages"), TimeRemainingColumn())
+    beside = on_terminal(sys.stdout)  # ids that go elsewhere must not be drawn above the bar
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=beside) as bar:
+        task = bar.add_task("composing", total=total, count=0)
+        done = 0
+
+        def advance(count: int, position: int | None) -> None:
+            nonlocal done
+            done += count
+            bar.update(task, completed=position or 0, count=done)
 
         yield advance

@@ -20,9 +20,12 @@ class RejectedLines:
     A pipe or a device is written as it comes.  An earlier file of the name is replaced, also by an empty one.
     """
 
-    def __init__(self, name: str, source: BinaryIO) -> None:
-        """Prepare the file.  Raises StorageError, and BadParameter when it is the batch itself, the *source*."""
-        self._name = name
+    def __init__(self, name: str, source: BinaryIO, heading: bytes = b"", line_end: bytes = b"\n") -> None:
+        """Prepare the file.  Raises StorageError, and BadParameter when it is the batch itself, the *source*.
+
+        heading: bytes that are written before the first line.
+        """
+        self._name, self._heading, self._line_end = name, heading, line_end
         self._new: Path | None = None
         self._trouble: OSError | None = None
         try:
@@ -61,14 +64,15 @@ class RejectedLines:
     def add(self, line: bytes) -> None:
         """Write a line; one that the file's end cut off gets its line end."""
         self.write(line)
-        if not line.endswith(b"\n"):
-            self.write(b"\n")
+        if not line.endswith((self._line_end, b"\r")):
+            self.write(self._line_end)
 
     def write(self, part: bytes) -> None:
         """Write a part of a line; an error is kept for ``close``."""
         if self._trouble is None:
+            heading, self._heading = self._heading, b""
             try:
-                self._file.write(part)
+                self._file.write(heading + part if heading else part)
             except OSError as error:
                 self._trouble = error
 

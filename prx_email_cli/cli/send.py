@@ -20,6 +20,7 @@ from prx_email_cli.submission.submit import prepare, submit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from prx_email_cli.cli.batch import Asked
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.submission.reply import Answer
 
@@ -55,11 +56,13 @@ def send(
     now: options.AttemptNow = False,
     request: options.RequestFile = None,
     batch: options.Batch = None,
+    merge: options.Merge = None,
     check: options.CheckBatch = False,
     atomic: options.Atomic = False,
     key_from: options.KeyFrom = None,
     rejected: options.Rejected = None,
     preview: options.Preview = False,
+    first: options.First = None,
     now_ts: options.NowTs = None,
     failure_mode: options.FailureMode = None,
     as_json: options.Json = False,
@@ -68,10 +71,10 @@ def send(
 
     With --batch, options such as --from and --at hold for each line that does not say it.
     Example: id=$(df -h | prx-email send --to ops@example.com --subject "Disks of $(hostname)")
+    Example: prx-email send --merge people.csv --subject 'Invoice {{ number }}' --body-file text.txt --preview 3
     """
     options.refuse_two_times(at, within, now=now)
     _refuse_mixture(ctx.params)
-    this = invocation(ctx)
     typed = Request(
         to=tuple(to or ()), cc=tuple(cc or ()), bcc=tuple(bcc or ()), subject=subject or "", html_file=html,
         attach=tuple(attach or ()), attach_stored=tuple(attach_stored or ()), headers=tuple(header or ()),
@@ -79,38 +82,56 @@ def send(
         failure_mode=failure_mode, priority=Priority(priority) if priority else None, at=at, within=within,
         expires_in=expires_in, typed=True, allow_empty=allow_empty or None,
     )  # fmt: skip
-    bodies = Bodies(body, body_file, html, requests=request or batch)
-    if batch is not None:
+    this, bodies = invocation(ctx), Bodies(body, body_file, html, requests=request or batch or merge)
+    if batch is not None or merge is not None:
         from prx_email_cli.cli.batch import Asked, send_batch  # on use
 
-        return send_batch(this, Asked(batch, bodies.put_into(typed), check, atomic, key_from, rejected))
+        asked = Asked(batch or "-", bodies.put_into(typed), check, atomic, key_from, rejected, first)
+        return send_batch(this, asked if merge is None else _merging(merge, asked, body_file))
     settings = this.settings()
-    if request is not None:
-        return send_request(this, settings, _from_file(request, typed, settings), now=now)
-    if bodies.awaits_stdin:
-        _check_before_reading(settings, typed)
-    return send_request(this, settings, bodies.put_into(typed), now=now)
+    asking = _from_file(request, typed, settings) if request is not None else _from_options(bodies, typed, settings)
+    return send_request(this, settings, asking, now=now)
 
 
 def _refuse_mixture(given: "Mapping[str, Any]") -> None:
     """Raise BadParameter for options that cannot be given together.  given: by the names of send's parameters."""
     used = {name for name, value in given.items() if value not in (None, False, [], ())}
-    if {"batch", "request"} <= used:
-        raise typer.BadParameter("use only one of --request and --batch")
+    many = used & {"batch", "merge"}
+    if len(used & {"batch", "merge", "request"}) > 1:
+        raise typer.BadParameter("use only one of --request, --batch and --merge")
     if "batch" in used and used & {"to", "idempotency_key", "now"}:
         raise typer.BadParameter("--to, --idempotency-key and --now cannot be given with --batch (see --key-from)")
-    if "batch" not in used and used & {"check", "atomic", "key_from", "rejected"}:
-        raise typer.BadParameter("--check, --atomic, --key-from and --rejected need --batch")
+    if "merge" in used and "now" in used:
+        raise typer.BadParameter("--now cannot be given with --merge: prx-email drain delivers what was stored")
+    if not many and used & {"check", "atomic", "key_from", "rejected"}:
+        raise typer.BadParameter("--check, --atomic, --key-from and --rejected need --batch or --merge")
+    if "first" in used and not (many and "preview" in used):
+        raise typer.BadParameter("--preview N and --first need --preview and --batch or --merge")
     if "request" in used and used - _BESIDE_A_REQUEST:
         why = "options of a message but its times cannot be given with --request: write them into its file"
         raise typer.BadParameter(why)
 
 
-def _check_before_reading(settings: "Settings", typed: Request) -> None:
-    """Check the account and the headers before stdin is read.  Raises ConfigError, ValidationError."""
-    settings.account(typed.account)
-    if not (typed.to and typed.subject):
-        raise empty(typed, to=bool(typed.to), subject=bool(typed.subject))
+def _merging(file: str, asked: "Asked", body_file: str | None) -> "Asked":
+    """Make of what is asked of a batch the same of the table *file*."""
+    from prx_email_cli.cli.merge import defaults_of, reader_of  # on use
+    from prx_email_cli.submission.merge import Names  # on use
+
+    names = Names(body_file or "--body", asked.defaults.html_file or "--html")
+    reads = reader_of(file, asked.defaults, names)
+    return asked._replace(file=file, defaults=defaults_of(asked.defaults), reads=reads)
+
+
+def _from_options(bodies: Bodies, typed: Request, settings: "Settings") -> Request:
+    """Read the bodies; the account and the headers are checked before stdin is read.
+
+    Raises ConfigError, ValidationError.
+    """
+    if bodies.awaits_stdin:
+        settings.account(typed.account)
+        if not (typed.to and typed.subject):
+            raise empty(typed, to=bool(typed.to), subject=bool(typed.subject))
+    return bodies.put_into(typed)
 
 
 def send_request(this: Invocation, settings: "Settings", request: "Request", *, now: bool) -> None:

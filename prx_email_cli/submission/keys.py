@@ -1,6 +1,6 @@
 """Make an idempotency key for each request of a batch from its fields, so that a second run stores only what is new."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING
 
@@ -22,20 +22,26 @@ _USABLE = [name for name in FIELDS if name in {"account", "from", *_ADDRESSES, *
 
 
 class KeyTemplate:
-    """A text with fields of a request in braces; ``{{`` and ``}}`` are braces themselves."""
+    """A text with fields of a request in braces; ``{{`` and ``}}`` are braces themselves.
 
-    def __init__(self, text: str, settings: "Settings") -> None:
+    columns: those of a merged file, which may stand in braces too; a field of the same name comes first.
+    """
+
+    def __init__(self, text: str, settings: "Settings", columns: Sequence[str] = ()) -> None:
         """Read the template.  Raises ValidationError when it makes no key, or the same one for every request."""
         self._settings = settings
-        self._parts = _parsed(text)
+        self._parts = _parsed(text, [*_USABLE, *(name for name in columns if name not in _USABLE)])
         if not any(field for _, field in self._parts):
             raise ValidationError(
                 f"{OPTION}: {text!r} names no field, so that all lines would have the same key", hint=_EXAMPLE
             )
 
-    def keyed(self, request: Request) -> Request:
-        """Give *request* its key.  Raises ValidationError if a field is missing or its own key another."""
-        key = "".join(text + (self._value(request, field) if field else "") for text, field in self._parts)
+    def keyed(self, request: Request, cells: Mapping[str, str]) -> Request:
+        """Give *request* its key.  Raises ValidationError if a field is missing or its own key another.
+
+        cells: by column.
+        """
+        key = "".join(text + (self._value(request, field, cells) if field else "") for text, field in self._parts)
         own = request.idempotency_key
         if own is not None and own != key:
             raise ValidationError(
@@ -44,7 +50,7 @@ class KeyTemplate:
             )
         return request._replace(idempotency_key=key)
 
-    def _value(self, request: Request, field: str) -> str:
+    def _value(self, request: Request, field: str, cells: Mapping[str, str]) -> str:
         if field == "account":
             return self._settings.account(request.account).name
         if field == "from":
@@ -52,13 +58,13 @@ class KeyTemplate:
             return _addresses([sender] if sender else [], field)
         if field in _ADDRESSES:
             return _addresses(getattr(request, _ADDRESSES[field]), field)
-        value = getattr(request, _TEXTS[field])
+        value = getattr(request, _TEXTS[field]) if field in _TEXTS else cells[field].strip()
         if value in (None, ""):
             raise _missing(field)
         return str(value)
 
 
-def _parsed(text: str) -> list[tuple[str, str | None]]:
+def _parsed(text: str, usable: Sequence[str]) -> list[tuple[str, str | None]]:
     """Divide a template into texts, each with the field behind it; None at the end.  Raises ValidationError."""
     try:
         parts = list(Formatter().parse(text))
@@ -69,9 +75,9 @@ def _parsed(text: str) -> list[tuple[str, str | None]]:
     for _, field, specification, conversion in parts:
         if field is None:
             continue
-        if field not in _USABLE or specification or conversion:
+        if field not in usable or specification or conversion:
             whole = field + (f"!{conversion}" if conversion else "") + (f":{specification}" if specification else "")
-            raise ValidationError(f"{OPTION}: unknown field {whole!r}", hint=f"known fields: {', '.join(_USABLE)}")
+            raise ValidationError(f"{OPTION}: unknown field {whole!r}", hint=f"known fields: {', '.join(usable)}")
     return [(literal, field) for literal, field, _, _ in parts]
 
 

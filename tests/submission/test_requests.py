@@ -107,7 +107,7 @@ def test_every_field_of_the_schema_is_taken() -> None:
 
 
 BESIDE_THE_MESSAGE = {
-    "request", "batch", "check", "atomic", "key_from", "rejected", "now", "preview",
+    "request", "batch", "merge", "check", "atomic", "key_from", "rejected", "now", "preview", "first",
     "as_json",  # all say how to take it, not what it says
 }  # fmt: skip
 CALLED = {
