@@ -1,108 +1,123 @@
 """``prx-email hold``, ``release``, ``cancel`` and ``resolve``: change messages by hand."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from prx_email_cli.cli.context import Invocation, invocation
-from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
-from prx_email_cli.cli.output import put, put_json, say, say_error, work_is_done
-from prx_email_cli.cli.standing import this_person
+from prx_email_cli.cli.changing import Change, Wish, change
+from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.options import Json, NowTs
+from prx_email_cli.cli.output import say
+from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
 from prx_email_cli.cli.times import clock
-from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.errors import PrxEmailError, RestoredBackup
+from prx_email_cli.outbox.decisions import Decision
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
 hold_app, release_app, cancel_app, resolve_app = (typer.Typer(add_completion=False) for _ in range(4))
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Outbox ids.")]
-All = Annotated[bool, typer.Option("--all", help="Take every message (of --account) instead of ids.")]
+_Everyone = Callable[["Store", str | None, int], list[int]]
 
 
-class _Selection(NamedTuple):
-    """Which messages to change: these *ids*, or everything of *account* (None: of every account)."""
+class _Deed(NamedTuple):
+    """What a command does.  without: facts of messages that a selection leaves out; only: narrows a selection."""
 
-    ids: list[int] | None
-    everything: bool
-    account: str | None
-
-
-class _Change(NamedTuple):
-    """How to change one message and all of them; done: the word for the result."""
-
+    decision: Decision
+    verb: str
     done: str
-    one: "Callable[[Store, int], None]"
-    everyone: "Callable[[Store], list[int]]"
+    without: Sequence[str] = ()
+    only: Callable[[Selection], Selection] = lambda selection: selection
+    everyone: _Everyone | None = None
 
 
 @hold_app.command()
+@takes_selection()
 def hold(
-    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, now_ts: NowTs = None,
+    ctx: typer.Context, selection: Selection, yes: Yes = False, dry_run: DryRun = False, now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Keep drains from taking these messages until they are released.
 
+    A selection leaves out what is sent, held or given up already.
     hold --all also accepts a restored backup: mail stored from then on is delivered again.
     Example: prx-email hold 42 43
     """
-    now = clock(now_ts)()
-    change = _Change("held", lambda store, it: store.hold(it, now), lambda store: _hold_all(store, account, now))
-    _on_selection(invocation(ctx), _Selection(ids, everything, account), change)
+    without = ("sent", "held", "gave_up")
+    deed = _Deed(Decision.HOLD, "hold", "held", without, everyone=_hold_all)
+    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
 
 
 @release_app.command()
+@takes_selection()
 def release(
-    ctx: typer.Context, ids: Ids = None, everything: All = False, account: OnlyAccount = None, now_ts: NowTs = None,
+    ctx: typer.Context, selection: Selection, yes: Yes = False, dry_run: DryRun = False, now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Let drains take these held messages again.
 
     Example: prx-email release --all
     """
-    now = clock(now_ts)()
-    change = _Change(
-        "released", lambda store, it: store.release(it, now), lambda store: store.release_all(account, now)
+    deed = _Deed(
+        Decision.RELEASE, "release", "released", only=lambda one: one._replace(held=True), everyone=_release_all
     )
-    _on_selection(invocation(ctx), _Selection(ids, everything, account), change)
+    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
 
 
 @cancel_app.command()
+@takes_selection()
 def cancel(
-    ctx: typer.Context,
-    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Outbox ids.")],
-    now_ts: NowTs = None,
+    ctx: typer.Context, selection: Selection, yes: Yes = False, dry_run: DryRun = False, now_ts: NowTs = None,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Give these messages up: no drain takes them again.  Their records stay.
 
-    Example: prx-email cancel 42
+    A selection leaves out what is sent or given up already.
+    Example: prx-email cancel --subject 'Invoice *' --to '*@example.org'
     """
-    now = clock(now_ts)()
-    _on_ids(invocation(ctx), ids, "cancelled", lambda store, outbox_id: store.cancel(outbox_id, now))
+    deed = _Deed(Decision.CANCEL, "cancel", "cancelled", ("sent", "gave_up"))
+    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
 
 
 @resolve_app.command()
+@takes_selection()
 def resolve(
     ctx: typer.Context,
-    outbox_id: Annotated[int, typer.Argument(metavar="ID", help="Outbox id.")],
+    selection: Selection,
     sent: Annotated[bool, typer.Option("--sent", help="It arrived: mark it as sent.")] = False,
     not_sent: Annotated[
         bool, typer.Option("--not-sent", help="It did not arrive: send it again, as a new message.")
     ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     now_ts: NowTs = None,
     as_json: Json = False,
 ) -> None:
-    """Decide whether a message with an uncertain outcome was sent.
+    """Decide whether messages with an uncertain outcome were sent.
 
     Example: prx-email resolve 42 --not-sent
     """
     if sent == not_sent:
         raise typer.BadParameter("give either --sent or --not-sent")
-    now = clock(now_ts)()
     done = "resolved as sent" if sent else "resolved as not sent"
-    _on_ids(invocation(ctx), [outbox_id], done, lambda store, it: store.resolve(it, now, sent=sent))
+    deed = _Deed(Decision.SENT if sent else Decision.NOT_SENT, done.replace("resolved", "resolve"), done,
+                 only=lambda one: one._replace(uncertain=True))  # fmt: skip
+    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+
+
+def _make(ctx: typer.Context, wish: Wish, deed: _Deed) -> None:
+    from prx_email_cli.outbox.views import Fact  # on use
+
+    selection, now = wish.selection, wish.now
+    everyone = deed.everyone
+    change(invocation(ctx), wish, Change(
+        deed.verb, deed.done,
+        wanted=lambda store: deed.only(selection).filter(store, now, [Fact(one) for one in deed.without]),
+        carry_out=lambda store, ids: store.decide(deed.decision, ids, now),
+        everyone=None if everyone is None else lambda store: everyone(store, selection.account, now),
+    ))  # fmt: skip
 
 
 def _hold_all(store: "Store", account: str | None, now: int) -> list[int]:
@@ -118,6 +133,10 @@ def _hold_all(store: "Store", account: str | None, now: int) -> list[int]:
     return held
 
 
+def _release_all(store: "Store", account: str | None, now: int) -> list[int]:
+    return store.release_all(account, now)
+
+
 def _is_restored(store: "Store") -> bool:
     try:
         store.refuse_restored()
@@ -126,57 +145,6 @@ def _is_restored(store: "Store") -> bool:
     except PrxEmailError:  # messages can be held without the high-water mark
         pass
     return False
-
-
-def _on_selection(this: Invocation, selection: _Selection, change: _Change) -> None:
-    """Make *change* to the messages of *selection*."""
-    if bool(selection.ids) == selection.everything:
-        raise typer.BadParameter("give ids or --all")
-    if not selection.everything and selection.account is not None:
-        raise typer.BadParameter("give --account only together with --all")
-    if selection.ids:
-        _on_ids(this, selection.ids, change.done, change.one)
-        return
-    settings = this.settings()
-    if selection.account is not None:
-        settings.account(selection.account)
-    with this.store(settings) as store:
-        store.acting = this_person()
-        changed = change.everyone(store)
-    work_is_done(f"{len(changed)} {change.done}")
-    if this.json:
-        put_json([{"outbox_id": outbox_id, "error": None} for outbox_id in changed])
-    else:
-        put(f"{len(changed)} {change.done}")
-
-
-def _on_ids(this: Invocation, ids: list[int], done: str, change: "Callable[[Store, int], None]") -> None:
-    """Change each message; the first refusal gives the exit status and stops no other."""
-    settings = this.settings()
-    results: list[dict[str, Any]] = []
-    refused: PrxEmailError | None = None
-    with this.store(settings) as store:
-        store.acting = this_person()
-        for outbox_id in ids:
-            error = None
-            try:
-                change(store, outbox_id)
-            except StorageError:
-                raise
-            except PrxEmailError as problem:
-                refused = refused or problem
-                error = {"code": problem.code, "message": problem.message, "hint": problem.hint}
-                if not this.json:
-                    say_error(f"outbox message {outbox_id}: {problem.message}", problem.hint)
-            results.append({"outbox_id": outbox_id, "error": error})
-            if error is None:
-                work_is_done(f"{', '.join(str(one['outbox_id']) for one in results if not one['error'])} {done}")
-                if not this.json:
-                    put(f"{outbox_id} {done}")
-    if this.json:
-        put_json(results, next((result["error"] for result in results if result["error"]), None))
-    if refused is not None:
-        raise typer.Exit(refused.exit_code)
 
 
 apps = {"hold": hold_app, "release": release_app, "cancel": cancel_app, "resolve": resolve_app}

@@ -64,3 +64,12 @@ def batch_bar(total: int | None) -> Iterator[Callable[[int, int | None], None]]:
             bar.update(task, completed=position or 0, count=done)
 
         yield advance
+
+
+@contextmanager
+def change_bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the bar, and give a function to call with the number of messages done."""
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda done: bar.advance(task, done)

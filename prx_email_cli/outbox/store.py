@@ -27,6 +27,7 @@ from prx_email_cli.outbox.messages import (
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
+    from prx_email_cli.outbox.decisions import Decided, Decision
     from prx_email_cli.outbox.messages import Limit
     from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
 
@@ -215,6 +216,12 @@ class Operator(Protocol):
     """
 
     acting: str
+
+    def decide(self, decision: "Decision", ids: Sequence[int], now: int) -> "Iterator[list[Decided]]":
+        """Carry out a decision on each of these messages; yield what became of some of them once that is durable.
+
+        Nobody waits long for the outbox meanwhile, however many they are.  Each message is changed whole or not at all.
+        """
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.outbox.decisions import Decided, Decision
 from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
 from prx_email_cli.outbox.views import Action
 
@@ -29,6 +32,18 @@ class MemoryOperator:
         row = it.row
         did = Action(row.outbox_id, row.account, now, what, self.acting, detail)
         return it.change(actions=[*row.actions, did])
+
+    def decide(self, decision: Decision, ids: Sequence[int], now: int) -> Iterator[list[Decided]]:
+        acts: dict[Decision, Callable[[int, int], None]] = {
+            Decision.HOLD: self.hold, Decision.RELEASE: self.release, Decision.CANCEL: self.cancel,
+            Decision.SENT: partial(self.resolve, sent=True), Decision.NOT_SENT: partial(self.resolve, sent=False)}
+        for outbox_id in ids:
+            try:
+                acts[decision](outbox_id, now)
+            except PrxEmailError as error:
+                yield [Decided(outbox_id, error)]
+            else:
+                yield [Decided(outbox_id)]
 
     def hold(self, outbox_id: int, now: int) -> None:
         it = self.get(outbox_id, lambda it: it.idle())

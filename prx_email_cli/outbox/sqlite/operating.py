@@ -1,19 +1,17 @@
 """The part of the SQLite outbox that carries out a person's decisions."""
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.outbox.decisions import Decided, Decision
 from prx_email_cli.outbox.sqlite import actions, marks, queue, sql
 from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.database import OpenDatabase
 from prx_email_cli.outbox.sqlite.high_water import Mark
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.runs import Runs
-
-if TYPE_CHECKING:
-    from prx_email_cli.outbox.sqlite.withdrawing import Decision
 
 
 class Operating(OpenDatabase):
@@ -41,11 +39,15 @@ class Operating(OpenDatabase):
     def _accept(self, connection: sqlite3.Connection) -> Mark | None:
         return self._guard.accept(connection, Runs(self.path).forget_flights)
 
+    def decide(self, decision: Decision, ids: Sequence[int], now: int) -> Iterator[list[Decided]]:
+        """Carry out a decision on each of these messages; yield what became of some once that is durable."""
+        from prx_email_cli.outbox.sqlite import deciding  # on use
+
+        return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
+
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
-        from prx_email_cli.outbox.sqlite import withdrawing  # on use
-
-        self._decide(withdrawing.HOLD, outbox_id, now)
+        self._decide(Decision.HOLD, outbox_id, now)
 
     def hold_all(self, account: str | None, now: int) -> list[int]:
         """Hold every message that drains might take (of *account*); return their ids."""
@@ -82,13 +84,7 @@ class Operating(OpenDatabase):
 
     def release(self, outbox_id: int, now: int) -> None:
         """Let drains take this message again."""
-        from prx_email_cli.outbox.sqlite import operator  # on use
-
-        def make(connection: sqlite3.Connection) -> None:
-            operator.release(connection, outbox_id)
-            actions.record(connection, [outbox_id], self._deed("released", now))
-
-        self.change(make)
+        self._decide(Decision.RELEASE, outbox_id, now)
 
     def release_all(self, account: str | None, now: int) -> list[int]:
         """Release every held message (of *account*); return their ids."""
@@ -102,19 +98,11 @@ class Operating(OpenDatabase):
 
     def cancel(self, outbox_id: int, now: int) -> None:
         """Give this message up."""
-        from prx_email_cli.outbox.sqlite import withdrawing  # on use
-
-        self._decide(withdrawing.CANCEL, outbox_id, now)
+        self._decide(Decision.CANCEL, outbox_id, now)
 
     def resolve(self, outbox_id: int, now: int, *, sent: bool) -> None:
         """Settle the uncertain recipients of this message: accepted if *sent*, else not."""
-        from prx_email_cli.outbox.sqlite import operator  # on use
-
-        def make(connection: sqlite3.Connection) -> None:
-            operator.resolve(connection, outbox_id, now, sent=sent)
-            actions.record(connection, [outbox_id], self._deed("resolved", now, "sent" if sent else "not sent"))
-
-        self.change(make)
+        self._decide(Decision.SENT if sent else Decision.NOT_SENT, outbox_id, now)
 
     def prune(self, before: int, now: int, *, records: bool = False) -> int:
         """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
@@ -122,10 +110,10 @@ class Operating(OpenDatabase):
 
         return operator.prune(self, operator.Pruning(before, now, records))
 
-    def _decide(self, decision: "Decision", outbox_id: int, now: int) -> None:
-        from prx_email_cli.outbox.sqlite.withdrawing import decide  # on use
-
-        decide(self, decision, outbox_id, self._deed(decision.what, now), self._withdraw_seconds)
+    def _decide(self, decision: Decision, outbox_id: int, now: int) -> None:
+        for decided in self.decide(decision, [outbox_id], now):
+            for error in (one.error for one in decided if one.error is not None):
+                raise error
 
     def _deed(self, what: str, now: int, detail: str | None = None) -> Deed:
         return Deed(what, now, self.acting, detail)

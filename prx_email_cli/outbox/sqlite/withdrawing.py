@@ -6,19 +6,21 @@ sent stays as it is.
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from prx_email_cli.errors import NotAllowedForStatus
+from prx_email_cli.errors import NotAllowedForStatus, PrxEmailError
+from prx_email_cli.outbox.decisions import Decided
 from prx_email_cli.outbox.sqlite import actions, marks, operator
 from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.claims import Database
+from prx_email_cli.outbox.sqlite.slices import in_slices
 
 _LOOK_SECONDS = 0.02
 
 
-class Decision(NamedTuple):
-    """What a person decides of a message.
+class Withdrawal(NamedTuple):
+    """How a message is withdrawn from drains.
 
     what: the word in its records.  act: raises NotFound, NotAllowedForStatus.  mark, unmark: statements.
     """
@@ -29,46 +31,58 @@ class Decision(NamedTuple):
     unmark: str
 
 
-HOLD = Decision("held", operator.hold, marks.MARK_HELD, marks.UNMARK_HELD)
-CANCEL = Decision("cancelled", operator.cancel, marks.MARK_CANCELLED, marks.UNMARK_CANCELLED)
+HOLD = Withdrawal("held", operator.hold, marks.MARK_HELD, marks.UNMARK_HELD)
+CANCEL = Withdrawal("cancelled", operator.cancel, marks.MARK_CANCELLED, marks.UNMARK_CANCELLED)
 
 
-def decide(database: Database, decision: Decision, outbox_id: int, deed: Deed, seconds: float) -> None:
-    """Carry out and record a person's decision on a message.  Raises NotFound, NotAllowedForStatus.
+def withdraw(
+    database: Database, how: Withdrawal, ids: Sequence[int], deed: Deed, seconds: float
+) -> Iterator[list[Decided]]:
+    """Withdraw these messages and record it; yield what became of some of them once that is durable.
 
-    seconds: so long a run that has claimed it is given to give it back.
+    seconds: so long the runs that have claimed some are given to give them back.
     """
-    values = {"id": outbox_id, "now": deed.at}
+    refused: list[Decided] = []
+    for decided in in_slices(database, ids, lambda connection, it: how.act(connection, it, deed.at), deed):
+        late = [one for one in decided if seconds and isinstance(one.error, NotAllowedForStatus)]
+        refused += late
+        yield [one for one in decided if one not in late]
+    if refused:
+        yield _take_back(database, how, refused, deed, seconds)
 
-    def mark(connection: sqlite3.Connection) -> bool:
-        marked = connection.execute(decision.mark, values).rowcount == 1
-        if marked:
-            actions.record(connection, [outbox_id], deed)
+
+def _take_back(
+    database: Database, how: Withdrawal, refused: Sequence[Decided], deed: Deed, seconds: float
+) -> list[Decided]:
+    """Mark those that a drain has claimed, and wait for it to give them back; return what became of all."""
+
+    def mark(connection: sqlite3.Connection) -> set[int]:
+        marked = {one.outbox_id for one in refused
+                  if connection.execute(how.mark, {"id": one.outbox_id, "now": deed.at}).rowcount}  # fmt: skip
+        actions.record(connection, sorted(marked), deed)
         return marked
 
-    def unmark(connection: sqlite3.Connection) -> bool:
-        unmarked = connection.execute(decision.unmark, values).rowcount == 1
-        if unmarked:
-            actions.forget_latest(connection, outbox_id)
-        return unmarked
+    def unmark(connection: sqlite3.Connection) -> list[Decided]:
+        return [one._replace(error=_after_all(connection, how, one, deed.at)) if one.outbox_id in marked else one
+                for one in refused]  # fmt: skip
 
-    def act(connection: sqlite3.Connection) -> None:
-        decision.act(connection, outbox_id, deed.at)
-        actions.record(connection, [outbox_id], deed)
+    marked = database.change(mark)
+    if not marked:
+        return list(refused)
+    wait_until_given_back(database, sorted(marked), seconds)
+    return database.change(unmark)
 
-    def check(connection: sqlite3.Connection) -> None:
-        """Decide once more what its run gave back with the mark."""
-        decision.act(connection, outbox_id, deed.at)
 
+def _after_all(connection: sqlite3.Connection, how: Withdrawal, one: Decided, now: int) -> PrxEmailError | None:
+    """Unmark a message that is being sent, or decide once more what its run gave back; return why not."""
+    if connection.execute(how.unmark, {"id": one.outbox_id, "now": now}).rowcount:
+        actions.forget_latest(connection, one.outbox_id)
+        return one.error
     try:
-        database.change(act)
-    except NotAllowedForStatus:
-        if not seconds or not database.change(mark):
-            raise
-        given_back = wait_until_given_back(database, [outbox_id], seconds)
-        if not given_back and database.change(unmark):
-            raise
-        database.change(check)  # says why not if it was sent meanwhile
+        how.act(connection, one.outbox_id, now)
+    except PrxEmailError as error:  # it was sent meanwhile
+        return error
+    return None
 
 
 def wait_until_given_back(database: Database, ids: Sequence[int], seconds: float) -> bool:

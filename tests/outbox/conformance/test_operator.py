@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from prx_email_cli.errors import NotAllowedForStatus, NotFound
+from prx_email_cli.outbox.decisions import Decision
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
 from prx_email_cli.outbox.messages import Moment
@@ -61,6 +62,32 @@ def test_nothing_is_decided_about_what_is_sent_or_in_hand(
             act(store, 1)
         assert store.row(1) == before
         run.advance([sent(claimed)], [])
+
+
+EACH_DECISION = pytest.mark.parametrize("decision", Decision)
+
+
+@EACH_DECISION
+def test_a_decision_on_many_is_told_for_each_and_made_as_for_one(store: Store, run: Run, decision: Decision) -> None:
+    submit(store, *[new_message() for _ in range(4)])
+    attempt(run, ACCEPTED)
+    attempt(run, uncertain=True)
+    store.hold(3, NOW)
+    store.acting = "ann@host"
+    able = {
+        Decision.HOLD: [2, 3, 4], Decision.RELEASE: [3], Decision.CANCEL: [2, 3, 4], Decision.SENT: [2],
+        Decision.NOT_SENT: [2],
+    }  # fmt: skip
+    before = {outbox_id: store.row(outbox_id) for outbox_id in range(1, 5)}
+    told = [one for some in store.decide(decision, [1, 2, 3, 4, 9], NOW) for one in some]
+    assert sorted(one.outbox_id for one in told if one.error is None) == able[decision]
+    refusals = {one.outbox_id: type(one.error) for one in told if one.error is not None}
+    assert refusals == {outbox_id: NotFound if outbox_id == 9 else NotAllowedForStatus
+                        for outbox_id in (1, 2, 3, 4, 9) if outbox_id not in able[decision]}  # fmt: skip
+    for outbox_id, row in before.items():
+        now = store.row(outbox_id)
+        assert (now != row) == (outbox_id in able[decision])
+        assert [one.who for one in now.actions[len(row.actions) :]] == ["ann@host"] * (outbox_id in able[decision])
 
 
 def test_a_held_message_waits_until_it_is_released(store: Store, run: Run) -> None:

@@ -1,0 +1,51 @@
+"""Change many messages in transactions so short that nobody waits long for the lock."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+from prx_email_cli.errors import PrxEmailError, StorageError
+from prx_email_cli.outbox.decisions import Decided
+from prx_email_cli.outbox.sqlite import actions
+from prx_email_cli.outbox.sqlite.actions import Deed
+from prx_email_cli.outbox.sqlite.claims import Database
+from prx_email_cli.outbox.sqlite.operator import FREE_SECONDS, LEAST_WORK_SECONDS, LOCKED_SECONDS, MOST_WORK_SECONDS
+
+Act = Callable[[sqlite3.Connection, int], None]
+
+
+def in_slices(database: Database, ids: Sequence[int], act: Act, deed: Deed) -> Iterator[list[Decided]]:
+    """Change each of these messages and record the *deed*; yield what became of a slice once that is durable.
+
+    act: changes one message, or raises before it has changed anything.  Raises what ``Database.change`` does.
+    """
+    at, work, pause = 0, MOST_WORK_SECONDS, 0.0
+    while at < len(ids):
+        time.sleep(pause)
+        started = time.monotonic()
+        decided = database.change(partial(_slice, ids=islice(ids, at, None), act=act, deed=deed, end=started + work))
+        at += len(decided)
+        took = time.monotonic() - started
+        work = min(MOST_WORK_SECONDS, max(work * LOCKED_SECONDS / took, LEAST_WORK_SECONDS))
+        pause = FREE_SECONDS
+        yield decided
+
+
+def _slice(connection: sqlite3.Connection, ids: Iterator[int], act: Act, deed: Deed, end: float) -> list[Decided]:
+    """Change the first of these messages, at least one, until *end*."""
+    decided: list[Decided] = []
+    for outbox_id in ids:
+        error = None
+        try:
+            act(connection, outbox_id)
+        except StorageError:
+            raise
+        except PrxEmailError as refused:
+            error = refused
+        decided.append(Decided(outbox_id, error))
+        if time.monotonic() >= end:
+            break
+    actions.record(connection, [one.outbox_id for one in decided if one.error is None], deed)
+    return decided
