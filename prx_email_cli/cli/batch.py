@@ -132,6 +132,13 @@ class _Batch:
         request, reply = answer_known(self.store, request, self.settings)
         return prepare(request, self.settings, schedule, self.spool, reply)
 
+    def warn_undrained(self) -> None:
+        """Say, if messages were to be stored, that messages are due and nothing drains."""
+        if not self.asked.check and not self._this.json and self._store is not None:
+            from prx_email_cli.cli.undrained import warn_undrained  # on use
+
+            warn_undrained(self._this, self._store, self.clock())
+
     def show_progress(self, count: int) -> None:
         """Show on a terminal that so many more messages of a long batch are done, and how far its file is read."""
         if not on_terminal(sys.stderr):
@@ -174,6 +181,7 @@ def send_batch(this: Invocation, asked: Asked) -> None:
         except StorageError as error:
             broken = error
         unwritten = batch.rejected.close() if batch.rejected is not None else None
+        batch.warn_undrained()
     batch.report.finish(broken or unwritten)
 
 

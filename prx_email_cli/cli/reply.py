@@ -7,14 +7,17 @@ import typer
 from prx_email_cli.cli import options
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, open_input
+from prx_email_cli.cli.output import say
 from prx_email_cli.cli.send import enqueue_and_answer
 from prx_email_cli.cli.times import clock
-from prx_email_cli.outbox.lifecycle import Priority
-from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent
+from prx_email_cli.outbox.lifecycle import Priority, Status
+from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent, sent_parent
 from prx_email_cli.submission.request import Request
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
+
+MOST_ID = 2**63 - 1  # of SQLite's
 
 app = typer.Typer(add_completion=False)
 
@@ -23,7 +26,7 @@ app = typer.Typer(add_completion=False)
 def reply(
     ctx: typer.Context,
     message_id: Annotated[
-        str | None, typer.Argument(metavar="[MESSAGE_ID]", help="Message-ID to answer, with or without < >.")
+        str | None, typer.Argument(metavar="[ID]", help="Message to answer: its Message-ID, or its outbox id.")
     ] = None,
     parent: Annotated[
         str | None,
@@ -59,15 +62,15 @@ def reply(
 ) -> None:
     """Answer an imported or sent message in its thread, and print the outbox id.
 
+    A message of this outbox is answered by the account that it has; --account names another.
     Example: prx-email reply 20260801.4711@example.com --quote --body "Done."
     """
     if (message_id is None) == (parent is None):
-        raise typer.BadParameter("give either MESSAGE_ID or --parent")
+        raise typer.BadParameter("give either ID or --parent")
     options.refuse_two_times(at, within, now=now)
-    bodies = Bodies(body, body_file, html, parent=parent)
-    this = invocation(ctx)
+    this, bodies = invocation(ctx), Bodies(body, body_file, html, parent=parent)
     settings = this.settings()
-    known = (
+    account, known = (
         _learned_parent(this, settings, account, parent, clock(now_ts)())
         if parent is not None
         else _known_parent(this, settings, account, message_id or "")
@@ -82,15 +85,26 @@ def reply(
     enqueue_and_answer(this, settings, answered, now=now)
 
 
-def _known_parent(this: Invocation, settings: "Settings", account: str | None, message_id: str) -> "Parent":
-    """Find the message to answer among the known and the sent messages.  Raises NotFound."""
-    name = settings.account(account).name
+def _known_parent(
+    this: Invocation, settings: "Settings", account: str | None, text: str
+) -> "tuple[str | None, Parent]":
+    """Find the message to answer among the known and the sent messages, and the account that answers.
+
+    text: a Message-ID, or an outbox id, whose message has an account.  Raises NotFound.
+    """
     with this.store(settings) as store:
-        return find_parent(store, name, message_id)
+        if not (text.isascii() and text.isdecimal()):
+            return account, find_parent(store, settings.account(account).name, text)
+        row = store.row(min(int(text[:20]), MOST_ID))
+        if row.status != Status.SENT:
+            say(f"note: {row.outbox_id} is not sent yet: the answer names the Message-ID that it has now")
+        return account if account is not None else row.account, sent_parent(store, row.outbox_id)
 
 
-def _learned_parent(this: Invocation, settings: "Settings", account: str | None, file: str, now: int) -> "Parent":
-    """Import the one message in *file*, to be answered.  Raises InputNotFound, ValidationError."""
+def _learned_parent(
+    this: Invocation, settings: "Settings", account: str | None, file: str, now: int
+) -> "tuple[str | None, Parent]":
+    """Import the one message in *file*, to be answered by *account*.  Raises InputNotFound, ValidationError."""
     name = settings.account(account).name
     from prx_email_cli.submission.importing import only_message  # on use
 
@@ -98,7 +112,7 @@ def _learned_parent(this: Invocation, settings: "Settings", account: str | None,
     if not this.preview:
         with this.store(settings) as store:
             store.learn(name, [known], now)
-    return Parent(known)
+    return account, Parent(known)
 
 
 apps = {"reply": app}

@@ -10,6 +10,7 @@ from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import clock, schedule_of
+from prx_email_cli.cli.undrained import warn_undrained
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.submission.draft import empty
@@ -174,6 +175,7 @@ def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request |
                 put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
             else:
                 put(str(submitted.outbox_id))
+                warn_undrained(this, store, tick())
 
 
 def _from_file(name: str, typed: "Request", settings: "Settings") -> "Request":

@@ -3,6 +3,7 @@
 Times are Unix seconds and always come from the caller.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from prx_email_cli.outbox.messages import Finished
 
 EVERY_ACCOUNT = ""  # in place of a name: what a pause of all accounts is kept under
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 60, 3600
+UNDRAINED_SECONDS = 1800  # so long messages may be due, and no drain end, before it is told
 UNREACHABLE_SECONDS = 1800  # so long a server that cannot be reached is nothing to tell of
 TOLD_AGAIN_SECONDS = 86_400
 
@@ -123,6 +125,20 @@ def to_tell(state: AccountState, now: int) -> Event | None:
         return Event.UP
     told_lately = state.told_at is not None and now < state.told_at + TOLD_AGAIN_SECONDS
     return Event.DOWN if is_down(state, now) and not told_lately else None
+
+
+def waits_undrained(due_at: int | None, drained_at: int | None, now: int) -> bool:
+    """Tell whether drains are missing.
+
+    due_at: since when the longest due message waits.  drained_at: when the last drain ended.  None for never.
+    """
+    recently = now - UNDRAINED_SECONDS
+    return due_at is not None and due_at <= recently and (drained_at is None or drained_at <= recently)
+
+
+def left_alone(states: Mapping[str, AccountState], now: int) -> set[str]:
+    """Name the accounts that drains leave alone for now: paused ones, and those that rest."""
+    return {name for name, state in states.items() if state.is_paused(now) or state.rests(now)}
 
 
 def is_down(state: AccountState, now: int) -> bool:

@@ -134,6 +134,12 @@ class Runs(Protocol):
     def last_drain_by(self) -> str:
         """Return what started the last drain; "" where that is not known."""
 
+    def take_undrained(self, now: int) -> int | None:
+        """Return since when the longest due message waits although nothing drains; to one caller a day.
+
+        None while drains end, a run lives, or all that is due belongs to accounts that are paused or rest.
+        """
+
 
 class Watch(Protocol):
     """Noticing what other processes do with the outbox, for a follower."""

@@ -49,6 +49,16 @@ def find_parent(store: Store, account: str, message_id: str) -> Parent:
     raise NotFound(UNKNOWN, hint="prx-email import FILE teaches it; prx-email messages list shows what is known")
 
 
+def sent_parent(store: Store, outbox_id: int) -> Parent:
+    """Return a message of this outbox, to be answered under the Message-ID of its latest attempt, else of its next.
+
+    Raises NotFound, also for one whose content was pruned, and OutboxDamaged.
+    """
+    exported = store.exported(outbox_id)
+    head = next(iter(exported.content), b"")
+    return Parent(known_message(head, exported.message_id), ours=True)
+
+
 def answer(request: Request, account: Account, parent: Parent, manner: Manner) -> Answer:
     """Make *request* an answer to *parent*, whose recipients and subject fill those that are missing.
 

@@ -1,10 +1,11 @@
 """``prx-email reply``, from outside."""
 
 import re
+from email.message import EmailMessage
 
 import pytest
 
-from ..cli.outside import assert_error, rows, stored
+from ..cli.outside import assert_error, parsed, rows, stored
 from ..conftest import Program
 from ..mail.strangers import ID, NOW, body, enqueued, imported, letter
 from ..support.scripted import ScriptedServer
@@ -153,3 +154,48 @@ def test_a_reply_in_a_long_thread_arrives_folded(program: Program) -> None:
     assert references.split()[0] == chain[0]
     assert references.split()[-2:] == [chain[-1], ID]
     assert f"\r\nIn-Reply-To: {ID}\r\n" in head
+
+
+class TestAMessageOfThisOutbox:
+    def test_is_answered_by_its_outbox_id_in_its_thread(self, program: Program) -> None:
+        imported(program, letter(References="<1@x>"))
+        assert program.call("reply", ID, "--body", "First.\n").out == "1\n"
+        with ScriptedServer([]) as server:
+            program.configure(server.port)
+            assert program.call("drain").status == 0
+        answer = program.call("reply", "1", "--body", "More.\n", "--quote")
+        assert (answer.status, answer.out, answer.err) == (0, "2\n", "")
+        message = parsed_export(program, 2)
+        sent_as = program.show(1)["message_id"]
+        assert (message["In-Reply-To"], message["References"].split()) == (sent_as, ["<1@x>", ID, sent_as])
+        assert (message["To"], message["Subject"][:4]) == ("Ann <ann@example.net>", "Re: ")
+        assert body(message).endswith("> First.\n")
+
+    def test_that_waits_is_answered_under_the_id_that_it_will_have(self, program: Program) -> None:
+        program.send(to="b@example.org")
+        answer = program.call("reply", "1", "--body", "x")
+        assert (answer.status, answer.out) == (0, "2\n")
+        assert "note: 1 is not sent yet" in answer.err
+        assert parsed_export(program, 2)["In-Reply-To"] == "<outbox-1-0@prx-email.local>"
+
+    def test_is_answered_by_its_own_account_unless_another_is_named(self, program: Program) -> None:
+        home = '[accounts.home]\nfrom = "home@example.com"\n[accounts.home.smtp]\nhost = "localhost"\ntls = "none"\n'
+        program.config.write_text(f'default_account = "work"\n{program.config.read_text()}\n{home}')
+        program.send("--account", "home", to="b@example.org")
+        for options, account in (((), "home"), (("--account", "work"), "work")):
+            program.call("reply", "1", "--body", "x", *options)
+            assert rows(program)[-1]["account"] == account
+
+    def test_that_is_not_there_or_has_no_content_is_not_found(self, program: Program) -> None:
+        program.send()
+        for number in ("99", "9" * 30):
+            assert_error(program.call("reply", number, "--body", "x"), 66, "outbox record not found")
+        program.call("cancel", "1")
+        program.call("prune", "--older-than", "0s")
+        answer = program.call("reply", "1", "--body", "x")
+        assert answer.status == 66
+        assert "pruned" in answer.err
+
+
+def parsed_export(program: Program, outbox_id: int) -> EmailMessage:
+    return parsed(program.run("export", str(outbox_id)).out.replace("\n", "\r\n").encode())

@@ -10,6 +10,7 @@ from itertools import count
 
 from prx_email_cli import errors
 from prx_email_cli.outbox import lifecycle, messages
+from prx_email_cli.outbox.accounts import left_alone, waits_undrained
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
@@ -153,6 +154,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
         self.last_attempt_at: int | None = None
         self.attempted: Counter[tuple[str, Ending, int]] = Counter()
         self._last_drain: tuple[int | None, str] = None, ""
+        self._told_at: int | None = None
 
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
@@ -163,6 +165,17 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
     def note_drain(self, now: float, starter: str = "") -> None: self._last_drain = int(now), starter
     def last_drain_at(self) -> int | None: return self._last_drain[0]
     def last_drain_by(self) -> str: return self._last_drain[1]
+
+    def take_undrained(self, now: int) -> int | None:
+        alone, told = left_alone(self.account_states(), now), self._told_at
+        waiting = [it for it in self.of() if it.waits() and alone.isdisjoint(["", it.row.account])]
+        due_at = min((it.due for it in waiting), default=None)
+        if (not waits_undrained(due_at, self.last_drain_at(), now) or any(run.alive for run in self.runs)
+                or (told is not None and 0 <= now - told < 86_400)):
+            return None
+        self._told_at = now
+        return due_at
+
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
     def exported(self, outbox_id: int) -> messages.Exported: return self.get(outbox_id).exported(self.domain)
     def row(self, outbox_id: int) -> Row: return self.get(outbox_id).shown()

@@ -14,9 +14,10 @@ from types import TracebackType
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, StorageError
 from prx_email_cli.files import create, fault_of, give_to_owner, make_directories, quoted, taking, user_name
+from prx_email_cli.outbox.accounts import TOLD_AGAIN_SECONDS
 from prx_email_cli.outbox.flight_record import Flights
 
-_LAST_DRAIN = "last-drain"
+_LAST_DRAIN, _TOLD = "last-drain", "undrained"
 _MOST_STARTER_BYTES = 200
 _FLIGHT = ".flight"
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -188,6 +189,35 @@ class Runs:
                     os.close(descriptor)
         except (OSError, ChangeableByOthers):
             return ""
+
+    def is_any_alive(self) -> bool:
+        """Tell whether a run lives, or may live."""
+        try:
+            with self._opened() as at:
+                names = [name for name in os.listdir(at) if name.count("-") >= 2 and not name.endswith(_FLIGHT)]
+        except (OSError, ChangeableByOthers):
+            return False
+        return any(not self.is_dead(name) for name in names)
+
+    def note_told(self, now: int) -> bool:
+        """Note that a person is told at *now* that nothing drains.
+
+        False when one was told within a day, or it cannot be noted.
+        """
+        try:
+            self._make_directory()
+            with self._opened() as at, suppress(FileExistsError):
+                os.close(create(_TOLD, at=at, beside=self._beside()))
+                os.utime(_TOLD, (now, now), dir_fd=at)
+                return True
+            with self.opened_file(_TOLD, make=False) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if 0 <= now - os.fstat(descriptor).st_mtime < TOLD_AGAIN_SECONDS:
+                    return False
+                os.utime(descriptor, (now, now))
+        except (OSError, StorageError, ChangeableByOthers):
+            return False
+        return True
 
     def faults(self) -> Iterator[ChangeableByOthers]:
         """Find everything that lets others change the directory or a file in it; nothing where it cannot be opened."""

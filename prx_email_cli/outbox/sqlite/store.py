@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, StorageError
+from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, left_alone, waits_undrained
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import queue, sql
 from prx_email_cli.outbox.sqlite.account_states import AccountStates
+from prx_email_cli.outbox.sqlite.accounts import read as read_states
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.operating import Operating
@@ -82,6 +84,16 @@ class SqliteStore(AccountStates, Operating, Reporting):
         """Return what started the last drain; "" where that is not known."""
         return Runs(self.path).last_drain_by()
 
+    def take_undrained(self, now: int) -> int | None:
+        """Return since when the longest due message waits although nothing drains; to one caller a day."""
+        runs = Runs(self.path)
+        drained_at = runs.last_drain()
+        if not waits_undrained(0, drained_at, now):  # as after every send but for the outbox's files
+            return None
+        due_at = self._next_due_at(now)
+        missing = waits_undrained(due_at, drained_at, now) and not runs.is_any_alive() and runs.note_told(now)
+        return due_at if missing else None
+
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; return an answer to each, in order."""
         return self._submit(messages)
@@ -152,8 +164,15 @@ class SqliteStore(AccountStates, Operating, Reporting):
 
     def next_due_at(self) -> int | None:
         """Return when the next message is due; None when no message will be."""
+        return self._next_due_at()
+
+    def _next_due_at(self, now: int | None = None) -> int | None:
+        """Return when the next message is due; with *now*, of an account that drains do not leave alone then."""
         names = self._accounts()
         with self.reading() as connection:
+            if now is not None:
+                alone = left_alone(read_states(connection), now)
+                names = [] if EVERY_ACCOUNT in alone else [name for name in names if name not in alone]
             dues = [connection.execute(sql.NEXT_DUE_AT, {"account": name}).fetchone()[0] for name in names]
         return min((due for due in dues if due is not None), default=None)
 
