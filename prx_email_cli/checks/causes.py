@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from prx_email_cli.checks.known_replies import Known, known_reply
 from prx_email_cli.outbox.views import Failure
 
 # What differs between two replies of one cause: addresses, hosts, IP addresses, times, and the server's own ids.
@@ -12,36 +13,6 @@ _DIFFERING = re.compile(
     r"|\[?[0-9a-f]*:[0-9a-f:]*:[0-9a-f:]*\]?|\b\d{1,2}:\d{2}(?::\d{2})?\b|\b(?=\w*\d)\w{6,}\b",
     re.IGNORECASE,
 )
-_ENHANCED = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
-
-
-class Known(NamedTuple):
-    """What a known reply means, what helps, and where that is said."""
-
-    meaning: str
-    fix: str
-    source: str
-
-
-_GOOGLE = "support.google.com/a/answer/3726730"
-# By enhanced status code, which the large providers all give.
-KNOWN = {
-    "5.1.1": Known("no such mailbox", "correct the address where it came from", "RFC 3463 section 3.2"),
-    "5.1.2": Known("no such domain", "correct the address where it came from", "RFC 3463 section 3.2"),
-    "5.1.10": Known("no such mailbox", "correct the address where it came from", "RFC 7505 section 4.2"),
-    "4.2.1": Known("the mailbox takes nothing now, or not so often", "wait: drains try again", "RFC 3463 section 3.3"),
-    "4.2.2": Known("the mailbox is full", "wait, or tell the recipient in another way", "RFC 3463 section 3.3"),
-    "5.2.2": Known("the mailbox is full", "tell the recipient in another way", "RFC 3463 section 3.3"),
-    "5.2.3": Known("too large for the mailbox", "send less, or a link", "RFC 3463 section 3.3"),
-    "5.3.4": Known("too large for the server", "send less, or a link", "RFC 3463 section 3.4"),
-    "5.4.5": Known("the provider's limit is used up", "wait, or set messages_per_day", _GOOGLE),
-    "4.7.0": Known("later, or slower", "wait; fewer smtp.connections may help", "RFC 3463 section 3.8"),
-    "4.7.1": Known("refused for now, often by greylisting", "wait: drains try again", "RFC 3463 section 3.8"),
-    "5.7.1": Known("refused by the server's policy", "ask who runs that server", "RFC 3463 section 3.8"),
-    "5.7.8": Known("wrong user or password", "set the right ones, then test the account", "RFC 4954 section 6"),
-    "5.7.9": Known("the provider wants another way to log in", "use an app password or OAuth", "RFC 4954 section 6"),
-    "5.7.26": Known("SPF and DKIM of the From domain fail", "authorise this provider in its DNS", "RFC 7372 section 3"),
-}  # fmt: skip
 
 
 class Cause(NamedTuple):
@@ -64,8 +35,7 @@ class Cause(NamedTuple):
     @property
     def known(self) -> Known | None:
         """Return what is known of the reply, None for any other."""
-        found = _ENHANCED.search(self.example)
-        return KNOWN.get(found[1]) if found else None
+        return known_reply(self.example)
 
 
 def masked(text: str) -> str:
@@ -103,16 +73,18 @@ def grouped(failures: Iterable[Failure]) -> list[tuple[Cause, list[Failure]]]:
     return sorted(groups.values(), key=lambda group: (-group[0].many, group[0].outbox_id))
 
 
-def fix_of(cause: Cause, login: str | None = None) -> str:
-    """Return the command or deed that helps.  login: what gives the account another secret."""
+def fix_of(cause: Cause, number: int, login: str | None = None) -> str:
+    """Return the command or deed that helps.  number: of the cause, from 1.  login: what gives the account a secret."""
+    which = str(cause.outbox_id) if cause.many == 1 else f"--cause {number}"
     if cause.uncertain:
-        which = str(cause.outbox_id) if cause.many == 1 else "ID"
-        look = "" if cause.many == 1 else f"prx-email list --uncertain --account {cause.account}, then "
-        return f"{look}prx-email resolve {which} --sent, or --not-sent to send again"
-    if cause.by_account and cause.error == "auth" and login is not None:
-        return f"{login}, then prx-email account test {cause.account}"
+        resolve = f"prx-email resolve {which}"
+        return f"{resolve} --sent if it arrived, else {resolve} --not-sent, which sends it again"
     if cause.by_account:
-        return f"prx-email account test {cause.account}"
-    if cause.known is not None:
-        return f"{cause.known.fix}; prx-email show {cause.outbox_id}"
-    return f"prx-email show {cause.outbox_id}"
+        deed = f"{login}, then " if cause.error == "auth" and login is not None else ""
+        return f"{deed}prx-email account test {cause.account}"
+    dismiss = f"prx-email dismiss {which}"
+    if cause.known is not None and cause.known.wrong_address:
+        return f"prx-email edit {which} --replace OLD=NEW --retry, or {dismiss}"
+    retry = f"prx-email retry {which}"
+    deed = "" if cause.known is None else f"{cause.known.fix}; "
+    return f"{deed}{retry}, or {dismiss}" if cause.gave_up else f"{deed or 'drains try again; '}{retry} tries at once"

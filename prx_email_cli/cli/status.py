@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from prx_email_cli.checks.backlog import shown_age
 from prx_email_cli.checks.causes import causes_of, fix_of
-from prx_email_cli.checks.outbox import DRAIN_OVERDUE_SECONDS
+from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECONDS
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import put, put_json
@@ -14,6 +15,8 @@ from prx_email_cli.cli.standing import standing_object
 from prx_email_cli.cli.status_screen import Seen, screen
 from prx_email_cli.cli.times import clock
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
+from prx_email_cli.outbox.lifecycle import Status
+from prx_email_cli.outbox.views import Filter
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account, Settings
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Usage
 
 HOUR = 3600
+MOST_SENDING = 1000
+NOTHING_DRAINS = "prx-email cron prints cron's line, prx-email drain sends now"
 
 app = typer.Typer(add_completion=False)
 
@@ -58,6 +63,8 @@ def _look(store: "Store", settings: "Settings", now: int) -> Seen:
         store.delivered(now - HOUR), {name: _usage(store, settings.accounts.get(name), now) for name in names},
         {name: _login(account) for name, account in settings.accounts.items()},
         frozenset(name for name in names if name not in settings.accounts),
+        sum(row.run_died for row in store.rows(Filter((Status.SENDING,), limit=MOST_SENDING))),
+        (store.stats(now).last_attempt_at or now) - now,
     )  # fmt: skip
 
 
@@ -90,7 +97,11 @@ def _wanted(seen: Seen) -> list[str]:
         why.append(f"{doubtful} uncertain and held")
     ago = None if seen.last_drain_at is None else seen.now - seen.last_drain_at
     if seen.waiting and (ago is None or ago > DRAIN_OVERDUE_SECONDS):
-        why.append("messages wait and nothing drains")
+        why.append(f"messages wait and nothing drains ({NOTHING_DRAINS})")
+    if seen.died:
+        why.append(f"a drain died with {seen.died} in hand (the next prx-email drain settles what became of them)")
+    if seen.clock_ahead > CLOCK_SLACK_SECONDS:
+        why.append(f"the outbox was used {shown_age(seen.clock_ahead)} ahead of this clock (prx-email doctor)")
     return why
 
 
@@ -102,6 +113,7 @@ def _object(seen: Seen, wanted: list[str]) -> dict[str, Any]:
         "causes": _causes(seen),
         "last_drain_at": seen.last_drain_at,
         "last_drain_by": seen.last_drain_by or None,
+        "run_died": seen.died,
         "wanted": wanted,
     }
 
@@ -123,8 +135,8 @@ def _account(seen: Seen, name: str) -> dict[str, Any]:
 
 def _causes(seen: Seen) -> list[dict[str, Any]]:
     causes = []
-    for cause in seen.causes:
-        known, fix = cause.known, fix_of(cause, seen.logins.get(cause.account))
+    for number, cause in enumerate(seen.causes, 1):
+        known, fix = cause.known, fix_of(cause, number, seen.logins.get(cause.account))
         said = {"meaning": known and known.meaning, "source": known and known.source, "fix": fix}
         causes.append({**cause._asdict(), **said})
     return causes

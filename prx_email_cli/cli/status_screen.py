@@ -21,7 +21,8 @@ class Seen(NamedTuple):
     """What one look at the outbox shows.
 
     now, last_drain_at: Unix seconds.  delivered: by account, in the last hour.  logins: what gives an account another
-    secret.  gone: the accounts that the config has no more.
+    secret.  gone: the accounts that the config has no more.  died: how many messages a dead run has.  clock_ahead: how
+    far the latest attempt is ahead of the clock, in seconds.
     """
 
     now: int
@@ -35,6 +36,8 @@ class Seen(NamedTuple):
     usage: "dict[str, list[Usage]]"
     logins: dict[str, str]
     gone: frozenset[str]
+    died: int
+    clock_ahead: int
 
     def state(self, account: str) -> AccountState:
         """Return the state of an account."""
@@ -62,7 +65,7 @@ def screen(seen: Seen, wanted: list[str]) -> list[str]:
         lines += _wrapped(f"{safe(name)}  {'; '.join(_account(seen, name))}", width)
     lines += _wrapped(_drained(seen), width)
     for number, cause in enumerate(seen.causes[:MOST_CAUSES], 1):
-        fix = fix_of(cause, seen.logins.get(cause.account))
+        fix = fix_of(cause, number, seen.logins.get(cause.account))
         lines += ["", *_wrapped(f"{number}. {_cause(cause, seen)}", width), *_wrapped(f"   → {safe(fix)}", width)]
     if len(seen.causes) > MOST_CAUSES:
         lines.append(f"and {len(seen.causes) - MOST_CAUSES} more causes: prx-email status --json")
@@ -79,7 +82,7 @@ def _account(seen: Seen, name: str) -> list[str]:
     else:
         said.append(f"{figures.waiting} wait, the oldest for {shown_age(figures.oldest_age_seconds or 0)}")
     if figures is not None and figures.held:
-        said.append(f"{figures.held} held")
+        said.append(f"{figures.held} held (prx-email list --held)")
     if delivered:
         said.append(f"{delivered} delivered in the last hour")
     return [*said, *(_used(one, seen.now) for one in seen.usage[name] if one.limit.seconds >= DAY or one.free_at)]
@@ -87,7 +90,7 @@ def _account(seen: Seen, name: str) -> list[str]:
 
 def _state(state: AccountState, now: int) -> str:
     if state.is_paused(now):
-        return _paused(state, now)
+        return f"{_paused(state, now)} → prx-email resume --account {safe(state.account)}"
     if state.failing_since is None:
         return "works"
     tried = f"next try {short_moment(state.rests_until, now)}" if state.rests(now) else "tried by the next drain"

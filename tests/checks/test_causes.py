@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prx_email_cli.checks.causes import KNOWN, causes_of, fix_of, masked
+from prx_email_cli.checks.causes import causes_of, fix_of, masked
 from prx_email_cli.outbox.lifecycle import Reason
 from prx_email_cli.outbox.views import Failure
 
@@ -67,13 +67,20 @@ def test_accounts_scopes_and_what_was_given_up_are_told_apart() -> None:
 
 def test_each_cause_names_what_helps() -> None:
     (known,) = causes_of([failure("535 5.7.8 wrong password", 42, by_account=True)])
-    assert (known.known, fix_of(known)) == (KNOWN["5.7.8"], "prx-email account test work")
-    assert fix_of(known._replace(error="auth"), "log in") == "log in, then prx-email account test work"
-    assert fix_of(known._replace(error="network"), "log in") == "prx-email account test work"
+    assert known.known is not None
+    assert (known.known.meaning, fix_of(known, 1)) == ("wrong user or password", "prx-email account test work")
+    assert fix_of(known._replace(error="auth"), 1, "log in") == "log in, then prx-email account test work"
+    assert fix_of(known._replace(error="network"), 1, "log in") == "prx-email account test work"
     (known,) = causes_of([failure("550 5.1.1 no such user", 42)])
-    assert fix_of(known) == "correct the address where it came from; prx-email show 42"
+    assert fix_of(known, 2) == "prx-email edit 42 --replace OLD=NEW --retry, or prx-email dismiss 42"
+    many = "prx-email edit --cause 2 --replace OLD=NEW --retry, or prx-email dismiss --cause 2"
+    assert fix_of(known._replace(many=3), 2) == many
     (unknown,) = causes_of([failure("550 never", 42)])
-    assert (unknown.known, fix_of(unknown)) == (None, "prx-email show 42")
+    assert (unknown.known, fix_of(unknown, 1)) == (None, "drains try again; prx-email retry 42 tries at once")
+    assert fix_of(unknown._replace(gave_up=True), 1) == "prx-email retry 42, or prx-email dismiss 42"
+    doubtful = fix_of(unknown._replace(uncertain=True, many=2), 3)
+    assert doubtful.startswith("prx-email resolve --cause 3 --sent if it arrived, else ")
+    assert "prx-email resolve --cause 3 --not-sent" in doubtful
 
 
 @given(st.emails(), st.emails())

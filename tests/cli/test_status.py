@@ -193,12 +193,10 @@ def test_what_may_have_been_sent_is_a_cause_with_the_command_that_decides(progra
         drain(program)
     (cause,) = data(status(program, 0, "--json"))["causes"]
     assert (cause["many"], cause["uncertain"], cause["gave_up"]) == (2, True, False)
-    assert cause["fix"] == (
-        "prx-email list --uncertain --account work, then prx-email resolve ID --sent, or --not-sent to send again"
-    )
+    assert cause["fix"].startswith("prx-email resolve --cause 1 --sent if it arrived, else ")
     program.run("resolve", "1", "--sent")
     (cause,) = data(status(program, 0, "--json"))["causes"]
-    assert cause["fix"] == "prx-email resolve 2 --sent, or --not-sent to send again"
+    assert cause["fix"].startswith("prx-email resolve 2 --sent if it arrived, else prx-email resolve 2 --not-sent")
     assert "1. 1 may have been sent and are held on work" in status(program).out
 
 
@@ -227,4 +225,27 @@ def test_what_is_held_is_counted(program: Program) -> None:
     program.configure()
     send(program, "a@example.org", "b@example.org")
     program.run("hold", "1")
-    assert status(program).out.startswith("work  works; 1 wait, the oldest for 0s; 1 held\n")
+    assert status(program).out.startswith("work  works; 1 wait, the oldest for 0s; 1 held (prx-email list --held)\n")
+
+
+def test_what_a_dead_run_has_in_hand_wants_a_drain(program: Program) -> None:
+    with ScriptedServer([Fault("data", "timeout")]) as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        process = program.start("drain", "--now-ts", str(NOW))
+        server.wait_for(lambda: any(one.line == "DATA" for one in server.commands))
+        assert "died" not in status(program).out
+        process.kill()
+        process.communicate()
+    answer = status(program)
+    assert answer.status == 1
+    assert "a drain died with 1 in hand" in " ".join(answer.out.split())
+    assert data(status(program, 0, "--json"))["run_died"] == 1
+
+
+def test_a_clock_that_went_back_is_told(program: Program) -> None:
+    with ScriptedServer() as server:
+        program.configure(server.port)
+        send(program, "a@example.org")
+        drain(program)
+    assert "a person is wanted: the outbox was used 2h 0m ahead of this clock" in status(program, -7200).out

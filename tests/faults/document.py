@@ -31,8 +31,9 @@ What the words mean:
   or may not have taken it. It is tried again under **the same Message-ID**, so that a server that knows it drops the
   second copy. With `on_uncertain = "hold"` it waits for you instead.
 - **The account rests**: the trouble is the account's, not the message's. One message bears it and is tried again;
-  all others of that account stay as they are, and the run makes no further connection. The next drain starts anew;
-  `drain --follow` does after 5 seconds, then 10, 20, 40 and every 60.
+  all others of that account stay as they are, and the run makes no further connection. A server that could not be
+  reached is tried anew by the next drain, and by `drain --follow` after 5 seconds, then 10, 20, 40 and every 60. After
+  a refused login or a "try later" every drain leaves the account alone for 1, 2, 4 … 60 minutes.
 
 The code is the `error.code` of the JSON output.
 """
