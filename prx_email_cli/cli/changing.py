@@ -13,7 +13,7 @@ from prx_email_cli.cli.output import on_terminal, put, put_json, say, say_error,
 from prx_email_cli.cli.render import error_object
 from prx_email_cli.cli.selection import Selection
 from prx_email_cli.cli.standing import this_person
-from prx_email_cli.errors import NotFound, PrxEmailError
+from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.decisions import Decided
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _tell(this: Invocation, decided: Sequence[Decided], done: str, *, named: boo
                 say_error(f"outbox message {one.outbox_id}: {one.error.message}", one.error.hint)
     else:
         put(f"{len(decided) - len(refused)} {done}")
-        tell_refused(refused)
+        tell_grouped("refused", [(outbox_id, error.message, error.hint) for outbox_id, error in refused])
     if refused:
         raise typer.Exit(refused[0][1].exit_code)
 
@@ -184,11 +184,18 @@ def result(decided: Decided) -> dict[str, Any]:
     }
 
 
-def tell_refused(refused: Sequence[tuple[int, PrxEmailError]]) -> None:
-    """Print why messages were refused, those of one reason together."""
-    groups: dict[str, list[tuple[int, PrxEmailError]]] = {}
-    for outbox_id, error in refused:
-        groups.setdefault(re.sub(rf"\b{outbox_id}\b", "…", error.message), []).append((outbox_id, error))
-    for message, those in groups.items():
-        ids = ", ".join(str(outbox_id) for outbox_id, _ in those[:IDS_SHOWN]) + ", …" * (len(those) > IDS_SHOWN)
-        say_error(f"{len(those)} refused: {message} ({ids})", those[0][1].hint)
+def tell_grouped(word: str, those: Sequence[tuple[int, str, str]]) -> None:
+    """Print why messages were refused, or failed: those of one reason together.
+
+    word: what became of them.  those: the id of each, what is wrong, and what helps.
+    """
+    from prx_email_cli.checks.causes import masked  # on use
+
+    groups: dict[str, list[tuple[int, str, str]]] = {}
+    for outbox_id, message, hint in those:
+        message = re.sub(rf"(?<=outbox message ){outbox_id}\b", "…", message)
+        groups.setdefault(masked(message), []).append((outbox_id, message, hint))
+    for ours in groups.values():
+        message = ours[0][1]
+        ids = ", ".join(str(outbox_id) for outbox_id, *_ in ours[:IDS_SHOWN]) + ", …" * (len(ours) > IDS_SHOWN)
+        say_error(f"{len(ours)} {word}: {message} ({ids})", ours[0][2])

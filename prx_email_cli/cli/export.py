@@ -46,7 +46,7 @@ def export(
     this = invocation(ctx)
     settings, now = this.settings(), clock(now_ts)()
     with this.store(settings) as store:
-        ids = selection.ids or selection.find(store, settings, selection.filter(store, now))[::-1]
+        ids = list(dict.fromkeys(selection.ids)) or selection.find(store, settings, selection.filter(store, now))[::-1]
         if eml and len(ids) > 1:
             raise typer.BadParameter("--eml is for one message: use --mbox or --maildir for several")
         found = _exported(store, ids, pruned_are_left_out=not selection.ids)  # before the first is printed

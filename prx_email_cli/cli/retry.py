@@ -1,57 +1,107 @@
 """``prx-email retry``: deliver chosen messages now."""
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from prx_email_cli.cli.attempt_log import AttemptLog
+from prx_email_cli.cli.changing import Change, Wish, change, chosen, confirm, list_them, progress, tell_grouped
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.given_up import tell_given_up
 from prx_email_cli.cli.options import FailureMode, Json, NowTs
 from prx_email_cli.cli.output import put, put_json, report_error, say, say_error, wait_for_no_reader, work_is_done
 from prx_email_cli.cli.render import error_object, exit_status, moment, safe, send_result
-from prx_email_cli.cli.times import clock
+from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
+from prx_email_cli.cli.standing import this_person
+from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
+from prx_email_cli.delivery.attempt import RetryOptions
 from prx_email_cli.delivery.run import DeliveringRun, Environment
-from prx_email_cli.errors import Exit, PrxEmailError
+from prx_email_cli.errors import Exit, PrxEmailError, ValidationError
+from prx_email_cli.outbox.decisions import Spread
 from prx_email_cli.outbox.lifecycle import Status
-from prx_email_cli.outbox.messages import ClaimOne
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from prx_email_cli.config.settings import Settings
+    from prx_email_cli.outbox.decisions import Decided
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.store import Store
-    from prx_email_cli.outbox.views import Row
+    from prx_email_cli.outbox.views import Filter, Row
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@takes_selection()
 def retry(
     ctx: typer.Context,
-    ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Outbox ids.")],
+    selection: Selection,
     force: Annotated[bool, typer.Option("--force", help="Retry even if not due or held.")] = False,
+    spread: Annotated[
+        str | None,
+        typer.Option(
+            "--spread", metavar="DURATION", help="Let drains send them, evenly over the next 30m, for example."
+        ),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     now_ts: NowTs = None,
     failure_mode: FailureMode = None,
     as_json: Json = False,
 ) -> None:
     """Deliver these messages now if they are due; given-up ones, too.
 
+    A selection leaves out what was sent or cancelled, and uses all connections of an account.
     Example: prx-email retry 42
     """
-    this = invocation(ctx)
+    this, tick = invocation(ctx), clock(now_ts)
+    wish = Wish(selection, tick(), yes, dry_run)
+    if spread is not None:
+        if failure_mode is not None:
+            raise typer.BadParameter("use only one of --spread and --failure-mode")
+        change(this, wish, _spread(wish, spread, force=force))
+        return
+    selection.check()
     settings = this.settings()
-    tick = clock(now_ts)
     with this.store(settings) as store:
+        store.acting = this_person()
+        ids = chosen(store, settings, wish, partial(_wanted, wish))
+        if dry_run:
+            list_them(this, store, ids, wish.now)
+            return
+        confirm(wish, "retry", len(ids))
         attempts = Attempts(store, settings, tick)
-        attempts.wake(ids, force=force)
-        attempts.make(ids, force=force, failure_mode=failure_mode)
-        if len(ids) == 1:
+        many = not selection.ids
+        with progress("retrying", len(ids) if many else 0) as advance:
+            attempts.make(ids, RetryOptions(force, failure_mode, wakes=True, many=many), advance)
+        if many:
+            _tell_selection(this, attempts, ids)
+        elif len(ids) == 1:
             attempts.raise_refusal(ids[0])
             _tell_one(this, store.row(ids[0]))
         else:
             _tell_several(this, attempts, ids)
+
+
+def _wanted(wish: Wish, store: "Store") -> "Filter":
+    from prx_email_cli.outbox.views import Fact  # on use
+
+    return wish.selection.filter(store, wish.now, [Fact.SENT, Fact.SENDING, Fact.CANCELLED])
+
+
+def _spread(wish: Wish, span: str, *, force: bool) -> Change:
+    """Make the change that lets drains send the messages, evenly over a span.  Raises ValidationError."""
+    seconds = duration_seconds(span, "--spread")
+    if wish.now + seconds > LATEST_TIME:
+        raise ValidationError("--spread: the last message would be due after the year 9998", hint="give a shorter one")
+
+    def carry_out(store: "Store", ids: "Sequence[int]") -> "Iterator[list[Decided]]":
+        return store.spread(ids, Spread(wish.now, seconds, force))
+
+    return Change("spread", f"spread over {span}", partial(_wanted, wish), carry_out)
 
 
 def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_mode: str | None) -> None:
@@ -62,7 +112,7 @@ def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_
     if not this.json:
         put(str(outbox_id))
     try:
-        attempts.make([outbox_id], failure_mode=failure_mode)
+        attempts.make([outbox_id], RetryOptions(failure_mode=failure_mode))
         attempts.raise_refusal(outbox_id)
     except PrxEmailError as error:
         report_error(error, as_json=this.json, data=send_result(attempts.row(outbox_id)))
@@ -77,25 +127,22 @@ class Attempts:
         self._store, self._settings, self._tick = store, settings, tick
         self._results: dict[int, list[Finished | PrxEmailError]] = {}  # more than one where an id was given twice
         self._attempted: list[int] = []
+        self._many = False
 
-    def wake(self, ids: list[int], *, force: bool) -> None:
-        """End the rest of the accounts of these messages, because a person wants them tried."""
-        accounts: set[str] = set()
-        for outbox_id in ids:
-            with suppress(PrxEmailError):
-                accounts.add(self._store.check_claim(ClaimOne(outbox_id, self._tick(), force)))
-        for account in accounts:
-            self._store.wake(account)
-
-    def make(self, ids: list[int], *, force: bool = False, failure_mode: str | None = None) -> None:
-        """Attempt each of these messages, unless it is refused.  Raises StorageError."""
+    def make(self, ids: list[int], options: RetryOptions, advance: Callable[[int], None] = lambda done: None) -> None:
+        """Attempt each of these messages, unless it is refused; call *advance* after each.  Raises StorageError."""
+        self._many, self._advance = options.many, advance
         wait_for_no_reader()
         with self._store.start_run(self._tick()) as claims:
             log = AttemptLog(self._settings.log, claims.run_id, verbose=False)
             around = Environment(self._tick, on_finished=log.write)
             run = DeliveringRun(self._store, self._settings, claims, around)
             try:
-                run.attempt(ids, self._note, force=force, failure_mode=failure_mode)
+                run.attempt(ids, self._note, options)
+            except KeyboardInterrupt:
+                if self._many:
+                    say(f"interrupted: {len(self._attempted)} of {len(ids)} attempted")
+                raise
             finally:
                 for warning in (*claims.unreadable, *run.report.warnings):
                     say(f"warning: {safe(getattr(warning, 'message', warning))}")
@@ -117,12 +164,13 @@ class Attempts:
 
     def _note(self, outbox_id: int, result: "Finished | PrxEmailError") -> None:
         self._results.setdefault(outbox_id, []).append(result)
+        self._advance(1)
         if isinstance(result, PrxEmailError):
             return
         if result.settled.gave_up:
             tell_given_up(self._store, self._settings, self._tick(), say_so=False, only=outbox_id)
         self._attempted.append(outbox_id)
-        work_is_done(f"attempted {', '.join(map(str, self._attempted))}")
+        work_is_done(f"attempted {len(self._attempted) if self._many else ', '.join(map(str, self._attempted))}")
 
 
 def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
@@ -140,26 +188,55 @@ def _tell_one(this: Invocation, row: "Row", *, say_id: bool = True) -> None:
 
 def _tell_several(this: Invocation, attempts: Attempts, ids: list[int]) -> None:
     """Print the result of each message; the worst exit status is the command's."""
-    results: list[dict[str, Any]] = []
-    worst = int(Exit.OK)
-    for outbox_id in ids:
-        refused = attempts.refusal(outbox_id)
-        if refused is None:
-            row = attempts.row(outbox_id)
-            error, status = _error_of(row), exit_status(row)
-            results.append({**send_result(row), "error": error})
-        else:
-            error, status = error_object(refused.code, refused.message, refused.hint), int(refused.exit_code)
-            results.append({"outbox_id": outbox_id, "error": error})
-        if not this.json:
-            if error is None:
-                put(f"{outbox_id} sent")
+    results = [_result(attempts, outbox_id) for outbox_id in ids]
+    if not this.json:
+        for one in results:
+            if one.error is None:
+                put(f"{one.outbox_id} sent")
             else:
-                say_error(f"outbox message {outbox_id}: {error['message']}", error["hint"])
-        worst = worst if worst and worst != Exit.TRY_LATER else status or worst
+                say_error(f"outbox message {one.outbox_id}: {one.error['message']}", one.error["hint"])
+    _end(this, results)
+
+
+def _tell_selection(this: Invocation, attempts: Attempts, ids: list[int]) -> None:
+    """Print how many were sent, and why others were not, those of one reason together."""
+    results = [_result(attempts, outbox_id) for outbox_id in ids]
+    if not this.json:
+        put(f"{sum(one.error is None for one in results)} sent")
+        for word in ("failed", "refused"):
+            tell_grouped(word, [(one.outbox_id, one.error["message"], one.error["hint"]) for one in results
+                                if one.error is not None and one.attempted == (word == "failed")])  # fmt: skip
+    _end(this, results)
+
+
+class _Result(NamedTuple):
+    """What became of a message: the object of ``--json``, and the exit status.  error: None if it was sent."""
+
+    outbox_id: int
+    shown: dict[str, Any]
+    error: dict[str, str] | None
+    status: int
+    attempted: bool
+
+
+def _result(attempts: Attempts, outbox_id: int) -> _Result:
+    refused = attempts.refusal(outbox_id)
+    if refused is None:
+        row = attempts.row(outbox_id)
+        error = _error_of(row)
+        return _Result(outbox_id, {**send_result(row), "error": error}, error, exit_status(row), attempted=True)
+    error = error_object(refused.code, refused.message, refused.hint)
+    shown = {"outbox_id": outbox_id, "error": error}
+    return _Result(outbox_id, shown, error, int(refused.exit_code), attempted=False)
+
+
+def _end(this: Invocation, results: list[_Result]) -> None:
+    """Print the JSON, and end with the worst exit status."""
+    worst = int(Exit.OK)
+    for one in results:
+        worst = worst if worst and worst != Exit.TRY_LATER else one.status or worst
     if this.json:
-        failed = [result for result in results if result["error"]]
-        put_json(results, failed[0]["error"] if failed else None)
+        put_json([one.shown for one in results], next((one.error for one in results if one.error), None))
     if worst:
         raise typer.Exit(worst)
 

@@ -163,7 +163,7 @@ def takes_selection(
         @wraps(command)
         def run(**values: Any) -> None:
             chosen = {name: values.pop(name) for name in taken}
-            selection = NOTHING._replace(**{**chosen, "ids": tuple(dict.fromkeys(chosen.get("ids") or ()))})
+            selection = NOTHING._replace(**{**chosen, "ids": tuple(chosen.get("ids") or ())})
             command(selection=selection, **values)
 
         own = inspect.signature(command)

@@ -1,5 +1,7 @@
 """Turn the config into what the rules of the outbox take: the retry policy, an account's limits."""
 
+from typing import NamedTuple
+
 from prx_email_cli.config.settings import Account, OutboxSettings
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Limit
@@ -13,6 +15,22 @@ def retry_policy(settings: OutboxSettings) -> RetryPolicy:
         give_up_after_attempts=settings.give_up_after_attempts,
         hold_uncertain=settings.on_uncertain == "hold",
     )
+
+
+class RetryOptions(NamedTuple):
+    """How messages are attempted that a person chose.
+
+    force: even if not due or held.  failure_mode: rehearse, see ``rehearsal``.  wakes: end the rests of their accounts.
+    many: use as many connections as their accounts have, instead of one.
+    """
+
+    force: bool = False
+    failure_mode: str | None = None
+    wakes: bool = False
+    many: bool = False
+
+
+PLAIN_RETRY = RetryOptions()
 
 
 def limits_of(account: Account) -> tuple[Limit, ...]:

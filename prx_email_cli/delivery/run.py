@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.delivery.attempt import limits_of, retry_policy
+from prx_email_cli.delivery.attempt import PLAIN_RETRY, RetryOptions, limits_of, retry_policy
 from prx_email_cli.delivery.ledger import Ledger
 from prx_email_cli.delivery.looks import Looks
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
@@ -147,10 +147,9 @@ class DeliveringRun:
         self._next_due_at = self.store.next_due_at()
 
     def attempt(
-        self, ids: Sequence[int], on_result: Callable[[int, Result], None], *, force: bool = False,
-        failure_mode: str | None = None,
-    ) -> None:  # fmt: skip
-        """Attempt chosen messages once, those of one account over one connection.
+        self, ids: Sequence[int], on_result: Callable[[int, Result], None], options: RetryOptions = PLAIN_RETRY
+    ) -> None:
+        """Attempt chosen messages once, one account's after another's.
 
         on_result: is given each message's finished attempt, or why there was none: NotFound, NotAllowedForStatus,
         RetryNotDue, LimitUsedUp, LockUnreadable, the config's fault, AccountUnusable when the account failed at another
@@ -158,18 +157,24 @@ class DeliveringRun:
         """
         from prx_email_cli.delivery.account import AccountRun, ChosenMessages  # on use
 
-        self._prepare(DrainOptions(failure_mode=failure_mode))
+        self._prepare(DrainOptions(failure_mode=options.failure_mode))
         self._on_result = on_result
-        for name, chosen in self._by_account(ids, on_result, force=force).items():
+        for name, chosen in self._by_account(ids, on_result, force=options.force).items():
+            limits: tuple[Limit, ...] = ()
+            connections = 1
             try:
-                limits = limits_of(self.settings.account(name)) if failure_mode is None else ()
+                if options.failure_mode is None:
+                    settings = self.settings.account(name)
+                    limits, connections = limits_of(settings), settings.connections if options.many else 1
             except ConfigError as fault:
                 for outbox_id in chosen:
                     on_result(outbox_id, fault)
                 continue
-            source = ChosenMessages(chosen, on_result, force=force, limits=limits)
+            if options.wakes:
+                self.store.wake(name)
+            source = ChosenMessages(chosen, on_result, force=options.force, limits=limits)
             account = self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, 0)
-            self.schedule.begin({name: Part(len(chosen), connections=1)})
+            self.schedule.begin({name: Part(len(chosen), connections)})
             self._conduct(lambda conductor: True)
             for outbox_id in source.untouched():
                 on_result(outbox_id, account.fault or self._account_failed(name))

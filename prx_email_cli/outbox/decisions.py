@@ -21,3 +21,18 @@ class Decided(NamedTuple):
 
     outbox_id: int
     error: PrxEmailError | None = None
+
+
+class Spread(NamedTuple):
+    """Messages that a person wants sent again by drains, evenly over so many *seconds* from *now* on.
+
+    force: also those that are not due or held.
+    """
+
+    now: int
+    seconds: int
+    force: bool = False
+
+    def due_at(self, number: int, many: int) -> int:
+        """Return when the message of this number among so many is due."""
+        return self.now + self.seconds * number // many

@@ -27,7 +27,7 @@ from prx_email_cli.outbox.messages import (
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
-    from prx_email_cli.outbox.decisions import Decided, Decision
+    from prx_email_cli.outbox.decisions import Decided, Decision, Spread
     from prx_email_cli.outbox.messages import Limit
     from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
 
@@ -227,6 +227,12 @@ class Operator(Protocol):
         """Carry out a decision on each of these messages; yield what became of some of them once that is durable.
 
         Nobody waits long for the outbox meanwhile, however many they are.  Each message is changed whole or not at all.
+        """
+
+    def spread(self, ids: Sequence[int], spread: "Spread") -> "Iterator[list[Decided]]":
+        """Let drains take these messages, also given-up ones, one after the other; yields as ``decide`` does.
+
+        The rests of their accounts end.  Refused is what ``check_claim`` refuses, and what would expire before.
         """
 
     def hold(self, outbox_id: int, now: int) -> None:

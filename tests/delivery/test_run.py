@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from prx_email_cli.delivery.attempt import RetryOptions
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DrainOptions
 from prx_email_cli.delivery.worker import NotOpened, Opened
@@ -345,11 +346,15 @@ class TestAFollower:
 class Chosen:
     """What came of attempting chosen messages."""
 
-    def __init__(self, store: Store, servers: dict[str, Server], ids: list[int], *, force: bool = False) -> None:
+    def __init__(self, store: Store, servers: dict[str, Server], ids: list[int], *, many: bool = False) -> None:
         self.results: dict[int, Finished | PrxEmailError] = {}
         with played(store, servers, World(), connections=4) as run:
-            run.attempt(ids, self.results.__setitem__, force=force)
+            run.attempt(ids, self.results.__setitem__, RetryOptions(many=many, wakes=True))
         self.logins = run.logins
+
+
+def resting(store: Store) -> list[str]:
+    return sorted(name for name, state in store.account_states().items() if state.rests_until is not None)
 
 
 class TestChosenMessages:
@@ -357,6 +362,25 @@ class TestChosenMessages:
         ids = [*add(store, "a"), *add(store, "b"), *add(store, "a", 2)]
         assert sorted(Chosen(store, {"a": Server(), "b": Server()}, ids).logins) == ["a", "b"]
         assert statuses(store, ids) == [("sent", 0)] * 4
+
+    def test_of_a_selection_go_over_all_connections_of_their_account(self, store: Store) -> None:
+        ids = add(store, "a", 40)
+        chosen = Chosen(store, {"a": Server()}, ids, many=True)
+        assert chosen.logins == ["a"] * 4
+        assert sorted(chosen.results) == ids
+        assert statuses(store, ids) == [("sent", 0)] * 40
+
+    def test_end_the_rest_of_their_account_and_of_no_other(self, store: Store) -> None:
+        add(store, "a")
+        add(store, "b")
+        refusing = Server(opens=lambda: NotOpened(LOGIN_REFUSED))
+        with played(store, {"a": refusing, "b": refusing}, World()) as run:
+            run.drain(DrainOptions())
+        assert resting(store) == ["a", "b"]
+        late = add(store, "a")
+        Chosen(store, {"a": Server()}, late)
+        assert resting(store) == ["b"]
+        assert statuses(store, late) == [("sent", 0)]
 
     def test_that_are_refused_stop_no_other_and_log_nobody_in_by_themselves(self, store: Store) -> None:
         early = add(store, "a", due_at=START + 60)

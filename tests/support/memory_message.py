@@ -40,6 +40,7 @@ class Message:
     due: int
     drained_from: int | None = None
     told: bool = False
+    spread: bool = False  # since its last attempt
     under_way: Attempt | None = None
     finished: list[Finished] = field(default_factory=list)
 
@@ -57,7 +58,8 @@ class Message:
 
     @property
     def by_account(self) -> bool:
-        return bool(self.finished) and self.finished[-1].outcome.scope is lifecycle.Scope.ACCOUNT
+        last = self.finished[-1:] if not self.spread else []
+        return any(one.outcome.scope is lifecycle.Scope.ACCOUNT for one in last)
 
     def account_works(self) -> None:
         if self.waits() and self.by_account:

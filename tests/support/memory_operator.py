@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.outbox.decisions import Decided, Decision
+from prx_email_cli.errors import NotAllowedForStatus, PrxEmailError
+from prx_email_cli.outbox.decisions import Decided, Decision, Spread
 from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
+from prx_email_cli.outbox.messages import ClaimOne
 from prx_email_cli.outbox.views import Action
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class MemoryOperator:
     messages: dict[int, Message]
 
     def of(self, account: str | None = None) -> list[Message]: raise NotImplementedError
+    def check_claim(self, wish: ClaimOne) -> str: raise NotImplementedError
+    def wake(self, account: str) -> None: raise NotImplementedError
     def get(self, outbox_id: int, allows: Callable[[Message], bool]) -> Message: raise NotImplementedError
 
     def _note(self, it: Message, what: str, now: int, detail: str | None = None) -> int:
@@ -44,6 +47,26 @@ class MemoryOperator:
                 yield [Decided(outbox_id, error)]
             else:
                 yield [Decided(outbox_id)]
+
+    def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
+        for number, outbox_id in enumerate(ids):
+            try:
+                self._spread(outbox_id, spread.due_at(number, len(ids)), spread)
+            except PrxEmailError as error:
+                yield [Decided(outbox_id, error)]
+            else:
+                yield [Decided(outbox_id)]
+
+    def _spread(self, outbox_id: int, due: int, spread: Spread) -> None:
+        account, it = self.check_claim(ClaimOne(outbox_id, spread.now, spread.force)), self.messages[outbox_id]
+        if it.expired(due):
+            raise NotAllowedForStatus("it expires before")
+        everyone = [replace(one, status=RecipientStatus.PENDING) if one.status == RecipientStatus.REFUSED else one
+                    for one in it.row.recipients]
+        it.due, it.told, it.spread = due, False, True
+        it.change(gave_up=None, held=False, recipients=everyone)
+        self._note(it, "spread", spread.now, f"over {spread.seconds} s")
+        self.wake(account)
 
     def hold(self, outbox_id: int, now: int) -> None:
         it = self.get(outbox_id, lambda it: it.idle())

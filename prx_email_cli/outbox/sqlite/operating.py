@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.outbox.decisions import Decided, Decision
+from prx_email_cli.outbox.decisions import Decided, Decision, Spread
 from prx_email_cli.outbox.sqlite import actions, marks, queue, sql
 from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.database import OpenDatabase
@@ -44,6 +44,12 @@ class Operating(OpenDatabase):
         from prx_email_cli.outbox.sqlite import deciding  # on use
 
         return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
+
+    def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
+        """Let drains take these messages, also given-up ones, one after the other."""
+        from prx_email_cli.outbox.sqlite import spreading  # on use
+
+        return spreading.spread(self, ids, spread, self.acting)
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from prx_email_cli.errors import NotAllowedForStatus, NotFound
-from prx_email_cli.outbox.decisions import Decision
+from prx_email_cli.errors import NotAllowedForStatus, NotFound, RetryNotDue
+from prx_email_cli.outbox.decisions import Decision, Spread
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
+from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, Scope, Status
 from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Action
+from prx_email_cli.outbox.views import Action, Filter
 
 from ..messages import NOW, POLICY, ended, new_message, sent
 from .asking import (
@@ -294,3 +294,62 @@ def test_what_a_person_could_not_do_is_not_recorded(store: Store, run: Run) -> N
             act(store, 1)
     store.hold_all(None, NOW)
     assert store.row(1).actions == []
+
+
+class TestSpread:
+    """What a person wants sent by drains, one message after the other."""
+
+    def spread(
+        self, store: Store, ids: list[int], *, force: bool = False, now: int = NOW
+    ) -> dict[int, type[Exception] | None]:
+        told = [one for some in store.spread(ids, Spread(now, 300, force)) for one in some]
+        return {one.outbox_id: None if one.error is None else type(one.error) for one in told}
+
+    def test_makes_them_due_evenly_and_given_up_ones_are_for_drains_again(self, store: Store, run: Run) -> None:
+        submit(store, new_message("a@example.org", "b@example.org"), new_message(), new_message())
+        record(run, ended(claim(run), ACCEPTED, REFUSED))
+        store.acting = "ann@host"
+        assert store.row(1).gave_up is not None
+        later = NOW + 50
+        assert self.spread(store, [1, 2, 3], now=later) == {1: None, 2: None, 3: None}
+        assert [store.row(outbox_id).next_attempt_at for outbox_id in (1, 2, 3)] == [later, later + 100, later + 200]
+        assert (store.row(1).gave_up, statuses(store), store.take_unreported(NOW)) == (
+            None,
+            ["accepted", "pending"],
+            [],
+        )
+        assert [(one.what, one.who, one.detail) for one in store.row(1).actions] == [
+            ("spread", "ann@host", "over 300 s")
+        ]
+        assert [one.address for one in claim(run, later).targets] == ["b@example.org"]
+        assert (claim_next(run, later + 99), claim(run, later + 100).outbox_id) == (None, 2)
+
+    def test_refuses_what_a_retry_refuses(self, store: Store, run: Run) -> None:
+        submit(store, *[new_message() for _ in range(2)], new_message(due_at=NOW + 1), new_message())
+        attempt(run, ACCEPTED)
+        claim(run)
+        store.hold(4, NOW)
+        refused = {1: NotAllowedForStatus, 2: NotAllowedForStatus, 9: NotFound}
+        rows = [store.row(outbox_id) for outbox_id in (1, 2, 3, 4)]
+        assert self.spread(store, [1, 2, 3, 4, 9]) == {**refused, 3: RetryNotDue, 4: NotAllowedForStatus}
+        assert [store.row(outbox_id) for outbox_id in (1, 2, 3, 4)] == rows
+        assert self.spread(store, [1, 2, 3, 4, 9], force=True) == {**refused, 3: None, 4: None}
+        assert not store.row(4).held
+
+    def test_refuses_what_would_expire_before_its_turn(self, store: Store) -> None:
+        submit(store, new_message(expires_at=NOW + 1), new_message(expires_at=NOW + 150))
+        assert self.spread(store, [1, 2]) == {1: None, 2: NotAllowedForStatus}
+
+    def test_ends_the_rest_of_their_account_and_stays_spread_when_that_works_again(
+        self, store: Store, run: Run
+    ) -> None:
+        submit(store, *[new_message() for _ in range(3)])
+        refused = Outcome({}, error="auth", detail="no", code=535, scope=Scope.ACCOUNT)
+        for _ in range(3):
+            claimed = run.claim_by_id(forced(store.ids(Filter(statuses=(Status.PENDING,)))[-1]))
+            record(run, finish(claimed, refused, POLICY, Moment(NOW)))
+        assert store.account_states()["work"].rests_until is not None
+        self.spread(store, [1, 2, 3], force=True)
+        assert store.account_states()["work"].rests_until is None
+        record(run, sent(claim(run)))
+        assert [store.row(outbox_id).next_attempt_at for outbox_id in (2, 3)] == [NOW + 100, NOW + 200]
