@@ -112,8 +112,7 @@ class MemoryRun:
         attempt = Attempt(claimed.started_at, now, self.run_id, claimed.message_id, ending,
                           outcome.code, outcome.enhanced, outcome.response, outcome.uncertain, outcome.dialogue)
         it.due, it.told = settled.next_attempt_at, it.told and settled.gave_up == row.gave_up
-        it.finished.append(finished)
-        it.spread = False
+        it.finished, it.spread = [*it.finished, finished], False
         self.store.last_attempt_at = max(now, self.store.last_attempt_at or now)
         self.store.attempted[row.account, ending, lifecycle.code_class(ending, outcome.code)] += 1
         it.drained_from = claimed.drained_from if it.drained_from is None else it.drained_from
