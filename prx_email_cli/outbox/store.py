@@ -29,7 +29,19 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.accounts import AccountState, Event
     from prx_email_cli.outbox.decisions import Decided, Decision, Spread
     from prx_email_cli.outbox.messages import Limit
-    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
+    from prx_email_cli.outbox.views import (
+        Failure,
+        Figures,
+        Filter,
+        Health,
+        Known,
+        Prunable,
+        Pruned,
+        Pruning,
+        Row,
+        Stats,
+        Usage,
+    )
 
 
 class Outbox(Protocol):
@@ -253,8 +265,21 @@ class Operator(Protocol):
     def release_all(self, account: str | None, now: int) -> list[int]:
         """Release every held message (of *account*); return their ids."""
 
-    def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
+    def prunable(self, pruning: "Pruning") -> "Prunable":
+        """Find what ``prune`` would take; changes nothing."""
+
+    def prune(self, pruning: "Pruning") -> "Pruned":
+        """Take content, names or everything from messages that ended; what is broken off is finished by the next call.
+
+        Without its names a message keeps pseudonyms, the same for the same name; its idempotency key is still known.
+        """
+
+    def compact(self, most_bytes: int | None = None) -> bool:
+        """Rewrite the outbox, so that nothing is left in it of what was deleted; tell whether that is so.
+
+        It keeps others from writing meanwhile.  False without doing it, if that is more than *most_bytes* of work, or
+        when another process keeps a remainder in use.
+        """
 
     def refuse_restored(self) -> None:
         """Raise RestoredBackup for a restored backup that nobody has accepted; nothing can be claimed from it."""

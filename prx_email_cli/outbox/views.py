@@ -58,7 +58,8 @@ class Row:
     """A message as ``list`` and ``show`` print it; the last three fields are for ``show`` alone.
 
     run_died: it is ``sending``, but its run is dead, and the next drain settles it.  repeated: it may have arrived
-    twice, because another attempt that may have reached somebody followed an uncertain one.
+    twice, because another attempt that may have reached somebody followed an uncertain one.  pruned_at, anonymised_at:
+    when its content and its names were dropped.
     """
 
     outbox_id: int
@@ -81,6 +82,8 @@ class Row:
     priority: Priority = Priority.NORMAL
     run_died: bool = False
     repeated: bool = False
+    pruned_at: int | None = None
+    anonymised_at: int | None = None
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
@@ -139,6 +142,59 @@ class Filter:
     def is_bounded(self) -> bool:
         """Whether only the MOST_SEARCHED messages stored last are looked at."""
         return self.searches and not (self.only_unsent or self.repeated or self.whole)
+
+
+class Drop(StrEnum):
+    """What ``prune`` takes from a message: its content; also all names in its record; or all of it."""
+
+    CONTENT = "content"
+    NAMES = "names"
+    RECORD = "record"
+
+
+class Pruning(NamedTuple):
+    """Which messages ``prune`` takes something from: those that ended by *before*, in Unix seconds.
+
+    sent_only: none that were given up.  settled_only: none that are uncertain or held.  to: only with this recipient.
+    ids: only these.  wanted: only those that match; its ``limit`` and bounds do not count.
+    """
+
+    before: int
+    now: int
+    drop: Drop = Drop.CONTENT
+    sent_only: bool = False
+    to: str | None = None
+    settled_only: bool = False
+    ids: tuple[int, ...] = ()
+    wanted: Filter = Filter(whole=True)
+
+    @property
+    def of_known(self) -> bool:
+        """Tell whether known messages are deleted, too: where names are to go they hold the same ones.
+
+        They are not where messages are chosen by what only a message of this outbox has.
+        """
+        of_account = Filter(account=self.wanted.account, whole=True)
+        chosen = self.sent_only or self.ids or self.wanted != of_account
+        return (self.drop is Drop.NAMES or self.to is not None) and not chosen
+
+
+class Pruned(NamedTuple):
+    """How many messages ``prune`` took something from, and how many known messages it deleted."""
+
+    messages: int
+    known: int = 0
+
+
+class Prunable(NamedTuple):
+    """What ``prune`` would take: ids of messages, and the number of known ones.
+
+    unfinished: ids of the messages to the same recipient that have not ended, which stay as they are.
+    """
+
+    ids: list[int]
+    known: int
+    unfinished: list[int]
 
 
 @dataclass(frozen=True)

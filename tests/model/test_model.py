@@ -30,6 +30,7 @@ from prx_email_cli.outbox.lifecycle import (
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.views import Drop, Pruning
 
 from ..outbox.messages import kill
 from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Claim, Ending, Message
@@ -454,6 +455,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(which=ANY, age=st.sampled_from((0, 3600, 200_000)), records=st.booleans())
     def prune(self, which: int, age: int, records: bool) -> None:
         before = self.now - age
+        pruning = Pruning(before, self.now, Drop.RECORD if records else Drop.CONTENT)
         over = [
             outbox_id
             for outbox_id, it in self.messages.items()
@@ -461,7 +463,7 @@ class OutboxMachine(RuleBasedStateMachine):
             or (it.idle() and it.gave_up is not None and max(it.created, it.due) <= before)
             if records or not it.pruned
         ]
-        assert self.store(which).prune(before, self.now, records=records) == len(over)
+        assert self.store(which).prune(pruning).messages == len(over)
         for outbox_id in over:
             self.messages[outbox_id].pruned = True
             if records:

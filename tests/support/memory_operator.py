@@ -13,6 +13,8 @@ from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import ClaimOne
 from prx_email_cli.outbox.views import Action
 
+from .memory_pruning import MemoryPruning
+
 if TYPE_CHECKING:
     from .memory_message import Message
 
@@ -20,13 +22,11 @@ if TYPE_CHECKING:
 # fmt: off
 
 
-class MemoryOperator:
+class MemoryOperator(MemoryPruning):
     """See ``Operator`` for what each method promises."""
 
     acting = ""
-    messages: dict[int, Message]
 
-    def of(self, account: str | None = None) -> list[Message]: raise NotImplementedError
     def check_claim(self, wish: ClaimOne) -> str: raise NotImplementedError
     def wake(self, account: str) -> None: raise NotImplementedError
     def get(self, outbox_id: int, allows: Callable[[Message], bool]) -> Message: raise NotImplementedError
@@ -106,12 +106,3 @@ class MemoryOperator:
             it.change(last_error=next(reasons, it.row.last_error))
             if not it.addressed()[0]:
                 it.give_up(Reason.REFUSED)
-
-    def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        left = [it for it in self.of() if records or it.content is not None]
-        over = [it for it in left if it.is_over() and (it.row.sent_at or max(it.row.created_at, it.due)) <= before]
-        for it in over:
-            it.content = None
-            if records:
-                del self.messages[it.row.outbox_id]
-        return len(over)

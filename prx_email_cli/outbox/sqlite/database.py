@@ -45,6 +45,22 @@ class OpenDatabase:
                 raise
             return result
 
+    def compact(self, most_bytes: int | None = None) -> bool:
+        """Rewrite the file and empty its log, so that no remainder of what was deleted is in them; tell if that is so.
+
+        SQLite leaves copies of rows in pages that it has divided.  most_bytes: do nothing for a larger database.
+        """
+        with storage_errors(self.path), self._lock:
+            pages, free, page_bytes = self._connection.execute(
+                "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count,"
+                " pragma_page_size"
+            ).fetchone()
+            if most_bytes is not None and (pages - free) * page_bytes > most_bytes:
+                return False
+            self._connection.execute("VACUUM")
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
     @contextmanager
     def looking(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection for reports: undecodable texts in a damaged database are shown as far as possible."""

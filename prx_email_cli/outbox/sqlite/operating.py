@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.decisions import Decided, Decision, Spread
@@ -12,6 +13,9 @@ from prx_email_cli.outbox.sqlite.database import OpenDatabase
 from prx_email_cli.outbox.sqlite.high_water import Mark
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.runs import Runs
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.views import Prunable, Pruned, Pruning
 
 
 class Operating(OpenDatabase):
@@ -110,11 +114,17 @@ class Operating(OpenDatabase):
         """Settle the uncertain recipients of this message: accepted if *sent*, else not."""
         self._decide(Decision.SENT if sent else Decision.NOT_SENT, outbox_id, now)
 
-    def prune(self, before: int, now: int, *, records: bool = False) -> int:
-        """Delete the content (with *records* everything) of messages that ended by *before*; return how many."""
-        from prx_email_cli.outbox.sqlite import operator  # on use
+    def prunable(self, pruning: "Pruning") -> "Prunable":
+        """Find what ``prune`` would take; changes nothing."""
+        from prx_email_cli.outbox.sqlite import pruning as prune  # on use
 
-        return operator.prune(self, operator.Pruning(before, now, records))
+        return prune.prunable(self, pruning)
+
+    def prune(self, pruning: "Pruning") -> "Pruned":
+        """Take content, names or everything from messages that ended."""
+        from prx_email_cli.outbox.sqlite import pruning as prune  # on use
+
+        return prune.prune(self, pruning)
 
     def _decide(self, decision: Decision, outbox_id: int, now: int) -> None:
         for decided in self.decide(decision, [outbox_id], now):

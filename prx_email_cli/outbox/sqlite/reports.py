@@ -24,7 +24,8 @@ E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, coalesce(claimed_as, message_id), acceptance, last_error, subject,
-    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority, run_id
+    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority, pruned_at,
+    anonymised_at, run_id
 """
 _ADDRESSES = """
 SELECT outbox_id, address FROM recipient WHERE kind = 'to' AND outbox_id IN (SELECT value FROM json_each(?))
@@ -233,7 +234,7 @@ def _attempt(values: tuple[Any, ...]) -> Attempt:
 
 def _row(columns: tuple[Any, ...]) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
-     held_at, gave_up, uncertain, error_code, priority, _) = columns  # fmt: skip
+     held_at, gave_up, uncertain, error_code, priority, pruned_at, anonymised_at, _) = columns  # fmt: skip
     status = _member(Status, status)
     return Row(
         outbox_id=outbox_id, account=account, status=status, retries=retries,
@@ -241,5 +242,5 @@ def _row(columns: tuple[Any, ...]) -> Row:
         provider_message_id=acceptance, last_error=last_error, subject=subject, to=[],
         size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
         gave_up=gave_up and _member(Reason, gave_up), uncertain=bool(uncertain), error_code=error_code,
-        priority=_member(Priority, priority),
+        priority=_member(Priority, priority), pruned_at=pruned_at, anonymised_at=anonymised_at,
     )  # fmt: skip

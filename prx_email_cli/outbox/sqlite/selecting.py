@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from prx_email_cli.errors import ChangeableByOthers
@@ -94,11 +95,13 @@ def values(wanted: Filter) -> dict[str, Any]:
     }
 
 
-def run(connection: sqlite3.Connection, select: str, wanted: Filter) -> sqlite3.Cursor:
-    """Run a statement with ``matching(wanted)`` in it."""
+def run(
+    connection: sqlite3.Connection, select: str, wanted: Filter, more: Mapping[str, Any] = MappingProxyType({})
+) -> sqlite3.Cursor:
+    """Run a statement with ``matching(wanted)`` in it.  more: values of its own."""
     if any(one is not None for one in (wanted.error, wanted.sender, wanted.subject, wanted.recipient)):
         connection.create_function("resembles", 2, _resembles, deterministic=True)
-    return connection.execute(select, values(wanted))
+    return connection.execute(select, {**values(wanted), **more})
 
 
 def _resembles(pattern: str, text: bytes | None) -> bool:

@@ -11,7 +11,12 @@ from prx_email_cli.outbox.decisions import Decided
 from prx_email_cli.outbox.sqlite import actions
 from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.claims import Database
-from prx_email_cli.outbox.sqlite.operator import FREE_SECONDS, LEAST_WORK_SECONDS, LOCKED_SECONDS, MOST_WORK_SECONDS
+from prx_email_cli.outbox.sqlite.short_transactions import (
+    FREE_SECONDS,
+    LEAST_WORK_SECONDS,
+    LOCKED_SECONDS,
+    MOST_WORK_SECONDS,
+)
 
 Act = Callable[[sqlite3.Connection, int], None]
 

@@ -33,6 +33,9 @@ SELECT outbox_id, fingerprint FROM idempotency JOIN outbox ON outbox.id = outbox
  WHERE idempotency.account = ? AND key = ?
 """
 
+# Reads the key of the pseudonyms, NULL before its first use.
+PSEUDONYM_KEY = "SELECT pseudonym_key FROM ledger"
+
 # Stores an idempotency key, in place of one that belonged to a deleted record.
 INSERT_KEY = "INSERT OR REPLACE INTO idempotency (account, key, outbox_id, fingerprint) VALUES (?, ?, ?, ?)"
 
@@ -357,25 +360,6 @@ UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL OR
 # Every status stays: a given-up message is marked as reported, if it was not.
 TELL = "UPDATE outbox SET told_at = :now WHERE id = :id AND gave_up IS NOT NULL AND told_at IS NULL"
 
-# What may be pruned: messages that ended by :before, sent or given up; for :records also those without content.
-_PRUNABLE = """
-       (status = 'sent' AND sent_at <= :before
-        OR status <> 'sending' AND gave_up IS NOT NULL AND max(created_at, next_attempt_at) <= :before)
-       AND (pruned_at IS NULL OR pruning OR :records)
-"""
-
-# Reads the ids of what may be pruned, in order.
-PRUNABLE = f"SELECT id FROM outbox WHERE id > :after AND {_PRUNABLE} ORDER BY id LIMIT :limit"
-
-# Reads whether this message may still be pruned.
-STILL_PRUNABLE = f"SELECT 1 FROM outbox WHERE id = :id AND {_PRUNABLE}"
-
-# Deletes the last piece of one message's content; of a message that is being pruned a beginning is left.
-DROP_LAST_PIECE = "DELETE FROM content WHERE id = (SELECT max(id) FROM content WHERE id >= :first AND id < :beyond)"
-
-# Every status stays: the message has no content any more, or is losing it.
-MARK_PRUNED = "UPDATE outbox SET pruned_at = :now, pruning = :unfinished WHERE id = :id"
-
 # Reads which outbox this is, and how often something was claimed from it.
 LEDGER = "SELECT identity, generation FROM ledger"
 
@@ -389,6 +373,3 @@ HOLD_SENDING = """
 -- sending stays, held: if not held yet; in a restored backup no run has it, and once recovered no drain takes it
 UPDATE outbox SET held_at = :now WHERE status = 'sending' AND held_at IS NULL RETURNING id
 """
-
-# pending|failed|sent -> (none): a message that STILL_PRUNABLE read, with its recipients and attempts.
-DROP_RECORD = "DELETE FROM outbox WHERE id = :id"

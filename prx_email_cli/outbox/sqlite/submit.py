@@ -81,9 +81,25 @@ def _find_earlier(connection: sqlite3.Connection, message: NewMessage, keys: _Ke
         return None
     earlier = keys.get((message.account, key)) or connection.execute(sql.FIND_KEY, (message.account, key)).fetchone()
     if earlier is None:
-        return None
+        return _find_anonymised(connection, message, key)
     outbox_id, fingerprint = earlier
     return Submitted.again(message, outbox_id, fingerprint)
+
+
+def _find_anonymised(connection: sqlite3.Connection, message: NewMessage, key: str) -> Submitted | None:
+    """Return the answer to a message whose key is that of one without names; None when there is none."""
+    if connection.execute(sql.PSEUDONYM_KEY).fetchone() == (None,):
+        return None
+    from prx_email_cli.outbox.sqlite.anonymising import pseudonyms  # on use
+
+    of = pseudonyms(connection)
+    hashed = key if of is None else of.idempotency_key(key)
+    earlier = connection.execute(sql.FIND_KEY, (message.account, hashed)).fetchone()
+    if of is None or earlier is None:
+        return None
+    outbox_id, fingerprint = earlier
+    same = fingerprint == of.fingerprint(message.fingerprint)
+    return Submitted.again(message, outbox_id, message.fingerprint if same else fingerprint)
 
 
 def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None:

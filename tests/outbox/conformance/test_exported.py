@@ -6,6 +6,7 @@ import pytest
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.store import Run, Store
+from prx_email_cli.outbox.views import Pruning
 
 from ..messages import DOMAIN, NOW, new_message
 from .asking import ACCEPTED, PENDING, attempt, claim, submit
@@ -45,6 +46,6 @@ def test_there_must_be_such_a_message_and_its_content(store: Store, run: Run) ->
     with pytest.raises(NotFound):
         store.exported(2)
     attempt(run, ACCEPTED)
-    store.prune(NOW, NOW)
+    store.prune(Pruning(NOW, NOW))
     with pytest.raises(NotFound, match="pruned"):
         store.exported(1)

@@ -12,7 +12,7 @@ from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, Scope, Status
 from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Action, Filter
+from prx_email_cli.outbox.views import Action, Drop, Filter, Pruning
 
 from ..messages import NOW, POLICY, ended, new_message, sent
 from .asking import (
@@ -220,10 +220,10 @@ def test_pruning_drops_the_content_of_what_was_over_then(store: Store, run: Run)
     attempt(run, PENDING)
     store.cancel(4, NOW)
     in_hand = run.claim_by_id(forced(5))
-    assert store.prune(NOW - 1, NOW + 99) == 0
-    assert store.prune(NOW, NOW + 99) == 2, "sent and cancelled"
-    assert store.prune(NOW + 10, NOW + 99) == 1, "given up"
-    assert store.prune(FOR_EVER, NOW + 99) == 0
+    assert store.prune(Pruning(NOW - 1, NOW + 99)).messages == 0
+    assert store.prune(Pruning(NOW, NOW + 99)).messages == 2, "sent and cancelled"
+    assert store.prune(Pruning(NOW + 10, NOW + 99)).messages == 1, "given up"
+    assert store.prune(Pruning(FOR_EVER, NOW + 99)).messages == 0
     assert store.row(1).status == "sent"
     for outbox_id in (2, 4):
         with pytest.raises(NotAllowedForStatus):
@@ -236,8 +236,8 @@ def test_pruning_records_leaves_nothing_of_what_was_over(store: Store, run: Run)
     submit(store, *[new_message() for _ in range(3)])
     record(run, sent(claim(run)))
     refuse(run)
-    assert store.prune(FOR_EVER, FOR_EVER) == 2
-    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 2
+    assert store.prune(Pruning(FOR_EVER, FOR_EVER)).messages == 2
+    assert store.prune(Pruning(FOR_EVER, FOR_EVER, Drop.RECORD)).messages == 2
     for outbox_id in (1, 2):
         with pytest.raises(NotFound):
             store.row(outbox_id)
@@ -252,9 +252,9 @@ def test_given_up_and_in_hand_is_not_over(store: Store, run: Run) -> None:
     refuse(run)
     claimed = run.claim_by_id(forced(1))
     assert store.row(1).next_attempt_at is not None
-    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 0
+    assert store.prune(Pruning(FOR_EVER, FOR_EVER, Drop.RECORD)).messages == 0
     record(run, ended(claimed, REFUSED))
-    assert store.prune(FOR_EVER, FOR_EVER, records=True) == 1
+    assert store.prune(Pruning(FOR_EVER, FOR_EVER, Drop.RECORD)).messages == 1
 
 
 def test_a_store_that_was_not_restored_refuses_nothing(store: Store, run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Known
+from prx_email_cli.outbox.views import Known, Pruning
 
 from ..messages import NOW, new_message, sent
 from .asking import PENDING, attempt, claim, record, refuse, submit
@@ -56,5 +56,5 @@ def test_a_sent_message_is_found_by_each_message_id_it_went_out_with(store: Stor
 def test_nothing_is_found_of_what_was_pruned(store: Store, run: Run) -> None:
     submit(store)
     refused = refuse(run)
-    store.prune(NOW + 10**6, NOW)
+    store.prune(Pruning(NOW + 10**6, NOW))
     assert store.head_sent_as("work", refused.message_id) is None

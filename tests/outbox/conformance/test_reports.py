@@ -10,7 +10,7 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientKind, Status
 from prx_email_cli.outbox.messages import Addressee
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Fact, Figures, Filter, Stats
+from prx_email_cli.outbox.views import Drop, Fact, Figures, Filter, Pruning, Stats
 
 from ..messages import NOW, ended, new_message
 from .asking import ACCEPTED, PENDING, Dying, attempt, claim, claim_next, die_with, record, recover, refuse, submit
@@ -213,7 +213,7 @@ def test_attempts_stay_counted_when_their_records_are_deleted(store: Store, run:
     recover(run, NOW + 9)
     assert store.figures(NOW)["work"].attempts == {(Ending.SENT, 2): 1, (Ending.DIED, 0): 1}
     store.cancel(2, NOW)
-    assert store.prune(NOW + 20, NOW + 20, records=True) == 2
+    assert store.prune(Pruning(NOW + 20, NOW + 20, Drop.RECORD)).messages == 2
     assert store.figures(NOW) == {"work": Figures(attempts={(Ending.SENT, 2): 1, (Ending.DIED, 0): 1})}
 
 
@@ -223,13 +223,13 @@ def test_what_was_deleted_is_not_counted_and_when_something_was_attempted_last_i
     submit(store, *[new_message() for _ in range(3)], new_message(account="home"))
     attempt(run, ACCEPTED, now=NOW + 7)
     attempt(run, ACCEPTED, now=NOW + 5)
-    assert store.prune(NOW + 5, NOW + 9, records=True) == 1
+    assert store.prune(Pruning(NOW + 5, NOW + 9, Drop.RECORD)).messages == 1
     counts = {"pending": 1, "sending": 0, "sent": 1, "failed": 0, "cancelled": 0, "expired": 0}
     assert store.stats(NOW).accounts == {"home": {**counts, "sent": 0}, "work": counts}
-    assert store.prune(NOW + 7, NOW + 9, records=True) == 1
+    assert store.prune(Pruning(NOW + 7, NOW + 9, Drop.RECORD)).messages == 1
     store.cancel(3, NOW)
     store.cancel(4, NOW)
-    assert store.prune(NOW + 9, NOW + 9, records=True) == 2
+    assert store.prune(Pruning(NOW + 9, NOW + 9, Drop.RECORD)).messages == 2
     stats = store.stats(NOW)
     assert (stats.total, stats.accounts, stats.last_attempt_at) == (0, {}, NOW + 7)
 

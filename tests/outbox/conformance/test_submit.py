@@ -11,7 +11,7 @@ from prx_email_cli.outbox.digest import content_digest, has_its_envelope
 from prx_email_cli.outbox.lifecycle import RecipientKind
 from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Filter
+from prx_email_cli.outbox.views import Drop, Filter, Pruning
 
 from ..messages import NOW, new_message
 from .asking import claim, refuse, submit
@@ -82,9 +82,9 @@ def test_a_key_that_was_used_for_other_content_refuses_that_message_alone(store:
 def test_a_key_outlives_the_content_and_ends_with_the_record(store: Store, run: Run) -> None:
     submit(store, keyed("k"), new_message(account="home"))
     refuse(run)
-    store.prune(NOW + 10**6, NOW)
+    store.prune(Pruning(NOW + 10**6, NOW))
     assert store.submit([keyed("k")])[0].duplicate
-    store.prune(NOW + 10**6, NOW, records=True)
+    store.prune(Pruning(NOW + 10**6, NOW, Drop.RECORD))
     assert submit(store, keyed("k", "of something else")) == [3]
 
 

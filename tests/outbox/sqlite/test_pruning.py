@@ -12,15 +12,17 @@ import pytest
 
 from prx_email_cli.errors import NotAllowedForStatus, NotFound
 from prx_email_cli.outbox.messages import ClaimOne
-from prx_email_cli.outbox.sqlite import operator
-from prx_email_cli.outbox.sqlite.operator import Pruned, Pruning, prune_some
+from prx_email_cli.outbox.sqlite import pruning, short_transactions
+from prx_email_cli.outbox.sqlite.pruning import Step, prune_some, values_of
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.sqlite.submit import PIECE_BYTES
+from prx_email_cli.outbox.views import Drop, Pruned, Pruning
 
 from ..messages import NOW, claim, ended, new_message, sent
 
 T = TypeVar("T")
-ALL = Pruning(NOW, NOW, records=False)
+ALL = Pruning(NOW, NOW)
+RECORDS = ALL._replace(drop=Drop.RECORD)
 PIECES = 4
 
 
@@ -34,10 +36,10 @@ def outbox(outbox: SqliteStore) -> SqliteStore:
     return outbox
 
 
-def prune(outbox: SqliteStore, ids: list[int], *enough: bool, pruning: Pruning = ALL) -> Pruned:
+def prune(outbox: SqliteStore, ids: list[int], *enough: bool, wanted: Pruning = ALL) -> Step:
     """Prune in one transaction, which has enough as *enough* says, each time that it asks, and then always."""
     answers = chain(enough, repeat(True))
-    return outbox.change(lambda connection: prune_some(connection, ids, pruning, lambda: next(answers)))
+    return outbox.change(lambda connection: prune_some(connection, ids, values_of(wanted, None), lambda: next(answers)))
 
 
 def pieces(outbox: SqliteStore) -> list[int]:
@@ -48,22 +50,22 @@ def pieces(outbox: SqliteStore) -> list[int]:
 
 def test_a_transaction_that_has_enough_ends_within_a_message_and_the_next_goes_on_there(outbox: SqliteStore) -> None:
     for left in (3, 2, 1):
-        assert prune(outbox, [1, 2]) == Pruned(0, 0)
+        assert prune(outbox, [1, 2]) == Step(0, 0)
         assert pieces(outbox) == [left, 1, 1, 1, 1]
-    assert prune(outbox, [1, 2]) == Pruned(1, 1)
-    assert prune(outbox, [2, 3, 4], False, False) == Pruned(2, 2)
+    assert prune(outbox, [1, 2]) == Step(1, 1)
+    assert prune(outbox, [2, 3, 4], False, False) == Step(2, 2)
     assert pieces(outbox) == [1, 1]
 
 
 @pytest.mark.parametrize("records", [False, True])
 def test_what_was_broken_off_within_a_message_is_finished_by_the_next_prune(outbox: SqliteStore, records: bool) -> None:
-    assert prune(outbox, [1], pruning=ALL._replace(records=records)) == Pruned(0, 0)
+    assert prune(outbox, [1], wanted=RECORDS if records else ALL) == Step(0, 0)
     with outbox.start_run(NOW) as run, pytest.raises(NotAllowedForStatus, match="pruned"):
         run.claim_by_id(ClaimOne(1, NOW, force=True))
-    assert outbox.prune(NOW, NOW) == 4
+    assert outbox.prune(ALL) == Pruned(4)
     assert pieces(outbox) == [1]
-    assert outbox.prune(NOW, NOW) == 0
-    assert outbox.prune(NOW, NOW, records=True) == 4
+    assert outbox.prune(ALL) == Pruned(0)
+    assert outbox.prune(RECORDS) == Pruned(4)
     with pytest.raises(NotFound):
         outbox.row(1)
 
@@ -71,8 +73,8 @@ def test_what_was_broken_off_within_a_message_is_finished_by_the_next_prune(outb
 def test_a_message_that_is_no_longer_over_or_there_when_its_turn_comes_is_left(outbox: SqliteStore) -> None:
     with outbox.start_run(NOW) as run:
         claimed = run.claim_by_id(ClaimOne(2, NOW, force=True))
-        outbox.prune(NOW, NOW, records=True)
-        assert prune(outbox, [1, 2, 3], False, False, False) == Pruned(3, 0)
+        outbox.prune(RECORDS)
+        assert prune(outbox, [1, 2, 3], False, False, False) == Step(3, 0)
         run.advance([ended(claimed)], [])
         run.advance([sent(claim(run))], [])
     assert pieces(outbox) == [1, 1]
@@ -96,7 +98,7 @@ def test_others_get_the_lock_between_the_pieces_of_a_content(
     outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MOST_WORK_SECONDS", "LEAST_WORK_SECONDS", "FREE_SECONDS"):
-        monkeypatch.setattr(operator, name, 0.0)
+        monkeypatch.setattr(short_transactions, name, 0.0)
     left: list[int] = []
     with closing(sqlite3.connect(outbox.path, timeout=0)) as other:
 
@@ -105,11 +107,11 @@ def test_others_get_the_lock_between_the_pieces_of_a_content(
                 other.execute("UPDATE ledger SET recorded_at = 1")
             left.append(sum(pieces(outbox)))
 
-        assert operator.prune(Between(outbox, write), ALL) == 4
+        assert pruning.prune(Between(outbox, write), ALL) == Pruned(4)
     assert left == [PIECES + 4 - dropped for dropped in range(PIECES + 3)]
 
 
 def test_nobody_is_locked_out_while_it_looks_for_messages(outbox: SqliteStore) -> None:
     with closing(sqlite3.connect(outbox.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert outbox.prune(NOW - 1, NOW) == 0
+        assert outbox.prune(Pruning(NOW - 1, NOW)) == Pruned(0)
