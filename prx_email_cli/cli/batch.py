@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from prx_email_cli.cli.batch_lines import Entry, JsonLines, Source
 from prx_email_cli.cli.batch_report import Report
+from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.output import on_terminal, say
@@ -61,7 +62,7 @@ class _Batch:
     def __init__(self, this: Invocation, asked: Asked, settings: Settings, opened: ExitStack) -> None:
         """Check the options and open the files.  Raises errors that are no line's."""
         self.asked, self.settings = asked, settings
-        self.clock = clock(asked.defaults.now_ts)
+        self.clock, self.caller = clock(asked.defaults.now_ts), caller(this.enqueues_by)
         self.complete = self._completion()
         self.stream = opened.enter_context(open_input(asked.file))
         self.source = asked.reads(self.stream, settings)
@@ -115,7 +116,7 @@ class _Batch:
         return islice(self.source.entries(keep=self.rejected is not None, skipped=skipped), self.asked.first)
 
     def compose(self, entry: Entry) -> NewMessage:
-        """Compose the message of *entry*.
+        """Compose the message of *entry*, and note who enqueues it.
 
         Raises ValidationError and other errors of this line, and StorageError of the outbox.
         """
@@ -126,11 +127,11 @@ class _Batch:
             request = self.keyed(request, entry.cells)
         schedule = schedule_of(request, self.clock())
         if request.in_reply_to_message_id is None:
-            return prepare(request, self.settings, schedule, self.spool)
+            return prepare(request, self.settings, schedule, self.spool)._replace(caller=self.caller)
         from prx_email_cli.submission.reply import answer_known  # on use
 
         request, reply = answer_known(self.store, request, self.settings)
-        return prepare(request, self.settings, schedule, self.spool, reply)
+        return prepare(request, self.settings, schedule, self.spool, reply)._replace(caller=self.caller)
 
     def warn_undrained(self) -> None:
         """Say, if messages were to be stored, that messages are due and nothing drains."""

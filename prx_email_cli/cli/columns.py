@@ -28,7 +28,7 @@ def put_columns(lines: Sequence[dict[str, Cell]], shortened: Sequence[str], righ
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     names = list(lines[0])
     table = [{name: _shown(cell, encoding) for name, cell in line.items()} for line in lines]
-    widths = {name: max(_width(name), *(_width("".join(line[name])) for line in table)) for name in names}
+    widths = {name: max(text_width(name), *(text_width("".join(line[name])) for line in table)) for name in names}
     if shortened:
         _share(widths, shortened, terminal_width() - len(_GAP) * (len(names) - 1))
     mark = _shown(Cell("…"), encoding).text if encoding.lower().startswith("utf") else "..."
@@ -59,23 +59,23 @@ def _share(widths: dict[str, int], shortened: Sequence[str], total: int) -> None
 def _cut(cell: Cell, width: int, mark: str) -> str:
     """Shorten *cell* to *width*, with *mark* in place of what is left out."""
     whole = "".join(cell)
-    if _width(whole) <= width:
+    if text_width(whole) <= width:
         return whole
-    room = width - _width(cell.suffix) - len(mark)
+    room = width - text_width(cell.suffix) - len(mark)
     if room < 1:
         cell, room = Cell(whole), width - len(mark)
     end = 0
-    while end < len(cell.text) and (room := room - _width(cell.text[end])) >= 0:
+    while end < len(cell.text) and (room := room - text_width(cell.text[end])) >= 0:
         end += 1
     return cell.text[:end] + mark + cell.suffix
 
 
 def _aligned(text: str, width: int, *, right: bool) -> str:
-    space = " " * (width - _width(text))
+    space = " " * (width - text_width(text))
     return space + text if right else text + space
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Count the columns of a terminal that *text* takes."""
     if text.isascii():
         return len(text)

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """Carries the config's path and the wish for JSON or a preview from the command line to what runs."""
+    """Carries the config's path and the wish for JSON or a preview from the command line to what runs.
+
+    enqueues_by: the command that enqueues mail, as it is recorded.
+    """
 
     def __init__(self, config: Path | None = None) -> None:
         self._config = config
         self.json = False
         self.preview = False
+        self.enqueues_by = "send"
 
     @property
     def config_file(self) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.notify import run_hook
 from prx_email_cli.cli.output import say
-from prx_email_cli.cli.render import row_object, safe
+from prx_email_cli.cli.render import safe
 from prx_email_cli.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,5 +28,8 @@ def tell_given_up(store: Store, settings: Settings, now: int, *, say_so: bool, o
                 f"gave up outbox message {outbox_id} ({safe(row.subject)}): {safe(row.gave_up)}: {safe(row.last_error)}"
             )
         if settings.notify.command is not None and "gave_up" in settings.notify.events:
-            document = {"event": "gave_up", **row_object(row, whole=True)}
+            from prx_email_cli.cli.shown import look, message_object  # on use
+
+            shown = message_object(Invocation(settings.file), look(store, settings, outbox_id, now))
+            document = {"event": "gave_up", **shown}
             run_hook(list(settings.notify.command), json.dumps(document), f"outbox message {outbox_id}")

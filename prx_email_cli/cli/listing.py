@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.cli.columns import Cell, put_columns, terminal_width
 from prx_email_cli.cli.output import on_terminal, put, put_tabbed
-from prx_email_cli.cli.render import moment, row_object, safe, shown_status, span
+from prx_email_cli.cli.render import SHOWN_ALONE, moment, row_object, safe, shown_status, span
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
 from prx_email_cli.outbox.lifecycle import Priority, Reason, Status, counted_as
 
@@ -148,7 +148,7 @@ def put_csv(rows: "list[Row]") -> None:
 
     from prx_email_cli.outbox.views import Row  # on use
 
-    names = [field.name for field in fields(Row) if field.name not in ("recipients", "attempts", "actions")]
+    names = [field.name for field in fields(Row) if field.name not in SHOWN_ALONE]
     text = StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

@@ -51,6 +51,11 @@ def put_bytes(pieces: Iterable[bytes]) -> None:
 def put_at_once(text: str) -> bool:
     """Print one line on stdout at once; False when that failed."""
     put(text)
+    return is_read()
+
+
+def is_read() -> bool:
+    """Write what was printed on stdout now; False when that failed."""
     return not _is_lost()
 
 

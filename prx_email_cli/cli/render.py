@@ -9,12 +9,13 @@ from prx_email_cli.outbox.lifecycle import Status, counted_as
 
 if TYPE_CHECKING:
     from prx_email_cli.checks.check import Check
-    from prx_email_cli.outbox.views import Row
+    from prx_email_cli.outbox.views import Particulars, Row
 
 # Letters, marks and signs that show nothing; Unicode categories tell the other invisible ones.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 _SELECTORS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
 _PICTOGRAPHS = range(0x1F000, 0x1FC00)  # some are newer than this Python, and all are visible
+SHOWN_ALONE = ("recipients", "attempts", "actions", "particulars")  # not of messages in a list
 _RESULT_KEYS = ("outbox_id", "status", "retries", "provider_message_id", "next_attempt_at", "message_id")
 
 
@@ -100,13 +101,22 @@ def send_result(row: "Row") -> dict[str, Any]:
 
 def row_object(row: "Row", *, whole: bool = False) -> dict[str, Any]:
     """Make the JSON object of a message for ``list``, and with *whole* for ``show``."""
-    from dataclasses import asdict  # on use
+    from dataclasses import asdict, replace  # on use
 
-    values = asdict(row)
-    values["actions"] = [one._asdict() for one in row.actions]
     if not whole:
-        del values["recipients"], values["attempts"], values["actions"]
-    return values
+        return {name: value for name, value in asdict(row).items() if name not in SHOWN_ALONE}
+    values = asdict(replace(row, actions=[], particulars=None))
+    del values["particulars"]
+    actions = [did._asdict() for did in row.actions]
+    return {**values, "actions": actions, **({} if row.particulars is None else _about(row.particulars))}
+
+
+def _about(about: "Particulars") -> dict[str, Any]:
+    """Make the members of a message's JSON object that only ``show`` has."""
+    values = about._asdict()
+    caller = values.pop("caller")
+    del values["by_account"], values["drained_seconds"]
+    return {**values, "enqueued_by": None if caller is None else caller._asdict()}
 
 
 def shown_status(row: "Row") -> str:

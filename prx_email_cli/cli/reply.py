@@ -69,7 +69,7 @@ def reply(
         raise typer.BadParameter("give either ID or --parent")
     options.refuse_two_times(at, within, now=now)
     this, bodies = invocation(ctx), Bodies(body, body_file, html, parent=parent)
-    settings = this.settings()
+    this.enqueues_by, settings = "reply", this.settings()
     account, known = (
         _learned_parent(this, settings, account, parent, clock(now_ts)())
         if parent is not None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from prx_email_cli.cli import options
+from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
@@ -84,6 +85,7 @@ def send(
         expires_in=expires_in, typed=True, allow_empty=allow_empty or None,
     )  # fmt: skip
     this, bodies = invocation(ctx), Bodies(body, body_file, html, requests=request or batch or merge)
+    this.enqueues_by = _named(ctx.params)
     if batch is not None or merge is not None:
         from prx_email_cli.cli.batch import Asked, send_batch  # on use
 
@@ -92,6 +94,11 @@ def send(
     settings = this.settings()
     asking = _from_file(request, typed, settings) if request is not None else _from_options(bodies, typed, settings)
     return send_request(this, settings, asking, now=now)
+
+
+def _named(given: "Mapping[str, Any]") -> str:
+    """Name the command for the records, with the option that says where the message comes from."""
+    return next((f"send --{name}" for name in ("batch", "merge", "request") if given.get(name) is not None), "send")
 
 
 def _refuse_mixture(given: "Mapping[str, Any]") -> None:
@@ -159,6 +166,7 @@ def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request |
 
             preview(this, message)
             return
+        message = message._replace(caller=caller(this.enqueues_by))
         with this.store(settings) as store:
             submitted = submit(store, message)
             spool.clear()

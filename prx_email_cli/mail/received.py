@@ -17,7 +17,7 @@ MAX_TEXT_CHARACTERS = 64 * 1024
 
 _CONTENT_HEADERS = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition"))
 
-_MAX_ENCODED_BYTES = 8 * MAX_TEXT_CHARACTERS
+_ENCODED_BYTES = 8  # at most, of a character
 _MAX_DEPTH = 8
 _MAX_PARTS = 100
 _CHARSET = re.compile(rb"charset\*?\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
@@ -147,18 +147,24 @@ def address_text(value: bytes) -> str:
     return text.strip() if text.isprintable() else CONTROLS.sub("\ufffd", text).strip()
 
 
-def text_of(fields: dict[bytes, bytes], body: bytes) -> str:
+def whole_text(data: bytes) -> str:
+    """Return the plain text of a whole message, however long, as ``text_of`` does."""
+    head, body = head_and_body(data)
+    return text_of(header_fields(head, _CONTENT_HEADERS), body, len(data))
+
+
+def text_of(fields: dict[bytes, bytes], body: bytes, most: int = MAX_TEXT_CHARACTERS) -> str:
     """Return the plain text of a message, made from its HTML if it has no other; "" for none.
 
-    fields: its _CONTENT_HEADERS.
+    fields: its _CONTENT_HEADERS.  most: so many characters of it, at most.
     """
     markup = ""
-    for subtype, text in _leaves(fields, body, 0):
+    for subtype, text in _leaves(fields, body, 0, most * _ENCODED_BYTES):
         if subtype != b"html" and text.strip():
-            return _tidy(text)
+            return _tidy(text, most)
         if subtype == b"html" and not markup:
             markup = text
-    return _tidy(rough_text(markup)) if markup else ""
+    return _tidy(rough_text(markup), most) if markup else ""
 
 
 def rough_text(markup: str) -> str:
@@ -172,8 +178,8 @@ def rough_text(markup: str) -> str:
         return page_text(flat(markup, is_block))
 
 
-def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tuple[bytes, str]]:
-    """Yield subtype and text of every text part that is no attachment, in order."""
+def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int, most: int) -> Iterator[tuple[bytes, str]]:
+    """Yield subtype and text of every text part that is no attachment, in order, so many encoded bytes of each."""
     content_type = fields.get(b"content-type", b"")
     kind, _, subtype = content_type.partition(b";")[0].strip().lower().partition(b"/")
     if kind == b"multipart" and depth < _MAX_DEPTH:
@@ -181,10 +187,10 @@ def _leaves(fields: dict[bytes, bytes], body: bytes, depth: int) -> Iterator[tup
             head, content = head_and_body(part)
             inner = header_fields(head, _CONTENT_HEADERS)
             if not inner.get(b"content-disposition", b"").lower().startswith(b"attachment"):
-                yield from _leaves(inner, content, depth + 1)
+                yield from _leaves(inner, content, depth + 1, most)
     elif subtype in (b"plain", b"html", b""):
         charset = _CHARSET.search(content_type)
-        raw = _transfer_decoded(fields.get(b"content-transfer-encoding", b""), body[:_MAX_ENCODED_BYTES])
+        raw = _transfer_decoded(fields.get(b"content-transfer-encoding", b""), body[:most])
         yield subtype, decode(raw, charset and charset[1].decode("ascii", "replace"))
 
 
@@ -211,7 +217,7 @@ def _transfer_decoded(encoding: bytes, body: bytes) -> bytes:
     return binascii.a2b_qp(body) if encoding == b"quoted-printable" else body
 
 
-def _tidy(text: str) -> str:
-    """Give *text* LF line ends, remove NUL, and cut it to MAX_TEXT_CHARACTERS."""
+def _tidy(text: str, most: int) -> str:
+    """Give *text* LF line ends, remove NUL, and cut it to *most* characters."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "\n[...]\n"
+    return text if len(text) <= most else text[:most] + "\n[...]\n"

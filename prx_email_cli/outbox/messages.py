@@ -47,11 +47,20 @@ class Addressee(NamedTuple):
     kind: RecipientKind = RecipientKind.TO
 
 
+class Caller(NamedTuple):
+    """Who enqueues a message: the user, on which machine, and by which command."""
+
+    user: str
+    uid: int
+    host: str
+    command: str
+
+
 class NewMessage(NamedTuple):
     """A composed message to be stored.
 
     sender: envelope sender, "" for the null one.  fingerprint: a digest of what the message says, whenever that is;
-    needed with an idempotency_key.
+    needed with an idempotency_key.  caller: None where nobody is to be named.
     """
 
     account: str
@@ -64,6 +73,7 @@ class NewMessage(NamedTuple):
     idempotency_key: str | None = None
     fingerprint: str = ""
     priority: Priority = Priority.NORMAL
+    caller: Caller | None = None
 
 
 class Submitted(NamedTuple):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Filter,
         Health,
         Known,
+        LivingRun,
         Prunable,
         Pruned,
         Pruning,
@@ -99,7 +100,7 @@ class Run(Protocol):
         """
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
-        """Claim this message for ``retry`` or ``send --now``.
+        """Claim this message for ``retry`` or ``send --now``; if somebody is ``acting``, it is recorded as retried.
 
         Raises, in this order, RestoredBackup, NotFound, NotAllowedForStatus (neither pending nor failed; or held),
         RetryNotDue (both never with force) and LimitUsedUp.
@@ -302,6 +303,15 @@ class Reports(Protocol):
 
     def row(self, outbox_id: int) -> "Row":
         """Return one message with recipients and attempts.  Raises NotFound."""
+
+    def with_message_id(self, message_id: str, account: str | None) -> int | None:
+        """Return the message (of *account*) that was attempted under this Message-ID, or is to be next; else None."""
+
+    def with_key(self, key: str, account: str | None) -> list[int]:
+        """Return the messages (of *account*) with this idempotency key: one at most for each account."""
+
+    def living_runs(self) -> "list[LivingRun]":
+        """Return the runs that are alive, the oldest first; none where that cannot be told."""
 
     def exported(self, outbox_id: int) -> Exported:
         """Return one message as its next attempt would send it.

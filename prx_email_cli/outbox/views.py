@@ -9,7 +9,7 @@ from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKi
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
-    from prx_email_cli.outbox.messages import Limit
+    from prx_email_cli.outbox.messages import Caller, Limit
 
 MOST_SEARCHED = 100_000  # of messages that may be sent ones, of which there are millions
 
@@ -53,9 +53,36 @@ class Action(NamedTuple):
     detail: str | None
 
 
+class Particulars(NamedTuple):
+    """What only ``show`` tells of a message.
+
+    sender: of the envelope.  due_at: from when on it may be attempted, also if it is over.  by_account: its latest
+    attempt failed by the account.  drained_seconds: how long drains have been at work since it was first attempted.
+    run_id: the run that has it in hand.  caller: who enqueued it, None where that was not recorded.
+    """
+
+    sender: str
+    due_at: int
+    first_due_at: int
+    expires_at: int | None = None
+    dismissed_at: int | None = None
+    by_account: bool = False
+    drained_seconds: int = 0
+    run_id: str | None = None
+    idempotency_key: str | None = None
+    caller: "Caller | None" = None
+
+
+class LivingRun(NamedTuple):
+    """A run that is alive, and since when."""
+
+    run_id: str
+    started_at: int
+
+
 @dataclass(frozen=True)
 class Row:
-    """A message as ``list`` and ``show`` print it; the last three fields are for ``show`` alone.
+    """A message as ``list`` and ``show`` print it; the last four fields are for ``show`` alone.
 
     run_died: it is ``sending``, but its run is dead, and the next drain settles it.  repeated: it may have arrived
     twice, because another attempt that may have reached somebody followed an uncertain one.  pruned_at, anonymised_at:
@@ -87,6 +114,7 @@ class Row:
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
+    particulars: Particulars | None = None
 
 
 class Fact(StrEnum):

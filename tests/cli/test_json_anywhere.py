@@ -9,7 +9,8 @@ from .outside import assert_error
 
 WRONG = [
     ("list", "--json", "--nonsense"), ("list", "--nonsense", "--json"), ("--json", "list", "--nonsense"),
-    ("nonsense", "--json"), ("--json", "nonsense"), ("--json",), ("show", "--json"), ("show", "x", "--json"),
+    ("nonsense", "--json"), ("--json", "nonsense"), ("--json",), ("show", "--json"),
+    ("resolve", "x", "--sent", "--json"),
     ("--json", "account", "nonsense"), ("account", "--json", "nonsense"), ("account", "nonsense", "--json"),
     ("send", "--at", "x", "--in", "1h", "--json"), ("resolve", "1", "--sent", "--not-sent", "--json"),
     ("hold", "--json"), ("list", "--status", "lost", "--json"), ("drain", "--limit", "0", "--json"),

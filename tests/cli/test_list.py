@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from ..conftest import COMMAND, Program
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
-from .outside import NOW, enqueue, rows, shell, stored
+from .outside import NOW, assert_error, enqueue, rows, shell, stored
 
 ROW = {"outbox_id", "account", "status", "retries", "next_attempt_at", "message_id", "provider_message_id",
        "last_error", "subject", "to", "size_bytes", "created_at", "sent_at", "held", "gave_up",
@@ -178,8 +178,8 @@ class TestShow:
         assert not set(answer.out) & set("\x1b\x07\u202e")
         assert EVIL in answer.data["last_error"]
 
-    def test_of_no_number_is_a_wrong_command_line(self, program: Program) -> None:
-        assert program.run("show", "latest").status == 2
+    def test_of_what_names_no_message_finds_nothing(self, program: Program) -> None:
+        assert_error(program.run("show", "latest"), 66, "id, Message-ID or idempotency key 'latest'")
 
 
 class TestStats:

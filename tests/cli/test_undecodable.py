@@ -27,6 +27,7 @@ ENDLESS = "9" * 5000
         ("list", "--account", BYTE),
         ("messages", "list", "--account", BYTE),
         ("messages", "show", BYTE),
+        ("show", BYTE),
         ("messages", "show", "a@example.org", "--account", BYTE),
         ("hold", "--all", "--account", BYTE),
         ("release", "--all", "--account", BYTE),
@@ -58,8 +59,8 @@ def test_what_would_be_stored_sent_or_written_is_refused_by_its_name(words: tupl
 
 
 @pytest.mark.parametrize(
-    "words", [(BYTE,), (f"--{BYTE}",), ("list", f"--{BYTE}"), ("list", "--status", BYTE), ("show", BYTE),
-              ("retry", BYTE), (*SEND, "--now-ts", BYTE), ("account", BYTE), ("show", ENDLESS),
+    "words", [(BYTE,), (f"--{BYTE}",), ("list", f"--{BYTE}"), ("list", "--status", BYTE), ("retry", BYTE),
+              (*SEND, "--now-ts", BYTE), ("account", BYTE), ("resolve", ENDLESS, "--sent"),
               ("list", "--limit", ENDLESS)],
     ids=lambda words: ascii(words)[:40],
 )  # fmt: skip

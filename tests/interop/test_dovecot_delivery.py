@@ -112,7 +112,7 @@ class Mail(Program):
             assert reason in probe["last_error"]
         shown = self.run("show", str(probe["outbox_id"])).out
         assert probe["last_error"] in shown
-        assert shown.count("\nattempt ") == 1
+        assert shown.count("  attempt ") == 1
         assert len(self.dovecot.received()) == len(on_the_way(self.dovecot)) == 0
         return shown
 

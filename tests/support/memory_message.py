@@ -12,7 +12,7 @@ from prx_email_cli.outbox import lifecycle, messages
 from prx_email_cli.outbox.lifecycle import Ending, Reason, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Finished, NewMessage
 from prx_email_cli.outbox.pattern import resembles
-from prx_email_cli.outbox.views import Attempt, Fact, Failure, Figures, Filter, Row
+from prx_email_cli.outbox.views import Attempt, Fact, Failure, Figures, Filter, Particulars, Row
 
 # What fits on one line is written on one:
 # fmt: off
@@ -51,10 +51,24 @@ class Message:
     def undelivered(self) -> bool: return not (self.row.held or self.row.gave_up or self.row.status == Status.SENT)
     def is_over(self) -> bool: return lifecycle.is_over(self.row.status, self.row.gave_up)
 
-    def shown(self) -> Row:
-        row = replace(self.row, next_attempt_at=None if self.is_over() else self.due, repeated=self.repeated())
+    def shown(self, drained_seconds: int = 0) -> Row:
+        row = replace(self.row, next_attempt_at=None if self.is_over() else self.due, repeated=self.repeated(),
+                      particulars=self.particulars(drained_seconds))
         now = self.under_way
         return replace(row, message_id=now.message_id, attempts=[*row.attempts, now]) if now else row
+
+    def particulars(self, drained_seconds: int) -> Particulars:
+        new, now, drained = self.new, self.under_way, self.drained_from
+        return Particulars(
+            new.sender, self.due, new.schedule.due_at, new.schedule.expires_at, None,
+            self.by_account, 0 if drained is None else drained_seconds - drained, now.run_id if now else None,
+            new.idempotency_key, new.caller)
+
+    def message_ids(self, domain: str) -> set[str]:
+        row = self.shown()
+        following = lifecycle.message_id_for_attempt(
+            row.outbox_id, row.retries, domain, row.message_id, row.uncertain)
+        return {following, *(one.message_id for one in row.attempts)}
 
     @property
     def by_account(self) -> bool:

@@ -67,6 +67,8 @@ class MemoryOperator(MemoryPruning):
         it.change(gave_up=None, held=False, recipients=everyone)
         self._note(it, "spread", spread.now, f"over {spread.seconds} s")
         self.wake(account)
+    def note_retry(self, wish: ClaimOne) -> None:
+        self._note(self.messages[wish.outbox_id], "retried", wish.now, "--force" if wish.force else None)
 
     def hold(self, outbox_id: int, now: int) -> None:
         it = self.get(outbox_id, lambda it: it.idle())

@@ -71,6 +71,7 @@ class MemoryPruning:
         everyone = [replace(one, address=of.address(one.address), response=names.without(one.response))
                     for one in row.recipients]
         attempts = [replace(one, response=names.without(one.response), dialogue=None) for one in row.attempts]
+        it.new = it.new._replace(sender=of.address(it.new.sender), caller=None)
         it.change(
             subject=of.subject(row.subject), to=[of.address(one) for one in row.to], recipients=everyone,
             provider_message_id=names.without(row.provider_message_id), last_error=names.without(row.last_error),

@@ -18,6 +18,7 @@ from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne
 from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, Usage, tally
 
 from .memory_accounts import MemoryAccounts
+from .memory_finding import MemoryFinding
 from .memory_message import MemoryWatch, Message, failures, figures
 from .memory_operator import MemoryOperator
 from .memory_received import MemoryReceived
@@ -93,6 +94,8 @@ class MemoryRun:
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
         with self.store.lock:
             self.store.check_claim(wish)
+            if self.store.acting:
+                self.store.note_retry(wish)
             return self._claim(self.store.messages[wish.outbox_id], wish.now, by_hand=True)
 
     def give_back(self, claimed: Claimed) -> None:
@@ -141,7 +144,7 @@ class MemoryRun:
         return claimed
 
 
-class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
+class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived):
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
@@ -178,7 +181,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
 
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
     def exported(self, outbox_id: int) -> messages.Exported: return self.get(outbox_id).exported(self.domain)
-    def row(self, outbox_id: int) -> Row: return self.get(outbox_id).shown()
+    def row(self, outbox_id: int) -> Row: return self.get(outbox_id).shown(self.drained_seconds)
 
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         whole = [(new, b"".join(new.content.pieces)) for new in messages]
@@ -272,7 +275,7 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
 
     def rows(self, wanted: Filter) -> list[Row]:
         found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]
-        return [replace(one, recipients=[], attempts=[], actions=[]) for one in found][: wanted.limit]
+        return [replace(one, recipients=[], attempts=[], actions=[], particulars=None) for one in found][: wanted.limit]
 
     def ids(self, wanted: Filter) -> list[int]: return [row.outbox_id for row in self.rows(wanted)]
     def count(self, wanted: Filter) -> int: return len(self.ids(replace(wanted, limit=10**9)))
@@ -294,7 +297,3 @@ class MemoryStore(MemoryAccounts, MemoryOperator, MemoryReceived):
             [], "", 0, max([stats.last_attempt_at or 0, *(row.created_at for row in rows)]) or None,
             stats.oldest_due_age_seconds, [run.run_id for run in self.runs if run.hands],
             waiting_for_a_person=sum(row.held and row.uncertain for row in rows), gave_up=stats.gave_up)
-
-    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.shown().attempts]]
-        return next((it.content for it in sent_as if it.content is not None), None)

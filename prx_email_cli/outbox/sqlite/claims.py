@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
-from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.sqlite import actions, queue, sql
+from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.connection import keep_little
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
 from prx_email_cli.outbox.sqlite.high_water import Mark
@@ -44,12 +45,15 @@ class Claims:
         self._change, self._reading = database.change, database.reading
         self._guard, self._damage, self._domain = guard, damage, domain
 
-    def claim(self, run: InFlight, wish: ClaimOne) -> Claimed:
-        """Claim this message for ``retry``; its refused recipients are tried again, too."""
+    def claim(self, run: InFlight, wish: ClaimOne, deed: Deed | None = None) -> Claimed:
+        """Claim this message for ``retry``, and record the *deed*; its refused recipients are tried again, too."""
 
         def make(connection: sqlite3.Connection, who: queue.Claimant, *, unread: bool) -> _Claims:
             self._guard.before_claim(connection)
-            return [[queue.claim_one(connection, who, wish, unread=unread)]]
+            claimed = queue.claim_one(connection, who, wish, unread=unread)
+            if deed is not None:
+                actions.record(connection, [wish.outbox_id], deed)
+            return [[claimed]]
 
         try:
             ((claimed,),) = self._claiming(run, 1, partial(make, unread=False))

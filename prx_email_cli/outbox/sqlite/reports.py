@@ -9,6 +9,7 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
 from prx_email_cli.outbox.sqlite.actions import ACTIONS_OF_MESSAGE
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
+from prx_email_cli.outbox.sqlite.finding import particulars
 from prx_email_cli.outbox.sqlite.selecting import (
     COUNTED_AS,
     IsDead,
@@ -137,7 +138,8 @@ def row(connection: sqlite3.Connection, outbox_id: int, is_dead: IsDead) -> Row:
     actions = [Action(*columns) for columns in _readable(connection, ACTIONS_OF_MESSAGE, outbox_id)]
     (one,) = _rows(connection, [found], is_dead)
     to = [recipient.address for recipient in recipients if recipient.kind == RecipientKind.TO]
-    return replace(one, to=to, recipients=recipients, attempts=attempts, actions=actions)
+    about = particulars(connection, outbox_id)
+    return replace(one, to=to, recipients=recipients, attempts=attempts, actions=actions, particulars=about)
 
 
 def _readable(connection: sqlite3.Connection, statement: str, outbox_id: int) -> list[tuple[Any, ...]]:

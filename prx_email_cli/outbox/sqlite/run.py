@@ -8,6 +8,7 @@ from prx_email_cli.errors import LockUnreadable
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
 from prx_email_cli.outbox.sqlite import marks, queue
+from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.runs import Lock, Runs
 
@@ -58,8 +59,10 @@ class SqliteRun:
         return self._claims.advance(self.in_flight, finished, wishes, returned)
 
     def claim_by_id(self, wish: ClaimOne) -> Claimed:
-        """Claim this message for ``retry`` or ``send --now``."""
-        return self._claims.claim(self.in_flight, wish)
+        """Claim this message for ``retry`` or ``send --now``; the former is recorded as what a person did."""
+        acting = self._store.acting
+        deed = Deed("retried", wish.now, acting, "--force" if wish.force else None) if acting else None
+        return self._claims.claim(self.in_flight, wish, deed)
 
     def wanted_back(self, now: int) -> list[int]:
         """Return the ids of claimed messages that a person has held or cancelled, or whose account is paused."""

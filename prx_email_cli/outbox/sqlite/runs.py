@@ -93,12 +93,21 @@ class Runs:
             os.close(descriptor)
         return True
 
+    def living(self) -> list[str]:
+        """Return the ids of the runs that are alive; none where the directory cannot be read or others could change it.
+
+        One whose lock cannot be opened counts as alive.
+        """
+        with suppress(OSError, ChangeableByOthers), self._opened() as at:
+            return [name for name in os.listdir(at) if _is_lock(name) and not self.is_dead(name)]
+        return []
+
     def clear_dead(self, sending: Iterable[str]) -> None:
         """Remove the lock files of dead runs, and the flight records of those that are not *sending*."""
         keep = {_flight_record_of(run_id) for run_id in sending}
         with suppress(OSError), self._opened() as at:
             names = os.listdir(at)
-            locks = [name for name in names if name.count("-") >= 2 and not name.endswith(_FLIGHT)]
+            locks = [name for name in names if _is_lock(name)]
             keep.update(_flight_record_of(name) for name in locks if not _removed_as_dead(name, at))
             _remove((name for name in names if name.endswith(_FLIGHT) and name not in keep), at)
 
@@ -300,6 +309,11 @@ class Runs:
 def _flight_record_of(run_id: str) -> str:
     """Return the name of a run's flight record in the directory of the runs."""
     return Path(run_id).name + _FLIGHT
+
+
+def _is_lock(name: str) -> bool:
+    """Tell whether a file of the directory of the runs is the lock of one."""
+    return name.count("-") >= 2 and not name.endswith(_FLIGHT)
 
 
 def _remove(names: Iterable[str], at: int) -> None:

@@ -17,8 +17,8 @@ LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
 INSERT_MESSAGE = """
 -- (none) -> pending: a new message; its id was chosen above LAST_ID in the same transaction
 INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority, enqueued_by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 # (none) -> pending: a recipient of a new message.

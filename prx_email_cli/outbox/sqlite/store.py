@@ -14,6 +14,7 @@ from prx_email_cli.outbox.sqlite.account_states import AccountStates
 from prx_email_cli.outbox.sqlite.accounts import read as read_states
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
+from prx_email_cli.outbox.sqlite.finding import Finding
 from prx_email_cli.outbox.sqlite.operating import Operating
 from prx_email_cli.outbox.sqlite.reporting import Reporting
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(AccountStates, Operating, Reporting):
+class SqliteStore(AccountStates, Finding, Operating, Reporting):
     """See ``Store`` for what each method promises."""
 
     def __init__(

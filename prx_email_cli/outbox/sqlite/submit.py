@@ -1,12 +1,14 @@
 """Store new messages, or find the earlier ones with their idempotency keys, inside the caller's transaction."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from prx_email_cli.errors import PrxEmailError, as_ours
 from prx_email_cli.outbox.digest import envelope_as_submitted
-from prx_email_cli.outbox.messages import Content, NewMessage, Submitted
+from prx_email_cli.outbox.messages import Caller, Content, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.connection import keep_little
 from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
@@ -141,8 +143,13 @@ def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
     return (
         outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,
         first_due_at, schedule.expires_at, message.needs_smtputf8, content.size_bytes, content.digest, envelope,
-        message.priority,
+        message.priority, None if message.caller is None else _as_json(message.caller),
     )  # fmt: skip
+
+
+@cache  # a batch has one for all its messages
+def _as_json(caller: Caller) -> str:
+    return json.dumps(caller._asdict())
 
 
 def _pieces(content: Content) -> Iterable[bytes]:

@@ -260,8 +260,8 @@ def test_health_tells_what_wants_a_person(mixed: Store, run: Run) -> None:
 def test_a_row_of_a_list_is_that_of_one_message_without_its_recipients_attempts_and_actions(mixed: Store) -> None:
     for row in mixed.rows(Filter()):
         alone = mixed.row(row.outbox_id)
-        assert (row.recipients, row.attempts, row.actions) == ([], [], [])
-        alone_too = {"recipients": alone.recipients, "attempts": alone.attempts, "actions": alone.actions}
+        assert (row.recipients, row.attempts, row.actions, row.particulars) == ([], [], [], None)
+        alone_too = {name: getattr(alone, name) for name in ("recipients", "attempts", "actions", "particulars")}
         assert {**vars(row), **alone_too} == vars(alone)
     over = [row.outbox_id for row in mixed.rows(Filter()) if row.next_attempt_at is None]
     assert over == [7, 6, 2, 1], "of what is not over it is told when it is due"
