@@ -76,6 +76,8 @@ def take_off(claimed: Claimed, session: Session, run: Run, now: float) -> Flying
     rest = () if len(head) == claimed.size_bytes else verified(claimed, run.content(claimed))
     noting = Noting(claimed, run)
     envelope = envelope_of(claimed, chain((head,), rest))
+    if envelope.eight_bit and not session.profile.offers("8bitmime"):
+        envelope = _in_seven_bits(envelope)
     transaction = Transaction(envelope, session.profile, session.patience, noting.about_to_end)
     return Flying(claimed, transaction, noting, now)
 
@@ -83,7 +85,27 @@ def take_off(claimed: Claimed, session: Session, run: Run, now: float) -> Flying
 def envelope_of(claimed: Claimed, content: Iterable[bytes]) -> Envelope:
     """Return what a transaction takes to send *claimed* with *content*."""
     recipients = [Recipient(target.number, target.address) for target in claimed.targets]
-    return Envelope(claimed.sender, recipients, claimed.message_id, claimed.size_bytes, content, claimed.needs_smtputf8)
+    message_id = "" if claimed.has_message_id else claimed.message_id
+    return Envelope(
+        claimed.sender,
+        recipients,
+        message_id,
+        claimed.size_bytes,
+        content,
+        claimed.needs_smtputf8,
+        *(claimed.esmtp or ()),
+    )
+
+
+def _in_seven_bits(envelope: Envelope) -> Envelope:
+    """Encode the content anew for a server without 8BITMIME; not where a signature would break."""
+    from prx_email_cli.mail.seven_bit import seven_bit  # on use
+
+    whole = b"".join(envelope.content)
+    encoded = seven_bit(whole)
+    if encoded is None:
+        return envelope._replace(content=(whole,))
+    return envelope._replace(content=(encoded,), size=len(encoded), eight_bit=False)
 
 
 def outcome_of(result: Result) -> Outcome:

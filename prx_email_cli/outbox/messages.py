@@ -56,11 +56,25 @@ class Caller(NamedTuple):
     command: str
 
 
+class Esmtp(NamedTuple):
+    """What a message that came whole needs or wishes of an SMTP server.
+
+    eight_bit: its content has 8-bit bytes (RFC 6152).  notify, returns, envelope_id: of a delivery status notification,
+    as RFC 3461 writes NOTIFY, RET and ENVID.
+    """
+
+    eight_bit: bool = False
+    notify: str | None = None
+    returns: str | None = None
+    envelope_id: str | None = None
+
+
 class NewMessage(NamedTuple):
-    """A composed message to be stored.
+    """A message to be stored.
 
     sender: envelope sender, "" for the null one.  fingerprint: a digest of what the message says, whenever that is;
-    needed with an idempotency_key.  caller: None where nobody is to be named.
+    needed with an idempotency_key.  caller: None where nobody is to be named.  own_message_id: the one in its content,
+    if it came with one.  esmtp: None for a message that was composed here.
     """
 
     account: str
@@ -74,6 +88,8 @@ class NewMessage(NamedTuple):
     fingerprint: str = ""
     priority: Priority = Priority.NORMAL
     caller: Caller | None = None
+    own_message_id: str | None = None
+    esmtp: Esmtp | None = None
 
 
 class Submitted(NamedTuple):
@@ -96,7 +112,8 @@ class Submitted(NamedTuple):
 class Exported(NamedTuple):
     """A stored message as its next attempt would send it; a sent one as it was sent last.
 
-    message_id: with angle brackets.  content: as it is stored, readable again and again.
+    message_id: with angle brackets; has_it: it stands in the content.  content: as it is stored, readable again and
+    again.
     """
 
     outbox_id: int
@@ -104,10 +121,12 @@ class Exported(NamedTuple):
     sender: str
     created_at: int
     content: Iterable[bytes]
+    has_it: bool = False
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes that follow DATA, but for what SMTP adds to dots."""
-        yield f"Message-ID: {self.message_id}\r\n".encode()
+        if not self.has_it:
+            yield f"Message-ID: {self.message_id}\r\n".encode()
         end = b""
         for piece in self.content:
             end = (end + piece)[-2:]
@@ -142,7 +161,7 @@ class Claimed(NamedTuple):
     large content, None where it or the recipients cannot be read; the rest comes from ``Run.content``.
     drained_seconds: how long drains have been at work since it was first attempted; drained_from: how long they had
     been then, None before its time.  envelope_digest, content_digest: as submitted, None for a message older than
-    these.  claim: the claim's number, which no other claim of the run ever has.
+    these.  claim: the claim's number, which no other claim of the run ever has.  has_message_id: in its content.
     """
 
     outbox_id: int
@@ -166,6 +185,8 @@ class Claimed(NamedTuple):
     envelope_digest: str | None = None
     content_digest: str | None = None
     claim: int = 0
+    has_message_id: bool = False
+    esmtp: Esmtp | None = None
 
 
 class Finished(NamedTuple):

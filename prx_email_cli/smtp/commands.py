@@ -24,7 +24,8 @@ def groups_of(envelope: Envelope, size: int, profile: ServerProfile) -> list[Gro
 
     size: bytes of the content with the header that is added.
     """
-    rcpt = [(f"RCPT TO:<{recipient.address}>", recipient) for recipient in envelope.recipients]
+    notify = f" NOTIFY={envelope.notify}" if envelope.notify and profile.offers("dsn") else ""
+    rcpt = [(f"RCPT TO:<{recipient.address}>{notify}", recipient) for recipient in envelope.recipients]
     commands = [(_mail(envelope, size, profile), None), *rcpt, ("DATA", None)]
     most = COMMANDS_PER_WRITE if profile.offers("pipelining") else 1
     return [_group(commands[start : start + most]) for start in range(0, len(commands), most)]
@@ -40,6 +41,11 @@ def _mail(envelope: Envelope, size: int, profile: ServerProfile) -> str:
         command += f" SIZE={size}"
     if envelope.needs_smtputf8:  # the headers then hold UTF-8, which is 8-bit: RFC 6531 section 3.6
         command += " SMTPUTF8" + (" BODY=8BITMIME" if profile.offers("8bitmime") else "")
+    elif envelope.eight_bit:
+        command += " BODY=8BITMIME"
+    if profile.offers("dsn"):
+        command += f" RET={envelope.returns}" if envelope.returns else ""
+        command += f" ENVID={envelope.envelope_id}" if envelope.envelope_id else ""
     return command
 
 
@@ -50,6 +56,8 @@ def why_unfit(envelope: Envelope, size: int, profile: ServerProfile) -> str | No
         return f"the message has {size} bytes, the server takes at most {limit} (SIZE, RFC 1870)"
     if envelope.needs_smtputf8 and not profile.offers("smtputf8"):
         return "an address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
+    if envelope.eight_bit and not envelope.needs_smtputf8 and not profile.offers("8bitmime"):
+        return "it is signed and has 8-bit content, which the server does not take (8BITMIME, RFC 6152)"
     return None
 
 

@@ -19,8 +19,9 @@ class Envelope(NamedTuple):
     """A message for one transaction.
 
     sender: "" for the null reverse-path (RFC 5321 section 4.5.5).  message_id: with angle brackets; sent as the first
-    header, before the content.  size: bytes of the content.  content: its pieces, with CRLF line ends.
-    needs_smtputf8: an address is not ASCII (RFC 6531).
+    header, before the content; "" if the content has one.  size: bytes of the content.  content: its pieces, with CRLF
+    line ends.  needs_smtputf8: an address is not ASCII (RFC 6531).  eight_bit: the content is not ASCII (RFC 6152).
+    notify, returns, envelope_id: of a delivery status notification (RFC 3461), said where the server offers DSN.
     """
 
     sender: str
@@ -29,6 +30,10 @@ class Envelope(NamedTuple):
     size: int
     content: Iterable[bytes]
     needs_smtputf8: bool = False
+    eight_bit: bool = False
+    notify: str | None = None
+    returns: str | None = None
+    envelope_id: str | None = None
 
 
 class Fate(StrEnum):

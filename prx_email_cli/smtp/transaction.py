@@ -59,7 +59,7 @@ class Transaction:
         self._about_to_end = about_to_end
         self._patience = patience
         self._pipelines = profile.offers("pipelining")
-        self._header = f"Message-ID: {envelope.message_id}\r\n".encode()
+        self._header = f"Message-ID: {envelope.message_id}\r\n".encode() if envelope.message_id else b""
         self._size = len(self._header) + envelope.size
         self._groups = groups_of(envelope, self._size, profile)
         self._why_unfit = why_unfit(envelope, self._size, profile)

@@ -274,7 +274,7 @@ class TestAFollower:
     def test_tries_such_an_account_at_once_when_a_person_resumes_it(self, store: Store) -> None:
         add(store, "a", 100)
         with played(store, {"a": Server(opens=lambda: NotOpened(LOGIN_REFUSED))}, World()) as run:
-            run.world.at(20, partial(store.resume, "a"))
+            run.world.at(20, partial(store.resume, "a", START))
             follow(run, 40)
         assert len(run.logins) == 2
 
@@ -284,7 +284,7 @@ class TestAFollower:
         with played(store, {"a": Server(seconds_to_take=5)}, World(), connections=1) as run:
             run.world.at(12, partial(store.pause, AccountState("a", paused_at=START)))
             run.world.at(150, lambda: sent_by_then.append(statuses(store, ids).count(("sent", 0))))
-            run.world.at(200, partial(store.resume, "a"))
+            run.world.at(200, partial(store.resume, "a", START))
             follow(run, 300)
         assert 2 <= sent_by_then[0] <= 4
         assert statuses(store, ids) == [("sent", 0)] * 10

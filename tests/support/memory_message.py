@@ -113,9 +113,10 @@ class Message:
         if self.content is None:
             raise NotFound(f"the content of outbox message {row.outbox_id} was pruned")
         message_id = row.message_id if row.status in (Status.SENDING, Status.SENT) else None
-        return messages.Exported(row.outbox_id, message_id or lifecycle.message_id_for_attempt(
-            row.outbox_id, row.retries, domain, row.message_id, row.uncertain), self.new.sender, row.created_at,
-            [self.content])
+        message_id = message_id or self.new.own_message_id or lifecycle.message_id_for_attempt(
+            row.outbox_id, row.retries, domain, row.message_id, row.uncertain)
+        return messages.Exported(row.outbox_id, message_id, self.new.sender, row.created_at, [self.content],
+            bool(self.new.own_message_id))
 
     def repeated(self) -> bool:
         counting = [(one.claimed.message_id, one.outcome.uncertain) for one in self.finished if one.outcome.counts]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 
 from prx_email_cli import errors
@@ -15,13 +14,14 @@ from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Ending, Outcome, Priority, Reason, RecipientResult, RecipientStatus, Status
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Limit, NewMessage, Submitted
-from prx_email_cli.outbox.views import Attempt, Failure, Figures, Filter, Health, Recipient, Row, Stats, Usage, tally
+from prx_email_cli.outbox.views import Attempt, Recipient, Row
 
 from .memory_accounts import MemoryAccounts
 from .memory_finding import MemoryFinding
-from .memory_message import MemoryWatch, Message, failures, figures
+from .memory_message import MemoryWatch, Message
 from .memory_operator import MemoryOperator
 from .memory_received import MemoryReceived
+from .memory_reports import MemoryReports
 
 ACCEPTED = RecipientStatus.ACCEPTED
 # What fits on one line is written on one:
@@ -129,22 +129,23 @@ class MemoryRun:
         return None
 
     def _claim(self, it: Message, now: int, *, by_hand: bool = False) -> Claimed:
-        row, new, drained, since = it.row, it.new, self.store.drained_seconds, it.drained_from
-        since = drained if since is None and new.schedule.due_at <= now else since
-        message_id = lifecycle.message_id_for_attempt(
+        row, new, drained = it.row, it.new, self.store.drained_seconds
+        since = drained if it.drained_from is None and new.schedule.due_at <= now else it.drained_from
+        message_id = new.own_message_id or lifecycle.message_id_for_attempt(
             row.outbox_id, row.retries, self.store.domain, row.message_id, row.uncertain)
         claimed = Claimed(
             row.outbox_id, row.account, row.retries, it.due, new.schedule.due_at, new.schedule.expires_at,
             row.uncertain, message_id, new.sender, new.subject, new.needs_smtputf8, row.size_bytes, now,
             *it.addressed(by_hand=by_hand), it.content, 0 if since is None else drained - since, since,
-            envelope_as_submitted(row.outbox_id, new), new.content.digest, next(self.store.numbers))
+            envelope_as_submitted(row.outbox_id, new), new.content.digest, next(self.store.numbers),
+            bool(new.own_message_id), new.esmtp)
         it.under_way = Attempt(now, None, self.run_id, message_id, None, None, None, None, False, None)
         it.change(status=Status.SENDING)
         self.hands[row.outbox_id, claimed.claim] = claimed
         return claimed
 
 
-class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived):
+class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived, MemoryReports):
     """See ``Store`` for what each method promises.  domain: of the Message-IDs."""
 
     def __init__(self, domain: str = "prx-email.local") -> None:
@@ -223,7 +224,7 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived)
         takes = due and not self.is_paused(wish.account, wish.now) and self._has_room(due[0], wish)
         return due[0] if takes else None
 
-    def _taken(self, account: str, limit: Limit, now: int) -> list[tuple[int, int]]:
+    def taken(self, account: str, limit: Limit, now: int) -> list[tuple[int, int]]:
         """What *limit* counts, each with its time and size, the oldest first."""
         ended = [one for other in self.of(account) for one in other.finished if one.outcome.counts]
         taken = [(one.claimed.started_at, max(1, one.outcome.reached)) for one in ended]
@@ -232,22 +233,8 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived)
 
     def _has_room(self, it: Message, wish: messages.Wish) -> bool:
         targets, _ = it.addressed(by_hand=isinstance(wish, ClaimOne))
-        return all(limit.admits(sum(many for _, many in self._taken(it.row.account, limit, wish.now)), len(targets))
+        return all(limit.admits(sum(many for _, many in self.taken(it.row.account, limit, wish.now)), len(targets))
                    for limit in wish.limits)
-
-    def usage(self, account: str, limits: Sequence[Limit], now: int) -> list[Usage]:
-        found = []
-        for limit in limits:
-            taken = self._taken(account, limit, now)
-            left = [sum(many for _, many in taken[first:]) for first in range(len(taken) + 1)]
-            free = [at + limit.seconds for (at, _), then in zip(taken, left[1:], strict=True) if then < limit.most]
-            found.append(Usage(limit, left[0], free[0] if left[0] >= limit.most else None))
-        return found
-
-    def delivered(self, since: int) -> dict[str, int]:
-        return {name: sum(Ending(one.verdict) == Ending.SENT and one.claimed.started_at > since
-                          for it in self.of(name) for one in it.finished)
-                for name in sorted({it.row.account for it in self.of()})}
 
     def check_claim(self, wish: ClaimOne) -> str:
         it = self.get(wish.outbox_id,
@@ -270,30 +257,3 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived)
         for it in untold:
             it.told = True
         return [it.row.outbox_id for it in untold]
-
-    def failures(self) -> list[Failure]: return failures(self.of())
-
-    def rows(self, wanted: Filter) -> list[Row]:
-        found = [it.shown() for it in reversed(self.of(wanted.account)) if it.matches(wanted)]
-        return [replace(one, recipients=[], attempts=[], actions=[], particulars=None) for one in found][: wanted.limit]
-
-    def ids(self, wanted: Filter) -> list[int]: return [row.outbox_id for row in self.rows(wanted)]
-    def count(self, wanted: Filter) -> int: return len(self.ids(replace(wanted, limit=10**9)))
-
-    def stats(self, now: int) -> Stats:
-        rows, dues = [it.row for it in self.of()], [it.due for it in self.of() if it.waits() and it.due <= now]
-        ages = [one.oldest_age_seconds or 0 for one in self.figures(now).values() if one.waiting]
-        accounts, totals = tally((row.account, lifecycle.counted_as(row.status, row.gave_up), 1) for row in rows)
-        return Stats(
-            **totals, total=len(rows), due=len(dues), oldest_due_age_seconds=max(ages, default=None),
-            accounts=accounts, gave_up=sum(row.gave_up is not None for row in rows), held=sum(row.held for row in rows),
-            uncertain=sum(row.uncertain for row in rows), last_attempt_at=self.last_attempt_at)
-
-    def figures(self, now: int) -> dict[str, Figures]: return figures(self.of(), self.attempted, now)
-
-    def health(self, now: int) -> Health:
-        stats, rows = self.stats(now), [it.row for it in self.of()]
-        return Health(
-            [], "", 0, max([stats.last_attempt_at or 0, *(row.created_at for row in rows)]) or None,
-            stats.oldest_due_age_seconds, [run.run_id for run in self.runs if run.hands],
-            waiting_for_a_person=sum(row.held and row.uncertain for row in rows), gave_up=stats.gave_up)

@@ -254,6 +254,7 @@ class Dialogue:
         if offered.auth is not None and self._user is None:
             return "530 5.7.0 authentication required"
         known = {"SIZE": offered.size is not None, "BODY": offered.eightbitmime, "SMTPUTF8": offered.smtputf8}
+        known |= dict.fromkeys(("RET", "ENVID"), "DSN" in offered.extensions)
         for name, _, value in (param.upper().partition("=") for param in params):
             if not known.get(name):
                 return f"555 5.5.4 {name} is not offered"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 256 * 1024
 _MESSAGE = """
 SELECT status, retries, coalesce(claimed_as, message_id), uncertain, sender, created_at, pruned_at, size_bytes,
-       content_digest
+       content_digest, own_message_id
   FROM outbox WHERE id = ?
 """
 _PART = "SELECT substr(data, ?, ?) FROM content WHERE id = ?"
@@ -31,11 +31,11 @@ def exported(store: "Database", outbox_id: int, domain: str) -> Exported:
         found = connection.execute(_MESSAGE, (outbox_id,)).fetchone()
     if found is None:
         raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
-    status, retries, latest, uncertain, sender, created_at, pruned_at, size, digest = found
+    status, retries, latest, uncertain, sender, created_at, pruned_at, size, digest, own = found
     if pruned_at is not None:
         raise NotFound(f"the content of outbox message {outbox_id} was pruned", hint="show tells what is left of it")
     if status not in (Status.SENDING, Status.SENT) or latest is None:
-        latest = message_id_for_attempt(outbox_id, retries, domain, latest, bool(uncertain))
+        latest = own or message_id_for_attempt(outbox_id, retries, domain, latest, bool(uncertain))
     content = _Content(store, outbox_id)
     seen, length = hashlib.sha256(), 0
     for part in content:
@@ -45,7 +45,7 @@ def exported(store: "Database", outbox_id: int, domain: str) -> Exported:
         raise OutboxDamaged(
             f"the content of outbox message {outbox_id} is not what was stored", hint="prx-email doctor checks the rest"
         )
-    return Exported(outbox_id, latest, sender, created_at, content)
+    return Exported(outbox_id, latest, sender, created_at, content, has_it=own is not None)
 
 
 class _Content:

@@ -272,7 +272,13 @@ _PEOPLE = (
     "ALTER TABLE ledger ADD COLUMN pseudonym_key TEXT",  # of the hashes that stand for names
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED, _ACCOUNTS, _PEOPLE)
+_RAW = (
+    # Of a message that came whole: the Message-ID that it has, and what its client asked of the server, as JSON.
+    "ALTER TABLE outbox ADD COLUMN own_message_id TEXT",
+    "ALTER TABLE outbox ADD COLUMN esmtp TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX, _TRUTH, _CLAIMS, _COUNTERS, _REPEATED, _ACCOUNTS, _PEOPLE, _RAW)
 
 
 def migrate(connection: sqlite3.Connection, path: object) -> None:

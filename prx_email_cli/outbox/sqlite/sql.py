@@ -17,8 +17,9 @@ LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
 INSERT_MESSAGE = """
 -- (none) -> pending: a new message; its id was chosen above LAST_ID in the same transaction
 INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority, enqueued_by)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority, enqueued_by,
+                    own_message_id, esmtp)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 # (none) -> pending: a recipient of a new message.
@@ -68,7 +69,8 @@ _CLAIMED = """
           CAST(sender AS BLOB), CAST(subject AS BLOB), needs_smtputf8, size_bytes,
           (SELECT drained_seconds FROM ledger), CASE WHEN drained_from IS NULL AND first_due_at <= claimed_at
           THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END,
-          CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), {recipients}, {head}
+          CAST(envelope_digest AS BLOB), CAST(content_digest AS BLOB), own_message_id IS NOT NULL, CAST(esmtp AS BLOB),
+          {recipients}, {head}
 """
 
 # What a drain takes now: what it may take, due and not expired.
@@ -88,8 +90,8 @@ NEXT = f"{_by_class(f'{_NEXT_OF_CLASS} 1')} LIMIT 1"
 
 # The Message-ID of an attempt: ``lifecycle.message_id_for_attempt``, here too because a function in Python would have
 # the clerk wait for the interpreter at each message.
-_OWN_ID = "'<outbox-' || id || '-' || retries || '@' || :domain || '>'"
-_MESSAGE_ID = f"CASE WHEN uncertain THEN coalesce(message_id, {_OWN_ID}) ELSE {_OWN_ID} END"
+_MADE_ID = "'<outbox-' || id || '-' || retries || '@' || :domain || '>'"
+_MESSAGE_ID = f"coalesce(own_message_id, CASE WHEN uncertain THEN message_id END, {_MADE_ID})"
 # What a claim writes.  All else of the row stays, so that giving it back is exact.
 _CLAIM = f"""
        status = 'sending', run_id = :run, claimed_at = :now, claim = json_extract(:numbers, '$[' || {{place}} || ']'),

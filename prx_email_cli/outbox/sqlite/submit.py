@@ -143,7 +143,8 @@ def _row(outbox_id: int, message: NewMessage) -> tuple[Any, ...]:
     return (
         outbox_id, message.account, message.sender, message.subject, schedule.created_at, schedule.due_at,
         first_due_at, schedule.expires_at, message.needs_smtputf8, content.size_bytes, content.digest, envelope,
-        message.priority, None if message.caller is None else _as_json(message.caller),
+        message.priority, None if message.caller is None else _as_json(message.caller), message.own_message_id,
+        message.esmtp and json.dumps(message.esmtp),
     )  # fmt: skip
 
 
