@@ -70,6 +70,8 @@ def _word(row: "Row") -> str:
     if row.run_died:
         return "run died"
     if row.gave_up is not None and row.status != Status.SENDING:
+        if row.dismissed_at is not None and row.gave_up != Reason.CANCELLED:
+            return "dismissed"
         return row.gave_up if counted_as(row.status, row.gave_up) == row.gave_up else "gave up"
     return "uncertain" if row.uncertain and row.status == Status.FAILED else row.status
 

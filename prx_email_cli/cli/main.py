@@ -46,6 +46,7 @@ COMMANDS = {
     "release": "manage",
     "cancel": "manage",
     "resolve": "manage",
+    "dismiss": "manage",
     "pause": "pausing",
     "resume": "pausing",
     "prune": "prune",

@@ -1,4 +1,4 @@
-"""``prx-email hold``, ``release``, ``cancel`` and ``resolve``: change messages by hand."""
+"""``prx-email hold``, ``release``, ``cancel``, ``resolve`` and ``dismiss``: change messages by hand."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -17,7 +17,7 @@ from prx_email_cli.outbox.decisions import Decision
 if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
-hold_app, release_app, cancel_app, resolve_app = (typer.Typer(add_completion=False) for _ in range(4))
+hold_app, release_app, cancel_app, resolve_app, dismiss_app = (typer.Typer(add_completion=False) for _ in range(5))
 
 _Everyone = Callable[["Store", str | None, int], list[int]]
 
@@ -107,6 +107,22 @@ def resolve(
     _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
 
 
+@dismiss_app.command()
+@takes_selection()
+def dismiss(
+    ctx: typer.Context, selection: Selection, yes: Yes = False, dry_run: DryRun = False, now_ts: NowTs = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Note that these failures were seen: they count no more in status, check and doctor.
+
+    The messages stay given up; a retry counts them again if it fails.  A selection leaves out what was cancelled.
+    Example: prx-email dismiss --gave-up --error 'no such user'
+    """
+    deed = _Deed(Decision.DISMISS, "dismiss", "dismissed", ("sending", "cancelled", "dismissed"),
+                 only=lambda one: one._replace(gave_up=True))  # fmt: skip
+    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+
+
 def _make(ctx: typer.Context, wish: Wish, deed: _Deed) -> None:
     from prx_email_cli.outbox.views import Fact  # on use
 
@@ -147,4 +163,4 @@ def _is_restored(store: "Store") -> bool:
     return False
 
 
-apps = {"hold": hold_app, "release": release_app, "cancel": cancel_app, "resolve": resolve_app}
+apps = {"hold": hold_app, "release": release_app, "cancel": cancel_app, "resolve": resolve_app, "dismiss": dismiss_app}

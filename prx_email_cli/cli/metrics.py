@@ -27,7 +27,9 @@ METRICS = {
     "prx_email_uncertain_messages": Metric(
         "gauge", "Messages that may have been accepted although no reply said so, and are not settled."
     ),
-    "prx_email_gave_up_messages": Metric("gauge", "Messages in the outbox that were given up, by reason."),
+    "prx_email_gave_up_messages": Metric(
+        "gauge", "Messages in the outbox that were given up and not dismissed, by reason."
+    ),
     "prx_email_oldest_undelivered_age_seconds": Metric(
         "gauge", "Since the oldest waiting message was due first, 0 when none waits."
     ),

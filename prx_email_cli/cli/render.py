@@ -124,7 +124,8 @@ def shown_status(row: "Row") -> str:
 
     A message that a person gave up, or that was never attempted, shows the reason instead of its status.
     """
-    beside = ["(run died)"] * row.run_died + ["held"] * row.held + ["uncertain"] * row.uncertain
+    beside = ["dismissed"] * (row.dismissed_at is not None and row.gave_up != "cancelled")
+    beside += ["(run died)"] * row.run_died + ["held"] * row.held + ["uncertain"] * row.uncertain
     if row.gave_up is None:
         return " ".join([row.status, *beside])
     if (counted := counted_as(row.status, row.gave_up)) == row.gave_up:

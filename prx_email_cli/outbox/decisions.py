@@ -14,6 +14,7 @@ class Decision(StrEnum):
     CANCEL = "cancel"
     SENT = "resolve as sent"
     NOT_SENT = "resolve as not sent"
+    DISMISS = "dismiss"
 
 
 class Decided(NamedTuple):

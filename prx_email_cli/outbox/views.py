@@ -86,7 +86,7 @@ class Row:
 
     run_died: it is ``sending``, but its run is dead, and the next drain settles it.  repeated: it may have arrived
     twice, because another attempt that may have reached somebody followed an uncertain one.  pruned_at, anonymised_at:
-    when its content and its names were dropped.
+    when its content and its names were dropped.  dismissed_at: when a person had seen that it was given up.
     """
 
     outbox_id: int
@@ -111,6 +111,7 @@ class Row:
     repeated: bool = False
     pruned_at: int | None = None
     anonymised_at: int | None = None
+    dismissed_at: int | None = None
     recipients: list[Recipient] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
@@ -125,6 +126,7 @@ class Fact(StrEnum):
     HELD = "held"
     GAVE_UP = "gave_up"
     CANCELLED = "cancelled"
+    DISMISSED = "dismissed"
 
 
 @dataclass(frozen=True)

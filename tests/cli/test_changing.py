@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sqlite3
 from contextlib import closing
@@ -47,11 +48,14 @@ def actions(program: Program, outbox_id: int) -> list[str]:
         ("cancel --held", [HELD]),
         ("cancel --all --limit 2", [HELD, LATER]),
         ("resolve --all --sent", []),
+        ("dismiss --all", [GONE]),
+        ("dismiss --error 'no such user'", [GONE]),
+        ("dismiss --to busy", []),
     ],
 )
 def test_a_selection_means_what_the_command_can_change(mixed: Program, command: str, found: list[int]) -> None:
     before = {outbox_id: mixed.show(outbox_id) for outbox_id in range(SENT, LATER + 1)}
-    words = command.split()
+    words = shlex.split(command)
     listed = mixed.run(*words, "--dry-run", "--json")
     assert [row["outbox_id"] for row in listed.data] == found
     assert "nothing was changed" in listed.err
@@ -142,6 +146,37 @@ def test_what_changes_between_the_question_and_the_answer_is_not_added(mixed: Pr
         assert terminal.end() == 0
     assert ids(mixed, "--held") == [LATER, HELD, FULL, BUSY]
     assert mixed.show(later)["held"] is False
+
+
+class TestDismiss:
+    def test_a_failure_that_was_seen_wants_nobody_any_more(self, mixed: Program) -> None:
+        assert mixed.run("cancel", str(BUSY), str(FULL), str(LATER)).status == 0
+        before = mixed.run("check", "--json").data
+        assert "1 given up" in " ".join(mixed.run("status", "--json").data["wanted"])
+        assert mixed.run("dismiss", "--gave-up").out == "1 dismissed\n"
+        after = mixed.run("check", "--json").data
+        assert ("work: 1 message given up" in str(before), "given up" in str(after)) == (True, False)
+        assert "given up" not in " ".join(mixed.run("status", "--json").data["wanted"])
+        assert 'prx_email_gave_up_messages{account="work",reason="refused"} 0' in mixed.run("stats", "--prometheus").out
+        assert mixed.run("stats", "--json").data["gave_up"] == 4
+        assert mixed.run("dismiss", "--gave-up").out == "0 dismissed\n"
+
+    def test_it_is_shown_as_such(self, mixed: Program) -> None:
+        assert mixed.run("dismiss", str(GONE)).status == 0
+        (line,) = [line for line in mixed.run("list", "--gave-up").out.splitlines() if line.startswith(f"{GONE}\t")]
+        assert "dismissed" in line
+        row = mixed.show(GONE)
+        assert (row["gave_up"], row["dismissed_at"] is not None, actions(mixed, GONE)) == (
+            "refused",
+            True,
+            ["dismissed"],
+        )
+        assert "dismissed" in mixed.run("show", str(GONE)).out
+
+    def test_only_what_was_given_up_can_be_dismissed(self, mixed: Program) -> None:
+        answer = mixed.run("dismiss", str(BUSY), str(SENT), str(GONE))
+        assert (answer.status, answer.out) == (65, f"{GONE} dismissed\n")
+        assert f"outbox message {BUSY} is failed and cannot be dismissed: it is not given up" in answer.err
 
 
 def test_uncertain_messages_are_resolved_together(program: Program) -> None:

@@ -103,7 +103,7 @@ class TestExport:
         assert program.run("export", str(SENT)).status == 66
 
 
-TAKE_BOTH = ["export", "hold", "release", "cancel", "resolve --sent"]
+TAKE_BOTH = ["export", "hold", "release", "cancel", "resolve --sent", "dismiss", "retry"]
 
 
 @pytest.mark.parametrize("command", TAKE_BOTH)

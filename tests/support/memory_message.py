@@ -99,6 +99,7 @@ class Message:
         given_up = [Fact.GAVE_UP] * (self.row.gave_up is not None)
         given_up += [Fact.CANCELLED] * (self.row.gave_up == Reason.CANCELLED)
         status = [Fact(self.row.status)] if self.row.status in (Status.SENT, Status.SENDING) else []
+        given_up += [Fact.DISMISSED] * (self.row.dismissed_at is not None)
         return {*given_up, *status, *[Fact.HELD] * self.row.held}
 
     def reason(self) -> tuple[str, bool, str | None, str | None, Reason | None, bool] | None:
@@ -106,7 +107,7 @@ class Message:
         row = self.row
         failed = row.status == Status.FAILED or (row.gave_up is not None and row.status != Status.SENT)
         words = (row.account, self.by_account, row.error_code, row.last_error, row.gave_up, row.uncertain and row.held)
-        return words if failed and row.gave_up != Reason.CANCELLED else None
+        return words if failed and row.gave_up != Reason.CANCELLED and row.dismissed_at is None else None
 
     def exported(self, domain: str) -> messages.Exported:
         row = self.shown()
@@ -146,7 +147,8 @@ def _figures(ours: list[Message], attempted: Counter[tuple[str, Ending, int]], a
     return Figures(
         sum(age >= 0 for age in ages), sum(age < 0 for age in ages), sum(row.held for row in rows),
         sum(row.uncertain for row in rows), sum(row.uncertain and row.held for row in rows),
-        max((age for age in ages if age >= 0), default=None), dict(Counter(row.gave_up for row in rows if row.gave_up)),
+        max((age for age in ages if age >= 0), default=None),
+        dict(Counter(row.gave_up for row in rows if row.gave_up and row.dismissed_at is None)),
         {(outcome, first): many for (whose, outcome, first), many in attempted.items() if whose == account})
 
 

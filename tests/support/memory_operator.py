@@ -39,6 +39,7 @@ class MemoryOperator(MemoryPruning):
     def decide(self, decision: Decision, ids: Sequence[int], now: int) -> Iterator[list[Decided]]:
         acts: dict[Decision, Callable[[int, int], None]] = {
             Decision.HOLD: self.hold, Decision.RELEASE: self.release, Decision.CANCEL: self.cancel,
+            Decision.DISMISS: self._dismiss,
             Decision.SENT: partial(self.resolve, sent=True), Decision.NOT_SENT: partial(self.resolve, sent=False)}
         for outbox_id in ids:
             try:
@@ -47,6 +48,11 @@ class MemoryOperator(MemoryPruning):
                 yield [Decided(outbox_id, error)]
             else:
                 yield [Decided(outbox_id)]
+
+    def _dismiss(self, outbox_id: int, now: int) -> None:
+        it = self.get(outbox_id, lambda it: it.idle() and it.row.gave_up is not None)
+        it.change(dismissed_at=now)
+        self._note(it, "dismissed", now)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
         for number, outbox_id in enumerate(ids):
@@ -64,7 +70,7 @@ class MemoryOperator(MemoryPruning):
         everyone = [replace(one, status=RecipientStatus.PENDING) if one.status == RecipientStatus.REFUSED else one
                     for one in it.row.recipients]
         it.due, it.told, it.spread = due, False, True
-        it.change(gave_up=None, held=False, recipients=everyone)
+        it.change(gave_up=None, held=False, dismissed_at=None, recipients=everyone)
         self._note(it, "spread", spread.now, f"over {spread.seconds} s")
         self.wake(account)
     def note_retry(self, wish: ClaimOne) -> None:

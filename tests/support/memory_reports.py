@@ -67,7 +67,8 @@ class MemoryReports:
         return Health(
             [], "", 0, max([stats.last_attempt_at or 0, *(row.created_at for row in rows)]) or None,
             stats.oldest_due_age_seconds, [run.run_id for run in self.runs if run.hands],
-            waiting_for_a_person=sum(row.held and row.uncertain for row in rows), gave_up=stats.gave_up)
+            waiting_for_a_person=sum(row.held and row.uncertain for row in rows),
+            gave_up=sum(row.gave_up is not None and row.dismissed_at is None for row in rows))
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
         sent_as = [it for it in self.of(account) if message_id in [one.message_id for one in it.shown().attempts]]

@@ -123,7 +123,7 @@ class MemoryRun:
             settled.status, retries=settled.retries, gave_up=settled.gave_up, uncertain=settled.uncertain,
             held=not sent and (row.held or settled.held), sent_at=now if sent else None, last_error=finished.detail,
             provider_message_id=outcome.acceptance or row.provider_message_id, error_code=finished.error,
-            message_id=claimed.message_id, recipients=everyone, attempts=[*row.attempts, attempt])
+            message_id=claimed.message_id, recipients=everyone, dismissed_at=None, attempts=[*row.attempts, attempt])
         for other in self.store.of(row.account) if self.store.note(finished) else []:
             other.account_works()
         return None

@@ -13,6 +13,7 @@ _WITHDRAWALS = {Decision.HOLD: withdrawing.HOLD, Decision.CANCEL: withdrawing.CA
 # By decision: the word in the records, the detail there, and what makes the change at a time.
 _OTHERS: dict[Decision, tuple[str, str | None, Callable[[int], Act]]] = {
     Decision.RELEASE: ("released", None, lambda now: operator.release),
+    Decision.DISMISS: ("dismissed", None, lambda now: partial(operator.dismiss, now=now)),
     Decision.SENT: ("resolved", "sent", lambda now: partial(operator.resolve, now=now, sent=True)),
     Decision.NOT_SENT: ("resolved", "not sent", lambda now: partial(operator.resolve, now=now, sent=False)),
 }

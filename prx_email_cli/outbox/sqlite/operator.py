@@ -25,6 +25,12 @@ def cancel(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
         raise _refusal(connection, outbox_id, "cancelled")
 
 
+def dismiss(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
+    """Note that a person has seen that this message was given up.  Raises NotFound, NotAllowedForStatus."""
+    if not connection.execute(sql.DISMISS, {"id": outbox_id, "now": now}).rowcount:
+        raise _refusal(connection, outbox_id, "dismissed: it is not given up")
+
+
 def resolve(connection: sqlite3.Connection, outbox_id: int, now: int, *, sent: bool) -> None:
     """Settle the uncertain recipients, and no others, as *sent* or not.  Raises NotFound, NotAllowedForStatus."""
     if not connection.execute(sql.RESOLVE, {"id": outbox_id}).rowcount:

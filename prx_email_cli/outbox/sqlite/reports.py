@@ -25,7 +25,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _COLUMNS = """
     id, account, status, retries, next_attempt_at, coalesce(claimed_as, message_id), acceptance, last_error, subject,
-    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority, pruned_at,
+    size_bytes, created_at, sent_at, held_at, gave_up, uncertain, error_code, priority, pruned_at, dismissed_at,
     anonymised_at, run_id
 """
 _ADDRESSES = """
@@ -62,6 +62,7 @@ SELECT account, by_account, error_code, last_error, gave_up, count(*), min(first
        uncertain AND held_at IS NOT NULL AS doubtful
   FROM outbox INDEXED BY outbox_unsent
  WHERE status <> 'sent' AND (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled'
+   AND dismissed_at IS NULL
  GROUP BY account, by_account, error_code, last_error, gave_up, doubtful ORDER BY max(id)
 """
 _UNSENT = f"""
@@ -76,7 +77,7 @@ SELECT (SELECT user_version FROM pragma_user_version),
        (SELECT max(created_at) FROM outbox), (SELECT max(finished_at) FROM attempt),
        (SELECT min(first_due_at) FROM outbox WHERE {_UNDELIVERED} AND first_due_at <= :now),
        (SELECT count(*) FROM outbox WHERE status <> 'sent' AND held_at IS NOT NULL AND uncertain),
-       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL)
+       (SELECT count(*) FROM outbox WHERE status <> 'sent' AND gave_up IS NOT NULL AND dismissed_at IS NULL)
 """
 _ACCOUNTS = "SELECT account FROM stored WHERE messages > 0 UNION SELECT account FROM attempted ORDER BY account"
 _WAITING = f"""
@@ -88,7 +89,7 @@ SELECT account, count(*) FILTER (WHERE {_UNDELIVERED} AND first_due_at <= :now),
 """
 _GAVE_UP = """
 SELECT account, gave_up, count(*) FROM outbox INDEXED BY outbox_unsent
- WHERE status <> 'sent' AND gave_up IS NOT NULL GROUP BY account, gave_up
+ WHERE status <> 'sent' AND gave_up IS NOT NULL AND dismissed_at IS NULL GROUP BY account, gave_up
 """
 _ATTEMPTED = "SELECT account, outcome, code_class, attempts FROM attempted ORDER BY account, outcome, code_class"
 _MISCOUNTED = """
@@ -236,7 +237,8 @@ def _attempt(values: tuple[Any, ...]) -> Attempt:
 
 def _row(columns: tuple[Any, ...]) -> Row:
     (outbox_id, account, status, retries, due, message_id, acceptance, last_error, subject, size, created, sent_at,
-     held_at, gave_up, uncertain, error_code, priority, pruned_at, anonymised_at, _) = columns  # fmt: skip
+     held_at, gave_up, uncertain, error_code, priority, pruned_at, dismissed_at, anonymised_at,
+     _) = columns  # fmt: skip
     status = _member(Status, status)
     return Row(
         outbox_id=outbox_id, account=account, status=status, retries=retries,
@@ -245,4 +247,5 @@ def _row(columns: tuple[Any, ...]) -> Row:
         size_bytes=size, created_at=created, sent_at=sent_at, held=held_at is not None,
         gave_up=gave_up and _member(Reason, gave_up), uncertain=bool(uncertain), error_code=error_code,
         priority=_member(Priority, priority), pruned_at=pruned_at, anonymised_at=anonymised_at,
+        dismissed_at=dismissed_at,
     )  # fmt: skip

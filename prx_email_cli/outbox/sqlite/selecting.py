@@ -23,7 +23,7 @@ COUNTED_AS = """
 _OF_STATUSES = f"{COUNTED_AS} IN (SELECT value FROM json_each(:statuses))"
 # The messages that ``reports.failures`` counted under one of :failures.
 _OF_FAILURES = """
-    (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled'
+    (status = 'failed' OR gave_up IS NOT NULL) AND gave_up IS NOT 'cancelled' AND dismissed_at IS NULL
     AND (account, by_account, coalesce(error_code, ''), coalesce(last_error, ''), coalesce(gave_up, ''),
          uncertain AND held_at IS NOT NULL) IN
         (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
@@ -39,6 +39,7 @@ _FACTS = {
     Fact.HELD: "held_at IS NOT NULL",
     Fact.GAVE_UP: "gave_up IS NOT NULL",
     Fact.CANCELLED: "gave_up IS 'cancelled'",
+    Fact.DISMISSED: "dismissed_at IS NOT NULL",
 }
 _UNSENT = "outbox INDEXED BY outbox_unsent WHERE status <> 'sent'"
 _STORED = "SELECT coalesce(sum(messages), 0) FROM stored WHERE account = coalesce(:account, account)"

@@ -17,7 +17,8 @@ _EXPIRES = "SELECT 1 FROM outbox WHERE id = :id AND expires_at <= :due"
 # It is one of many from now on: that its account works again makes it due no earlier.
 _SPREAD = """
 -- pending|failed stay, due at :due for drains, neither held nor given up
-UPDATE outbox SET next_attempt_at = :due, gave_up = NULL, told_at = NULL, held_at = NULL, by_account = 0 WHERE id = :id
+UPDATE outbox SET next_attempt_at = :due, gave_up = NULL, told_at = NULL, held_at = NULL, by_account = 0,
+       dismissed_at = NULL WHERE id = :id
 """
 
 # refused -> pending: all refused recipients of a message, which a person's retry addresses, too.

@@ -166,7 +166,7 @@ UPDATE outbox SET status = ended.status, run_id = NULL, claimed_at = NULL, claim
        uncertain = ended.uncertain, sent_at = ended.sent_at,
        held_at = CASE WHEN ended.sent_at THEN NULL WHEN ended.held THEN coalesce(held_at, ended.now) ELSE held_at END,
        acceptance = coalesce(ended.acceptance, outbox.acceptance), last_error = ended.last_error,
-       error_code = ended.error_code, by_account = ended.by_account
+       error_code = ended.error_code, by_account = ended.by_account, dismissed_at = NULL
   FROM ended
  WHERE outbox.id = ended.id AND outbox.status = 'sending' AND run_id = ended.run AND outbox.claim = ended.claim
 """
@@ -208,7 +208,7 @@ UPDATE outbox SET status = 'failed', run_id = NULL, claimed_at = NULL, claim = N
                            THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END,
        next_attempt_at = :next_attempt_at, uncertain = 1,
        held_at = CASE WHEN :held THEN coalesce(held_at, :now) ELSE held_at END,
-       last_error = :last_error, error_code = 'network', by_account = 0
+       last_error = :last_error, error_code = 'network', by_account = 0, dismissed_at = NULL
  WHERE id = :id AND status = 'sending' AND run_id = :run
 """
 
@@ -290,6 +290,11 @@ RETURNING id
 CANCEL = """
 -- pending|failed stay, given up: by a person, so it counts as reported
 UPDATE outbox SET gave_up = 'cancelled', told_at = :now WHERE id = :id AND status IN ('pending', 'failed')
+"""
+
+DISMISS = """
+-- pending|failed stay, dismissed: a person has seen that it was given up
+UPDATE outbox SET dismissed_at = :now WHERE id = :id AND status IN ('pending', 'failed') AND gave_up IS NOT NULL
 """
 
 RESOLVE = """

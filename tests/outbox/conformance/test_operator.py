@@ -9,10 +9,10 @@ import pytest
 from prx_email_cli.errors import NotAllowedForStatus, NotFound, RetryNotDue
 from prx_email_cli.outbox.decisions import Decision, Spread
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, Scope, Status
+from prx_email_cli.outbox.lifecycle import Outcome, Reason, RecipientResult, Scope, Status
 from prx_email_cli.outbox.messages import Moment
 from prx_email_cli.outbox.store import Run, Store
-from prx_email_cli.outbox.views import Action, Drop, Filter, Pruning
+from prx_email_cli.outbox.views import Action, Drop, Fact, Filter, Pruning
 
 from ..messages import NOW, POLICY, ended, new_message, sent
 from .asking import (
@@ -73,17 +73,21 @@ def test_a_decision_on_many_is_told_for_each_and_made_as_for_one(store: Store, r
     attempt(run, ACCEPTED)
     attempt(run, uncertain=True)
     store.hold(3, NOW)
+    if decision == Decision.DISMISS:
+        submit(store)
+        store.cancel(5, NOW)
     store.acting = "ann@host"
     able = {
         Decision.HOLD: [2, 3, 4], Decision.RELEASE: [3], Decision.CANCEL: [2, 3, 4], Decision.SENT: [2],
-        Decision.NOT_SENT: [2],
+        Decision.NOT_SENT: [2], Decision.DISMISS: [5],
     }  # fmt: skip
-    before = {outbox_id: store.row(outbox_id) for outbox_id in range(1, 5)}
-    told = [one for some in store.decide(decision, [1, 2, 3, 4, 9], NOW) for one in some]
+    ids = [*range(1, 5), *[5] * (decision == Decision.DISMISS)]
+    before = {outbox_id: store.row(outbox_id) for outbox_id in ids}
+    told = [one for some in store.decide(decision, [*ids, 9], NOW) for one in some]
     assert sorted(one.outbox_id for one in told if one.error is None) == able[decision]
     refusals = {one.outbox_id: type(one.error) for one in told if one.error is not None}
     assert refusals == {outbox_id: NotFound if outbox_id == 9 else NotAllowedForStatus
-                        for outbox_id in (1, 2, 3, 4, 9) if outbox_id not in able[decision]}  # fmt: skip
+                        for outbox_id in (*ids, 9) if outbox_id not in able[decision]}  # fmt: skip
     for outbox_id, row in before.items():
         now = store.row(outbox_id)
         assert (now != row) == (outbox_id in able[decision])
@@ -353,3 +357,22 @@ class TestSpread:
         assert store.account_states()["work"].rests_until is None
         record(run, sent(claim(run)))
         assert [store.row(outbox_id).next_attempt_at for outbox_id in (2, 3)] == [NOW + 100, NOW + 200]
+
+
+class TestADismissedFailure:
+    def test_counts_no_more_until_a_retry_fails_again(self, store: Store, run: Run) -> None:
+        submit(store)
+        refuse(run)
+        counted = (store.figures(NOW)["work"].gave_up, len(store.failures()), store.health(NOW).gave_up)
+        assert counted == ({Reason.REFUSED: 1}, 1, 1)
+        (told,) = store.decide(Decision.DISMISS, [1], NOW + 7)
+        assert (told[0].error, store.row(1).dismissed_at, store.row(1).gave_up) == (None, NOW + 7, Reason.REFUSED)
+        assert (store.figures(NOW)["work"].gave_up, store.failures(), store.health(NOW).gave_up) == ({}, [], 0)
+        assert store.ids(Filter(gave_up=True)) == [1]
+        assert store.ids(Filter(gave_up=True, without=(Fact.DISMISSED,))) == []
+
+        claimed = run.claim_by_id(forced(1))
+        give_back(run, claimed)
+        assert store.row(1).dismissed_at == NOW + 7
+        record(run, ended(run.claim_by_id(forced(1)), REFUSED))
+        assert (store.row(1).dismissed_at, len(store.failures()), store.health(NOW).gave_up) == (None, 1, 1)
