@@ -6,8 +6,9 @@ from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECON
 from prx_email_cli.cli.render import short_moment, span
 from prx_email_cli.cli.standing import what_fails
 from prx_email_cli.outbox.accounts import AccountState
+from prx_email_cli.outbox.history import LivingRun
 from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, RetryPolicy, Status
-from prx_email_cli.outbox.views import Attempt, LivingRun, Particulars, Recipient, Row, Usage
+from prx_email_cli.outbox.views import Attempt, Particulars, Recipient, Row, Usage
 
 MOST_ADDRESSES = 3
 

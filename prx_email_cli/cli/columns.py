@@ -42,6 +42,13 @@ def terminal_width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
+def shortened(text: str, width: int) -> str:
+    """Escape *text*, and shorten or pad it to *width* columns."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    mark = "…" if encoding.lower().startswith("utf") else "..."
+    return _aligned(_cut(_shown(Cell(text), encoding), width, mark), width, right=False)
+
+
 def _shown(cell: Cell, encoding: str) -> Cell:
     """Escape the texts of *cell*, also what the *encoding* of stdout has no characters for."""
     return Cell(*(safe(text).encode(encoding, "backslashreplace").decode(encoding) for text in cell))

@@ -40,6 +40,7 @@ COMMANDS = {
     "list": "list",
     "show": "show",
     "status": "status",
+    "log": "log",
     "export": "export",
     "stats": "stats",
     "hold": "manage",

@@ -119,7 +119,7 @@ class Selection(NamedTuple):
             limit=min(self.limit or MOST_ROWS, MOST_ROWS), recipient=self.to, sender=self.sender,
             subject=self.subject, error=self.error,
             failures=() if self.cause is None else _of_cause(store, self.cause),
-            since=_moment(self.since, "--since", now), until=_moment(self.until, "--until", now),
+            since=moment_meant(self.since, "--since", now), until=moment_meant(self.until, "--until", now),
             without=tuple(fact for fact in without if not asked.get(fact)), whole=self.everything,
         )  # fmt: skip
 
@@ -192,7 +192,7 @@ def _of_cause(store: "Store", number: int) -> Any:
     return tuple(failures)
 
 
-def _moment(text: str | None, option: str, now: int) -> int | None:
+def moment_meant(text: str | None, option: str, now: int) -> int | None:
     """Read a time, or how long ago it was.  Raises ValidationError."""
     if text is None:
         return None

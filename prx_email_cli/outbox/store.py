@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, MessageUnreadable, ReadableByOthers
+from prx_email_cli.outbox.history import History
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import (
     Advanced,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         Filter,
         Health,
         Known,
-        LivingRun,
         Prunable,
         Pruned,
         Pruning,
@@ -304,15 +304,6 @@ class Reports(Protocol):
     def row(self, outbox_id: int) -> "Row":
         """Return one message with recipients and attempts.  Raises NotFound."""
 
-    def with_message_id(self, message_id: str, account: str | None) -> int | None:
-        """Return the message (of *account*) that was attempted under this Message-ID, or is to be next; else None."""
-
-    def with_key(self, key: str, account: str | None) -> list[int]:
-        """Return the messages (of *account*) with this idempotency key: one at most for each account."""
-
-    def living_runs(self) -> "list[LivingRun]":
-        """Return the runs that are alive, the oldest first; none where that cannot be told."""
-
     def exported(self, outbox_id: int) -> Exported:
         """Return one message as its next attempt would send it.
 
@@ -354,7 +345,7 @@ class ReceivedMail(Protocol):
         """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
 
 
-class Store(Outbox, Runs, Queue, Accounts, Operator, Reports, ReceivedMail, Protocol):
+class Store(Outbox, Runs, Queue, Accounts, Operator, Reports, History, ReceivedMail, Protocol):
     """A durable outbox."""
 
     def watch(self) -> Watch:

@@ -73,13 +73,6 @@ class Particulars(NamedTuple):
     caller: "Caller | None" = None
 
 
-class LivingRun(NamedTuple):
-    """A run that is alive, and since when."""
-
-    run_id: str
-    started_at: int
-
-
 @dataclass(frozen=True)
 class Row:
     """A message as ``list`` and ``show`` print it; the last four fields are for ``show`` alone.

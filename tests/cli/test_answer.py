@@ -9,6 +9,7 @@ import pytest
 
 from prx_email_cli.cli.answer import Answer, Circumstances, answer
 from prx_email_cli.outbox.accounts import AccountState
+from prx_email_cli.outbox.history import LivingRun
 from prx_email_cli.outbox.lifecycle import (
     Ending,
     Reason,
@@ -18,7 +19,7 @@ from prx_email_cli.outbox.lifecycle import (
     Status,
 )
 from prx_email_cli.outbox.messages import Limit
-from prx_email_cli.outbox.views import Action, Attempt, LivingRun, Particulars, Recipient, Row, Usage
+from prx_email_cli.outbox.views import Action, Attempt, Particulars, Recipient, Row, Usage
 
 NOW = 1_900_000_000
 HOUR, DAY = 3600, 86_400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prx_email_cli.outbox import accounts
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState, Event
+from prx_email_cli.outbox.history import Entry
 from prx_email_cli.outbox.messages import Finished
 
 # What fits on one line is written on one:
@@ -13,9 +14,12 @@ from prx_email_cli.outbox.messages import Finished
 class MemoryAccounts:
     """See ``Accounts`` for what each method promises."""
 
+    acting: str
+
     def __init__(self) -> None:
         super().__init__()
         self._states: dict[str, AccountState] = {}
+        self._deeds: list[Entry] = []
 
     def account_states(self) -> dict[str, AccountState]: return dict(self._states)
     def _of(self, account: str) -> AccountState: return self._states.get(account, AccountState(account))
@@ -34,7 +38,15 @@ class MemoryAccounts:
         self._put(accounts.after_attempt(before, finished))
         return accounts.works_again(before, self._of(before.account))
 
-    def pause(self, pause: AccountState) -> None: self._put(self._of(pause.account).paused_as(pause))
+    def pause(self, pause: AccountState) -> None:
+        self._put(self._of(pause.account).paused_as(pause))
+        self._did(pause.paused_at or 0, pause.account, "paused", pause.paused_by or "", pause.reason)
+
+    def _did(self, at: int, account: str, what: str, who: str, why: str | None = None) -> None:
+        self._deeds.append(Entry(at, "action", None, len(self._deeds), account, what, who, why))
+
+    def of_accounts(self, account: str | None) -> list[Entry]:
+        return [one for one in self._deeds if account is None or one.account in (account, EVERY_ACCOUNT)]
 
     def forget_account(self, account: str) -> None: self._states.pop(account, None)
 
@@ -43,6 +55,7 @@ class MemoryAccounts:
                  and (one.paused_at is not None or one.rests_until is not None)]
         for one in ended:
             self._put(one.resumed())
+            self._did(now, one.account, "resumed", self.acting)
         return bool(ended)
 
     def wake(self, account: str) -> None: self._put(self._of(account).woken())

@@ -1,16 +1,14 @@
-"""Find a message by what else names it, and read what only ``show`` tells of it."""
+"""The part of the SQLite outbox that finds messages by what else names them, and tells what happened and happens."""
 
-import json
 import re
-import sqlite3
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from prx_email_cli.outbox.lifecycle import message_id_for_attempt
-from prx_email_cli.outbox.messages import Caller
 from prx_email_cli.outbox.sqlite.database import OpenDatabase
 from prx_email_cli.outbox.sqlite.runs import Runs
-from prx_email_cli.outbox.views import LivingRun, Particulars
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.history import InHand, LivingRun, Log, Span
 
 _OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d{1,18}@.*>")
 
@@ -29,18 +27,9 @@ SELECT outbox_id FROM stored JOIN idempotency ON idempotency.account = stored.ac
  WHERE stored.account = coalesce(:account, stored.account) ORDER BY outbox_id
 """
 
-_PARTICULARS = """
-SELECT sender, next_attempt_at, first_due_at, expires_at, dismissed_at, by_account,
-       coalesce((SELECT drained_seconds FROM ledger) - drained_from, 0), run_id, enqueued_by, account
-  FROM outbox WHERE id = ?
-"""
-
-# Reads the key of a message, by a scan of its account's keys: one look in a while needs no index.
-_KEY_OF = "SELECT key FROM idempotency WHERE account = ? AND outbox_id = ?"
-
 
 class Finding(OpenDatabase):
-    """See ``Reports`` for what each method promises.  message_id_domain: of the Message-IDs."""
+    """See ``History`` for what each method promises.  message_id_domain: of the Message-IDs."""
 
     _message_id_domain: str
 
@@ -66,36 +55,24 @@ class Finding(OpenDatabase):
         with self.reading() as connection:
             return [outbox_id for (outbox_id,) in connection.execute(_WITH_KEY, {"key": key, "account": account})]
 
-    def living_runs(self) -> list[LivingRun]:
+    def living_runs(self) -> "list[LivingRun]":
         """Return the runs that are alive, the oldest first."""
-        found = (LivingRun(run_id, int(run_id.partition("-")[0])) for run_id in Runs(self.path).living())
+        from prx_email_cli.outbox.history import LivingRun  # on use
+
+        started = [(run_id.partition("-")[0], run_id) for run_id in Runs(self.path).living()]
+        found = [LivingRun(run_id, int(at)) for at, run_id in started if at.isdecimal()]
         return sorted(found, key=lambda run: (run.started_at, run.run_id))
 
+    def log(self, span: "Span", now: int) -> "Log":
+        """Return the attempts that ended and what people did in a span of time."""
+        from prx_email_cli.outbox.sqlite import log  # on use
 
-def particulars(connection: sqlite3.Connection, outbox_id: int) -> Particulars:
-    """Return what only ``show`` tells of a message, which is there."""
-    found = connection.execute(_PARTICULARS, (outbox_id,)).fetchone()
-    (sender, due_at, first_due_at, expires_at, dismissed_at, by_account, drained, run_id,
-     caller, account) = found  # fmt: skip
-    return Particulars(
-        sender, due_at, first_due_at, expires_at, dismissed_at, bool(by_account),
-        max(0, drained), run_id, _key_of(connection, account, outbox_id), _caller(caller),
-    )  # fmt: skip
+        with self.looking() as connection:
+            return log.read(connection, span, now)
 
+    def in_hand(self, most: int) -> "list[InHand]":
+        """Return the messages that runs have in hand."""
+        from prx_email_cli.outbox.sqlite import log  # on use
 
-def _key_of(connection: sqlite3.Connection, account: str, outbox_id: int) -> str | None:
-    """Return a message's idempotency key; None without one, and where damage hides it."""
-    try:
-        found = connection.execute(_KEY_OF, (account, outbox_id)).fetchone()
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
-            raise
-        return None
-    return None if found is None else str(found[0])
-
-
-def _caller(stored: Any) -> Caller | None:
-    """Read who enqueued a message; None where that was not recorded, or is damaged."""
-    with suppress(TypeError, ValueError):
-        return Caller(**json.loads(stored))
-    return None
+        with self.looking() as connection:
+            return log.in_hand(connection, most)

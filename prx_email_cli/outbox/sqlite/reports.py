@@ -7,9 +7,9 @@ from typing import Any, TypeVar, cast
 
 from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status, is_over
+from prx_email_cli.outbox.sqlite.about import particulars
 from prx_email_cli.outbox.sqlite.actions import ACTIONS_OF_MESSAGE
 from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT
-from prx_email_cli.outbox.sqlite.finding import particulars
 from prx_email_cli.outbox.sqlite.selecting import (
     COUNTED_AS,
     IsDead,
