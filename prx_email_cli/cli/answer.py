@@ -173,16 +173,19 @@ def _under_way(row: Row, about: Particulars, around: Circumstances) -> _Next:
 
 
 def _over(row: Row, about: Particulars, around: Circumstances) -> _Next:
-    dismissed = f", and its failure was dismissed {_ago(about.dismissed_at, around.now)}" if about.dismissed_at else ""
+    dismissed = f", and its failure was dismissed {_ago(row.dismissed_at, around.now)}" if row.dismissed_at else ""
     text = f"nothing: no drain takes it again{dismissed}"
+    failed = row.dismissed_at is None and row.gave_up != Reason.CANCELLED
+    dismiss = [command("dismiss", row.outbox_id, does="its failure was seen, and counts no more")] if failed else []
     if row.uncertain:
         return _Next(f"{text}; look whether it arrived", _resolve(row))
     if row.pruned_at is not None:
         return _Next(f"nothing: its content was dropped {_ago(row.pruned_at, around.now)}, so that it cannot be sent"
-                     f" again{dismissed}", [])  # fmt: skip
+                     f" again{dismissed}", dismiss)  # fmt: skip
     if row.gave_up == Reason.DAMAGED:
-        return _Next(f"{text}; send it anew from where it came", [command("doctor", does="checks the whole outbox")])
-    return _Next(text, [_retry(row, about, around, "tries it once more")])
+        return _Next(f"{text}; send it anew from where it came", [
+            command("doctor", does="checks the whole outbox"), *dismiss])  # fmt: skip
+    return _Next(text, [_retry(row, about, around, "tries it once more"), *dismiss])
 
 
 def _waits(row: Row, about: Particulars, around: Circumstances) -> _Next:

@@ -145,7 +145,7 @@ def _summary(shown: Shown, now: int) -> list[tuple[str, str]]:
         ("message id", row.message_id or "-"),
         ("accepted with", row.provider_message_id or "-"),
         ("last error", row.last_error or "-"),
-        ("dismissed", moment(about.dismissed_at)),
+        ("dismissed", moment(row.dismissed_at)),
         ("pruned", f"{moment(row.pruned_at)}: the content was dropped" if row.pruned_at is not None else "-"),
         ("anonymised", moment(row.anonymised_at)),
     ]

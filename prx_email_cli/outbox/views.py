@@ -65,7 +65,6 @@ class Particulars(NamedTuple):
     due_at: int
     first_due_at: int
     expires_at: int | None = None
-    dismissed_at: int | None = None
     by_account: bool = False
     drained_seconds: int = 0
     run_id: str | None = None

@@ -343,4 +343,5 @@ def test_a_hook_is_told_what_show_tells(program: Program) -> None:
     told = json.loads((program.home / "told").read_text())
     assert told.pop("event") == "gave_up"
     assert set(told) == set(program.show(1))
-    assert told["commands"] == [f"prx-email --config {program.config} retry 1 --force"]
+    commands = [f"prx-email --config {program.config} {what}" for what in ("retry 1 --force", "dismiss 1")]
+    assert told["commands"] == commands

@@ -27,7 +27,7 @@ class MemoryFinding:
 
     def with_message_id(self, message_id: str, account: str | None) -> int | None:
         found = [it for it in self.of(account) if message_id in it.message_ids(self.domain)]
-        return found[0].row.outbox_id if found else None
+        return found[-1].row.outbox_id if found else None
 
     def with_key(self, key: str, account: str | None) -> list[int]:
         return [it.row.outbox_id for it in self.of(account) if it.new.idempotency_key == key]

@@ -60,13 +60,13 @@ class Message:
     def particulars(self, drained_seconds: int) -> Particulars:
         new, now, drained = self.new, self.under_way, self.drained_from
         return Particulars(
-            new.sender, self.due, new.schedule.due_at, new.schedule.expires_at, None,
+            new.sender, self.due, new.schedule.due_at, new.schedule.expires_at,
             self.by_account, 0 if drained is None else drained_seconds - drained, now.run_id if now else None,
             new.idempotency_key, new.caller)
 
     def message_ids(self, domain: str) -> set[str]:
         row = self.shown()
-        following = lifecycle.message_id_for_attempt(
+        following = self.new.own_message_id or lifecycle.message_id_for_attempt(
             row.outbox_id, row.retries, domain, row.message_id, row.uncertain)
         return {following, *(one.message_id for one in row.attempts)}
 

@@ -9,7 +9,7 @@ from prx_email_cli.outbox.messages import Caller
 from prx_email_cli.outbox.views import Particulars
 
 _PARTICULARS = """
-SELECT sender, next_attempt_at, first_due_at, expires_at, dismissed_at, by_account,
+SELECT sender, next_attempt_at, first_due_at, expires_at, by_account,
        coalesce((SELECT drained_seconds FROM ledger) - drained_from, 0), run_id, enqueued_by, account
   FROM outbox WHERE id = ?
 """
@@ -21,10 +21,10 @@ _KEY_OF = "SELECT key FROM idempotency WHERE account = ? AND outbox_id = ?"
 def particulars(connection: sqlite3.Connection, outbox_id: int) -> Particulars:
     """Return what only ``show`` tells of a message, which is there."""
     found = connection.execute(_PARTICULARS, (outbox_id,)).fetchone()
-    (sender, due_at, first_due_at, expires_at, dismissed_at, by_account, drained, run_id,
+    (sender, due_at, first_due_at, expires_at, by_account, drained, run_id,
      caller, account) = found  # fmt: skip
     return Particulars(
-        sender, due_at, first_due_at, expires_at, dismissed_at, bool(by_account),
+        sender, due_at, first_due_at, expires_at, bool(by_account),
         max(0, drained), run_id, _key_of(connection, account, outbox_id), _caller(caller),
     )  # fmt: skip
 

@@ -8,17 +8,23 @@ from prx_email_cli.outbox.sqlite.database import OpenDatabase
 from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from prx_email_cli.outbox.history import InHand, LivingRun, Log, Span
 
 _OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d{1,18}@.*>")
 
 # Reads the message that an id of ours names, if it is of :account.
 _NAMED = """
-SELECT retries, message_id, claimed_as, uncertain FROM outbox WHERE id = :id AND account = coalesce(:account, account)
+SELECT retries, message_id, claimed_as, uncertain, own_message_id FROM outbox
+ WHERE id = :id AND account = coalesce(:account, account)
 """
 
 # Reads whether the message was attempted under this Message-ID.
 _WAS_ATTEMPTED_AS = "SELECT 1 FROM attempt WHERE outbox_id = ? AND message_id = ?"
+
+# Reads the latest message that came with this Message-ID, by a scan: one look in a while needs no index.
+_WITH_OWN = "SELECT max(id) FROM outbox WHERE own_message_id = :message_id AND account = coalesce(:account, account)"
 
 _WITH_KEY = """
 -- reads the messages with this idempotency key, one search for each account
@@ -36,19 +42,21 @@ class Finding(OpenDatabase):
     def with_message_id(self, message_id: str, account: str | None) -> int | None:
         """Return the message (of *account*) that was attempted under this Message-ID, or is to be next."""
         ours = _OUR_ID.fullmatch(message_id)
-        if ours is None:
-            return None
-        outbox_id = int(ours[1])
         with self.reading() as connection:
-            found = connection.execute(_NAMED, {"id": outbox_id, "account": account}).fetchone()
-            if found is None:
-                return None
-            retries, latest, claimed_as, uncertain = found
-            following = message_id_for_attempt(outbox_id, retries, self._message_id_domain, latest, bool(uncertain))
-            if message_id in (latest, claimed_as, following):
-                return outbox_id
-            attempted = connection.execute(_WAS_ATTEMPTED_AS, (outbox_id, message_id)).fetchone()
-            return None if attempted is None else outbox_id
+            if ours is not None and self._is_of(connection, int(ours[1]), message_id, account):
+                return int(ours[1])
+            (latest,) = connection.execute(_WITH_OWN, {"message_id": message_id, "account": account}).fetchone()
+            return None if latest is None else int(latest)
+
+    def _is_of(self, connection: "sqlite3.Connection", outbox_id: int, message_id: str, account: str | None) -> bool:
+        found = connection.execute(_NAMED, {"id": outbox_id, "account": account}).fetchone()
+        if found is None:
+            return False
+        retries, latest, claimed_as, uncertain, own = found
+        following = message_id_for_attempt(outbox_id, retries, self._message_id_domain, latest, bool(uncertain))
+        if message_id in (latest, claimed_as, own or following):
+            return True
+        return connection.execute(_WAS_ATTEMPTED_AS, (outbox_id, message_id)).fetchone() is not None
 
     def with_key(self, key: str, account: str | None) -> list[int]:
         """Return the messages (of *account*) with this idempotency key."""

@@ -35,6 +35,13 @@ def test_a_message_id_of_another_outbox_or_account_finds_nothing(store: Store) -
     assert store.with_message_id(numbered(1, 0), "work") == 1
 
 
+def test_the_message_id_with_which_a_message_came_finds_the_latest_that_has_it(store: Store) -> None:
+    own = "<a@example.org>"
+    submit(store, *[new_message(account=account)._replace(own_message_id=own) for account in ("work", "home")])
+    assert (store.with_message_id(own, None), store.with_message_id(own, "work")) == (2, 1)
+    assert store.with_message_id(numbered(1, 0), None) is None
+
+
 def test_a_key_finds_the_message_of_each_account_that_has_it(store: Store) -> None:
     messages = [new_message(account=account)._replace(idempotency_key=key, fingerprint="f")
                 for account, key in (("work", "k"), ("home", "k"), ("work", "other"))]  # fmt: skip
