@@ -128,6 +128,12 @@ class RestoredBackup(StorageError):
     exit_code = Exit.TRY_LATER
 
 
+class OutboxMoved(StorageError):
+    """The outbox was taken to another machine: here nothing is stored in it, changed in it or sent from it."""
+
+    code = "moved"
+
+
 class ClaimLost(StorageError):
     """A finished attempt was not recorded: this run no longer has the claim.  Nothing was changed."""
 

@@ -8,7 +8,7 @@ import typer
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
-from prx_email_cli.cli.render import safe
+from prx_email_cli.cli.render import listed, safe
 from prx_email_cli.cli.selection import DryRun, Selection, takes_selection
 from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
 from prx_email_cli.errors import StorageError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Prunable, Pruned, Pruning
 
 MOST_BYTES_AT_ONCE = 256 << 20  # of an outbox that is rewritten unasked: a second or two, for which others wait
-MOST_IDS_SHOWN = 20
 
 app = typer.Typer(add_completion=False)
 
@@ -117,7 +116,7 @@ def _foretell(found: "Prunable", pruning: "Pruning", *, as_json: bool) -> None:
         counts = _counts(len(found.ids), found.known, found)
         put_json({**counts, "dry_run": True, "compacted": False, "outbox_ids": found.ids})
         return
-    put(f"{len(found.ids)} would be {_word(pruning)}{_ids(found.ids)}")
+    put(f"{len(found.ids)} would be {_word(pruning)}{listed(found.ids)}")
     if pruning.of_known:
         put(f"{found.known} imported messages would be deleted")
     _tell_unfinished(found, pruning)
@@ -142,16 +141,8 @@ def _tell_unfinished(found: "Prunable | None", pruning: "Pruning") -> None:
     """Say on stderr which messages to the person stay because they have not ended, and what ends them."""
     if found is not None and found.unfinished:
         whose = f" to {safe(pruning.to)}" if pruning.to is not None else ""
-        say(f"note: {len(found.unfinished)}{whose} have not ended and stay{_ids(found.unfinished)}")
+        say(f"note: {len(found.unfinished)}{whose} have not ended and stay{listed(found.unfinished)}")
         say("hint: deliver them, or give them up with prx-email cancel; then say this again")
-
-
-def _ids(ids: list[int]) -> str:
-    """Write the first of these ids; "" for none."""
-    if not ids:
-        return ""
-    more = f" and {len(ids) - MOST_IDS_SHOWN} more" if len(ids) > MOST_IDS_SHOWN else ""
-    return ": " + ", ".join(map(str, ids[:MOST_IDS_SHOWN])) + more
 
 
 apps = {"prune": app}

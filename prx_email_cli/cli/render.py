@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.errors import Exit
@@ -143,3 +144,11 @@ def exit_status(row: "Row") -> int:
     if row.status != Status.FAILED:
         return Exit.OK
     return Exit.GAVE_UP if row.gave_up else Exit.TRY_LATER
+
+
+def listed(ids: Sequence[int], most: int = 20) -> str:
+    """Write a colon and the first of these ids; "" for none."""
+    if not ids:
+        return ""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ": " + ", ".join(map(str, ids[:most])) + more

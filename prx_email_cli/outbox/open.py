@@ -7,6 +7,7 @@ from prx_email_cli.errors import PrxEmailError
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
     from prx_email_cli.outbox.store import Store, Surroundings
+    from prx_email_cli.outbox.whole import Whole
 
 PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: its owner or mode may come later
 
@@ -29,6 +30,20 @@ def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
     from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings  # on use
 
     return FileSurroundings(outbox.path)
+
+
+def whole_of(outbox: "OutboxSettings") -> "Whole":
+    """Return the outbox that the config names, as a whole.  Raises nothing until it is used."""
+    from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
+    from prx_email_cli.outbox.sqlite.whole import SqliteWhole  # on use
+
+    def opened() -> SqliteStore:
+        return SqliteStore(
+            outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
+            create=False,
+        )  # fmt: skip
+
+    return SqliteWhole(outbox.path, opened, outbox.busy_timeout_seconds)
 
 
 class Vacancy:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from prx_email_cli.outbox.lifecycle import Ending, Priority, Reason, RecipientKind, RecipientStatus, Status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.messages import Caller, Limit
 
@@ -217,6 +219,42 @@ class Prunable(NamedTuple):
     ids: list[int]
     known: int
     unfinished: list[int]
+
+
+class Verified(NamedTuple):
+    """What ``outbox verify`` found: messages by status, how many contents and envelopes it compared, and faults.
+
+    dropped: messages without content.
+    """
+
+    messages: dict[str, int]
+    contents: int
+    dropped: int
+    envelopes: int
+    faults: list[str]
+
+
+class Copied(NamedTuple):
+    """A file that was made of an outbox: how many messages are in it, and how many of them have not ended."""
+
+    file: "Path"
+    bytes: int
+    messages: int
+    unfinished: int
+
+
+class Replaced(NamedTuple):
+    """The outbox that was put in the place of another one.
+
+    kept: where that is now, None if there was none.  guarded: nothing is sent until a person accepts the backup.
+    only_in_kept: ids of messages that have not ended and are in no other outbox than the one that was kept.
+    """
+
+    messages: int
+    unfinished: int
+    kept: "Path | None"
+    guarded: bool
+    only_in_kept: list[int]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from prx_email_cli.cli import prune
 from ..conftest import Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
-from .outside import NOW, assert_error, rows, serving
+from .outside import NOW, assert_error, rows, serving, stored
 
 JANE = "jane.doe@example.org"
 
@@ -146,14 +146,14 @@ class TestDryRun:
             program.send(to=JANE)
         assert program.call("drain").status == 0
         program.send(to=JANE)
-        before = program.show(1)
+        before = stored(program)
         answer = program.run("prune", "--older-than", "0s", "--anonymise", "--dry-run")
         assert answer.out == "2 would be anonymised: 1, 2\n0 imported messages would be deleted\n"
         answer = program.run("prune", "--to", JANE, "--dry-run", "--json")
         assert answer.data == {
             "pruned": 2, "imported": 0, "unfinished": [3], "dry_run": True, "compacted": False, "outbox_ids": [1, 2],
         }  # fmt: skip
-        assert program.show(1) == before
+        assert stored(program) == before
         assert program.run("prune", "--older-than", "0s").out == "2 pruned\n"
 
     def test_by_ids_and_by_what_selects_messages(self, program: Program, host: MailHost) -> None:

@@ -18,6 +18,7 @@ from prx_email_cli.errors import (
 )
 from prx_email_cli.files import create, make_directories, sync_directory
 from prx_email_cli.outbox.sqlite.guarding import reasons_to_refuse
+from prx_email_cli.outbox.sqlite.place import file_id
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
@@ -45,18 +46,30 @@ def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = Tru
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
+    while (connection := _open_what_is_there(path, busy_timeout_seconds, create=create)) is None:
+        pass
+    return connection
+
+
+def _open_what_is_there(path: Path, busy_timeout_seconds: float, *, create: bool) -> sqlite3.Connection | None:
+    """Open the outbox; None if another one was put in its place just then, before anything was written."""
     _check_file(path, create=create)
+    there = file_id(path)
     name = path if create else f"{path.absolute().as_uri()}?mode=rw"
     with storage_errors(path):
         connection = sqlite3.connect(
             name, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False, uri=not create
         )
         try:
-            _prepare(connection, path, busy_timeout_seconds)
+            version = check_ours(connection, path)  # waits for a restore, which then has put another file there
+            if file_id(path) == there:
+                _prepare(connection, path, busy_timeout_seconds, is_new=version == 0)
+                return connection
         except BaseException:
             connection.close()
             raise
-    return connection
+        connection.close()
+        return None
 
 
 def open_beside(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
@@ -70,11 +83,11 @@ def open_beside(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float, *, is_new: bool) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    if check_ours(connection, path) == 0:
+    if is_new:
         _sync_directories(path)
     _switch_to_wal(connection, busy_timeout_seconds)
     migrate(connection, path)

@@ -47,6 +47,8 @@ class Operating(OpenDatabase):
         """Carry out a decision on each of these messages; yield what became of some once that is durable."""
         from prx_email_cli.outbox.sqlite import deciding  # on use
 
+        with self.reading() as connection:
+            self._guard.refuse_moved(connection)
         return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
@@ -66,6 +68,7 @@ class Operating(OpenDatabase):
         claimed: list[int] = []
 
         def make(connection: sqlite3.Connection) -> tuple[list[int], Mark | None]:
+            self._guard.refuse_moved(connection)
             values = {"account": account, "now": now}
             held = queue.ids(connection.execute(sql.HOLD_ALL, values))
             if self._withdraw_seconds:

@@ -16,15 +16,15 @@ class Place:
         self._path = path
         self._real_path = path.resolve()  # resolved: SQLite names the log so, even if a symbolic link changes later
         self._log_path = f"{self._real_path}-wal"
-        self._database, self._log = _file_id(path), _file_id(self._log_path)
+        self._database, self._log = file_id(path), file_id(self._log_path)
 
     def replaced(self) -> bool:
         """Tell whether the database or its log is no longer at its path; costs two calls of stat."""
-        return _file_id(self._path) != self._database or self._has_another_log()
+        return file_id(self._path) != self._database or self._has_another_log()
 
     def lost_its_log(self) -> bool:
         """Tell whether only the log was removed or replaced: then what this connection writes is lost."""
-        return _file_id(self._real_path) == self._database and self._has_another_log()
+        return file_id(self._real_path) == self._database and self._has_another_log()
 
     def leave(self, connection: sqlite3.Connection) -> None:
         """Close *connection* without harm to another database that is at its path by now.
@@ -32,25 +32,25 @@ class Place:
         SQLite finds a log by its name: closing the old database could remove the new one's log, or copy the old log
         into the new database.
         """
-        log = _file_id(self._log_path)
+        log = file_id(self._log_path)
         if log != self._log and (log is not None or self.lost_its_log()):
             import ctypes  # on use
 
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never closed: the process's end releases it
-        elif log is None or _file_id(self._real_path) == self._database:
+        elif log is None or file_id(self._real_path) == self._database:
             connection.close()
         else:
             with suppress(sqlite3.Error):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # into the old one, wherever it is now
             connection.close()
-            if _file_id(self._log_path) == log:
+            if file_id(self._log_path) == log:
                 for end in ("-wal", "-shm"):
                     with suppress(OSError):
                         os.unlink(f"{self._real_path}{end}")
 
     def _has_another_log(self) -> bool:
         """Tell whether the log at its path is not the open one; False on a file system without shared memory."""
-        return self._log is not None and _file_id(self._log_path) != self._log
+        return self._log is not None and file_id(self._log_path) != self._log
 
 
 def is_whole(path: Path) -> bool:
@@ -82,7 +82,8 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _file_id(path: str | Path) -> _FileId | None:
+def file_id(path: str | Path) -> _FileId | None:
+    """Return what tells the file at *path* from any other; None where there is none."""
     try:
         status = os.stat(path)
     except OSError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
+from prx_email_cli.outbox.sqlite.moved import Journey
 
 
 class RestoreGuard:
@@ -38,7 +39,8 @@ class RestoreGuard:
             return 0
 
     def refuse(self, connection: sqlite3.Connection) -> None:
-        """Raise RestoredBackup for a restored backup, StorageError when the mark cannot be read."""
+        """Raise RestoredBackup for a restored backup, OutboxMoved, and StorageError when the mark cannot be read."""
+        self.refuse_moved(connection)
         if self._ahead(connection) is not None:
             raise RestoredBackup(
                 f"the outbox {self._path} is a restored backup: messages sent since the backup look due again",
@@ -46,11 +48,17 @@ class RestoreGuard:
                 "which sends all of it again",
             )
 
+    def refuse_moved(self, connection: sqlite3.Connection) -> None:
+        """Raise OutboxMoved for an outbox that was taken to another machine."""
+        _, _, moved_to = _state(connection)
+        if moved_to is not None:
+            raise Journey.of(moved_to).error(self._path)
+
     def before_claim(self, connection: sqlite3.Connection) -> None:
         """Do as ``refuse``, and check that the mark can be written when the claim is made."""
-        identity, generation = _state(connection)
+        identity, generation, moved_to = _state(connection)
         noted = self._noted
-        if noted is not None and noted.identity == identity and noted.generation <= generation:
+        if moved_to is None and noted is not None and noted.identity == identity and noted.generation <= generation:
             return
         self.refuse(connection)  # our transaction keeps others from counting, so this is certain
         last = connection.execute(sql.LAST_ID).fetchone()
@@ -60,7 +68,8 @@ class RestoreGuard:
     def count(self, connection: sqlite3.Connection, ids: Sequence[int]) -> Mark:
         """Count claims or results of these messages; return the mark to be noted once that is durable."""
         connection.execute(sql.COUNT_CLAIMS, (len(ids),))
-        return Mark(*_state(connection), max(ids))
+        identity, generation, _ = _state(connection)
+        return Mark(identity, generation, max(ids))
 
     def identity(self, connection: sqlite3.Connection) -> str:
         """Return the outbox's identity, which no other outbox has.  Raises StorageError."""
@@ -87,16 +96,16 @@ class RestoreGuard:
     def _ahead(self, connection: sqlite3.Connection) -> Mark | None:
         """Return the mark if it is ahead of this database; else None."""
         marks = self._high_water.marks()  # first: while we look, others count and then raise it
-        identity, generation = _state(connection)
+        identity, generation, _ = _state(connection)
         for mark in marks:
             if mark.identity == identity and mark.generation > generation:
                 return mark
         return None
 
 
-def _state(connection: sqlite3.Connection) -> tuple[str, int]:
-    """Return identity and generation."""
+def _state(connection: sqlite3.Connection) -> tuple[str, int, str | None]:
+    """Return identity, generation and, if the outbox was moved, its journey."""
     found = connection.execute(sql.LEDGER).fetchone()
     if found is None or len(found[0]) != 32 or not (found[0].isascii() and found[0].isalnum()):
         raise StorageError("the outbox is damaged: its ledger has no identity", hint="restore a backup")
-    return found[0], found[1]
+    return found[0], found[1], found[2]

@@ -367,8 +367,8 @@ UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL OR
 # Every status stays: a given-up message is marked as reported, if it was not.
 TELL = "UPDATE outbox SET told_at = :now WHERE id = :id AND gave_up IS NOT NULL AND told_at IS NULL"
 
-# Reads which outbox this is, and how often something was claimed from it.
-LEDGER = "SELECT identity, generation FROM ledger"
+# Reads which outbox this is, how often something was claimed from it, and where it went.
+LEDGER = "SELECT identity, generation, moved_to FROM ledger"
 
 # Counts claims, in their transaction.
 COUNT_CLAIMS = "UPDATE ledger SET generation = generation + ?"

@@ -1,5 +1,6 @@
 """Keep the outbox in one SQLite file, which any number of processes may use at once."""
 
+import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -111,10 +112,12 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
     def _submit(self, messages: Sequence[NewMessage], *, together: bool = False) -> list[Submitted]:
         from prx_email_cli.outbox.sqlite import submit  # on use
 
+        def make(connection: sqlite3.Connection) -> list[Submitted]:
+            self._guard.refuse_moved(connection)
+            return submit.submit_all(connection, messages, self._guard.last_id(), together=together)
+
         try:
-            return self.change(
-                lambda connection: submit.submit_all(connection, messages, self._guard.last_id(), together=together)
-            )
+            return self.change(make)
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"
@@ -181,7 +184,11 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
         """Store the *messages* that *account* does not know, and count them."""
         from prx_email_cli.outbox.sqlite import received  # on use
 
-        return self.change(lambda connection: received.learn(connection, account, messages, now))
+        def make(connection: sqlite3.Connection) -> int:
+            self._guard.refuse_moved(connection)
+            return received.learn(connection, account, messages, now)
+
+        return self.change(make)
 
     def known(self, account: str, message_id: str) -> "Known | None":
         """Return the known message of *account* with this id; None when there is none."""
