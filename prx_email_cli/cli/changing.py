@@ -43,6 +43,7 @@ class Change(NamedTuple):
 
     verb: as in the question.  done: the word for the result.  wanted: makes the filter of a selection.  carry_out:
     yields what became of some of the messages, each time that is durable.  everyone: changes them all in its own way.
+    go_on: is given what became of all, and tells of it in place of this module.
     """
 
     verb: str
@@ -50,6 +51,7 @@ class Change(NamedTuple):
     wanted: "Callable[[Store], Filter]"
     carry_out: "Callable[[Store, Sequence[int]], Iterator[list[Decided]]]"
     everyone: "Callable[[Store], list[int]] | None" = None
+    go_on: "Callable[[Store, Settings, Sequence[Decided]], None] | None" = None
 
 
 def change(this: Invocation, wish: Wish, change: Change) -> None:
@@ -67,7 +69,10 @@ def change(this: Invocation, wish: Wish, change: Change) -> None:
             decided = [Decided(outbox_id) for outbox_id in change.everyone(store)]
             work_is_done(f"{len(decided)} {change.done}")
         else:
-            decided = _carry_out(store, ids, change, named=bool(wish.selection.ids), as_json=this.json)
+            decided = _carry_out(store, ids, change, named=bool(wish.selection.ids))
+        if change.go_on is not None:
+            change.go_on(store, settings, decided)
+            return
     _tell(this, decided, change.done, named=bool(wish.selection.ids))
 
 
@@ -120,7 +125,7 @@ def list_them(this: Invocation, store: "Store", ids: Sequence[int], now: int) ->
         raise typer.Exit(missing.exit_code)
 
 
-def _carry_out(store: "Store", ids: Sequence[int], change: Change, *, named: bool, as_json: bool) -> list[Decided]:
+def _carry_out(store: "Store", ids: Sequence[int], change: Change, *, named: bool) -> list[Decided]:
     """Change the messages one after the other; if a signal ends that, say how far it has come."""
     place = {outbox_id: at for at, outbox_id in enumerate(ids)}
     decided: list[Decided] = []

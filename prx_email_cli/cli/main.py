@@ -48,6 +48,7 @@ COMMANDS = {
     "cancel": "manage",
     "resolve": "manage",
     "dismiss": "manage",
+    "edit": "edit",
     "pause": "pausing",
     "resume": "pausing",
     "prune": "prune",

@@ -19,14 +19,13 @@ from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
 from prx_email_cli.delivery.attempt import RetryOptions
 from prx_email_cli.delivery.run import DeliveringRun, Environment
 from prx_email_cli.errors import Exit, PrxEmailError, ValidationError
-from prx_email_cli.outbox.decisions import Spread
+from prx_email_cli.outbox.decisions import Decided, Spread
 from prx_email_cli.outbox.lifecycle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from prx_email_cli.config.settings import Settings
-    from prx_email_cli.outbox.decisions import Decided
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.store import Store
     from prx_email_cli.outbox.views import Filter, Row
@@ -73,17 +72,25 @@ def retry(
             list_them(this, store, ids, wish.now)
             return
         confirm(wish, "retry", len(ids))
-        attempts = Attempts(store, settings, tick)
-        many = not selection.ids
-        with progress("retrying", len(ids) if many else 0) as advance:
-            attempts.make(ids, RetryOptions(force, failure_mode, wakes=True, many=many), advance)
-        if many:
-            _tell_selection(this, attempts, ids)
-        elif len(ids) == 1:
-            attempts.raise_refusal(ids[0])
-            _tell_one(this, store.row(ids[0]))
-        else:
-            _tell_several(this, attempts, ids)
+        options = RetryOptions(force, failure_mode, wakes=True, many=not selection.ids)
+        attempt_and_tell(this, Attempts(store, settings, tick), list(map(Decided, ids)), options)
+
+
+def attempt_and_tell(this: Invocation, attempts: "Attempts", those: "Sequence[Decided]", options: RetryOptions) -> None:
+    """Attempt the messages that were not refused already, and tell what became of all."""
+    ids = [one.outbox_id for one in those if one.error is None]
+    attempts.refuse(those)
+    if ids:
+        with progress("retrying", len(ids) if options.many else 0) as advance:
+            attempts.make(ids, options, advance)
+    every = [one.outbox_id for one in those]
+    if options.many:
+        _tell_selection(this, attempts, every)
+    elif len(every) == 1:
+        attempts.raise_refusal(every[0])
+        _tell_one(this, attempts.row(every[0]))
+    else:
+        _tell_several(this, attempts, every)
 
 
 def _wanted(wish: Wish, store: "Store") -> "Filter":
@@ -128,6 +135,12 @@ class Attempts:
         self._results: dict[int, list[Finished | PrxEmailError]] = {}  # more than one where an id was given twice
         self._attempted: list[int] = []
         self._many = False
+
+    def refuse(self, those: "Sequence[Decided]") -> None:
+        """Take in which messages were refused before, and why."""
+        for outbox_id, error in those:
+            if error is not None:
+                self._results.setdefault(outbox_id, []).append(error)
 
     def make(self, ids: list[int], options: RetryOptions, advance: Callable[[int], None] = lambda done: None) -> None:
         """Attempt each of these messages, unless it is refused; call *advance* after each.  Raises StorageError."""

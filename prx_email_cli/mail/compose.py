@@ -69,7 +69,7 @@ def compose(draft: Draft) -> Composed:
         *(further_header(name, value) for name, value in draft.headers),
         "MIME-Version: 1.0\r\n",
     ]
-    block = _checked(headers) + body_headers + "\r\n"
+    block = checked_headers(headers) + body_headers + "\r\n"
     everyone = [draft.sender, *draft.to, *draft.cc, *draft.bcc, *draft.reply_to]
     return Composed(chain((block.encode(),), content), not all(mailbox.address.isascii() for mailbox in everyone))
 
@@ -105,8 +105,8 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _checked(headers: list[str]) -> str:
-    """Join the headers, and check again that no value could become a header of its own."""
+def checked_headers(headers: list[str]) -> str:
+    """Join the headers, and check again that no value could become a header of its own.  Raises ValidationError."""
     block = "".join(headers)
     lines = block.count("\r\n") - block.count("\r\n ")  # but for those that continue a header
     if lines != len(list(filter(None, headers))) or not _HEADER_BLOCK.fullmatch(block):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
     from prx_email_cli.outbox.decisions import Decided, Decision, Spread
+    from prx_email_cli.outbox.editing import Edit
     from prx_email_cli.outbox.messages import Limit
     from prx_email_cli.outbox.views import (
         Failure,
@@ -240,6 +241,12 @@ class Operator(Protocol):
         """Carry out a decision on each of these messages; yield what became of some of them once that is durable.
 
         Nobody waits long for the outbox meanwhile, however many they are.  Each message is changed whole or not at all.
+        """
+
+    def edit(self, ids: Sequence[int], change: "Edit") -> "Iterator[list[Decided]]":
+        """Correct these messages, see ``editing.edited``; yields as ``decide`` does.
+
+        Statuses and reasons for giving up stay.  What recipients have received stays as it is.
         """
 
     def spread(self, ids: Sequence[int], spread: "Spread") -> "Iterator[list[Decided]]":

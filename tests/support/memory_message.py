@@ -43,6 +43,9 @@ class Message:
     spread: bool = False  # since its last attempt
     under_way: Attempt | None = None
     finished: list[Finished] = field(default_factory=list)
+    origin: str = ""  # the account to which its key belongs
+
+    def __post_init__(self) -> None: self.origin = self.new.account
 
     def give_up(self, why: Reason) -> None: self.told, self.row = True, replace(self.row, gave_up=why)
     def idle(self) -> bool: return self.row.status in (Status.PENDING, Status.FAILED)

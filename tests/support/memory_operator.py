@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import NotAllowedForStatus, PrxEmailError
 from prx_email_cli.outbox.decisions import Decided, Decision, Spread
+from prx_email_cli.outbox.editing import Edit, Editable, edited
 from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, Status
-from prx_email_cli.outbox.messages import ClaimOne
+from prx_email_cli.outbox.messages import Addressee, ClaimOne, Content, Schedule
 from prx_email_cli.outbox.views import Action
 
 from .memory_pruning import MemoryPruning
@@ -53,6 +54,36 @@ class MemoryOperator(MemoryPruning):
         it = self.get(outbox_id, lambda it: it.idle() and it.row.gave_up is not None)
         it.change(dismissed_at=now)
         self._note(it, "dismissed", now)
+
+    def edit(self, ids: Sequence[int], change: Edit) -> Iterator[list[Decided]]:
+        for outbox_id in ids:
+            try:
+                self._edit(self.get(outbox_id, lambda it: True), change)
+            except PrxEmailError as error:
+                yield [Decided(outbox_id, error)]
+            else:
+                yield [Decided(outbox_id)]
+
+    def _edit(self, it: Message, change: Edit) -> None:
+        row, new = it.row, it.new
+        gone = "its content is gone" if it.content is None else None
+        after = edited(Editable(
+            row.outbox_id, row.account, row.status, row.uncertain, new.sender,
+            [(one.address, one.status) for one in row.recipients], it.content or b"", new.esmtp is not None, it.due,
+            new.schedule.expires_at, gone), change)
+        everyone = [replace(one, address=after.recipients[number], status=RecipientStatus.PENDING, code=None,
+                            response=None) if number in after.recipients else one
+                    for number, one in enumerate(row.recipients)]
+        schedule = Schedule(row.created_at, new.schedule.due_at if change.due_at is None else change.due_at,
+                            after.expires_at)
+        it.spread, it.due, it.content = it.spread or after.account != row.account, after.due_at, after.content
+        it.drained_from = None if change.due_at is not None else it.drained_from
+        it.new = new._replace(
+            account=after.account, sender=after.sender, content=Content.of(after.content), schedule=schedule,
+            recipients=[Addressee(one.address, one.kind) for one in everyone], needs_smtputf8=after.needs_smtputf8)
+        to = [one.address for one in everyone if one.kind == "to"]
+        it.change(account=after.account, recipients=everyone, to=to, size_bytes=len(after.content))
+        self._note(it, "edited", change.now, after.said)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
         for number, outbox_id in enumerate(ids):

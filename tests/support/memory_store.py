@@ -194,8 +194,8 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
         return answers
 
     def _submit(self, new: NewMessage, content: bytes) -> Submitted:
-        for it in self.of(new.account):
-            if new.idempotency_key is not None and it.new.idempotency_key == new.idempotency_key:
+        for it in self.of() if new.idempotency_key is not None else []:
+            if (it.origin, it.new.idempotency_key) == (new.account, new.idempotency_key):
                 return Submitted.again(new, it.row.outbox_id, it.new.fingerprint)
         outbox_id, to = next(self.fresh), [one.address for one in new.recipients if one.kind == "to"]
         row = Row(outbox_id, new.account, Status.PENDING, 0, None, None, None, None, new.subject, to,

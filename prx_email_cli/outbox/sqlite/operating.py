@@ -15,6 +15,7 @@ from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
+    from prx_email_cli.outbox.editing import Edit
     from prx_email_cli.outbox.views import Prunable, Pruned, Pruning
 
 
@@ -50,6 +51,12 @@ class Operating(OpenDatabase):
         with self.reading() as connection:
             self._guard.refuse_moved(connection)
         return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
+
+    def edit(self, ids: Sequence[int], change: "Edit") -> Iterator[list[Decided]]:
+        """Correct these messages."""
+        from prx_email_cli.outbox.sqlite import editing  # on use
+
+        return editing.edit(self, ids, change, self.acting)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
         """Let drains take these messages, also given-up ones, one after the other."""

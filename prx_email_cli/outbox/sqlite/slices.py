@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
-from prx_email_cli.errors import PrxEmailError, StorageError
+from prx_email_cli.errors import OutboxDamaged, PrxEmailError, StorageError
 from prx_email_cli.outbox.decisions import Decided
 from prx_email_cli.outbox.sqlite import actions
 from prx_email_cli.outbox.sqlite.actions import Deed
@@ -21,8 +21,8 @@ from prx_email_cli.outbox.sqlite.short_transactions import (
 Act = Callable[[sqlite3.Connection, int], None]
 
 
-def in_slices(database: Database, ids: Sequence[int], act: Act, deed: Deed) -> Iterator[list[Decided]]:
-    """Change each of these messages and record the *deed*; yield what became of a slice once that is durable.
+def in_slices(database: Database, ids: Sequence[int], act: Act, deed: Deed | None) -> Iterator[list[Decided]]:
+    """Change each of these messages and record the *deed*, if any; yield what became of a slice once that is durable.
 
     act: changes one message, or raises before it has changed anything.  Raises what ``Database.change`` does.
     """
@@ -38,19 +38,22 @@ def in_slices(database: Database, ids: Sequence[int], act: Act, deed: Deed) -> I
         yield decided
 
 
-def _slice(connection: sqlite3.Connection, ids: Iterator[int], act: Act, deed: Deed, end: float) -> list[Decided]:
+def _slice(
+    connection: sqlite3.Connection, ids: Iterator[int], act: Act, deed: Deed | None, end: float
+) -> list[Decided]:
     """Change the first of these messages, at least one, until *end*."""
     decided: list[Decided] = []
     for outbox_id in ids:
         error = None
         try:
             act(connection, outbox_id)
-        except StorageError:
-            raise
         except PrxEmailError as refused:
+            if isinstance(refused, StorageError) and not isinstance(refused, OutboxDamaged):
+                raise
             error = refused
         decided.append(Decided(outbox_id, error))
         if time.monotonic() >= end:
             break
-    actions.record(connection, [one.outbox_id for one in decided if one.error is None], deed)
+    if deed is not None:
+        actions.record(connection, [one.outbox_id for one in decided if one.error is None], deed)
     return decided
