@@ -59,6 +59,7 @@ format: $(VENV)/.dev
 # What is generated from the code; a test checks that it is current.
 docs: $(VENV)/.dev
 	$(BIN)/python -m prx_email_cli.submission.request > docs/request.schema.json
+	$(BIN)/python -m prx_email_cli.cli.answers docs/schema
 	$(BIN)/python -m tests.faults.document
 	$(BIN)/python -m tests.config.document
 	$(BIN)/python -m tests.docs.picture

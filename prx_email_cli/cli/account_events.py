@@ -25,5 +25,5 @@ def tell_accounts(
         if say_so:
             say(text)
         if settings.notify.command is not None and event.value in settings.notify.events:
-            document = {"event": event.value, **standing_object(state, now), "waiting": waiting, "text": text}
+            document = {"event": event.value, **standing_object(state, now), "waiting": waiting, "message": text}
             run_hook(list(settings.notify.command), json.dumps(document), f"account {state.account}")

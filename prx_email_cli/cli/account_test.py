@@ -96,7 +96,7 @@ def _examination_object(found: "Examination") -> dict[str, Any]:
         "port": account.port,
         "addresses": found.addresses,
         "peer": profile.peer,
-        "tls": profile.tls,
+        "tls_version": profile.tls,
         "cipher": profile.cipher,
         "certificate": profile.certificate._asdict() if profile.certificate is not None else None,
         "extensions": profile.shown_extensions,

@@ -30,7 +30,7 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
     default = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
     if this.json:
         put_json({"config": str(this.config_file.absolute()), "outbox": str(settings.outbox.path.absolute()),
-                  "accounts": list(settings.accounts), "default_account": default})  # fmt: skip
+                  "account_names": list(settings.accounts), "default_account": default})  # fmt: skip
         return
     names = (f"{name} (default)" if name == default else name for name in settings.accounts)
     put(f"{safe(this.config_file.absolute())}: ok, accounts: {safe(', '.join(names))}")

@@ -32,7 +32,7 @@ def cron(ctx: typer.Context, as_json: Json = False) -> None:
     this = invocation(ctx)
     settings = this.settings()
     if this.json:
-        put_json({"line": crontab_line(this), "variables": needed_variables(settings.accounts.values())})
+        put_json({"crontab_line": crontab_line(this), "variables": needed_variables(settings.accounts.values())})
         return
     put(safe(crontab_line(this)))
     say_variables(settings.accounts.values())

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from prx_email_cli.cli.render import safe
 from prx_email_cli.errors import ConfigError, PrxEmailError
 
 if TYPE_CHECKING:
-    from prx_email_cli.cli.demo_server import DemoServer
+    from prx_email_cli.cli.demo_server import Arrived, DemoServer
 
 app = typer.Typer(add_completion=False)
 
@@ -41,9 +41,14 @@ def demo(ctx: typer.Context, as_json: Json = False) -> None:
         commands = _Commands(Path(name), quiet=this.json)
         _tell_story(commands, server)
         if this.json:
-            put_json([vars(message) for message in server.arrived])
+            put_json([_object(message) for message in server.arrived])
         else:
             _put_arrived(server)
+
+
+def _object(message: "Arrived") -> dict[str, Any]:
+    return {**vars(message), "recipients": [{"address": address} for address in message.recipients],
+            "attachments": [{"filename": name} for name in message.attachments]}  # fmt: skip
 
 
 class _Commands:

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.store import Store
 
-_REPORT_KEYS = ("run_id", "attempted", "sent", "failed", "gave_up", "recovered", "still_due")
-
 app = typer.Typer(add_completion=False)
 
 
@@ -268,7 +266,9 @@ class _Talk:
         error, status = _judgement(report)
         work_is_done("the drain is done")
         if self._json:
-            put_json({key: getattr(report, key) for key in _REPORT_KEYS}, error)
+            from prx_email_cli.cli.drained import report_object  # on use
+
+            put_json(report_object(report), error)
         elif self._watched:
             say(
                 f"{report.sent} sent, {report.failed} failed, of which {report.gave_up} given up; "

@@ -32,7 +32,7 @@ def help_of(
         "command": " ".join(["prx-email", *(words or ())]),
         "help": command.help,
         "options": [{"names": list(one.opts), "help": one.help} for one in command.params if one.name != "help"],
-        "commands": command.list_commands(None) if hasattr(command, "list_commands") else [],
+        "subcommands": command.list_commands(None) if hasattr(command, "list_commands") else [],
     })  # fmt: skip
 
 

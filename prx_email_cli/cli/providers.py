@@ -52,12 +52,17 @@ def _put_block(line: dict[str, str], width: int) -> None:
             put(f"  {part}")
 
 
+# As the same is called elsewhere in the answers of commands.
+_CALLED = {"recipients": "recipients_per_message", "size_bytes": "size_limit", "oauth": "preset"}
+
+
 def _aliases(name: str) -> list[str]:
     return [alias for alias, meant in ALIASES.items() if meant == name]
 
 
 def _object(provider: Provider) -> dict[str, Any]:
-    return {**provider._asdict(), "explanation": list(provider.explanation), "logins": list(provider.logins)}
+    values = {_CALLED.get(name, name): value for name, value in provider._asdict().items()}
+    return {**values, "explanation": list(provider.explanation), "logins": list(provider.logins)}
 
 
 def _line(name: str, provider: Provider) -> dict[str, str]:

@@ -134,7 +134,7 @@ def _word(pruning: "Pruning") -> str:
 
 
 def _counts(messages: int, known: int, found: "Prunable | None") -> dict[str, Any]:
-    return {"pruned": messages, "imported": known, "unfinished": found.unfinished if found is not None else []}
+    return {"pruned": messages, "known_pruned": known, "unfinished": found.unfinished if found is not None else []}
 
 
 def _tell_unfinished(found: "Prunable | None", pruning: "Pruning") -> None:

@@ -37,7 +37,7 @@ def standing_object(state: AccountState, now: int) -> dict[str, Any]:
         "resting": state.rests(now),
         "rests_until": state.rests_until,
         "failing_since": state.failing_since,
-        "error": state.error,
+        "error_code": state.error,
         "detail": state.detail,
     }
 

@@ -113,7 +113,7 @@ def _object(seen: Seen, wanted: list[str]) -> dict[str, Any]:
         "causes": _causes(seen),
         "last_drain_at": seen.last_drain_at,
         "last_drain_by": seen.last_drain_by or None,
-        "run_died": seen.died,
+        "runs_died": seen.died,
         "wanted": wanted,
     }
 
@@ -138,7 +138,8 @@ def _causes(seen: Seen) -> list[dict[str, Any]]:
     for number, cause in enumerate(seen.causes, 1):
         known, fix = cause.known, fix_of(cause, number, seen.logins.get(cause.account))
         said = {"meaning": known and known.meaning, "source": known and known.source, "fix": fix}
-        causes.append({**cause._asdict(), **said})
+        values = cause._asdict()
+        causes.append({"error_code": values.pop("error"), **values, **said})
     return causes
 
 

@@ -247,8 +247,7 @@ class DeliveringRun:
 
     def _recover(self, now: int) -> None:
         recovered = self.run.recover(self.policy, now)
-        self.report.recovered += len(recovered.uncertain) + len(recovered.finished) + len(recovered.given_back)
-        self.report.gave_up += sum(one.verdict is Verdict.GAVE_UP for one in recovered.finished)
+        self.report.take_recovered(recovered)
         for finished in recovered.finished:
             self._tell(finished)
         for unreadable in self.run.unreadable:
@@ -263,7 +262,7 @@ class DeliveringRun:
         if self.clock_in_doubt:
             self.report.notes.append(CLOCK_IN_DOUBT)
         else:
-            self.report.gave_up += len(self.run.expire(due_before))
+            self.report.gave_up_ids += self.run.expire(due_before)
         names = [name for name in self.store.accounts_due(due_before) if self._options.account in (None, name)]
         self.schedule.at(due_before)
         left = self.report.left_alone = self.standings.left_alone(names, due_before)
@@ -292,6 +291,7 @@ class DeliveringRun:
                 account = self.settings.account(name)
             except ConfigError as fault:
                 self._note_fault(fault)
+                self.report.account(name).fail(fault.code, fault.message)
                 return None
             limits, connections = limits_of(account), self._options.connections or account.connections
         if self.schedule.at_work(name):

@@ -235,9 +235,9 @@ class TestASuccess:
         assert (person.status, person.err, script["error"]) == (0, "", None)
         assert "127.0.0.1" in data["addresses"]
         assert data["peer"] == f"127.0.0.1:{server.port}"
-        assert (data["tls"], data["login"], data["size_limit"]) == ("TLSv1.3", "PLAIN", 12_345_678)
+        assert (data["tls_version"], data["login"], data["size_limit"]) == ("TLSv1.3", "PLAIN", 12_345_678)
         assert set(data["extensions"]) >= {"size", "pipelining", "8bitmime", "auth", "enhancedstatuscodes"}
-        agreed = (data["peer"], data["tls"], data["cipher"], data["certificate"]["subject"], f"PLAIN as {USER}")
+        agreed = (data["peer"], data["tls_version"], data["cipher"], data["certificate"]["subject"], f"PLAIN as {USER}")
         limits = ("12,345,678 bytes", "30 messages a minute", "4 connections", "documents 500 messages a day")
         for fact in (*agreed, "PIPELINING", *limits):
             assert fact in person.out
@@ -291,7 +291,7 @@ class TestASuccess:
         assert (person.status, person.err) == (0, "")
         assert [name for _, name in told(person)] == [*IN_CLEAR, "greeting", "login", "limits"]
         data = script["data"]
-        assert (data["tls"], data["cipher"], data["certificate"], data["login"]) == (None, None, None, None)
+        assert (data["tls_version"], data["cipher"], data["certificate"], data["login"]) == (None, None, None, None)
 
     def test_over_ipv6_shows_the_address_that_answered(self, program: Program, ipv6: str) -> None:
         with ScriptedServer(host=ipv6) as server:

@@ -35,7 +35,7 @@ def test_the_line_drains_from_anywhere_without_a_path(name: str, program: Progra
         assert "%" not in answer.out.replace("\\%", "")
         cron_runs(program, answer.out.rstrip("\n"))
         assert len(server.messages) == 1
-    assert program.run("cron", "--json").data == {"line": answer.out.rstrip("\n"), "variables": []}
+    assert program.run("cron", "--json").data == {"crontab_line": answer.out.rstrip("\n"), "variables": []}
 
 
 def test_the_line_names_the_installed_command_by_its_whole_path(program: Program) -> None:
@@ -80,7 +80,7 @@ class TestConfig:
         assert (answer.status, answer.err) == (0, "")
         assert answer.out == f"{program.config}: ok, accounts: work (default)\n"
         assert program.run("config", "check", "--json").data == {
-            "config": str(program.config), "outbox": str(program.outbox), "accounts": ["work"],
+            "config": str(program.config), "outbox": str(program.outbox), "account_names": ["work"],
             "default_account": "work",
         }  # fmt: skip
         assert not program.outbox.exists()

@@ -80,6 +80,56 @@ def test_json_has_the_keys_of_the_contract(program: Program) -> None:
     assert (answer.status, answer.json["ok"], answer.json["error"], answer.data["attempted"]) == (0, True, None, 0)
 
 
+def test_json_tells_which_messages_were_sent_deferred_and_given_up(program: Program) -> None:
+    faults = [
+        Fault("rcpt", "550 5.1.1 no", address="gone@example.org"),
+        Fault("rcpt", "451 4.2.1 busy", address="busy@example.org"),
+    ]
+    with serving(program, *faults):
+        for name in ("a", "gone", "busy", "b"):
+            program.send(to=f"{name}@example.org")
+        data = program.run("drain", "--json").data
+    assert [sorted(data[f"{what}_ids"]) for what in ("sent", "deferred", "gave_up")] == [[1, 4], [3], [2]]
+    assert data["accounts"] == [{"account": "work", "sent": 2, "failed": 2, "error_code": None, "why": None}]
+
+
+def test_what_expired_unattempted_is_among_the_given_up(program: Program) -> None:
+    program.send("--expires-in", "1h", "--now-ts", str(NOW))
+    answer = program.run("drain", "--json", "--now-ts", str(NOW + 3600))
+    assert (answer.data["gave_up"], answer.data["gave_up_ids"], answer.data["attempted"]) == (1, [1], 0)
+
+
+class TestWhyAnAccountWasNotUsed:
+    def of(self, program: Program, *options: str) -> tuple[Any, ...]:
+        data = program.run("drain", "--json", *options).data
+        (account,) = data["accounts"]
+        return account["account"], account["sent"], account["failed"], account["error_code"], account["why"]
+
+    def test_tells_a_refused_login_from_a_server_that_cannot_be_reached(self, program: Program) -> None:
+        program.send("--now-ts", str(NOW))
+        *counts, code, why = self.of(program, "--now-ts", str(NOW))
+        assert (counts, code) == (["work", 0, 1], "network")
+        assert "refused" in why
+        with ScriptedServer([Fault("auth", "535 5.7.8 wrong")], auth={"ops@example.com": "right"}) as server:
+            program.configure(server.port, smtp='user = "ops@example.com"', auth='password = "right"')
+            for at, failed in ((60, 1), (90, 0)):  # the second finds it resting
+                *counts, code, why = self.of(program, "--now-ts", str(NOW + at))
+                assert (counts, code) == (["work", 0, failed], "auth")
+                assert "535 5.7.8 wrong" in why
+
+    def test_names_a_pause_and_an_account_that_the_config_has_no_more(self, program: Program) -> None:
+        program.send()
+        program.run("pause", "--reason", "moving")
+        *counts, code, why = self.of(program)
+        assert (counts, code) == (["work", 0, 0], None)
+        assert "moving" in why
+        program.run("resume")
+        program.config.write_text(program.config.read_text().replace("accounts.work", "accounts.home"))
+        *counts, code, why = self.of(program)
+        assert (counts, code) == (["work", 0, 0], "config")
+        assert "work" in why
+
+
 def test_verbose_tells_of_every_attempt_on_stderr(program: Program, host: MailHost) -> None:
     enqueue(program, 3)
     answer = program.run("drain", "--verbose")

@@ -203,7 +203,7 @@ def test_the_notify_command_hears_of_accounts_if_the_config_says_so(program: Pro
     drain(program)
     drain(program, 60)
     down, up = (json.loads(line) for line in said.read_text().splitlines())
-    assert (down["event"], down["account"], down["waiting"], down["error"]) == ("account_down", "work", 2, "auth")
+    assert (down["event"], down["account"], down["waiting"], down["error_code"]) == ("account_down", "work", 2, "auth")
     assert REFUSED in down["detail"]
     assert (up["event"], up["account"], up["waiting"]) == ("account_up", "work", 0)
 

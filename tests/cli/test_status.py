@@ -240,7 +240,7 @@ def test_what_a_dead_run_has_in_hand_wants_a_drain(program: Program) -> None:
     answer = status(program)
     assert answer.status == 1
     assert "a drain died with 1 in hand" in " ".join(answer.out.split())
-    assert data(status(program, 0, "--json"))["run_died"] == 1
+    assert data(status(program, 0, "--json"))["runs_died"] == 1
 
 
 def test_a_clock_that_went_back_is_told(program: Program) -> None:

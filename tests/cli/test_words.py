@@ -29,8 +29,8 @@ class TestHelp:
         data = program.run("help", "list", "--json").data
         assert data["command"] == "prx-email list"
         assert ["--account"] in [option["names"] for option in data["options"]]
-        assert "send" in program.run("help", "--json").data["commands"]
-        assert "add" in program.run("help", "account", "--json").data["commands"]
+        assert "send" in program.run("help", "--json").data["subcommands"]
+        assert "add" in program.run("help", "account", "--json").data["subcommands"]
 
 
 def test_the_version_has_a_short_option(program: Program) -> None:

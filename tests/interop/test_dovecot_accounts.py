@@ -323,7 +323,7 @@ def test_account_test_as_json_names_the_pinned_certificate_and_the_mechanism(mai
     pinned = fingerprint(mail.certificates)
     mail.log_in(WITH_PASSWORD, trust=f'tls_fingerprint = "{pinned}"')
     tried = mail.run("account", "test", "--json").data
-    assert (tried["certificate"]["sha256"], tried["login"], tried["tls"]) == (pinned, "PLAIN", "TLSv1.3")
+    assert (tried["certificate"]["sha256"], tried["login"], tried["tls_version"]) == (pinned, "PLAIN", "TLSv1.3")
     assert {step["result"] for step in tried["steps"]} == {"ok"}
 
 
