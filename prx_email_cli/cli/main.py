@@ -41,6 +41,7 @@ COMMANDS = {
     "show": "show",
     "status": "status",
     "log": "log",
+    "top": "top",
     "export": "export",
     "stats": "stats",
     "hold": "manage",

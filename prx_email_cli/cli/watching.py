@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
 
-def changes(store: "Store", every: float | None = None) -> Iterator[None]:
-    """Yield at once, and after each change of the outbox by another process; with *every*, after so many seconds, too.
+def changes(store: "Store", every: float | None = None, keys: int | None = None) -> Iterator[None]:
+    """Yield at once, and after each change of the outbox by another process.
+
+    every: after so many seconds, too.  keys: a descriptor; also when something can be read from it.
 
     Raises StorageError when the outbox is gone or replaced.
     """
     looks, watch, poller = Looks(), store.watch(), select.poll()
     descriptor = watch.fileno()
-    if descriptor is not None:
-        poller.register(descriptor, select.POLLIN)
+    for each in (descriptor, keys):
+        if each is not None:
+            poller.register(each, select.POLLIN)
     last = time.monotonic()
     try:
         while True:
@@ -28,12 +31,18 @@ def changes(store: "Store", every: float | None = None) -> Iterator[None]:
             if looks.due(now):
                 if store.replaced():
                     raise StorageError("the outbox was replaced or is gone", hint="start this again")
-                if watch.changed() or (every is not None and now >= last + every):
+                if watch.changed():
                     last = now
                     yield
+            if every is not None and now >= last + every:
+                last = now
+                yield
             until = looks.until() if every is None else min(looks.until(), last + every)
-            if poller.poll(max(0.0, until - time.monotonic()) * 1000):
+            ready = {each for each, _ in poller.poll(max(0.0, until - time.monotonic()) * 1000)}
+            if descriptor in ready:
                 watch.take()
                 looks.stirred(time.monotonic())
+            if keys in ready:
+                yield
     finally:
         watch.close()
