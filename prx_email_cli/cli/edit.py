@@ -8,7 +8,7 @@ import typer
 from prx_email_cli.cli.changing import Change, Wish, change
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
-from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
+from prx_email_cli.cli.selection import DryRun, Selection, Yes, not_empty, takes_selection
 from prx_email_cli.cli.times import Times, clock, duration_seconds
 from prx_email_cli.errors import ValidationError
 
@@ -32,10 +32,12 @@ def edit(
     ctx: typer.Context,
     selection: Selection,
     only_account: Annotated[
-        str | None, typer.Option("--only-account", metavar="NAME", help="Only messages of this account.")
+        str | None,
+        typer.Option("--only-account", metavar="NAME", callback=not_empty, help="Only messages of this account."),
     ] = None,
     only_from: Annotated[
-        str | None, typer.Option("--only-from", metavar="PATTERN", help="Only with such an envelope sender.")
+        str | None,
+        typer.Option("--only-from", metavar="PATTERN", callback=not_empty, help="Only with such an envelope sender."),
     ] = None,
     replace: Annotated[
         list[str] | None,

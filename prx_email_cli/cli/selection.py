@@ -29,12 +29,19 @@ def _check_status(values: list[str] | None) -> list[str] | None:
     return values
 
 
+def not_empty(value: str | None) -> str | None:
+    """Refuse an empty value, which would mean every message, or none."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("is empty: the script's variable may be unset")
+    return value
+
+
 def _flag(name: str, help_text: str) -> Any:
     return Annotated[bool, typer.Option(name, help=help_text)]
 
 
 def _text(name: str, metavar: str, help_text: str) -> Any:
-    return Annotated[str | None, typer.Option(name, metavar=metavar, help=help_text)]
+    return Annotated[str | None, typer.Option(name, metavar=metavar, callback=not_empty, help=help_text)]
 
 
 def _number(name: str, help_text: str) -> Any:

@@ -117,6 +117,14 @@ class TestEveryCommand:
         answer = looked_at.run(*command.split(), *options)
         assert (answer.status, "give ids, or select messages: --all" in words_of(answer)) == (2, True)
 
+    @pytest.mark.parametrize("option", ["--to", "--subject", "--error", "--since"])
+    @pytest.mark.parametrize("value", ["", " "])
+    def test_takes_no_empty_pattern_for_every_message(
+        self, looked_at: Program, command: str, option: str, value: str
+    ) -> None:
+        answer = looked_at.run(*command.split(), option, value)
+        assert (answer.status, "is empty: the script's variable may be unset" in words_of(answer)) == (2, True)
+
     def test_tells_an_unknown_account(self, looked_at: Program, command: str) -> None:
         answer = looked_at.run(*command.split(), "--account", "nobody")
         assert (answer.status, "nobody" in answer.err) == (78, True)
