@@ -12,34 +12,38 @@ from typing import cast
 _AS_IT_IS = compat32.clone(linesep="\r\n", max_line_length=None)
 
 
-def has_eight_bits(data: bytes) -> bool:
-    """Tell whether *data* has a byte that 7-bit SMTP does not take."""
-    return not data.isascii()
-
-
-def seven_bit(content: bytes) -> bytes | None:
+def seven_bit(content: bytes, longest_line: int | None = None) -> bytes | None:
     """Return *content* with its 8-bit parts as quoted-printable or base64, which a reader sees no difference to.
 
-    None where that would break a signature (RFC 1847 section 2.1).  content: with CRLF line ends.
+    None where that would break a signature (RFC 1847 section 2.1).  content: with CRLF line ends.  longest_line: also
+    parts with longer lines, in bytes without their ends, are encoded; NUL always is.
     """
+
+    def needs_it(part: Message) -> bool:
+        body = _body_of(part)
+        return (
+            not body.isascii()
+            or b"\0" in body
+            or (longest_line is not None and any(len(line) > longest_line for line in body.split(b"\r\n")))
+        )
+
     message = BytesParser(policy=_AS_IT_IS).parsebytes(content)
-    if any(one.get_content_type() == "multipart/signed" and _is_eight_bit(one) for one in message.walk()):
+    if any(one.get_content_type() == "multipart/signed" and needs_it(one) for one in message.walk()):
         return None
     for part in message.walk():
         if part.is_multipart():
             _declare_seven_bit(part)
-        elif _is_eight_bit(part):
+        elif needs_it(part):
             _encode(part)
     written = BytesIO()
     BytesGenerator(written, mangle_from_=False, policy=_AS_IT_IS).flatten(message)
     return written.getvalue()
 
 
-def _is_eight_bit(part: Message) -> bool:
+def _body_of(part: Message) -> bytes:
     written = BytesIO()
     BytesGenerator(written, mangle_from_=False, policy=_AS_IT_IS).flatten(part)
-    _, _, body = written.getvalue().partition(b"\r\n\r\n")
-    return has_eight_bits(body)
+    return written.getvalue().partition(b"\r\n\r\n")[2]
 
 
 def _declare_seven_bit(part: Message) -> None:

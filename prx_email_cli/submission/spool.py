@@ -7,7 +7,7 @@ from io import FileIO
 from types import TracebackType
 from typing import TypeVar
 
-from prx_email_cli.errors import StorageError
+from prx_email_cli.errors import StorageError, ValidationError
 from prx_email_cli.outbox.messages import Content
 
 MEMORY_BYTES = 512 * 1024  # of one content; a larger one goes into a file
@@ -69,6 +69,18 @@ class Spool:
         if file is None:
             return Content((b"".join(held),), size, digest.hexdigest())
         return Content(_Pieces(file.fileno(), begin, size), size, digest.hexdigest())
+
+
+def limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield *chunks*.  Raises ValidationError after more than *most* bytes."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise ValidationError(
+                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
+            )
+        yield chunk
 
 
 def _new_file() -> FileIO:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.errors import ValidationError
 from prx_email_cli.mail.compose import Draft, compose
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
 from prx_email_cli.submission.draft import draft, policy_for, recipients
 from prx_email_cli.submission.request import Request
-from prx_email_cli.submission.spool import Spool
+from prx_email_cli.submission.spool import Spool, limited
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.reply_headers import Reply
@@ -39,7 +38,7 @@ def prepare(
         sender=drafted.sender.address,
         recipients=addressed,
         subject=drafted.subject,
-        content=spool.hold(_limited(composed.chunks, settings.attachments.policy.max_message_bytes)),
+        content=spool.hold(limited(composed.chunks, settings.attachments.policy.max_message_bytes)),
         schedule=schedule,
         needs_smtputf8=composed.needs_smtputf8,
         idempotency_key=key,
@@ -54,18 +53,6 @@ def submit(store: "Store", message: NewMessage) -> Submitted:
     if submitted.error is not None:
         raise submitted.error
     return submitted
-
-
-def _limited(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Yield *chunks*.  Raises ValidationError after more than *most* bytes."""
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > most:
-            raise ValidationError(
-                "message exceeds size limit", hint=f"it may have {most} bytes ([attachments.policy] max_message_bytes)"
-            )
-        yield chunk
 
 
 class _Fingerprint:
