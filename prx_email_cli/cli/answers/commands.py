@@ -32,6 +32,7 @@ def _also(name: str) -> Answer:
 _SENT = Answer({"anyOf": [ref("sent"), ref("send_result"), ref("previewed")]}, ref("send_result"))
 _DECIDED = Answer({"anyOf": [_list_of("decided"), _list_of("row")]}, {"anyOf": [_list_of("decided"), _list_of("row")]})
 _RETRIED = {"anyOf": [ref("send_result"), _list_of("retried"), _list_of("row")]}
+_EDITED = {"anyOf": [*_RETRIED["anyOf"], _list_of("decided")]}
 _EXAMINED = _also("examined")
 ANSWERS = {
     "demo": Answer(_list_of("arrived")),
@@ -68,6 +69,8 @@ ANSWERS = {
     "release": _DECIDED,
     "cancel": _DECIDED,
     "resolve": _DECIDED,
+    "dismiss": _DECIDED,
+    "edit": Answer(_EDITED, _EDITED),
     "pause": Answer(ref("standing")),
     "resume": Answer(ref("resumed")),
     "prune": Answer(ref("pruned")),

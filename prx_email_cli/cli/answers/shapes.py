@@ -45,12 +45,9 @@ _SENT = "outbox_id status retries provider_message_id next_attempt_at message_id
 _ROW = (
     "outbox_id account status retries next_attempt_at message_id provider_message_id last_error subject to size_bytes"
     " created_at sent_at held gave_up uncertain error_code priority run_died repeated pruned_at"
-    " anonymised_at"
+    " anonymised_at dismissed_at"
 )
-_WHOLE = (
-    f"{_ROW} recipients attempts actions sender due_at first_due_at expires_at dismissed_at run_id idempotency_key"
-    " enqueued_by"
-)
+_WHOLE = f"{_ROW} recipients attempts actions sender due_at first_due_at expires_at run_id idempotency_key enqueued_by"
 _STANDING = "account paused paused_at paused_until paused_by reason resting rests_until failing_since error_code detail"
 _EXAMINED = (
     "account host port addresses peer tls_version cipher certificate extensions login size_limit steps"
