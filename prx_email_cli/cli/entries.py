@@ -53,7 +53,7 @@ def entry_object(one: Entry) -> dict[str, Any]:
     """Make the JSON object of an entry; times are Unix seconds."""
     return {
         "at": one.at,
-        "kind": one.kind,
+        "entry": one.kind,
         "outbox_id": one.outbox_id,
         "account": one.account or None,
         "what": one.what,
@@ -64,5 +64,5 @@ def entry_object(one: Entry) -> dict[str, Any]:
         "uncertain": one.uncertain,
         "message_id": one.message_id,
         "run_id": one.run_id,
-        "started_at": one.began_at,
+        "began_at": one.began_at,
     }

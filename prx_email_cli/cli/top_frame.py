@@ -145,6 +145,11 @@ def _fit(text: str, columns: int) -> str:
     return shortened(text, columns).rstrip(" ")
 
 
+def _hand_object(one: InHand) -> dict[str, Any]:
+    values = one._asdict()
+    return {**values, "address": values.pop("to")}
+
+
 def look_object(look: Look) -> dict[str, Any]:
     """Make the JSON object of a look; times are Unix seconds."""
     return {
@@ -155,6 +160,6 @@ def look_object(look: Look) -> dict[str, Any]:
         ],
         "all_paused": look.everyone.is_paused(look.now),
         "runs": [{"run_id": run.run_id, "started_at": run.started_at} for run in look.runs],
-        "in_hand": [one._asdict() for one in look.in_hand],
+        "in_hand": [_hand_object(one) for one in look.in_hand],
         "latest": [entry_object(one) for one in look.latest],
     }  # fmt: skip

@@ -40,6 +40,7 @@ send MESSAGE --to gone@example.org | send MESSAGE --to busy@example.org | send M
 send MESSAGE --to a@example.org --in 2h --attach x.txt | send MESSAGE --to nobody
 send MESSAGE --to a@example.org --preview
 hold 4 | hold 99 | hold --to busy* --dry-run | drain | drain | status | list | list --status nonsense
+log | log --account nobody | log --since x | top | top --bogus
 show 1 | show 2 3 --headers | show 5 --body | stats | check | doctor --offline
 dismiss 2 | dismiss 1 | dismiss --all --dry-run | edit 1 --from a@example.com | edit 3 --from a@example.com
 edit 3 4 --replace busy@example.org=calm@example.org | edit 3 --expires-in 1d --retry | edit 3 4 --from o@example.com --retry

@@ -46,7 +46,7 @@ def test_everything_that_happened_is_there_the_oldest_first(program: Program) ->
     history(program)
     found = entries(program)
     assert brief(found) == ALL
-    assert [one["kind"] for one in found] == ["action", "attempt", "attempt", "action"]
+    assert [one["entry"] for one in found] == ["action", "attempt", "attempt", "action"]
     assert (found[2]["code"], found[2]["account"], found[2]["who"]) == (550, "work", None)
     assert found[3]["detail"] == f"moving {EVIL}"
 

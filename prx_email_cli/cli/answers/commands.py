@@ -63,6 +63,8 @@ ANSWERS = {
     "list": Answer(_list_of("row"), beside=("cut", "total")),
     "show": Answer({"anyOf": [ref("shown"), _list_of("shown")]}, {"anyOf": [ref("shown"), _list_of("shown")]}),
     "status": Answer(ref("status")),
+    "log": Answer(_list_of("entry"), beside=("cut",)),
+    "top": Answer(ref("top")),
     "export": Answer(_list_of("exported")),
     "stats": Answer(ref("stats")),
     "hold": _DECIDED,

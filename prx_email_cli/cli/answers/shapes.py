@@ -61,6 +61,11 @@ _RECIPIENT = {
 }
 _RUN = {"run_id": text("name of the run that has it in hand; null if none has", null=True)}
 _ATTEMPT = {"code": _RECIPIENT["code"]}
+_ENTRY = {
+    "outbox_id": number("the message; null if it was done to an account", null=True, least=1),
+    "code": _RECIPIENT["code"],
+    "run_id": text("name of the run that attempted it; null for what a person did", null=True),
+}
 _IDS = {
     name: many(f"ids of the messages that were {what}", {"type": "integer"})
     for name, what in (("sent_ids", "sent"), ("deferred_ids", "deferred"), ("gave_up_ids", "given up"))
@@ -83,6 +88,15 @@ SHAPES = {
     "action": Shape("outbox_id account at what who detail", own={
         "outbox_id": number("the message; null if it was done to the account", null=True, least=1)
     }),
+    "entry": Shape(
+        "at entry outbox_id account what who detail code response uncertain message_id run_id began_at", own=_ENTRY
+    ),
+    "top": Shape("accounts all_paused runs in_hand latest", own={
+        "accounts": many("each account", ref("account_rate"))
+    }),
+    "account_rate": Shape(f"{_STANDING} waiting delivered_last_minute delivered_last_hour"),
+    "living_run": Shape("run_id started_at", own={"run_id": text("name of the run")}),
+    "hand": Shape("outbox_id account run_id claimed_at subject address size_bytes"),
     "previewed": Shape("account sender recipients subject next_attempt_at size_bytes base64", "line row"),
     "stored_line": Shape("outbox_id duplicate", "line row"),
     "refused_line": Shape("code message hint", "line row"),
