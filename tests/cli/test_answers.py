@@ -43,7 +43,8 @@ hold 4 | hold 99 | hold --to busy* --dry-run | drain | drain | status | list | l
 log | log --account nobody | log --since x | top | top --bogus
 show 1 | show 2 3 --headers | show 5 --body | stats | check | doctor --offline
 dismiss 2 | dismiss 1 | dismiss --all --dry-run | edit 1 --from a@example.com | edit 3 --from a@example.com
-edit 3 4 --replace busy@example.org=calm@example.org | edit 3 --expires-in 1d --retry | edit 3 4 --from o@example.com --retry
+edit 3 4 --replace busy@example.org=calm@example.org | edit 3 --expires-in 1d --retry
+edit 3 4 --from o@example.com --retry
 retry 3 | retry 3 --force | retry 3 4 99 | retry 4 --force | retry --gave-up --dry-run
 send MESSAGE --to busy@example.org --now | send MESSAGE --to a@example.org --now
 send --batch lines | send --batch bad | send --batch lines --check | send --batch lines --preview | send --request line
