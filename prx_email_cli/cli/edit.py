@@ -37,7 +37,12 @@ def edit(
     ] = None,
     only_from: Annotated[
         str | None,
-        typer.Option("--only-from", metavar="PATTERN", callback=not_empty, help="Only with such an envelope sender."),
+        typer.Option(
+            "--only-from",
+            metavar="PATTERN",
+            callback=not_empty,
+            help="Only with an envelope sender like it: * and ? are wildcards, else a part.",
+        ),
     ] = None,
     replace: Annotated[
         list[str] | None,

@@ -62,12 +62,21 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "uncertain": (_flag("--uncertain", "Only messages that may have been accepted."), False),
     "held": (_flag("--held", "Only messages that are held."), False),
     "to": (
-        _text("--to", "PATTERN", "Only with such a recipient: in any case, * and ? are wildcards, else a part of it."),
+        _text("--to", "PATTERN", "Only with a recipient like it: any case, * and ? are wildcards, else a part."),
         None,
     ),
-    "sender": (_text("--from", "PATTERN", "Only with such an envelope sender."), None),
-    "subject": (_text("--subject", "PATTERN", "Only with such a subject."), None),
-    "error": (_text("--error", "PATTERN", "Only with such a last error."), None),
+    "sender": (
+        _text("--from", "PATTERN", "Only with an envelope sender like it: * and ? are wildcards, else a part."),
+        None,
+    ),
+    "subject": (
+        _text("--subject", "PATTERN", "Only with a subject like it: * and ? are wildcards, else a part of it."),
+        None,
+    ),
+    "error": (
+        _text("--error", "PATTERN", "Only with a last error like it: * and ? are wildcards, else a part of it."),
+        None,
+    ),
     "cause": (_number("--cause", "Only messages that failed by this cause of status."), None),
     "since": (_text("--since", "TIME", "Only messages stored since 2h ago, for example, or an ISO 8601 time."), None),
     "until": (_text("--until", "TIME", "Only messages stored until then."), None),
