@@ -140,6 +140,10 @@ class _Deliveries:
             from prx_email_cli.cli.starter import what_started  # on use
 
             store.note_drain(time.time(), what_started(follows=self._follows))
+            if self._settings.outbox.keep_content is not None or self._settings.outbox.keep_records is not None:
+                from prx_email_cli.cli.tidying import tidy  # on use
+
+                tidy(store, self._settings.outbox, self._tick())
 
 
 class _Teller:

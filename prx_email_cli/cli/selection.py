@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
     from prx_email_cli.outbox.views import Fact, Filter
 
-_DURATION = re.compile(r"(?:\d+[smhdw])+")
+_DURATION = re.compile(r"(?:\d+[smhdwy])+")
 
 
 def _check_status(values: list[str] | None) -> list[str] | None:

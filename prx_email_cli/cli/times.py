@@ -1,11 +1,11 @@
 """Make the clock of a command, and read times and durations as people write them."""
 
-import re
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from prx_email_cli.config.durations import EXAMPLES, seconds_of
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.messages import Schedule
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from prx_email_cli.submission.request import Request
 
 LATEST_TIME = 253_370_764_800  # the year 9999; later times cannot be written as dates
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_EXAMPLES = "write 90s, 15m, 2h, 1d or 1d12h"
 
 
 def clock(now_ts: int | None) -> Callable[[], int]:
@@ -33,12 +31,13 @@ def clock(now_ts: int | None) -> Callable[[], int]:
 
 def duration_seconds(text: str, option: str) -> int:
     """Read a duration such as ``90s``, ``2h`` or ``1d12h``, given to *option*.  Raises ValidationError."""
-    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
-        raise ValidationError(f"{option}: not a duration: {text!r}", hint=_EXAMPLES)
-    parts = re.findall(r"0*(\d+)([smhdw])", text)
-    if any(len(number) > len(str(LATEST_TIME)) for number, _ in parts):
-        raise ValidationError(f"{option}: too long a duration: {text!r}", hint=_EXAMPLES)
-    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        seconds = seconds_of(text)
+    except OverflowError:
+        raise ValidationError(f"{option}: too long a duration: {text!r}", hint=EXAMPLES) from None
+    if seconds is None:
+        raise ValidationError(f"{option}: not a duration: {text!r}", hint=EXAMPLES)
+    return seconds
 
 
 def unix_time(text: str, option: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.domains import is_address_literal, is_domain
+from prx_email_cli.config.durations import seconds_of
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, TlsMode, provider_named
 from prx_email_cli.config.table import Place, Table, key, read_table
@@ -46,6 +47,10 @@ class OutboxSettings(Table):
         "messages that a drain claims ahead for each connection, at most: a power cut leaves so many uncertain", 32,
         low=0, high=32,
     )  # fmt: skip
+    keep_content: str | None = key(
+        'drains delete the content of what was sent or given up so long ago, "30d" for example; by default never', None
+    )
+    keep_records: str | None = key('and the whole record after "1y", for example; by default never', None)
 
 
 class AttachmentPolicy(Table):
@@ -241,7 +246,18 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
         settings.account(None)
     if not _DOMAIN.fullmatch(settings.outbox.message_id_domain):
         raise Place(file, "outbox").error("message_id_domain", "is not a domain name", 'write it as "mail.example.com"')
+    for name in ("keep_content", "keep_records"):
+        _check_duration(getattr(settings.outbox, name), name, file)
     return settings
+
+
+def _check_duration(text: str | None, name: str, file: Path) -> None:
+    try:
+        if text is None or seconds_of(text) is not None:
+            return
+    except OverflowError:
+        pass
+    raise Place(file, "outbox").error(name, f"is not a duration: {text!r}", 'write it as "30d", "12w" or "1y"')
 
 
 def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:

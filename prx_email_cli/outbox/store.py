@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, MessageUnreadable, ReadableByOthers
 from prx_email_cli.outbox.history import History
+from prx_email_cli.outbox.keeping import Keeper
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import (
     Advanced,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
         Filter,
         Health,
         Known,
-        Prunable,
-        Pruned,
-        Pruning,
         Row,
         Stats,
         Usage,
@@ -273,22 +271,6 @@ class Operator(Protocol):
     def release_all(self, account: str | None, now: int) -> list[int]:
         """Release every held message (of *account*); return their ids."""
 
-    def prunable(self, pruning: "Pruning") -> "Prunable":
-        """Find what ``prune`` would take; changes nothing."""
-
-    def prune(self, pruning: "Pruning") -> "Pruned":
-        """Take content, names or everything from messages that ended; what is broken off is finished by the next call.
-
-        Without its names a message keeps pseudonyms, the same for the same name; its idempotency key is still known.
-        """
-
-    def compact(self, most_bytes: int | None = None) -> bool:
-        """Rewrite the outbox, so that nothing is left in it of what was deleted; tell whether that is so.
-
-        It keeps others from writing meanwhile.  False without doing it, if that is more than *most_bytes* of work, or
-        when another process keeps a remainder in use.
-        """
-
     def refuse_restored(self) -> None:
         """Raise RestoredBackup for a restored backup that nobody has accepted; nothing can be claimed from it."""
 
@@ -352,7 +334,7 @@ class ReceivedMail(Protocol):
         """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
 
 
-class Store(Outbox, Runs, Queue, Accounts, Operator, Reports, History, ReceivedMail, Protocol):
+class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, ReceivedMail, Protocol):
     """A durable outbox."""
 
     def watch(self) -> Watch:

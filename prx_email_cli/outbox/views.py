@@ -203,6 +203,14 @@ class Pruning(NamedTuple):
         return (self.drop is Drop.NAMES or self.to is not None) and not chosen
 
 
+class Keeping(NamedTuple):
+    """What is kept of messages that ended, at *now*: contents and records since these times; all of them if None."""
+
+    now: int
+    content_before: int | None
+    records_before: int | None
+
+
 class Pruned(NamedTuple):
     """How many messages ``prune`` took something from, and how many known messages it deleted."""
 

@@ -266,7 +266,7 @@ _HEADERS = Field(
     },
     _read_headers,
 )
-_DURATION = {"type": "string", "pattern": "^([0-9]+[smhdw])+$"}
+_DURATION = {"type": "string", "pattern": "^([0-9]+[smhdwy])+$"}
 _RENAMED = {"from": "sender", "in": "within"}
 _EXCLUSIVE = ("attachment", "attachments"), ("at", "in")
 FIELDS = {

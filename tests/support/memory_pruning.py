@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.mail.addresses import understood_mailboxes
 from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.pseudonyms import Names, Pseudonyms, new_key
-from prx_email_cli.outbox.views import Drop, Known, Prunable, Pruned, Pruning
+from prx_email_cli.outbox.views import Drop, Keeping, Known, Prunable, Pruned, Pruning
 
 if TYPE_CHECKING:
     from .memory_message import Message
@@ -52,6 +52,11 @@ class MemoryPruning:
                 and not (pruning.sent_only and row.status != Status.SENT)
                 and not (pruning.settled_only and (row.held or row.uncertain)))
 
+    def tidy(self, keeping: Keeping) -> None:
+        for drop, before in ((Drop.RECORD, keeping.records_before), (Drop.CONTENT, keeping.content_before)):
+            if before is not None:
+                self.prune(Pruning(before, keeping.now, drop, settled_only=True))
+
     def prune(self, pruning: Pruning) -> Pruned:
         found = self.prunable(pruning)
         for it in [self.messages[outbox_id] for outbox_id in found.ids]:
@@ -70,10 +75,10 @@ class MemoryPruning:
         names = Names(of, [it.new.sender, *(one.address for one in row.recipients)], row.subject)
         everyone = [replace(one, address=of.address(one.address), response=names.without(one.response))
                     for one in row.recipients]
-        attempts = [replace(one, response=names.without(one.response), dialogue=None) for one in row.attempts]
-        it.new = it.new._replace(sender=of.address(it.new.sender), caller=None)
+        attempts = [replace(one, message_id=of.message_id(one.message_id) or "", dialogue=None,
+                            response=names.without(one.response)) for one in row.attempts]
         it.change(
-            subject=of.subject(row.subject), to=[of.address(one) for one in row.to], recipients=everyone,
+            message_id=of.message_id(row.message_id), subject=of.subject(row.subject), to=[of.address(one) for one in row.to], recipients=everyone,
             provider_message_id=names.without(row.provider_message_id), last_error=names.without(row.last_error),
             attempts=attempts, anonymised_at=now,
             actions=[one._replace(detail=names.without(one.detail)) for one in row.actions])

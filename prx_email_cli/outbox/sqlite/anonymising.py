@@ -19,15 +19,15 @@ KEYS_AT_ONCE = 5000
 _MAKE_KEY = "UPDATE ledger SET pseudonym_key = ? WHERE pseudonym_key IS NULL"
 
 # Reads what names somebody in a message and around it.
-_MESSAGE = "SELECT sender, subject, message_id, acceptance, last_error FROM outbox WHERE id = ?"
+_MESSAGE = "SELECT sender, subject, message_id, own_message_id, acceptance, last_error FROM outbox WHERE id = ?"
 _RECIPIENTS = "SELECT number, address, response FROM recipient WHERE outbox_id = ?"
 _ATTEMPTS = "SELECT retries, message_id, response FROM attempt WHERE outbox_id = ?"
 _ACTIONS = "SELECT id, detail FROM action WHERE outbox_id = ?"
 
 # Every status stays: the message has no names any more.  Digests would confirm a guess.
 _ANONYMISE = """
-UPDATE outbox SET sender = ?, subject = ?, message_id = ?, acceptance = ?, last_error = ?, enqueued_by = NULL,
-       envelope_digest = NULL, content_digest = NULL, anonymised_at = ?
+UPDATE outbox SET sender = ?, subject = ?, message_id = ?, own_message_id = ?, acceptance = ?, last_error = ?,
+       enqueued_by = NULL, esmtp = NULL, envelope_digest = NULL, content_digest = NULL, anonymised_at = ?
  WHERE id = ?
 """
 _OF_RECIPIENT = "UPDATE recipient SET address = ?, response = ? WHERE outbox_id = ? AND number = ?"
@@ -75,14 +75,14 @@ def pseudonyms(connection: sqlite3.Connection) -> Pseudonyms | None:
 def anonymise(connection: sqlite3.Connection, outbox_id: int, now: int) -> None:
     """Put pseudonyms in the place of a message's names, and drop its dialogues."""
     of = made(connection)
-    sender, subject, message_id, acceptance, last_error = connection.execute(_MESSAGE, (outbox_id,)).fetchone()
+    sender, subject, message_id, own_id, acceptance, last_error = connection.execute(_MESSAGE, (outbox_id,)).fetchone()
     recipients = connection.execute(_RECIPIENTS, (outbox_id,)).fetchall()
     names = Names(of, [sender, *(address for _, address, _ in recipients)], subject)
     connection.execute(
         _ANONYMISE,
         (
-            of.address(sender), of.subject(subject), of.message_id(message_id), names.without(acceptance),
-            names.without(last_error), now, outbox_id,
+            of.address(sender), of.subject(subject), of.message_id(message_id), of.message_id(own_id),
+            names.without(acceptance), names.without(last_error), now, outbox_id,
         ),
     )  # fmt: skip
     for number, address, response in recipients:

@@ -16,7 +16,7 @@ from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.editing import Edit
-    from prx_email_cli.outbox.views import Prunable, Pruned, Pruning
+    from prx_email_cli.outbox.views import Keeping, Prunable, Pruned, Pruning
 
 
 class Operating(OpenDatabase):
@@ -135,6 +135,12 @@ class Operating(OpenDatabase):
         from prx_email_cli.outbox.sqlite import pruning as prune  # on use
 
         return prune.prune(self, pruning)
+
+    def tidy(self, keeping: "Keeping") -> None:
+        """Delete a part of what has been kept long enough."""
+        from prx_email_cli.outbox.sqlite import tidying  # on use
+
+        tidying.tidy(self, Runs(self.path), keeping)
 
     def _decide(self, decision: Decision, outbox_id: int, now: int) -> None:
         for decided in self.decide(decision, [outbox_id], now):

@@ -37,6 +37,11 @@ _CHOSEN = f"(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids))) AND {_TO
 # Reads the ids of what may be pruned, in order.
 PRUNABLE = f"SELECT id FROM {{matching}} AND id > :after AND {_PRUNABLE} AND {_CHOSEN} ORDER BY id LIMIT :limit"
 
+# Reads the ids of what may be pruned among the messages from :after to :up_to.
+PRUNABLE_WITHIN = f"""
+SELECT id FROM outbox NOT INDEXED WHERE id > :after AND id <= :up_to AND {_PRUNABLE} ORDER BY id
+"""
+
 # Reads whether this message, which PRUNABLE read, may still be pruned.
 STILL_PRUNABLE = f"SELECT 1 FROM outbox WHERE id = :id AND {_PRUNABLE}"
 

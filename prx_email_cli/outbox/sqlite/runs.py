@@ -17,7 +17,7 @@ from prx_email_cli.files import create, fault_of, give_to_owner, make_directorie
 from prx_email_cli.outbox.accounts import TOLD_AGAIN_SECONDS
 from prx_email_cli.outbox.flight_record import Flights
 
-_LAST_DRAIN, _TOLD = "last-drain", "undrained"
+_LAST_DRAIN, _TOLD, _TIDIED = "last-drain", "undrained", "tidied"
 _MOST_STARTER_BYTES = 200
 _FLIGHT = ".flight"
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -227,6 +227,20 @@ class Runs:
         except (OSError, StorageError, ChangeableByOthers):
             return False
         return True
+
+    def read_note(self) -> bytes:
+        """Return how far tidying came; empty where that is not known, or others could have written it."""
+        try:
+            with self.opened_file(_TIDIED, make=False) as descriptor:
+                return os.pread(descriptor, _MOST_STARTER_BYTES, 0)
+        except (OSError, StorageError, ChangeableByOthers):
+            return b""
+
+    def write_note(self, note: bytes) -> None:
+        """Note how far tidying came; costs no fsync, and if it is lost, tidying begins anew."""
+        with suppress(OSError, StorageError, ChangeableByOthers), self.opened_file(_TIDIED, make=True) as descriptor:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note, 0)
 
     def faults(self) -> Iterator[ChangeableByOthers]:
         """Find everything that lets others change the directory or a file in it; nothing where it cannot be opened."""

@@ -9,7 +9,7 @@ import pytest
 from prx_email_cli.mail.received import KnownMessage
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult
-from prx_email_cli.outbox.messages import Moment, NewMessage
+from prx_email_cli.outbox.messages import Esmtp, Moment, NewMessage
 from prx_email_cli.outbox.store import Run, Store
 from prx_email_cli.outbox.views import Drop, Filter, Prunable, Pruned, Pruning
 
@@ -144,6 +144,13 @@ class TestWithoutNames:
         assert [(one.response, one.dialogue) for one in first.attempts] == [("(anonymised)", None)]
         assert first.message_id == "<outbox-1-0@prx-email.local>"
         assert first.subject == second.subject != "s"
+
+    def test_a_message_id_that_it_came_with_goes_too(self, store: Store, run: Run) -> None:
+        submit(store, new_message()._replace(own_message_id="<jane@example.org>", esmtp=Esmtp(envelope_id="jane")))
+        record(run, sent(claim(run)))
+        assert store.row(1).message_id == "<jane@example.org>"
+        assert store.prune(NAMES) == Pruned(1)
+        assert "jane" not in str(store.row(1))
 
     def test_what_has_not_ended_keeps_its_names(self, store: Store) -> None:
         submit(store, new_message("jane@example.org"))
