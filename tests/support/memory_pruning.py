@@ -77,8 +77,10 @@ class MemoryPruning:
                     for one in row.recipients]
         attempts = [replace(one, message_id=of.message_id(one.message_id) or "", dialogue=None,
                             response=names.without(one.response)) for one in row.attempts]
+        it.new = it.new._replace(sender=of.address(it.new.sender), caller=None)
         it.change(
-            message_id=of.message_id(row.message_id), subject=of.subject(row.subject), to=[of.address(one) for one in row.to], recipients=everyone,
+            message_id=of.message_id(row.message_id), subject=of.subject(row.subject),
+            to=[of.address(one) for one in row.to], recipients=everyone,
             provider_message_id=names.without(row.provider_message_id), last_error=names.without(row.last_error),
             attempts=attempts, anonymised_at=now,
             actions=[one._replace(detail=names.without(one.detail)) for one in row.actions])
