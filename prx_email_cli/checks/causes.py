@@ -85,6 +85,6 @@ def fix_of(cause: Cause, number: int, login: str | None = None) -> str:
     dismiss = f"prx-email dismiss {which}"
     if cause.known is not None and cause.known.wrong_address:
         return f"prx-email edit {which} --replace OLD=NEW --retry, or {dismiss}"
-    retry = f"prx-email retry {which}"
+    retry = f"prx-email retry {which} --force"
     deed = "" if cause.known is None else f"{cause.known.fix}; "
     return f"{deed}{retry}, or {dismiss}" if cause.gave_up else f"{deed or 'drains try again; '}{retry} tries at once"

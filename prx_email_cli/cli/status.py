@@ -100,7 +100,7 @@ def _wanted(seen: Seen) -> list[str]:
         why.append(f"messages wait and nothing drains ({NOTHING_DRAINS})")
     if seen.died:
         why.append(f"a drain died with {seen.died} in hand (the next prx-email drain settles what became of them)")
-    if seen.clock_ahead > CLOCK_SLACK_SECONDS:
+    if seen.waiting and seen.clock_ahead > CLOCK_SLACK_SECONDS:
         why.append(f"the outbox was used {shown_age(seen.clock_ahead)} ahead of this clock (prx-email doctor)")
     return why
 

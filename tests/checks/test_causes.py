@@ -76,8 +76,8 @@ def test_each_cause_names_what_helps() -> None:
     many = "prx-email edit --cause 2 --replace OLD=NEW --retry, or prx-email dismiss --cause 2"
     assert fix_of(known._replace(many=3), 2) == many
     (unknown,) = causes_of([failure("550 never", 42)])
-    assert (unknown.known, fix_of(unknown, 1)) == (None, "drains try again; prx-email retry 42 tries at once")
-    assert fix_of(unknown._replace(gave_up=True), 1) == "prx-email retry 42, or prx-email dismiss 42"
+    assert (unknown.known, fix_of(unknown, 1)) == (None, "drains try again; prx-email retry 42 --force tries at once")
+    assert fix_of(unknown._replace(gave_up=True), 1) == "prx-email retry 42 --force, or prx-email dismiss 42"
     doubtful = fix_of(unknown._replace(uncertain=True, many=2), 3)
     assert doubtful.startswith("prx-email resolve --cause 3 --sent if it arrived, else ")
     assert "prx-email resolve --cause 3 --not-sent" in doubtful

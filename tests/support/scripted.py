@@ -103,6 +103,10 @@ class ScriptedServer(Record):
         """Let every `pause`, present and future, go on."""
         self._released.set()
 
+    def misbehave(self, *faults: Fault) -> None:
+        """Take these for the faults of the connections from now on."""
+        self._plan = FaultPlan(faults)
+
     def stop(self) -> None:
         """End every connection and join every thread.  Safe to call twice."""
         if self._stopping.is_set():

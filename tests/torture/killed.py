@@ -97,13 +97,13 @@ def wrap_database(fate: Fate) -> None:
 
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox.sqlite import claims, operator, queue, submit
+    from prx_email_cli.outbox.sqlite import claims, operator, pruning, queue, submit
 
     changes = {
         "enqueue": (submit, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
         "finalize": (queue, "finalize_all"), "recover": (claims, "recover_run"), "hold": (operator, "hold"),
         "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
-        "prune": (operator, "prune_some"),
+        "prune": (pruning, "prune_some"),
     }  # fmt: skip
     without_result = ("hold", "release", "cancel", "resolve")
     for change, (owner, name) in changes.items():

@@ -1,7 +1,6 @@
 """A full file system: what cannot be stored is not acknowledged, and once there is space again nothing is missing."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,48 +10,22 @@ import pytest
 from ..conftest import Program
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
+from ..support.small_disk import NoDisk, SmallDisk
 from .field import Field
-
-TMPFS_BYTES = 6 * 1024 * 1024
-
-
-class Tmpfs:
-    """A small file system, full on demand."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.outbox = directory / "outbox.db"
-        self._ballast = directory / "ballast"
-
-    def fill(self) -> None:
-        """Leave not a byte."""
-        with self._ballast.open("ab", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(b"x" * 4096)
-            except OSError:
-                pass
-
-    def free(self) -> None:
-        """Give the space back, and more of it."""
-        self._ballast.unlink(missing_ok=True)
-        subprocess.run(["mount", "-o", f"remount,size={10 * TMPFS_BYTES}", str(self.directory)], check=True)
 
 
 @pytest.fixture
-def tmpfs(tmp_path: Path) -> Iterator[Tmpfs]:
-    """A small tmpfs; mounting it needs root, and ``max_page_count`` stands in for it elsewhere."""
-    directory = tmp_path / "small"
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES},mode=0700", "tmpfs", str(directory)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"no tmpfs without root: {done.stderr.strip()}")
-    yield Tmpfs(directory)
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+def tmpfs(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A small file system; mounting it needs root, and ``max_page_count`` stands in for it elsewhere."""
+    try:
+        disk = SmallDisk(tmp_path / "small")
+    except NoDisk as error:
+        pytest.skip(f"no tmpfs without root: {error}")
+    yield disk
+    disk.unmount()
 
 
-def _on(tmpfs: Tmpfs, program: Program, server: ScriptedServer) -> Field:
+def _on(tmpfs: SmallDisk, program: Program, server: ScriptedServer) -> Field:
     """A field whose outbox is on the small file system."""
     field = Field(program, {"work": server})
     program.config.write_text(program.config.read_text().replace('"outbox.db"', f'"{tmpfs.outbox}"'))
@@ -73,7 +46,7 @@ def _send_until_full(field: Field, **environment: Any) -> None:
 
 
 def test_a_drain_that_cannot_record_what_it_sent_exits_74_and_the_next_one_records_it_and_sends_nothing_twice(
-    tmpfs: Tmpfs, program: Program
+    tmpfs: SmallDisk, program: Program
 ) -> None:
     on_the_wire = 4
     with ScriptedServer([Fault("after_dot", "pause", times=on_the_wire)]) as server:
