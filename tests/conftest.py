@@ -21,6 +21,7 @@ from prx_email_cli.cli.main import app
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.redaction import forget_all
 
+from .support.answers import assert_as_published
 from .support.certs import Certificates
 from .support.preloaded import preloaded
 
@@ -112,7 +113,15 @@ class Program:
         return subprocess.Popen(command, env=self.environment, cwd=self.home, text=True, **{**pipes, **options})
 
     def run(self, *arguments: str, text: str | None = None, **environment: str) -> Answer:
-        """Run ``prx-email ARGUMENTS`` to its end; *text* is piped into it."""
+        """Run ``prx-email ARGUMENTS`` to its end; *text* is piped into it.
+
+        An answer to ``--json`` must be as its schema says.
+        """
+        answer = self._run(*arguments, text=text, **environment)
+        assert_as_published(arguments, answer.out)
+        return answer
+
+    def _run(self, *arguments: str, text: str | None, **environment: str) -> Answer:
         environment = {**self.environment, **environment}
         if self.wrapper in ([], HELD_TO_MODES):
             forking = preloaded(tuple(self.wrapper))
@@ -127,7 +136,7 @@ class Program:
     def call(self, *arguments: str, text: str = "", **environment: str) -> Answer:
         """Run it within this process, many times as fast: for claims that are not about a process, and for set-up.
 
-        With a wrapper it is a process after all.
+        With a wrapper it is a process after all.  An answer to ``--json`` must be as its schema says.
         """
         if self.wrapper:
             return self.run(*arguments, text=text, **environment)
@@ -142,6 +151,7 @@ class Program:
             patch.chdir(self.home)
             with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
                 app(arranged(typer.main.get_command(app), list(arguments)), prog_name="prx-email")
+        assert_as_published(arguments, out.getvalue())
         return Answer(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def send(self, *arguments: str, to: str = "a@example.org", subject: str = "hello", body: str = "text\n") -> int:

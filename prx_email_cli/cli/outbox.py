@@ -78,7 +78,7 @@ def verify(
             hint="take an older backup, or try the sqlite3 shell's .recover on a copy",
         )
     if this.json:
-        data = {"file": str(name), **found._asdict()}
+        data = {"file": str(name), **_called(found._asdict())}
         put_json(data, None if error is None else error_object(error.code, error.message, error.hint))
     else:
         for fault in found.faults:
@@ -234,7 +234,8 @@ def _tell_replaced(this: Invocation, file: Path | None, replaced: "Replaced", do
     if this.json:
         kept = None if replaced.kept is None else str(replaced.kept)
         name = None if file is None else str(file)
-        put_json({**replaced._asdict(), "kept": kept, "file": name, "next": hints if replaced.guarded else []})
+        values = {**_called(replaced._asdict()), "kept": kept, "file": name}
+        put_json({**values, "hints": hints if replaced.guarded else []})
         return
     put(f"{done}: {replaced.messages} messages, {replaced.unfinished} not ended")
     if replaced.kept is not None:
@@ -252,7 +253,12 @@ def _tell_replaced(this: Invocation, file: Path | None, replaced: "Replaced", do
 
 
 def _copied_object(copied: "Copied") -> dict[str, Any]:
-    return {**copied._asdict(), "file": str(copied.file)}
+    return {**_called(copied._asdict()), "file": str(copied.file)}
+
+
+def _called(values: dict[str, Any]) -> dict[str, Any]:
+    """Call numbers of messages otherwise than the lists that other commands answer with."""
+    return {{"messages": "stored", "unfinished": "not_ended"}.get(name, name): value for name, value in values.items()}
 
 
 def _contents(copied: "Copied") -> str:

@@ -62,7 +62,12 @@ account login | account logout | account set-password
 account add more --host localhost --port 9 --tls none --from m@example.com | account add more --host localhost
 account default more | account default nobody | account test more | account test --all
 account remove more --force | account remove nobody
-config check | config path | cron | providers | help | help send | help nonsense | demo
+config check | config path | cron | providers | help | help send | help nonsense
+demo
+outbox backup b.db | outbox backup b.db | outbox verify b.db | outbox verify missing.db | outbox restore b.db
+outbox restore missing.db | outbox accept-restore | outbox move m.db | outbox move --undo | outbox move m2.db
+outbox move
+outbox adopt missing.db | outbox adopt m2.db | outbox adopt m2.db
 --config new.toml init --host localhost --port 9 --tls none --from i@example.com | init --host x
 config path --bogus | providers --bogus | demo --bogus
 """
@@ -166,7 +171,7 @@ def test_the_events_are_as_published(program: Program) -> None:
 # The contract gives them to rows, recipients and errors as well as to counts, or they are words of another trade.
 TWICE = {
     "status", "code", "gave_up", "held", "uncertain", "subject", "accounts", "oauth", "event",
-    "messages", "errors", "in_reply_to", "oldest_age_seconds", "outbox_id", "run_id", "total",
+    "messages", "errors", "in_reply_to", "oldest_age_seconds", "outbox_id", "run_id", "total", "stored",
 }  # fmt: skip
 
 

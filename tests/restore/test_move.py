@@ -36,7 +36,7 @@ class TestMoved:
         program.send(subject="one")
         answer = program.run("outbox", "move", "m.db", "--json")
         file = program.home / "m.db"
-        assert answer.data == {"file": str(file), "bytes": file.stat().st_size, "messages": 1, "unfinished": 1}
+        assert answer.data == {"file": str(file), "bytes": file.stat().st_size, "stored": 1, "not_ended": 1}
         assert file.stat().st_mode & 0o777 == 0o600
         (program.home / "mail.eml").write_text("From: a@example.org\nSubject: s\n\ntext\n")
         commands: list[tuple[str, ...]] = [

@@ -42,7 +42,7 @@ class TestBackup:
         os.umask(0o022)
         answer = program.run("outbox", "backup", "b.db", "--json")
         file = program.home / "b.db"
-        assert answer.data == {"file": "b.db", "bytes": file.stat().st_size, "messages": 1, "unfinished": 1}
+        assert answer.data == {"file": "b.db", "bytes": file.stat().st_size, "stored": 1, "not_ended": 1}
         program.send(subject="two")
         assert file.stat().st_mode & 0o777 == 0o600
         assert sorted(one.name for one in program.home.glob("b.db*")) == ["b.db"]
@@ -152,7 +152,7 @@ class TestVerify:
         assert program.call("prune", "2", "--anonymise").status == 0
         answer = program.run("outbox", "verify", "--json")
         assert answer.data == {
-            "file": str(program.outbox), "messages": {"pending": 3}, "contents": 1, "dropped": 2, "envelopes": 2,
+            "file": str(program.outbox), "stored": {"pending": 3}, "contents": 1, "dropped": 2, "envelopes": 2,
             "faults": [],
         }  # fmt: skip
 
@@ -210,7 +210,7 @@ class TestRestore:
         assert program.call("outbox", "backup", "b.db").status == 0
         program.send(subject="three")
         answer = program.run("outbox", "restore", "b.db", "--json")
-        assert (answer.data["guarded"], answer.data["only_in_kept"], answer.data["next"]) == (False, [3], [])
+        assert (answer.data["guarded"], answer.data["only_in_kept"], answer.data["hints"]) == (False, [3], [])
         assert program.send(subject="four") == 4, "no id comes again"
         drain(program)
         assert sorted(subjects(server)) == ["four", "one", "two"]

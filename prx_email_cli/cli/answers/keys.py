@@ -10,7 +10,7 @@ Schema = dict[str, Any]
 
 ERROR_CODES = (
     "validation", "config", "not_found", "retry_not_allowed_for_status", "retry_not_due", "network", "auth",
-    "provider", "storage", "unwell", "internal",
+    "provider", "storage", "unwell", "moved", "internal",
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def some(name: str, meaning: str, *, null: bool = False) -> Schema:
     return {"description": meaning, **ref(name, null=null)}
 
 
-_TEXT = {"type": "string"}
+_TEXT, _NUMBER = {"type": "string"}, {"type": "integer"}
 OF_MESSAGES: dict[str, Schema] = {
     "outbox_id": number("id of the outbox message, never used again", least=1),
     "account": text("name of the account; null for all accounts", null=True),
@@ -99,7 +99,7 @@ OF_MESSAGES: dict[str, Schema] = {
     "run_id": text("name of the run that attempted it"),
     "duplicate": flag("whether an earlier message has its idempotency key, and this one was not stored"),
     "base64": text("the bytes of the message, in base64"),
-    "file": text("path of the file that the message was written into"),
+    "file": text("path of the file that was written or read; null where there is none", null=True),
     "date": time("what its Date header says; null without one"),
     "in_reply_to": many("Message-IDs of its In-Reply-To header", _TEXT),
     "references": many("Message-IDs of its References header", _TEXT),
@@ -274,6 +274,17 @@ OF_COUNTS: dict[str, Schema] = {
     "compacted": flag("whether nothing of what was deleted is left in unused places of the file"),
     "bytes": number("size of the outbox's file"),
     "bytes_before": number("size of the outbox's file before"),
+    "stored": number("how many messages are in the file"),
+    "not_ended": number("how many of them have not ended"),
+    "kept": text("path of the outbox that was there before; null if there was none", null=True),
+    "guarded": flag("whether nothing is sent until a person accepts the backup"),
+    "only_in_kept": many("ids of messages that have not ended and are only in the outbox that was kept", _NUMBER),
+    "hints": many("what to do next", _TEXT),
+    "undone": flag("whether the move was undone"),
+    "contents": number("how many contents were compared"),
+    "envelopes": number("how many envelopes were compared"),
+    "dropped": number("how many messages have no content any more"),
+    "faults": many("what is wrong; empty if all is well", _TEXT),
     "unfinished": many("ids of those that stay because they have not ended", {"type": "integer"}),
     "outbox_ids": many("ids of the messages", {"type": "integer"}),
     "imported": number("how many messages were learned"),

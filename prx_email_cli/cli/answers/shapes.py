@@ -169,6 +169,11 @@ SHAPES = {
     "logged_out": Shape("account removed revoked"),
     "password": Shape("account keyring"),
     "pruned": Shape("pruned known_pruned dry_run compacted unfinished", "outbox_ids"),
+    "copied": Shape("file bytes stored not_ended"),
+    "move_undone": Shape("file undone"),
+    "verified": Shape("file stored contents dropped envelopes faults", own={"stored": ref("by_status")}),
+    "by_status": Shape("", "pending sending sent failed", own=COUNTS),
+    "replaced": Shape("stored not_ended kept guarded only_in_kept file hints"),
     "compacted": Shape("bytes bytes_before"),
     "accepted": Shape("accepted"),
     "arrived": Shape("message_id subject recipients in_reply_to attachments size_bytes", own={
