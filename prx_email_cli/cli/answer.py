@@ -18,7 +18,7 @@ class Circumstances(NamedTuple):
 
     now: Unix seconds.  account, everyone: how its account stands, and whether all are paused.  in_config: the config
     has its account.  used_up: the limit of its account that is used up.  runs: those that are alive.  restored: the
-    outbox is a restored backup that nobody has accepted.
+    outbox is a restored backup that nobody has accepted.  moved: why it sends nothing any more, "" if it does.
     """
 
     now: int
@@ -30,6 +30,7 @@ class Circumstances(NamedTuple):
     last_drain_at: int | None = None
     runs: tuple[LivingRun, ...] = ()
     restored: bool = False
+    moved: str = ""
 
 
 class Command(NamedTuple):
@@ -167,8 +168,10 @@ def _under_way(row: Row, about: Particulars, around: Circumstances) -> _Next:
     if row.run_died:
         drained = _drains(about, around, settles=True)
         return _Next(f"the next drain settles it: {drained.text}", drained.commands)
-    began = row.attempts[-1].started_at if row.attempts else around.now
-    text = f"run {about.run_id} has had it for {span(around.now - began)} and records what comes of it"
+    began, run = around.now, about.run_id
+    if row.attempts:  # it may have ended since they were read
+        began, run = row.attempts[-1].started_at, row.attempts[-1].run_id
+    text = f"run {run} has had it for {span(around.now - began)} and records what comes of it"
     return _Next(text, [command("show", row.outbox_id, "--follow", does="tells when it is over")])
 
 
@@ -193,6 +196,9 @@ def _waits(row: Row, about: Particulars, around: Circumstances) -> _Next:
     name, state, now = row.account, around.account, around.now
     detail = "" if state.detail in (None, row.last_error) else f": {state.detail}"
     test = command("account", "test", name, does="tells why; once it works, all goes")
+    if around.moved:
+        undo = command("outbox", "move", "--undo", does="sends from here again, if the file was lost")
+        return _Next(f"waits: {around.moved}", [undo])
     if around.restored:
         return _Next("waits: the outbox is a restored backup, of which nothing is sent until a person accepts it",
                      [command("outbox", "accept-restore", does="sends all that is due in it")])  # fmt: skip
@@ -252,7 +258,7 @@ def _in_turn(row: Row, about: Particulars, around: Circumstances) -> _Next:
         return _Next(f"{what} {_in(about.due_at, now)}{late}", commands)
     if around.used_up is not None:
         limit = around.used_up.limit
-        what = "recipients" if limit.of_recipients else "messages"
+        what = ("recipient" if limit.of_recipients else "message") + ("s" if limit.most != 1 else "")
         free = around.used_up.free_at
         until = f" until {_in(free, now)}" if free is not None else ""
         text = f"waits: account {row.account} has used up its limit of {limit.most} {what} in {span(limit.seconds)}"

@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.wrapping import put_labelled, put_wrapped
 from prx_email_cli.delivery.attempt import limits_of, retry_policy
-from prx_email_cli.errors import NotFound, PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.errors import NotFound, OutboxMoved, PrxEmailError, RestoredBackup, StorageError
 from prx_email_cli.mail.headers import decoded_words
 from prx_email_cli.mail.outline import Attached, attachments_of
 from prx_email_cli.mail.received import address_text, head_and_body, header_fields
@@ -55,18 +55,20 @@ def circumstances(store: "Store", settings: "Settings", name: str, now: int) -> 
     states, account = store.account_states(), settings.accounts.get(name)
     usage = [] if account is None else store.usage(name, limits_of(account), now)
     used_up = [one for one in usage if one.free_at is not None]
-    restored = False
+    restored, moved = False, ""
     try:
         store.refuse_restored()
     except RestoredBackup:
         restored = True
+    except OutboxMoved as error:
+        moved = error.message
     except PrxEmailError:  # a mark that cannot be read is told by drains and doctor
         pass
     return Circumstances(
         now, retry_policy(settings.outbox), states.get(name, AccountState(name)),
         states.get(EVERY_ACCOUNT, AccountState(EVERY_ACCOUNT)), account is not None,
         max(used_up, key=lambda one: one.free_at or 0, default=None), store.last_drain_at(),
-        tuple(store.living_runs()), restored,
+        tuple(store.living_runs()), restored, moved,
     )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ CASES = {
                                        ["retry 42 --force", "cancel 42"]),
     "sending": Case(row(status=Status.SENDING, run_id="9-9-cd", attempts=[tried(NOW - 3, under_way=True)]),
                     around(runs=(RUN,)), "is being sent now",
-                    "run 9-9-cd has had it for 3s and records what comes of it", ["show 42 --follow"]),
+                    "run 1-2-ab has had it for 3s and records what comes of it", ["show 42 --follow"]),
     "its run died": Case(row(status=Status.SENDING, run_died=True, run_id="9-9-cd",
                              attempts=[tried(NOW - 900, under_way=True)]), around(last_drain_at=NOW - HOUR),
                          "its run died while it was sending it",
@@ -237,6 +237,8 @@ CASES = {
                                 "not attempted yet", "its limit of 9 recipients in 24h", ["status"]),
     "account gone": Case(row(), around(in_config=False), "not attempted yet",
                          "waits: the config has no account work any more", ["account add work"]),
+    "outbox moved": Case(row(), around(moved="the outbox x was moved to another machine"), "not attempted yet",
+                         "waits: the outbox x was moved to another machine", ["outbox move --undo"]),
     "restored backup": Case(row(), around(restored=True), "not attempted yet", "waits: the outbox is a restored backup",
                             ["outbox accept-restore"]),
 }  # fmt: skip

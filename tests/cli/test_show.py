@@ -96,7 +96,7 @@ class TestTheAnswer:
             program.send()
             program.send()
             program.run("drain")
-        assert "has used up its limit of 1 messages in 24h until" in answered(program, "2")[1]
+        assert "has used up its limit of 1 message in 24h until" in answered(program, "2")[1]
 
     def test_an_account_that_left_the_config_is_named(self, program: Program) -> None:
         program.send()

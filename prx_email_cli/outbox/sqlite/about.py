@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import suppress
 from typing import Any
 
+from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.messages import Caller
 from prx_email_cli.outbox.views import Particulars
 
@@ -19,8 +20,10 @@ _KEY_OF = "SELECT key FROM idempotency WHERE account = ? AND outbox_id = ?"
 
 
 def particulars(connection: sqlite3.Connection, outbox_id: int) -> Particulars:
-    """Return what only ``show`` tells of a message, which is there."""
+    """Return what only ``show`` tells of a message.  Raises NotFound."""
     found = connection.execute(_PARTICULARS, (outbox_id,)).fetchone()
+    if found is None:  # deleted since it was first read
+        raise NotFound("outbox record not found", hint=f"there is no {outbox_id}: prx-email list shows the ids")
     (sender, due_at, first_due_at, expires_at, by_account, drained, run_id,
      caller, account) = found  # fmt: skip
     return Particulars(
