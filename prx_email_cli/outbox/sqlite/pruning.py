@@ -17,11 +17,10 @@ from prx_email_cli.outbox.views import Drop, Prunable, Pruned, Pruning
 
 LOOKED_UP_AT_ONCE = 5000  # messages
 
-# Whether a recipient of a message has one of :addresses, a JSON list; all do when that is NULL.
+# Whether a recipient of a message has one of :addresses, a JSON list.
 _TO = """
-       (:addresses IS NULL
-        OR EXISTS (SELECT 1 FROM recipient WHERE outbox_id = outbox.id
-                      AND address COLLATE NOCASE IN (SELECT value FROM json_each(:addresses))))
+       EXISTS (SELECT 1 FROM recipient WHERE outbox_id = outbox.id
+                  AND address COLLATE NOCASE IN (SELECT value FROM json_each(:addresses)))
 """
 _GIVEN_UP = "status <> 'sending' AND gave_up IS NOT NULL"
 # What may be pruned: messages that ended by :before, sent or given up, of which there is left what is to be dropped.
@@ -32,10 +31,10 @@ _PRUNABLE = f"""
                 ELSE pruned_at IS NULL OR pruning END
        AND (NOT :settled_only OR held_at IS NULL AND NOT uncertain)
 """
-_CHOSEN = f"(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids))) AND {_TO}"
+_AMONG = "id IN (SELECT value FROM json_each(:ids))"
 
 # Reads the ids of what may be pruned, in order.
-PRUNABLE = f"SELECT id FROM {{matching}} AND id > :after AND {_PRUNABLE} AND {_CHOSEN} ORDER BY id LIMIT :limit"
+PRUNABLE = f"SELECT id FROM {{matching}} AND id > :after AND {_PRUNABLE} AND {{chosen}} ORDER BY id LIMIT :limit"
 
 # Reads the ids of what may be pruned among the messages from :after to :up_to.
 PRUNABLE_WITHIN = f"""
@@ -46,7 +45,7 @@ SELECT id FROM outbox NOT INDEXED WHERE id > :after AND id <= :up_to AND {_PRUNA
 STILL_PRUNABLE = f"SELECT 1 FROM outbox WHERE id = :id AND {_PRUNABLE}"
 
 # Reads the ids of messages that have not ended.
-UNFINISHED = f"SELECT id FROM {{matching}} AND status <> 'sent' AND NOT ({_GIVEN_UP}) AND {_CHOSEN} ORDER BY id"
+UNFINISHED = f"SELECT id FROM {{matching}} AND status <> 'sent' AND NOT ({_GIVEN_UP}) AND {{chosen}} ORDER BY id"
 
 # Deletes the last piece of one message's content; of a message that is being pruned a beginning is left.
 DROP_LAST_PIECE = "DELETE FROM content WHERE id = (SELECT max(id) FROM content WHERE id >= :first AND id < :beyond)"
@@ -149,7 +148,9 @@ def values_of(pruning: Pruning, pseudonyms: Pseudonyms | None) -> dict[str, Any]
 
 
 def _of(statement: str, pruning: Pruning) -> str:
-    return statement.format(matching=selecting.matching(replace(pruning.wanted, whole=True)))
+    chosen = [_AMONG] * bool(pruning.ids) + [_TO] * (pruning.to is not None) or ["1"]
+    matching = selecting.matching(replace(pruning.wanted, whole=True))
+    return statement.format(matching=matching, chosen=" AND ".join(chosen))
 
 
 def _values(database: Database, pruning: Pruning) -> dict[str, Any]:
