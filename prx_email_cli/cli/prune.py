@@ -1,15 +1,17 @@
 """``prx-email prune``: delete content, names or records of messages that were sent or given up."""
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.changing import Wish, confirm
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json, NowTs
-from prx_email_cli.cli.output import put, put_json, say, work_is_done
+from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import listed, safe
-from prx_email_cli.cli.selection import DryRun, Selection, takes_selection
+from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
 from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
 from prx_email_cli.errors import StorageError
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Prunable, Pruned, Pruning
 
 MOST_BYTES_AT_ONCE = 256 << 20  # of an outbox that is rewritten unasked: a second or two, for which others wait
+
+_VERBS = {"content": "delete the content of", "names": "anonymise", "record": "delete everything of"}  # by Drop
 
 app = typer.Typer(add_completion=False)
 
@@ -42,6 +46,7 @@ def prune(
         typer.Option("--anonymise", help="Replace addresses, subjects and keys by hashes, too; delete dialogues."),
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Delete their records, too.")] = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     now_ts: NowTs = None,
     as_json: Json = False,
@@ -73,7 +78,9 @@ def prune(
         if dry_run:
             _foretell(store.prunable(pruning), pruning, as_json=this.json)
             return
-        found = store.prunable(pruning) if pruning.to is not None or pruning.ids else None
+        asking = not (selection.ids or yes) and on_terminal(sys.stdin) and on_terminal(sys.stderr)
+        found = store.prunable(pruning) if pruning.to is not None or pruning.ids or asking else None
+        confirm(Wish(selection, now, yes, dry_run), _VERBS[drop], len(found.ids) if found is not None else 0)
         pruned = store.prune(pruning)
         work_is_done(_done(pruned, pruning))
         clean = _compact(store, pruning)

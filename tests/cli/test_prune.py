@@ -10,9 +10,10 @@ import pytest
 
 from prx_email_cli.cli import prune
 
-from ..conftest import Program
+from ..conftest import COMMAND, Program
 from ..support.faults import Fault
 from ..support.mailhost import MailHost
+from ..support.terminal import Terminal
 from .outside import NOW, assert_error, rows, serving, stored
 
 JANE = "jane.doe@example.org"
@@ -223,3 +224,33 @@ class TestCompact:
             with closing(sqlite3.connect(program.outbox, isolation_level=None)) as writer:
                 writer.execute("BEGIN IMMEDIATE")
                 assert_error(program.run("outbox", "compact"), 75, "locked by another process")
+
+
+class TestOnATerminal:
+    def run(self, program: Program, *words: str) -> Terminal:
+        return Terminal([*COMMAND, "prune", *words], env=program.environment, cwd=program.home)
+
+    def test_it_asks_with_the_count_unless_ids_or_yes_say_it(self, program: Program) -> None:
+        for _ in range(3):
+            program.send()
+        assert program.call("cancel", "1", "2", "3").status == 0
+        before = stored(program)
+        with self.run(program, "--to", "a@example.org", "--all") as terminal:
+            terminal.expect("delete everything of 3 messages? [y/N]: ")
+            terminal.press("\n")
+            terminal.expect("nothing was changed")
+            assert terminal.end() == 130
+        assert stored(program) == before
+        with self.run(program, "--older-than", "0s") as terminal:
+            terminal.expect("delete the content of 3 messages? [y/N]: ")
+            terminal.press("y\n")
+            terminal.expect("3 pruned")
+            assert terminal.end() == 0
+        for words in (("1", "--all"), ("--older-than", "0s", "--all", "--yes")):
+            with self.run(program, *words) as terminal:
+                terminal.expect(" pruned")
+                assert terminal.end() == 0
+        assert rows(program) == []
+
+    def test_a_cause_needs_yes_where_nobody_can_be_asked(self, program: Program) -> None:
+        assert program.run("prune", "--older-than", "0s", "--cause", "1").status in (2, 66)
