@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from prx_email_cli.cli.colour import Tone, painted
 from prx_email_cli.cli.output import put
 from prx_email_cli.cli.render import safe
 
@@ -13,10 +14,11 @@ _LEAST = 4  # of a column that is shortened
 
 
 class Cell(NamedTuple):
-    """A text of a table; suffix: its end, which stays when the text is shortened."""
+    """A text of a table; suffix: its end, which stays when the text is shortened.  tone: what it means."""
 
     text: str
     suffix: str = ""
+    tone: Tone = Tone.PLAIN
 
 
 def put_columns(lines: Sequence[dict[str, Cell]], shortened: Sequence[str], right: Sequence[str] = ()) -> None:
@@ -28,13 +30,14 @@ def put_columns(lines: Sequence[dict[str, Cell]], shortened: Sequence[str], righ
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     names = list(lines[0])
     table = [{name: _shown(cell, encoding) for name, cell in line.items()} for line in lines]
-    widths = {name: max(text_width(name), *(text_width("".join(line[name])) for line in table)) for name in names}
+    widths = {name: max(text_width(name), *(text_width("".join(line[name][:2])) for line in table)) for name in names}
     if shortened:
         _share(widths, shortened, terminal_width() - len(_GAP) * (len(names) - 1))
     mark = _shown(Cell("…"), encoding).text if encoding.lower().startswith("utf") else "..."
     for line in [{name: Cell(name) for name in names}, *table]:
         texts = (_aligned(_cut(line[name], widths[name], mark), widths[name], right=name in right) for name in names)
-        put(_GAP.join(texts).rstrip(" "))
+        tones = (line[name].tone for name in names)
+        put(_GAP.join(map(painted, texts, tones)).rstrip(" "))
 
 
 def terminal_width() -> int:
@@ -51,7 +54,8 @@ def shortened(text: str, width: int) -> str:
 
 def _shown(cell: Cell, encoding: str) -> Cell:
     """Escape the texts of *cell*, also what the *encoding* of stdout has no characters for."""
-    return Cell(*(safe(text).encode(encoding, "backslashreplace").decode(encoding) for text in cell))
+    text, suffix = (safe(part).encode(encoding, "backslashreplace").decode(encoding) for part in cell[:2])
+    return Cell(text, suffix, cell.tone)
 
 
 def _share(widths: dict[str, int], shortened: Sequence[str], total: int) -> None:
@@ -65,7 +69,7 @@ def _share(widths: dict[str, int], shortened: Sequence[str], total: int) -> None
 
 def _cut(cell: Cell, width: int, mark: str) -> str:
     """Shorten *cell* to *width*, with *mark* in place of what is left out."""
-    whole = "".join(cell)
+    whole = "".join(cell[:2])
     if text_width(whole) <= width:
         return whole
     room = width - text_width(cell.suffix) - len(mark)

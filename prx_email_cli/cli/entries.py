@@ -1,8 +1,10 @@
 """Show an entry of the log: in one line for a person, and as JSON."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from prx_email_cli.cli.colour import Tone, tone_of_ending
 from prx_email_cli.cli.columns import shortened, terminal_width
 from prx_email_cli.outbox.history import Entry
 
@@ -28,13 +30,14 @@ class Widths(NamedTuple):
         return cls(account, max(_LEAST_TEXT, columns - account - (14 if day else 8) - 6 - 9 - 8), day)
 
 
-def entry_line(one: Entry, widths: Widths) -> str:
-    """Write an entry in one line, escaped and shortened."""
+def entry_line(one: Entry, widths: Widths, paint: Callable[[str, Tone], str] = lambda text, _: text) -> str:
+    """Write an entry in one line, escaped and shortened.  paint: colours its word."""
     at = time.strftime("%m-%d %H:%M:%S" if widths.day else "%H:%M:%S", time.localtime(one.at))
     outbox_id = "" if one.outbox_id is None else str(one.outbox_id)
     account = shortened(one.account or "all", widths.account)
     text = shortened(entry_text(one), widths.text).rstrip()
-    return f"{at}  {account}  {outbox_id:>6}  {_word(one):<9}  {text}".rstrip()
+    word = paint(f"{_word(one):<9}", tone_of_ending(one.what if one.kind == "attempt" else None))
+    return f"{at}  {account}  {outbox_id:>6}  {word}  {text}".rstrip()
 
 
 def entry_text(one: Entry, *, who: bool = True) -> str:

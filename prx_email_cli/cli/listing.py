@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from prx_email_cli.cli.colour import tone_of
 from prx_email_cli.cli.columns import Cell, put_columns, terminal_width
 from prx_email_cli.cli.output import on_terminal, put, put_tabbed
 from prx_email_cli.cli.render import SHOWN_ALONE, moment, row_object, safe, shown_status, span
@@ -55,10 +56,11 @@ def put_rows(rows: "list[Row]", look: Look) -> None:
 def _line(row: "Row", look: Look, *, account: bool) -> dict[str, Cell]:
     more = len(row.to) - 1
     created = {"created": _minute(row.created_at)} if look.utc else {"age": span(look.now - row.created_at)}
-    texts = {"id": str(row.outbox_id), **({"account": row.account} if account else {}), **created,
-             "status": _word(row), "next": _next(row, look)}  # fmt: skip
+    texts = {"id": str(row.outbox_id), **({"account": row.account} if account else {}), **created}
     return {
         **{name: Cell(text) for name, text in texts.items()},
+        "status": Cell(_word(row), tone=tone_of(row)),
+        "next": Cell(_next(row, look)),
         "to": Cell(row.to[0] if row.to else "", f" +{more}" if more > 0 else ""),
         "subject": Cell(row.subject),
         "why": Cell(_why(row)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prx_email_cli.cli.colour import painted
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.entries import Widths, entry_line, entry_object, entry_text
 from prx_email_cli.cli.options import MOST_ROWS, Json, NowTs, OnlyAccount
@@ -139,7 +140,7 @@ def _put(entries: Iterable[Entry], *, header: bool) -> None:
     if on_terminal(sys.stdout):
         widths = Widths.of_terminal()
         for one in entries:
-            put(entry_line(one, widths))
+            put(entry_line(one, widths, painted))
         return
     if header:
         put("\t".join(_HEADER))

@@ -121,7 +121,7 @@ def _follow(this: Invocation, store: "Store", settings: "Settings", ids: list[in
         _put_json(this, [message_object(this, one) for one in found])
     else:
         for one in found:
-            put_answer(this, one.answer)
+            put_answer(this, one)
     if any(one.row.status != Status.SENT for one in found):
         raise typer.Exit(Exit.GAVE_UP)
 

@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.cli.answer import Answer, Circumstances, answer
+from prx_email_cli.cli.colour import Tone, tone_of, tone_of_ending
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.wrapping import put_labelled, put_wrapped
@@ -100,7 +101,7 @@ def message_object(this: Invocation, shown: Shown) -> dict[str, Any]:
 
 def put_message(this: Invocation, shown: Shown, now: int) -> None:
     """Print all of a message for a person, the answer first."""
-    put_answer(this, shown.answer)
+    put_answer(this, shown)
     for name, value in _summary(shown, now):
         put_labelled(name, value)
     if shown.content.missing and shown.row.pruned_at is None:
@@ -119,9 +120,10 @@ def put_message(this: Invocation, shown: Shown, now: int) -> None:
         event.put()
 
 
-def put_answer(this: Invocation, given: Answer) -> None:
+def put_answer(this: Invocation, shown: Shown) -> None:
     """Print the answer, with the commands ready to be copied."""
-    put_labelled("answer", given.answer)
+    given = shown.answer
+    put_labelled("answer", given.answer, tone_of(shown.row))
     put_labelled("next", given.next)
     for number, one in enumerate(given.commands):
         put_labelled("" if number else "command", f"{this.command(*one.words)}  # {one.does}")
@@ -162,10 +164,11 @@ class Event(NamedTuple):
     lines: tuple[str, ...] = ()
     dialogue: str = ""
     ended: bool = True
+    tone: Tone = Tone.PLAIN
 
     def put(self, whose: str = "") -> None:
         """Print it.  whose: the id of its message, where that is not clear."""
-        put_wrapped(f"{whose}{moment(self.at)}  {self.text}", "  ")
+        put_wrapped(f"{whose}{moment(self.at)}  {self.text}", "  ", self.tone)
         for line in self.lines:
             put_wrapped(line, "    ")
         for line in self.dialogue.split("\n"):
@@ -198,7 +201,7 @@ def _attempted(number: int, one: Attempt) -> Event:
         outcome = f"{outcome}, uncertain: the provider may have accepted it"
     return Event(
         one.started_at, f"attempt {number}: {outcome}", tuple(_facts(one)), one.dialogue or "",
-        ended=one.outcome is not None,
+        ended=one.outcome is not None, tone=tone_of_ending(one.outcome),
     )  # fmt: skip
 
 

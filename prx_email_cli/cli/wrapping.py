@@ -3,6 +3,7 @@
 import os
 import sys
 
+from prx_email_cli.cli.colour import Tone, painted
 from prx_email_cli.cli.columns import text_width
 from prx_email_cli.cli.output import on_terminal, put
 from prx_email_cli.cli.render import safe
@@ -21,17 +22,17 @@ def screen_width() -> int | None:
     return max(_LEAST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
 
 
-def put_wrapped(text: object, indent: str = "", more: str = "  ") -> None:
-    """Print *text*, escaped, behind *indent*; further lines are indented by *more* in addition."""
+def put_wrapped(text: object, indent: str = "", tone: Tone = Tone.PLAIN) -> None:
+    """Print *text*, escaped and coloured, behind *indent*; further lines are indented by two more."""
     width = screen_width()
-    lines = [safe(text)] if width is None else folded(_shown(text), width - len(indent), len(more))
-    put(indent + lines[0])
+    lines = [safe(text)] if width is None else folded(_shown(text), width - len(indent), 2)
+    put(indent + painted(lines[0], tone))
     for line in lines[1:]:
-        put(indent + more + line)
+        put(f"{indent}  {painted(line, tone)}")
 
 
-def put_labelled(label: str, text: object) -> None:
-    """Print *text*, escaped, beside its *label*, or below it where there is no room."""
+def put_labelled(label: str, text: object, tone: Tone = Tone.PLAIN) -> None:
+    """Print *text*, escaped and coloured, beside its *label*, or below it where there is no room."""
     width = screen_width()
     if width is None:
         put(f"{label:<{LABEL_COLUMNS}}{safe(text)}")
@@ -39,10 +40,10 @@ def put_labelled(label: str, text: object) -> None:
         if label:
             put(label)
         for line in folded(_shown(text), width - 2):
-            put(f"  {line}")
+            put(f"  {painted(line, tone)}")
     else:
         for number, line in enumerate(folded(_shown(text), width - LABEL_COLUMNS)):
-            put(f"{'' if number else label:<{LABEL_COLUMNS}}{line}")
+            put(f"{'' if number else label:<{LABEL_COLUMNS}}{painted(line, tone)}")
 
 
 def folded(text: str, width: int, less: int = 0) -> list[str]:

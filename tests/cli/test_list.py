@@ -363,7 +363,14 @@ def at_width(width: int, program: Program, *arguments: str, **environment: str) 
 def on_terminal(program: Program, *arguments: str, **more: str) -> str:
     """What ``prx-email ARGUMENTS`` writes to a wide terminal."""
     controller, terminal = pty.openpty()
-    environment = {**program.environment, "TERM": "xterm-256color", "COLUMNS": "300", "LANG": "C.UTF-8", **more}
+    environment = {
+        **program.environment,
+        "TERM": "xterm-256color",
+        "COLUMNS": "300",
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        **more,
+    }
     process = subprocess.Popen([*COMMAND, *arguments], env=environment, cwd=program.home, stdin=subprocess.DEVNULL,
                                stdout=terminal, stderr=subprocess.STDOUT)  # fmt: skip
     os.close(terminal)

@@ -73,7 +73,9 @@ def test_a_pipe_gets_tabs_under_one_header(program: Program) -> None:
 @pytest.mark.parametrize("command", [("log",), ("log", "--follow")])
 def test_a_terminal_gets_a_line_each_that_fits_and_hides_nothing(program: Program, command: tuple[str, ...]) -> None:
     history(program)
-    with Terminal([*COMMAND, *command], env={**program.environment, "COLUMNS": "80"}, cwd=program.home) as terminal:
+    with Terminal(
+        [*COMMAND, *command], env={**program.environment, "COLUMNS": "80", "NO_COLOR": "1"}, cwd=program.home
+    ) as terminal:
         terminal.expect("paused")
         terminal.expect("\n")
         if "--follow" in command:
