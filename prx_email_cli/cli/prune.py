@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prx_email_cli.cli.changing import Wish, confirm
-from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import listed, safe
@@ -74,16 +74,21 @@ def prune(
     with this.store(settings) as store:
         for outbox_id in selection.ids:
             store.row(outbox_id)  # which says if there is none
-        pruning = pruning._replace(wanted=replace(selection.filter(store, now), whole=True, limit=Filter.limit))
-        if dry_run:
-            _foretell(store.prunable(pruning), pruning, as_json=this.json)
-            return
-        asking = not (selection.ids or yes) and on_terminal(sys.stdin) and on_terminal(sys.stderr)
-        found = store.prunable(pruning) if pruning.to is not None or pruning.ids or asking else None
-        confirm(Wish(selection, now, yes, dry_run), _VERBS[drop], len(found.ids) if found is not None else 0)
-        pruned = store.prune(pruning)
-        work_is_done(_done(pruned, pruning))
-        clean = _compact(store, pruning)
+        wanted = replace(selection.filter(store, now), whole=True, limit=Filter.limit)
+        _prune(this, store, pruning._replace(wanted=wanted), Wish(selection, now, yes, dry_run))
+
+
+def _prune(this: Invocation, store: "Store", pruning: "Pruning", wish: Wish) -> None:
+    """Prune, or say what would be pruned; ask before where a person can be asked."""
+    if wish.dry_run:
+        _foretell(store.prunable(pruning), pruning, as_json=this.json)
+        return
+    asking = not (pruning.ids or wish.yes) and on_terminal(sys.stdin) and on_terminal(sys.stderr)
+    found = store.prunable(pruning) if pruning.to is not None or pruning.ids or asking else None
+    confirm(wish, _VERBS[pruning.drop], len(found.ids) if found is not None else 0)
+    pruned = store.prune(pruning)
+    work_is_done(_done(pruned, pruning))
+    clean = _compact(store, pruning)
     if this.json:
         put_json({**_counts(pruned.messages, pruned.known, found), "dry_run": False, "compacted": clean})
     else:
