@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from prx_email_cli.checks.known_replies import known_reply
 from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECONDS
 from prx_email_cli.cli.render import short_moment, span
 from prx_email_cli.cli.standing import what_fails
@@ -188,7 +189,17 @@ def _over(row: Row, about: Particulars, around: Circumstances) -> _Next:
     if row.gave_up == Reason.DAMAGED:
         return _Next(f"{text}; send it anew from where it came", [
             command("doctor", does="checks the whole outbox"), *dismiss])  # fmt: skip
-    return _Next(text, [_retry(row, about, around, "tries it once more"), *dismiss])
+    return _Next(text, [*_correct(row), _retry(row, about, around, "tries it once more"), *dismiss])
+
+
+def _correct(row: Row) -> list[Command]:
+    """Return the command that corrects the first address that does not exist; none without one."""
+    for one in row.recipients:
+        known = known_reply(one.response or "") if one.status == RecipientStatus.REFUSED else None
+        if known is not None and known.wrong_address:
+            replace = f"{one.address}=NEW"
+            return [command("edit", row.outbox_id, "--replace", replace, "--retry", does="sends to another address")]
+    return []
 
 
 def _waits(row: Row, about: Particulars, around: Circumstances) -> _Next:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -169,6 +170,10 @@ CASES = {
     "refused": Case(given_up(Reason.REFUSED, recipients=[recipient(B, REFUSED)]), around(),
                     f"given up: refused for good; {GONE}", "nothing: no drain takes it again",
                     ["retry 42", "dismiss 42"]),
+    "refused for its address": Case(
+        given_up(Reason.REFUSED, recipients=[recipient(A, ACCEPTED), replace(recipient(B, REFUSED), response=GONE)]),
+        around(), f"partly sent: 1 of 2; {B} refused", "nothing: no drain takes it again",
+        [f"edit 42 --replace {B}=NEW --retry", "retry 42", "dismiss 42"]),
     "refused, not due for a retry": Case(given_up(Reason.REFUSED, due_at=NOW + 5), around(), "given up", "nothing",
                                          ["retry 42 --force", "dismiss 42"]),
     "partly sent, rest refused": Case(given_up(Reason.REFUSED, recipients=TWO_OF_THREE), around(),

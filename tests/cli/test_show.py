@@ -56,9 +56,10 @@ class TestTheAnswer:
             program.run("drain")
             became, _, command = answered(program, "1")
             assert became.startswith("partly sent: 2 of 3; b@example.org refused; given up: refused for good; b@")
-            assert command.startswith("prx-email retry 1 --force  #")
+            assert command == "prx-email edit 1 --replace b@example.org=NEW --retry  # sends to another address"
         with serving(program):
-            assert program.run(*command.partition("  #")[0].split()[1:]).status == 0
+            corrected = command.partition("  #")[0].replace("=NEW", "=d@example.org")
+            assert program.run(*corrected.split()[1:]).status == 0
         assert answered(program, "1")[0].startswith("sent to all 3 recipients")
 
     def test_a_resting_account_is_named_with_its_test(self, program: Program) -> None:
@@ -343,5 +344,7 @@ def test_a_hook_is_told_what_show_tells(program: Program) -> None:
     told = json.loads((program.home / "told").read_text())
     assert told.pop("event") == "gave_up"
     assert set(told) == set(program.show(1))
-    commands = [f"prx-email --config {program.config} {what}" for what in ("retry 1 --force", "dismiss 1")]
+    commands = [f"prx-email --config {program.config} {what}" for what in (
+        "edit 1 --replace a@example.org=NEW --retry", "retry 1 --force", "dismiss 1",
+    )]  # fmt: skip
     assert told["commands"] == commands
