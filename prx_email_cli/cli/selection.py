@@ -132,7 +132,7 @@ class Selection(NamedTuple):
         return Filter(
             statuses=tuple(map(Status, self.status or ())), account=self.account, due_at=now if self.due else None,
             gave_up=self.gave_up, held=self.held, uncertain=self.uncertain,
-            limit=min(self.limit or MOST_ROWS, MOST_ROWS), recipient=self.to, sender=self.sender,
+            limit=min(self.limit or MOST_ROWS, MOST_ROWS), recipient=_as_stored(self.to), sender=_as_stored(self.sender),
             subject=self.subject, error=self.error,
             failures=() if self.cause is None else _of_cause(store, self.cause),
             since=moment_meant(self.since, "--since", now), until=moment_meant(self.until, "--until", now),
@@ -206,6 +206,20 @@ def _of_cause(store: "Store", number: int) -> Any:
     what = "given up" if cause.gave_up else "waiting"
     say(f"cause {number}: {cause.many} {what} on {safe(cause.account)}: {safe(cause.example)}")
     return tuple(failures)
+
+
+def _as_stored(pattern: str | None) -> str | None:
+    """Write the domain at the end of a pattern of addresses as addresses are stored, in punycode; wildcards stay."""
+    if pattern is None or pattern.isascii() or "@" not in pattern:
+        return pattern
+    import idna  # on use
+
+    local, _, domain = pattern.rpartition("@")
+    try:
+        labels = [label if label.isascii() else idna.encode(label, uts46=True).decode() for label in domain.split(".")]
+    except idna.IDNAError:  # a wildcard in such a label, for example
+        return pattern
+    return f"{local}@{'.'.join(labels)}"
 
 
 def moment_meant(text: str | None, option: str, now: int) -> int | None:

@@ -61,6 +61,14 @@ def test_list_shows_what_all_options_agree_on(looked_at: Program, options: str, 
     assert ids(looked_at, *options.split()) == found
 
 
+def test_a_domain_beyond_ascii_is_found_as_people_write_it(program: Program) -> None:
+    program.send(to="info@bücher.example")
+    program.send(to="info@b.example")
+    for pattern in ("info@bücher.example", "*@Bücher.*", "*@bücher.example", "@bücher"):
+        assert ids(program, "--to", pattern) == [1], pattern
+    assert ids(program, "--to", "*@bü*") == []
+
+
 def test_when_a_message_was_stored_is_a_time_or_how_long_ago(looked_at: Program) -> None:
     then = datetime.fromtimestamp(NOW, UTC).isoformat()
     assert ids(looked_at, "--since", then, "--until", then) == [HELD]
