@@ -132,8 +132,8 @@ class Selection(NamedTuple):
         return Filter(
             statuses=tuple(map(Status, self.status or ())), account=self.account, due_at=now if self.due else None,
             gave_up=self.gave_up, held=self.held, uncertain=self.uncertain,
-            limit=min(self.limit or MOST_ROWS, MOST_ROWS), recipient=_as_stored(self.to), sender=_as_stored(self.sender),
-            subject=self.subject, error=self.error,
+            limit=min(self.limit or MOST_ROWS, MOST_ROWS), recipient=_as_stored(self.to),
+            sender=_as_stored(self.sender), subject=self.subject, error=self.error,
             failures=() if self.cause is None else _of_cause(store, self.cause),
             since=moment_meant(self.since, "--since", now), until=moment_meant(self.until, "--until", now),
             without=tuple(fact for fact in without if not asked.get(fact)), whole=self.everything,
