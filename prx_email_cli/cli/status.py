@@ -14,6 +14,7 @@ from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.standing import standing_object
 from prx_email_cli.cli.status_screen import Seen, screen
 from prx_email_cli.cli.times import clock
+from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
 from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.views import Filter
@@ -45,7 +46,7 @@ def show_status(this: Invocation, now: int) -> None:
     settings = this.settings()
     with this.store(settings) as store:
         seen = _look(store, settings, now)
-    wanted = _wanted(seen)
+        wanted = [*_refusal(store), *_wanted(seen)]
     if this.json:
         put_json(_object(seen, wanted))
     else:
@@ -53,6 +54,15 @@ def show_status(this: Invocation, now: int) -> None:
             put(line)
     if wanted:
         raise typer.Exit(1)
+
+
+def _refusal(store: "Store") -> list[str]:
+    """Return why nothing is sent from the outbox at all: it is a restored backup, or was moved; else nothing."""
+    try:
+        store.refuse_restored()
+    except StorageError as error:
+        return [f"{error.message} ({error.hint})"]
+    return []
 
 
 def _look(store: "Store", settings: "Settings", now: int) -> Seen:

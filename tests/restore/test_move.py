@@ -177,3 +177,18 @@ def test_a_carried_file_that_cannot_be_written_is_adopted_all_the_same(program: 
     file.chmod(0o400)
     elsewhere.wrapper = HELD_TO_MODES
     assert elsewhere.run("outbox", "adopt", str(file)).status == 0
+
+
+def test_status_says_first_that_nothing_is_sent_from_here(program: Program, server: ScriptedServer) -> None:
+    program.send()
+    assert program.call("outbox", "backup", "b.db").status == 0
+    drain(program)
+    assert program.call("outbox", "restore", "b.db").status == 0
+    answer = program.run("status", "--json")
+    assert (answer.status, "is a restored backup" in answer.data["wanted"][0]) == (1, True)
+    assert "prx-email hold --all" in answer.data["wanted"][0]
+    assert program.call("outbox", "accept-restore").status == 0
+    drain(program)
+    assert program.run("status", "--json").data["wanted"] == []
+    assert program.call("outbox", "move", "m.db").status == 0
+    assert "was moved to another machine" in " ".join(program.run("status").out.split())
