@@ -65,10 +65,12 @@ def _open_what_is_there(path: Path, busy_timeout_seconds: float, *, create: bool
             if file_id(path) == there:
                 _prepare(connection, path, busy_timeout_seconds, is_new=version == 0)
                 return connection
-        except BaseException:
+        except BaseException as error:
             connection.close()
-            raise
-        connection.close()
+            if not isinstance(error, sqlite3.Error) or file_id(path) == there:
+                raise
+        else:
+            connection.close()
         return None
 
 

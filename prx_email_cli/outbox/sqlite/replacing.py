@@ -20,7 +20,6 @@ from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 from prx_email_cli.outbox.views import Copied, Replaced
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_LOGS = ("-wal", "-shm", "-journal")
 
 # Counts messages, and those that have not ended.
 COUNTS = """
@@ -137,15 +136,16 @@ def _exchange(new: Path, path: Path, now: int, *, replace: bool) -> Path | None:
         if replace:
             kept = _name_for_kept(path, now)
             _keep(path, kept)
-            for end in _LOGS:  # of a damaged outbox, or of none: with another database they would damage that
-                log = f"{path}{end}"
-                if os.path.lexists(log):
-                    os.replace(log, f"{kept}{end}")
-            sync_directory(path.parent)
-        else:
-            for end in _LOGS:
-                with suppress(FileNotFoundError):
-                    os.replace(f"{path}{end}", f"{_name_for_kept(path, now)}{end}")
+        beside = kept or _name_for_kept(path, now)
+        for end in (
+            "-wal",
+            "-journal",
+        ):  # of a damaged outbox, or of none: with another database they would damage that
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}{end}", f"{beside}{end}")
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}-shm")
+        sync_directory(path.parent)
     except OSError as error:
         raise StorageError(f"cannot keep {path} aside: {error.strerror}", hint="check the disk") from None
     copying.put(new, path, replace=replace)
