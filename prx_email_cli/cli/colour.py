@@ -4,7 +4,6 @@ import os
 import sys
 from enum import Enum
 
-from prx_email_cli.cli.output import on_terminal
 from prx_email_cli.outbox.lifecycle import Ending, Reason, Status
 from prx_email_cli.outbox.views import Row
 
@@ -16,6 +15,8 @@ class Tone(Enum):
     GOOD = "32"  # green: sent
     WAITS = "33"  # yellow: failed, and tried again
     BAD = "31"  # red: nothing more happens by itself, or nobody knows
+    NEXT = "36"  # cyan: what a person can do
+    STRONG = "1"  # bold: a heading
 
 
 _OF_ENDING = {Ending.SENT: Tone.GOOD, Ending.DEFERRED: Tone.WAITS, Ending.GAVE_UP: Tone.BAD, Ending.DIED: Tone.BAD}
@@ -29,8 +30,8 @@ def painted(text: str, tone: Tone) -> str:
 
 
 def _shows_colour() -> bool:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
-    return not plain and on_terminal(sys.stdout)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+    return not plain and sys.stdout is not None and sys.stdout.isatty()
 
 
 def tone_of_ending(ending: str | None) -> Tone:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from prx_email_cli.cli.colour import Tone, painted
 from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.played import on_a_terminal
 from prx_email_cli.cli.render import safe
-from prx_email_cli.errors import ConfigError, PrxEmailError
+from prx_email_cli.errors import ConfigError, Exit, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.demo_server import Arrived, DemoServer
 
 app = typer.Typer(add_completion=False)
-
-COMMAND_SECONDS = 60
 
 
 @app.command()
@@ -44,6 +43,7 @@ def demo(ctx: typer.Context, as_json: Json = False) -> None:
             put_json([_object(message) for message in server.arrived])
         else:
             _put_arrived(server)
+            _put_next_step()
 
 
 def _object(message: "Arrived") -> dict[str, Any]:
@@ -60,34 +60,37 @@ class _Commands:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         self._environment["PRX_EMAIL_CONFIG"] = str(self.config)
 
-    def run(self, line: str, expect: int = 0, text: str | None = None) -> str:
+    def run(self, line: str, expect: int = 0, text: str | None = None, means: str = "") -> str:
         """Run ``prx-email LINE`` with *text* on stdin, and give its stdout.
 
-        Raises PrxEmailError when the exit status is not the one to *expect*.
+        means: what the exit status says here.  Raises PrxEmailError when it is not the one to *expect*.
         """
         shown = f"$ {'… | ' if text is not None else ''}prx-email {line}"
-        arguments = shlex.split(line)
-        done = subprocess.run(
-            [sys.executable, "-m", "prx_email_cli", *arguments],
-            env=self._environment,
-            cwd=self.config.parent,
-            capture_output=True,
-            text=True,
-            input=text if text is not None else "",
-            timeout=COMMAND_SECONDS,
-            check=False,
+        status, out, err = on_a_terminal(
+            [sys.executable, "-m", "prx_email_cli", *shlex.split(line)],
+            text or "",
+            self._environment,
+            self.config.parent,
         )
-        if done.returncode != expect:
-            raise PrxEmailError(
-                f"the demo is broken: {shown} ended with {done.returncode}: {done.stderr}", hint="report this output"
-            )
+        if status != expect:
+            raise PrxEmailError(f"the demo is broken: {shown} ended with {status}: {err}", hint="report this output")
         if not self._quiet:
-            put(safe(shown))
-            for line in (done.stdout + done.stderr).splitlines():
-                put("  " + safe(line))
-            if expect:
-                put(f"  (exit status {expect})")
-        return done.stdout.strip()
+            put(painted(safe(shown), Tone.STRONG))
+            for line in (out + err).splitlines():
+                put(("  " + safe(line)).rstrip())
+            if expect or means:
+                put(
+                    painted(f"  (exit status {expect}: {means or _MEANT[expect]})", Tone.WAITS if expect else Tone.GOOD)
+                )
+            put("")
+        return out.strip()
+
+
+# What the exit statuses say that the story meets.
+_MEANT: dict[int, str] = {
+    Exit.OK: "done",
+    Exit.TRY_LATER: "failed for now: the next drain that finds it due tries it again",
+}
 
 
 def _tell_story(commands: _Commands, server: "DemoServer") -> None:
@@ -102,7 +105,7 @@ def _tell_story(commands: _Commands, server: "DemoServer") -> None:
         f"init --host localhost --port {server.port} --tls implicit --tls-ca-file ca.pem --user {USER}"
         " --password-file password --outbox outbox.db"
     )
-    commands.run("account test")
+    commands.run("account test", means="the account works")
     commands.run(
         'send --to ops@prx-email.example --subject "Backup done" --body "All 12 volumes." --attach volumes.txt'
     )
@@ -112,15 +115,23 @@ def _tell_story(commands: _Commands, server: "DemoServer") -> None:
     )
     alert = f'send --to {DEFERRED_ONCE} --subject "Disk almost full" --idempotency-key disk-2026-w47'
     deferred = commands.run(alert, text="/var is at 93 %\n")
-    commands.run(alert, text="/var is at 93 %\n")
+    commands.run(alert, text="/var is at 93 %\n", means="the same key, so the same message: nothing is sent twice")
     commands.run('send --to later@prx-email.example --in 2h --subject "Not yet" --body "In 2 hours."')
-    commands.run("drain", expect=75)
-    commands.run("list --status failed")
+    commands.run("drain", expect=75, means="one was deferred; the next drain that finds it due tries it again")
+    commands.run("list")
     commands.run(f"show {deferred}")
-    commands.run(f"retry {deferred}", expect=75)
-    commands.run(f"retry {deferred} --force")
+    commands.run(f"retry {deferred}", expect=75, means="not due yet; --force tries it all the same")
+    commands.run(f"retry {deferred} --force", means="sent")
     commands.run(f"reply '{server.arrived[0].message_id}' --quote --body 'And the tapes are in the safe.' --now")
-    commands.run("stats")
+    commands.run("status", means="nobody is wanted")
+
+
+def _put_next_step() -> None:
+    put("")
+    put(painted("next: prx-email init", Tone.NEXT))
+    put("  asks for your provider or server and writes your config; then")
+    put("  prx-email account test    tries it, without sending mail")
+    put("  prx-email cron            prints the crontab line that delivers every minute")
 
 
 def _put_arrived(server: "DemoServer") -> None:

@@ -178,9 +178,13 @@ def put_table(lines: list[dict[str, str]]) -> None:
 
 def put_check(check: "Check", *, brief: bool = False) -> None:
     """Print a check's result, detail and fix; with *brief* its result alone."""
+    from prx_email_cli.cli.colour import Tone, painted  # on use
+
+    tones = {"ok": Tone.GOOD, "warning": Tone.WAITS, "failed": Tone.BAD}
+    mark = painted(f"{_MARKS[check.result]:<5}", tones[check.result])
     if brief:
-        put(f"  {_MARKS[check.result]:<5} {check.name}")
+        put(f"  {mark} {check.name}")
         return
-    put(f"  {_MARKS[check.result]:<5} {check.name:<18} {safe(masked(check.detail))}")
+    put(f"  {mark} {check.name:<18} {safe(masked(check.detail))}")
     if check.fix:
         put(f"  {'':<5} {'':<18} fix: {safe(masked(check.fix))}")

@@ -1,5 +1,6 @@
 """``prx-email status``: what is wrong, on one screen, and what helps."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from prx_email_cli.checks.backlog import shown_age
 from prx_email_cli.checks.causes import causes_of, fix_of
 from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECONDS
+from prx_email_cli.cli.colour import Tone, painted
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import put, put_json
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.views import Usage
 
 HOUR = 3600
+_TONES = {
+    r"   → ": Tone.NEXT,
+    r"nobody is wanted$": Tone.GOOD,
+    r"a person is wanted:": Tone.BAD,
+    r"\d+\. ": Tone.STRONG,
+}
 MOST_SENDING = 1000
 NOTHING_DRAINS = "prx-email cron prints cron's line, prx-email drain sends now"
 
@@ -51,7 +59,7 @@ def show_status(this: Invocation, now: int) -> None:
         put_json(_object(seen, wanted))
     else:
         for line in screen(seen, [safe(reason) for reason in wanted]):
-            put(line)
+            put(_in_colour(line))
     if wanted:
         raise typer.Exit(1)
 
@@ -63,6 +71,11 @@ def _refusal(store: "Store") -> list[str]:
     except StorageError as error:
         return [f"{error.message} ({error.hint})"]
     return []
+
+
+def _in_colour(line: str) -> str:
+    """Stress what is wrong and what helps, where stdout shows colour."""
+    return painted(line, next((tone for start, tone in _TONES.items() if re.match(start, line)), Tone.PLAIN))
 
 
 def _look(store: "Store", settings: "Settings", now: int) -> Seen:
