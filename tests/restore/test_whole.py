@@ -115,7 +115,7 @@ class TestBackup:
         before = (program.home / "b.db").read_bytes()
         program.wrapper = ["prlimit", "--fsize=500000", *HELD_TO_MODES]
         answer = program.run("outbox", "backup", "b.db", "--force")
-        assert (answer.status, "Traceback" in answer.err) == (74, False), answer
+        assert_error(answer, 74, "b.db: ")
         assert (program.home / "b.db").read_bytes() == before
         assert leftovers(program) == []
 

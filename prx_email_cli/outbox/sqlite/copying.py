@@ -91,7 +91,7 @@ def copy(source: sqlite3.Connection, new: Path, progress: Progress | None = None
     """
     target = sqlite3.connect(f"{new.absolute().as_uri()}?mode=rw", isolation_level=None, uri=True)
     try:
-        with storage_errors(new):
+        with storage_errors(_file_of(new)):
             source.execute("BEGIN")
             try:
                 source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment is now
@@ -104,6 +104,11 @@ def copy(source: sqlite3.Connection, new: Path, progress: Progress | None = None
         target.close()
         raise
     return target
+
+
+def _file_of(new: Path) -> Path:
+    """Return the file whose name a new one is to get."""
+    return new.with_name(new.name[1:].rsplit(".", 2)[0])
 
 
 def _told(progress: Progress | None) -> Callable[[int, int, int], None]:

@@ -60,8 +60,13 @@ class Finding(OpenDatabase):
 
     def with_key(self, key: str, account: str | None) -> list[int]:
         """Return the messages (of *account*) with this idempotency key."""
+        from prx_email_cli.outbox.sqlite.anonymising import pseudonyms  # on use
+
         with self.reading() as connection:
-            return [outbox_id for (outbox_id,) in connection.execute(_WITH_KEY, {"key": key, "account": account})]
+            of = pseudonyms(connection)
+            keys = [key] if of is None else [key, of.idempotency_key(key)]
+            found = [connection.execute(_WITH_KEY, {"key": one, "account": account}).fetchall() for one in keys]
+        return sorted(outbox_id for some in found for (outbox_id,) in some)
 
     def living_runs(self) -> "list[LivingRun]":
         """Return the runs that are alive, the oldest first."""

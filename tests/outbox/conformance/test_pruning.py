@@ -172,6 +172,7 @@ class TestWithoutNames:
         again, other = store.submit([keyed("invoice-7"), keyed("invoice-7", "something else")])
         assert (again.outbox_id, again.duplicate) == (1, True)
         assert other.error is not None
+        assert store.with_key("invoice-7", None) == [1]
         assert submit(store, keyed("invoice-8")) == [2]
         assert store.prune(RECORDS) == Pruned(1)
         assert submit(store, keyed("invoice-7", "something else")) == [3]
