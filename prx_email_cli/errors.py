@@ -154,6 +154,12 @@ class Unwell(PrxEmailError):
     exit_code, code = Exit.TRY_LATER, "unwell"
 
 
+class JobRunning(PrxEmailError):
+    """A job with the same lock is still running; this one was not run."""
+
+    exit_code, code = Exit.TRY_LATER, "locked"
+
+
 class AccountUnusable(PrxEmailError):
     """No session with the account's server could be opened; ``code`` is network, auth or provider."""
 

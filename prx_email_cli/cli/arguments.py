@@ -7,8 +7,8 @@ from typing import Any
 JSON, CONFIG, PREVIEW, FIRST = "--json", "--config", "--preview", "--first"
 # These name files, which may be any bytes; every other value is stored, sent or written into a config.
 _NAMES_OF_FILES = (
-    "attach", "attach_stored", "batch", "body_file", "files", "html", "maildir", "merge", "parent", "rejected",
-    "request",
+    "attach", "attach_stored", "batch", "body_file", "command", "files", "html", "maildir", "merge", "parent",
+    "rejected", "request",
 )  # fmt: skip
 
 
@@ -88,6 +88,8 @@ def _words(command: Any, arguments: Sequence[str]) -> Iterator[tuple[int, Any, b
         if inner is not None:
             yield at, command, False
             command = inner
+        elif not hasattr(command, "get_command") and not command.context_settings.get("allow_interspersed_args", True):
+            return  # what follows belongs to the job that it runs
         at += 1
 
 

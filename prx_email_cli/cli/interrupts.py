@@ -10,6 +10,7 @@ from threading import Event, Thread, main_thread
 from typing import Any
 
 NUDGE_SECONDS, NUDGES = 0.1, 20
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -20,11 +21,12 @@ class _State:
     unwinding = False  # a command is at work and must tidy up
     received: int | None = None
     stopping = False  # a drain has the signal, and ends by itself
+    dies_of: int | None = None
 
 
 def watch() -> None:
     """End the process at the first signal from now on; an ignored signal stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
     sys.unraisablehook = _on_unraisable
@@ -60,6 +62,36 @@ def stopping() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let SIGTERM, SIGINT and SIGHUP do nothing while the block lasts, but what it makes them do."""
+    numbers = [one for one in (*_ENDING, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def die_of(number: int) -> None:
+    """Let the process end by signal *number*, as a job did that it ran, once all is written."""
+    _State.dies_of = number
+
+
+def die_if_asked() -> None:
+    """End the process by the signal of ``die_of``, without a core file; return if there is none."""
+    if _State.dies_of is None:
+        return
+    import resource  # on use
+
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with suppress(OSError, ValueError):
+        signal.signal(_State.dies_of, signal.SIG_DFL)  # not for SIGKILL, which needs none
+    os.kill(os.getpid(), _State.dies_of)
 
 
 def status() -> int | None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "reply": "reply",
     "import": "importing",
     "messages": "messages",
+    "run": "run",
     "drain": "drain",
     "retry": "retry",
     "list": "list",
@@ -226,6 +227,7 @@ def main() -> None:
     take_over()
     status = int(_run())
     ended = output.finish(status)
+    interrupts.die_if_asked()
     sys.exit(ended if ended == status or not _is_check() else _CANNOT_TELL)
 
 

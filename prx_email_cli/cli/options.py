@@ -31,7 +31,8 @@ def _check_priority(value: str | None) -> str | None:
     return value
 
 
-def _not_empty(value: str | None) -> str | None:
+def not_empty(value: str | None) -> str | None:
+    """Return *value*.  Raises BadParameter for an empty one."""
     if value == "":
         raise typer.BadParameter("is empty: the script's variable may be unset")
     return value
@@ -128,7 +129,7 @@ Importance = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    typer.Option("--idempotency-key", metavar="KEY", callback=_not_empty, help="Store only one message with this key."),
+    typer.Option("--idempotency-key", metavar="KEY", callback=not_empty, help="Store only one message with this key."),
 ]
 AttemptNow = Annotated[bool, typer.Option("--now", help="Attempt delivery at once, and report the result.")]
 Preview = Annotated[
@@ -145,7 +146,7 @@ KeyFrom = Annotated[
     typer.Option(
         "--key-from",
         metavar="TEMPLATE",
-        callback=_not_empty,
+        callback=not_empty,
         help="With --batch or --merge: idempotency key of each message, 'campaign-7/{to}' for example.",
     ),
 ]
@@ -154,7 +155,7 @@ Rejected = Annotated[
     typer.Option(
         "--rejected",
         metavar="FILE",
-        callback=_not_empty,
+        callback=not_empty,
         help="With --batch or --merge: write the refused lines or rows into this file.",
     ),
 ]
