@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.undrained import warn_undrained
 from prx_email_cli.outbox.messages import Schedule, Submitted
@@ -38,6 +39,7 @@ def enqueue(this: Invocation, mail: NewMail, command: Sequence[str]) -> Submitte
         message = prepare(request, settings, Schedule.at_once(now), spool)
         if mail.idempotency_key is not None:
             message = message._replace(fingerprint=_fingerprint(message.account, command))
+        message = message._replace(caller=caller("run"))
         with this.store(settings) as store:
             submitted = submit(store, message)
             spool.clear()

@@ -155,7 +155,7 @@ def _object(result: _Result) -> dict[str, Any]:
 
     ended, mail = result.ended, result.mail
     return {
-        "command": [os.fsencode(word).decode("utf-8", "backslashreplace") for word in result.command],
+        "argv": [os.fsencode(word).decode("utf-8", "backslashreplace") for word in result.command],
         "exit_status": ended.status if ended.signal is None else None,
         "signal": None if ended.signal is None else signal_name(ended.signal),
         "timed_out": ended.timed_out,

@@ -57,6 +57,7 @@ release 4 | release --all | release 99 | resolve 1 --sent | resolve --all --sent
 pause --for 1h --reason why | status | drain | list --held | resume | resume | resume --account nobody | pause --for 0s
 prune --older-than 0s --dry-run | prune --older-than 0s | prune --older-than x | show 1 | export 1
 prune --anonymise --older-than 0s | outbox compact | outbox accept-restore | outbox
+run --to o@example.org true | run --to o@example.org false | run --to o@example.org --timeout x true
 account list | account show | account show nobody | account test | account test --all
 account login | account logout | account set-password
 account add more --host localhost --port 9 --tls none --from m@example.com | account add more --host localhost
@@ -95,7 +96,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Any]]:
     with ScriptedServer(FAULTS) as server:
         program.configure(server.port, smtp="connections = 1")
         for words in STORY:
-            answer = program.call(*words, "--json", text="x\n")
+            answer = program.call("--json", *words, text="x\n")  # before them: behind them run's job would get it
             assert "Traceback" not in answer.err, answer
             command = command_of([word for word in words if not word.endswith(".toml")])
             found.append((command or words[0], json.loads(answer.out)))

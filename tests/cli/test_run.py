@@ -316,7 +316,7 @@ class TestTheMail:
     def test_in_json_tells_everything(self, program: Program) -> None:
         answer = run_job(program, "sh", "-c", "echo x; kill -TERM $$", options=("--json",))
         data = answer.data
-        assert data["command"] == ["sh", "-c", "echo x; kill -TERM $$"]
+        assert data["argv"] == ["sh", "-c", "echo x; kill -TERM $$"]
         assert (data["exit_status"], data["signal"], data["timed_out"]) == (None, "SIGTERM", False)
         assert (data["output_bytes"], data["output_lines"], data["outbox_id"]) == (2, 1, 1)
         assert answer.json["error"]["code"] == "job"

@@ -51,6 +51,7 @@ ANSWERS = {
     "config check": Answer(ref("config_check")),
     "config path": Answer(ref("config_path")),
     "cron": Answer(ref("crontab")),
+    "run": _also("job"),
     "send": Answer(
         {"anyOf": [*_SENT.data["anyOf"], ref("batch")]}, {"anyOf": [ref("send_result"), ref("batch")]}
     ),

@@ -10,7 +10,7 @@ Schema = dict[str, Any]
 
 ERROR_CODES = (
     "validation", "config", "not_found", "retry_not_allowed_for_status", "retry_not_due", "network", "auth",
-    "provider", "storage", "unwell", "moved", "internal",
+    "provider", "storage", "unwell", "moved", "locked", "job", "internal",
 )  # fmt: skip
 
 
@@ -218,6 +218,15 @@ OF_CONFIGS: dict[str, Schema] = {
     "keyring": text("where in the keyring it is stored"),
     "removed": flag("whether there was a secret to delete"),
     "revoked": flag("whether the server has revoked the token"),
+    "argv": many("the words of the job's command; bytes that are no text are escaped", _TEXT),
+    "exit_status": number(
+        "the job's exit status, or that of a shell that cannot start it; null after a signal", null=True
+    ),
+    "signal": text("the name of the signal that ended the job; null without one", null=True),
+    "timed_out": flag("whether the job was ended by its timeout"),
+    "duration_seconds": {"description": "how long the job ran", "type": "number", "minimum": 0},
+    "output_bytes": number("how much the job printed"),
+    "output_lines": number("how many lines the job printed"),
     "crontab_line": text("the line of a crontab that drains the outbox every minute"),
     "variables": many("names of the variables that the crontab must set", _TEXT),
     "name": text("its name"),

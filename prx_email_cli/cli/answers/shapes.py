@@ -153,6 +153,10 @@ SHAPES = {
     "config_check": Shape("config outbox account_names default_account"),
     "config_path": Shape("config exists"),
     "crontab": Shape("crontab_line variables"),
+    "job": Shape(
+        "argv exit_status signal timed_out started_at duration_seconds output_bytes output_lines outbox_id duplicate",
+        own={"outbox_id": number("the mail about the job; null if there is none", null=True, least=1)},
+    ),
     "account": Shape(
         "name from provider host port tls user auth oauth tls_ca_file tls_fingerprint tls_cert_file helo_name"
         " source_address connections messages_per_minute messages_per_day recipients_per_day timeout_seconds"
