@@ -63,6 +63,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.document
 	$(BIN)/python -m tests.config.document
 	$(BIN)/python -m tests.docs.picture
+	$(BIN)/python -m tests.docs.pictures
 	$(BIN)/python -m tests.nights.document
 
 # Real mail servers, unpacked from Debian's packages into a cache and started on loopback ports; needs root.
