@@ -37,6 +37,7 @@ COMMANDS = {
     "messages": "messages",
     "run": "run",
     "drain": "drain",
+    "listen": "listen",
     "retry": "retry",
     "list": "list",
     "show": "show",

@@ -187,6 +187,8 @@ def timeline(row: Row) -> list[Event]:
 def _enqueued(caller: "Caller | None") -> str:
     if caller is None:
         return "enqueued"
+    if caller.uid < 0:  # on another machine
+        return f"enqueued{f' by {caller.user}' if caller.user else ''} from {caller.host}: {caller.command}"
     return f"enqueued by {caller.user} (uid {caller.uid}) on {caller.host}: {caller.command}"
 
 

@@ -13,6 +13,7 @@ from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.domains import is_address_literal, is_domain
 from prx_email_cli.config.durations import seconds_of
+from prx_email_cli.config.listen import ListenSettings
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, TlsMode, provider_named
 from prx_email_cli.config.table import Place, Table, key, read_table
@@ -159,6 +160,7 @@ class Settings(Table):
     attachments: AttachmentSettings = key("attachments", AttachmentSettings)
     log: LogSettings = key("the log of attempts", LogSettings)
     notify: NotifySettings = key("a command for given-up messages", NotifySettings)
+    listen: ListenSettings = key("the SMTP server in front of the outbox", ListenSettings)
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:

@@ -24,7 +24,8 @@ from .outside import NOW, hook
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 # What needs an authorization server, a keyring or a well machine succeeds in tests of its own.
-SUCCEED_ELSEWHERE = {"account login", "account logout", "account set-password", "doctor"}
+SUCCEED_ELSEWHERE = {"account login", "account logout", "account set-password", "doctor", "listen add-user",
+                     "listen remove-user"}  # fmt: skip
 LINE = json.dumps({"to": "a@example.org", "subject": "s", "body_text": "b"}) + "\n"
 FAULTS = (
     Fault("rcpt", "550 5.1.1 no such user", address="gone@example.org"),
@@ -58,6 +59,8 @@ pause --for 1h --reason why | status | drain | list --held | resume | resume | r
 prune --older-than 0s --dry-run | prune --older-than 0s | prune --older-than x | show 1 | export 1
 prune --anonymise --older-than 0s | outbox compact | outbox accept-restore | outbox
 run --to o@example.org true | run --to o@example.org false | run --to o@example.org --timeout x true
+listen add-user web | listen users | listen users --bogus
+listen remove-user web
 account list | account show | account show nobody | account test | account test --all
 account login | account logout | account set-password
 account add more --host localhost --port 9 --tls none --from m@example.com | account add more --host localhost

@@ -121,7 +121,7 @@ OF_MESSAGES: dict[str, Schema] = {
     "dismissed_at": time("when a person had seen its failure; null if none had"),
     "idempotency_key": text("its idempotency key; null without one", null=True),
     "enqueued_by": some("caller", "who stored it; null where that was not recorded", null=True),
-    "uid": number("number of the user"),
+    "uid": number("number of the user; -1 for a client on another machine", least=None),
     "at": time("when it was done", null=False),
     "what": text("what a person did, or in the log how an attempt ended"),
     "who": text("who did it, as user@host; null where it was no person", null=True),

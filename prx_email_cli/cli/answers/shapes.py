@@ -172,6 +172,7 @@ SHAPES = {
     "default": Shape("default_account"),
     "logged_out": Shape("account removed revoked"),
     "password": Shape("account keyring"),
+    "login": Shape("name file"),
     "pruned": Shape("pruned known_pruned dry_run compacted unfinished", "outbox_ids"),
     "copied": Shape("file bytes stored not_ended"),
     "move_undone": Shape("file undone"),

@@ -1,0 +1,178 @@
+"""``prx-email listen``: an SMTP server in front of the outbox."""
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prx_email_cli.cli import interrupts
+from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import first_line_of_stdin
+from prx_email_cli.cli.options import Json
+from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
+from prx_email_cli.cli.render import safe
+from prx_email_cli.errors import ConfigError, ValidationError
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.listen.desk import Surroundings
+    from prx_email_cli.listen.endpoints import Endpoint
+    from prx_email_cli.listen.logins import Logins
+
+app = typer.Typer(add_completion=False, no_args_is_help=False)
+
+LoginName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the login.")]
+
+
+@app.callback(invoke_without_command=True)
+def listen(
+    ctx: typer.Context,
+    addresses: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--listen",
+            metavar="ADDRESS",
+            help="HOST:PORT, or the path of a Unix socket; repeatable. Default: the config's, else the Unix socket "
+            "listen.sock beside the outbox.",
+        ),
+    ] = None,
+) -> None:
+    """Take mail by SMTP and store it in the outbox, until SIGTERM.
+
+    Clients on other machines need a login, or the config's allowed_networks.
+    Example: prx-email listen --listen 127.0.0.1:2525
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    this = invocation(ctx)
+    settings = this.settings()
+    _check_installed()
+    from prx_email_cli.listen.desk import Desk  # on use
+    from prx_email_cli.listen.server import Server  # on use
+
+    around = _surroundings(settings)
+    endpoints = _endpoints(settings, addresses, around)
+    try:
+        desk = Desk(settings, around)
+        with interrupts.stopping() as stop:
+            Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints))
+    finally:
+        for one in endpoints:
+            one.close()
+
+
+@app.command("add-user")
+def add_user(ctx: typer.Context, name: LoginName, as_json: Json = False) -> None:
+    """Store a login for listen, with a password asked for or piped in; only its hash is kept.
+
+    Example: openssl rand -base64 18 | tee password | prx-email listen add-user web1
+    """
+    this = invocation(ctx)
+    logins = _logins(this)
+    new = logins.add(name, _password(name))
+    done = f"login {name} {'added' if new else 'has a new password'} in {logins.file}"
+    work_is_done(safe(done))
+    if this.json:
+        put_json({"name": name, "file": str(logins.file)})
+    else:
+        say(safe(done))
+
+
+@app.command("remove-user")
+def remove_user(ctx: typer.Context, name: LoginName, as_json: Json = False) -> None:
+    """Remove a login of listen.
+
+    Example: prx-email listen remove-user web1
+    """
+    this = invocation(ctx)
+    logins = _logins(this)
+    logins.remove(name)
+    work_is_done(f"login {safe(name)} removed")
+    if this.json:
+        put_json({"name": name, "file": str(logins.file)})
+    else:
+        say(f"login {safe(name)} removed")
+
+
+@app.command("users")
+def users(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the logins of listen, one name a line.
+
+    Example: prx-email listen users
+    """
+    this = invocation(ctx)
+    logins = _logins(this)
+    if this.json:
+        put_json([{"name": name, "file": str(logins.file)} for name in logins.names()])
+    else:
+        for name in logins.names():
+            put(safe(name))
+
+
+def _logins(this: Invocation) -> "Logins":
+    from prx_email_cli.listen.logins import Logins, users_file  # on use
+
+    return Logins(users_file(this.settings()))
+
+
+def _password(name: str) -> str:
+    if on_terminal(sys.stdin):
+        return str(typer.prompt(f"Password of {safe(name)}", hide_input=True, confirmation_prompt=True, err=True))
+    password = first_line_of_stdin()
+    if not password or "\0" in password:
+        raise ValidationError("no password came on stdin", hint="pipe it into the command, as the first line")
+    return password
+
+
+def _check_installed() -> None:
+    """Raise ConfigError without aiosmtpd."""
+    try:
+        import aiosmtpd.smtp  # noqa: F401  # on use
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"listen needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[listen]'"
+        ) from None
+
+
+def _surroundings(settings: "Settings") -> "Surroundings":
+    """Load what the config names beside the addresses.  Raises ConfigError, ReadableByOthers."""
+    from prx_email_cli.listen.desk import Surroundings, refuse_local_names  # on use
+    from prx_email_cli.listen.endpoints import networks  # on use
+    from prx_email_cli.listen.logins import Logins, users_file  # on use
+    from prx_email_cli.listen.server import tls_context  # on use
+
+    own = settings.listen
+    tls = None
+    if own.tls_cert_file is not None:
+        tls = tls_context(str(own.tls_cert_file), str(own.tls_key_file) if own.tls_key_file else None)
+    logins = Logins(users_file(settings))
+    name = own.host_name or socket.gethostname()
+    return Surroundings(networks(own), logins, tls, name, lambda text: say(safe(text)), refuse_local_names)
+
+
+def _endpoints(settings: "Settings", asked: list[str] | None, around: "Surroundings") -> "list[Endpoint]":
+    """Open the sockets: systemd's, else those that are asked for.  Raises ConfigError, also for an open relay."""
+    from prx_email_cli.listen.activation import activated  # on use
+    from prx_email_cli.listen.endpoints import SOCKET_NAME, check_not_open, inherited, open_endpoints  # on use
+
+    own = settings.listen
+    addresses = asked or own.addresses or [str(settings.outbox.path.with_name(SOCKET_NAME))]
+    handed = activated(os.environ)
+    endpoints = inherited(handed) if handed else open_endpoints(addresses, int(own.socket_mode, 8))
+    try:
+        check_not_open(endpoints, trusted=bool(around.networks), logins=bool(around.logins), tls=around.tls is not None)
+    except BaseException:
+        for one in endpoints:
+            one.close()
+        raise
+    return endpoints
+
+
+def _tell_ready(endpoints: "list[Endpoint]") -> None:
+    for one in endpoints:
+        say(f"listening on {safe(one.name)}")
+
+
+apps = {"listen": app}
