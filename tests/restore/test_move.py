@@ -45,8 +45,9 @@ class TestMoved:
         ]  # fmt: skip
         for command in commands:
             assert_moved(program.run(*command, "--json"), str(file))
-        for command in [("retry", "1"), ("hold", "1"), ("outbox", "move", "other.db")]:
-            assert program.run(*command).status == 74
+        for line in ("retry 1", "hold 1", "release --all", "edit 1 --replace a@example.org=b@example.org",
+                     "retry --all --spread 30m", "dismiss 1", "outbox move other.db"):  # fmt: skip
+            assert program.run(*line.split()).status == 74, line
         assert "was moved to another machine" in program.run("doctor", "--offline").out
         assert [(row["outbox_id"], row["status"], row["held"]) for row in rows(program)] == [(1, "pending", False)]
         assert server.messages == []

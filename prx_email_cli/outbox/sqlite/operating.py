@@ -48,21 +48,26 @@ class Operating(OpenDatabase):
         """Carry out a decision on each of these messages; yield what became of some once that is durable."""
         from prx_email_cli.outbox.sqlite import deciding  # on use
 
-        with self.reading() as connection:
-            self._guard.refuse_moved(connection)
+        self._refuse_moved()
         return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
 
     def edit(self, ids: Sequence[int], change: "Edit") -> Iterator[list[Decided]]:
         """Correct these messages."""
         from prx_email_cli.outbox.sqlite import editing  # on use
 
+        self._refuse_moved()
         return editing.edit(self, ids, change, self.acting)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
         """Let drains take these messages, also given-up ones, one after the other."""
         from prx_email_cli.outbox.sqlite import spreading  # on use
 
+        self._refuse_moved()
         return spreading.spread(self, ids, spread, self.acting)
+
+    def _refuse_moved(self) -> None:
+        with self.reading() as connection:
+            self._guard.refuse_moved(connection)
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
@@ -110,6 +115,7 @@ class Operating(OpenDatabase):
         """Release every held message (of *account*); return their ids."""
 
         def make(connection: sqlite3.Connection) -> list[int]:
+            self._guard.refuse_moved(connection)
             released = queue.ids(connection.execute(sql.RELEASE_ALL, {"account": account}))
             actions.record(connection, released, self._deed("released", now))
             return released
