@@ -27,7 +27,7 @@ def taken() -> Iterator[None]:
         patch.setattr(addresses, "parse_mailbox", addresses.parse_mailbox.__wrapped__)
         patch.setattr("prx_email_cli.submission.draft.parse_mailbox", addresses.parse_mailbox)
         patch.setattr(compose, "rfc5322_date", date)
-        patch.setattr(compose, "_checked", checked)
+        patch.setattr(compose, "checked_headers", checked)
         patch.setattr(headers, "_fold", fold)
         patch.setattr(mime, "encode_text", encode_text)
         yield
