@@ -11,6 +11,7 @@ class Exit(IntEnum):
     USAGE = 2
     REFUSED_INPUT = 65
     NO_INPUT = 66
+    NO_USER = 67
     GAVE_UP = 69
     BUG = 70
     STORAGE = 74
@@ -54,6 +55,12 @@ def as_ours(error: Exception) -> PrxEmailError:
     bug = PrxEmailError(f"this is a bug in prx-email: {type(error).__name__}: {error}", hint="report it")
     bug.__cause__ = error
     return bug
+
+
+class NoSuchUser(ValidationError):
+    """A recipient is a local name that stands for no address."""
+
+    exit_code = Exit.NO_USER
 
 
 class InputNotFound(PrxEmailError):

@@ -14,8 +14,22 @@ PACKAGE = Path(__file__).parents[1] / "prx_email_cli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 _BOTTOM = {"files", "children", "redaction", "errors"}
 BELOW = {
-    "cli": {"cli", "listen", "delivery", "checks", "submission", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
+    "cli": {
+        "cli",
+        "sendmail",
+        "listen",
+        "delivery",
+        "checks",
+        "submission",
+        "outbox",
+        "smtp",
+        "oauth",
+        "mail",
+        "config",
+        *_BOTTOM,
+    },  # fmt: skip
     "listen": {"listen", "submission", "outbox", "mail", "config", *_BOTTOM},
+    "sendmail": {"sendmail", "listen", "submission", "outbox", "mail", "config", *_BOTTOM},
     "delivery": {"delivery", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
     "checks": {"checks", "outbox", "smtp", "oauth", "config", *_BOTTOM},
     "submission": {"submission", "outbox", "mail", "config", *_BOTTOM},

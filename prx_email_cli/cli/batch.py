@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from prx_email_cli.cli.batch_lines import Entry, JsonLines, Source
 from prx_email_cli.cli.batch_report import Report
-from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.output import on_terminal, say
@@ -20,6 +19,7 @@ from prx_email_cli.cli.times import Times, clock, schedule_of
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import StorageError, as_ours
 from prx_email_cli.outbox.messages import Content, NewMessage
+from prx_email_cli.submission.caller import caller
 from prx_email_cli.submission.request import Request
 from prx_email_cli.submission.spool import MEMORY_BYTES, Spool
 from prx_email_cli.submission.submit import prepare

@@ -32,6 +32,11 @@ class Invocation:
 
         return self._config or default_config_file()
 
+    @property
+    def named_config(self) -> Path | None:
+        """Return the config file that the command line names; None where it names none."""
+        return self._config
+
     def command(self, *words: str) -> str:
         """Write the command line of these words for the same config, to be copied into a shell."""
         named = ["--config", str(self._config)] if self._config is not None else []

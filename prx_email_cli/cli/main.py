@@ -33,6 +33,7 @@ COMMANDS = {
     "cron": "cron",
     "send": "send",
     "reply": "reply",
+    "sendmail": "sendmail",
     "import": "importing",
     "messages": "messages",
     "run": "run",
@@ -252,6 +253,8 @@ def _run() -> int:
 def _arguments() -> list[str]:
     """Give the command line as typer can read it: see ``arranged``."""
     arguments = sys.argv[1:]
+    if "sendmail" in arguments and command_named(typer.main.get_command(app), arguments) == "sendmail":
+        return arguments  # its flags are none of these
     plain = "--json" not in arguments and "--preview" not in arguments
     if plain and not any(word.startswith("--config") for word in arguments[1:]):
         return arguments  # as cron's, which need not know any command's options yet

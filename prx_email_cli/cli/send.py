@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from prx_email_cli.cli import options
-from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
@@ -14,6 +13,7 @@ from prx_email_cli.cli.times import clock, schedule_of
 from prx_email_cli.cli.undrained import warn_undrained
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.lifecycle import Priority
+from prx_email_cli.submission.caller import caller
 from prx_email_cli.submission.draft import empty
 from prx_email_cli.submission.request import Request, read_json, request_from_json
 from prx_email_cli.submission.spool import Spool

@@ -16,6 +16,7 @@ from prx_email_cli.config.durations import seconds_of
 from prx_email_cli.config.listen import ListenSettings
 from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.providers import NAMES, Provider, TlsMode, provider_named
+from prx_email_cli.config.sendmail import SendmailSettings, check_sendmail
 from prx_email_cli.config.table import Place, Table, key, read_table
 from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.files import check_unchangeable, is_open, read_bounded
@@ -161,6 +162,7 @@ class Settings(Table):
     log: LogSettings = key("the log of attempts", LogSettings)
     notify: NotifySettings = key("a command for given-up messages", NotifySettings)
     listen: ListenSettings = key("the SMTP server in front of the outbox", ListenSettings)
+    sendmail: SendmailSettings = key("recipients that are local names", SendmailSettings)
     file: Path = Path()
 
     def account(self, name: str | None) -> Account:
@@ -248,6 +250,7 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
         settings.account(None)
     if not _DOMAIN.fullmatch(settings.outbox.message_id_domain):
         raise Place(file, "outbox").error("message_id_domain", "is not a domain name", 'write it as "mail.example.com"')
+    check_sendmail(settings.sendmail, file)
     for name in ("keep_content", "keep_records"):
         _check_duration(getattr(settings.outbox, name), name, file)
     return settings

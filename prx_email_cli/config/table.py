@@ -144,6 +144,8 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
         inner = get_args(kind)[1]
         here = place.inside(name)
         rows = _as_table(value, name, place)
+        if get_origin(inner) is tuple:
+            return {k: _convert_words([v] if isinstance(v, str) else v, k, here) for k, v in rows.items()}
         return {k: read_table(inner, _as_table(v, k, here), here.inside(k)) for k, v in rows.items()}
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
@@ -165,6 +167,17 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
         )
     _check_limits(declared, value, name, place)
     return value
+
+
+def _convert_words(value: Any, name: str, place: Place) -> tuple[str, ...]:
+    """Convert the value of a key whose name is free: a string, or a list of strings."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise place.error(
+            name, "must be a string or a list of strings", f'write {name} = "one" or {name} = ["one", "two"]'
+        )
+    for text in (name, *value):
+        _check_text(text, name, place)
+    return tuple(value)
 
 
 def _as_table(value: Any, name: str, place: Place) -> Mapping[str, Any]:

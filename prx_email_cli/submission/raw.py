@@ -92,9 +92,9 @@ class Taker:
         return self._settings.account(None)
 
     def _recipients(self, fields: list[Field], envelope: Envelope) -> list[Addressee]:
-        texts = [self._qualified(text) for text in envelope.recipients]
+        texts = [self.qualified(text) for text in envelope.recipients]
         if envelope.from_headers:
-            texts += [self._qualified(value.decode("utf-8", "surrogateescape"))
+            texts += [self.qualified(value.decode("utf-8", "surrogateescape"))
                       for value in raw_head.recipient_values(fields)]  # fmt: skip
         mailboxes = without_repeats(chain.from_iterable(texts))
         if not mailboxes:
@@ -104,8 +104,8 @@ class Taker:
             raise ValidationError(f"{len(mailboxes)} recipients: at most {most} ([outbox] max_recipients)")
         return [Addressee(one.address) for one in mailboxes]
 
-    def _qualified(self, text: str) -> list[Mailbox]:
-        """Return the mailboxes of a list of addresses and local names."""
+    def qualified(self, text: str) -> list[Mailbox]:
+        """Return the mailboxes of a list of addresses and local names.  Raises as qualify does."""
         found: list[Mailbox] = []
         for entry in entries(text, obsolete=True):
             if isinstance(entry, Broken):

@@ -93,6 +93,8 @@ def _tables(path: str, table: type[Table]) -> Iterator[tuple[str, type[Table]]]:
     yield path, table
     for name, declared in table.keys.items():
         kind = _kind(declared)
+        if _is_free(kind):
+            continue
         if get_origin(kind) is dict:
             yield from _tables(f"{name}.NAME", get_args(kind)[1])
         elif isinstance(kind, type) and issubclass(kind, Table):
@@ -117,12 +119,19 @@ def _section(path: str, table: type[Table]) -> str:
     return f"## {title}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}\n"
 
 
+def _is_free(kind: Any) -> bool:
+    """Tell whether it is a table whose names are free and whose values are words."""
+    return get_origin(kind) is dict and get_origin(get_args(kind)[1]) is tuple
+
+
 def _is_table(kind: Any) -> bool:
-    return get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, Table))
+    return (get_origin(kind) is dict and not _is_free(kind)) or (isinstance(kind, type) and issubclass(kind, Table))
 
 
 def _type(declared: Key) -> str:
     kind = _kind(declared)
+    if _is_free(kind):
+        return "table"
     if get_origin(kind) is tuple:
         return "list of strings"
     return {str: "string", int: "number", bool: "true or false"}.get(kind, "path")
@@ -133,7 +142,7 @@ def _default(name: str, declared: Key) -> str:
     if name == "path":
         return "`~/.local/share/prx-email/outbox.db`"
     value = declared.default_value()
-    if value is None:
+    if value is None or value == {}:
         return "-"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

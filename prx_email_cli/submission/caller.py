@@ -15,3 +15,13 @@ def caller(command: str) -> Caller:
     except KeyError:
         user = str(uid)
     return Caller(os.environ.get("SUDO_USER") or user, uid, os.uname().nodename, command)
+
+
+def parent() -> str:
+    """Return the name of the program that called this one; "" where it cannot be told."""
+    try:
+        with open(f"/proc/{os.getppid()}/comm", encoding="utf-8", errors="replace") as file:
+            name = file.read().strip()
+    except OSError:
+        return ""
+    return name if name.isprintable() else ""

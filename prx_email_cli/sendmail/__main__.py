@@ -1,0 +1,5 @@
+"""``python -m prx_email_cli.sendmail``."""
+
+from prx_email_cli.sendmail.main import main
+
+main()

@@ -1,0 +1,95 @@
+"""Put the message on standard input into the outbox, or look up what would be its recipients."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prx_email_cli.config.paths import default_config_file
+from prx_email_cli.config.settings import Settings, load_settings
+from prx_email_cli.errors import InputNotFound, PrxEmailError
+from prx_email_cli.outbox.messages import Schedule
+from prx_email_cli.outbox.open import open_store
+from prx_email_cli.sendmail.incoming import until_dot
+from prx_email_cli.sendmail.local import Local
+from prx_email_cli.submission.caller import caller, parent
+from prx_email_cli.submission.raw import Envelope, Taker
+from prx_email_cli.submission.spool import Spool
+
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.store import Store
+    from prx_email_cli.sendmail.flags import Call
+
+
+def settings_in(config: Path | None) -> Settings:
+    """Load the config in this file, else in the default one.  Raises ConfigError, ReadableByOthers."""
+    return load_settings(config or default_config_file())
+
+
+@contextmanager
+def opened(settings: Settings) -> "Iterator[Store]":
+    """Open the outbox, and close it at the end.  Raises StorageError."""
+    store = open_store(settings.outbox)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes]) -> int:
+    """Store the message that *chunks* are, durably, and return its outbox id.
+
+    Raises what ``Taker.take`` raises, NoSuchUser, InputNotFound when *chunks* cannot be read, StorageError.
+    """
+    envelope = Envelope(
+        sender=call.sender, recipients=call.recipients, from_headers=call.from_headers,
+        full_name=_name(call.full_name), notify=call.notify, returns=call.returns, envelope_id=call.envelope_id,
+    )  # fmt: skip
+    incoming = _readable(chunks)
+    with Spool() as spool:
+        taker = Taker(settings, spool, Local(settings.sendmail).addresses)
+        schedule = Schedule.at_once(int(time.time()))
+        message = taker.take(
+            until_dot(incoming) if call.dot_ends else incoming, envelope, schedule, caller(_command(call))
+        )
+        with opened(settings) as store:
+            (submitted,) = store.submit([message])
+    if submitted.error is not None:
+        raise submitted.error
+    return submitted.outbox_id
+
+
+def verified(settings: Settings, recipients: Iterable[str]) -> Iterator[tuple[str, list[str], PrxEmailError | None]]:
+    """Yield each of *recipients* with its addresses, or with the error that it would be refused for."""
+    with Spool() as spool:
+        taker = Taker(settings, spool, Local(settings.sendmail).addresses)
+        for one in recipients:
+            try:
+                yield one, [mailbox.address for mailbox in taker.qualified(one)], None
+            except PrxEmailError as error:
+                yield one, [], error
+
+
+def _readable(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except OSError as error:
+        raise InputNotFound(
+            f"standard input cannot be read: {error.strerror}; nothing was stored",
+            hint="give it the message: prx-sendmail root < message",
+        ) from None
+
+
+def _name(full_name: str | None) -> str | None:
+    """Return the name of -F fit for a header: cron may have been given any bytes."""
+    if full_name is None:
+        return None
+    text = full_name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
+def _command(call: "Call") -> str:
+    """Name the command for the records, and the program that called it."""
+    by = parent()
+    return f"sendmail{' -t' if call.from_headers else ''}{f', called by {by}' if by else ''}"

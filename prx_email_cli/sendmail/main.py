@@ -1,0 +1,163 @@
+"""``prx-sendmail``: do what the command line asks, and end with a status of sysexits.h."""
+
+import os
+import sys
+
+from prx_email_cli.sendmail import flags
+from prx_email_cli.sendmail.talk import flush_for_good, put, say, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from prx_email_cli.config.settings import Settings
+    from prx_email_cli.errors import PrxEmailError
+
+USAGE, BUG, TRY_LATER = 64, 70, 75  # as sysexits.h numbers them
+INTERRUPTED = 130
+SUMMARY = "Enqueue the message on standard input, for programs that call sendmail(8)."
+EXAMPLE = "Example: prx-email sendmail -i -t < message.eml"
+HELP = f"""\
+Usage: prx-sendmail [FLAGS] [RECIPIENT...] < MESSAGE
+
+{SUMMARY}
+Status 0: it is stored, durably. Any other: nothing was stored.
+
+  -t            take recipients from To, Cc and Bcc as well; Bcc is removed
+  -i, -oi       a line of one dot does not end the message
+  -f, -r ADDR   sender of the envelope; '' or <> is the null sender
+  -F NAME       full name, where the message has no From header
+  -N WHEN       delivery status: never, or of success,failure,delay
+  -R full|hdrs  how much of the message a delivery status returns
+  -V ID         envelope id that a delivery status names
+  -v            print the outbox id on stderr
+  -bm           enqueue: the default
+  -bp           print the queue, as mailq does
+  -bv           print the addresses of the recipients, and enqueue nothing
+  -bi           do nothing, as newaliases: aliases need not be built
+  -q...         deliver what is due, as prx-email drain does
+
+Flags may be joined (-ti) and may follow recipients; a value may be joined or
+the next word; -- ends the flags. The classic rest (-A -B -C -D -d -e -G -g -h
+-L -M -m -n -O -o -p -Q -s -T -U -X -x) is ignored, and so is an unknown flag,
+with a warning. A recipient without @, such as root, is looked up in
+[sendmail.aliases] of the config: docs/sendmail.md.
+
+{EXAMPLE}"""
+
+
+def main() -> None:
+    """Run the command line."""
+    _end_quietly_when_interrupted()
+    status = run(sys.argv[1:], os.path.basename(sys.argv[0]))
+    flush_for_good()
+    sys.exit(status)
+
+
+def run(words: "Sequence[str]", name: str = "sendmail", config: "Path | None" = None) -> int:
+    """Do what *words* ask, as the program of this *name*; return the exit status.  config: its file, if named."""
+    try:
+        call = flags.parse(words, name)
+    except flags.UsageError as error:
+        return _refuse(str(error), "prx-sendmail --help tells which flags there are")
+    if call.asks_help:
+        put(HELP)
+        return 0
+    for warning in call.warnings:
+        say(f"warning: {visible(warning)}")
+    try:
+        return _do(call, config)
+    except Exception as error:  # noqa: BLE001
+        return _tell(error)
+
+
+def _do(call: flags.Call, config: "Path | None") -> int:
+    """Do what is asked; return the exit status."""
+    if call.mode == flags.ALIASES:
+        return 0  # they are read when they are needed
+    if call.mode == flags.DAEMON:
+        return _refuse("-bd is not supported: prx-sendmail is no daemon", "let cron run prx-email drain")
+    if call.mode == flags.SMTP:
+        return _refuse("-bs is not supported", "let the program call prx-sendmail -t with the message")
+    if call.mode == flags.DRAIN:
+        return _drain(config)
+    if call.mode != flags.QUEUE and not (call.recipients or (call.from_headers and call.mode == flags.ENQUEUE)):
+        return _refuse("no recipients", "name them, or use -t and a To header")
+    from prx_email_cli.sendmail.enqueue import enqueue, settings_in  # on use
+    from prx_email_cli.sendmail.incoming import pieces  # on use
+
+    settings = settings_in(config)
+    if call.mode == flags.QUEUE:
+        return _print_queue(settings)
+    if call.mode == flags.VERIFY:
+        return _verify(settings, call.recipients)
+    outbox_id = enqueue(call, settings, pieces())
+    if call.verbose:
+        say(f"stored as {outbox_id}")
+    return 0
+
+
+def _drain(config: "Path | None") -> int:
+    """Become ``prx-email drain``."""
+    named = ["--config", str(config)] if config is not None else []
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "prx_email_cli", *named, "drain", "--quiet"])  # noqa: S606
+
+
+def _print_queue(settings: "Settings") -> int:
+    from prx_email_cli.sendmail.enqueue import opened  # on use
+    from prx_email_cli.sendmail.mailq import queue  # on use
+
+    with opened(settings) as store:
+        for line in queue(store):
+            put(line)
+    return 0
+
+
+def _verify(settings: "Settings", recipients: "Sequence[str]") -> int:
+    from prx_email_cli.sendmail.enqueue import verified  # on use
+
+    status = 0
+    for text, addresses, error in verified(settings, recipients):
+        if error is not None:
+            put(f"{visible(text)}... {visible(error.message)}")
+            status = status or _status(error)
+        for address in addresses:
+            put(f"{visible(text)}... deliverable: {visible(address)}")
+    return status
+
+
+def _refuse(message: str, hint: str) -> int:
+    say(f"error: {visible(message)}")
+    say(f"hint: {hint}")
+    return USAGE
+
+
+def _tell(error: Exception) -> int:
+    """Print an error; return the exit status."""
+    from prx_email_cli.errors import PrxEmailError, as_ours  # on use
+
+    if isinstance(error, MemoryError):
+        say("error: not enough memory; nothing was stored")
+        return TRY_LATER
+    ours = error if isinstance(error, PrxEmailError) else as_ours(error)
+    redaction = sys.modules.get("prx_email_cli.redaction")
+    message, hint = (text if redaction is None else redaction.redact(text) for text in (ours.message, ours.hint))
+    say(f"error: {visible(message)}")
+    if hint:
+        say(f"hint: {visible(hint)}")
+    return _status(ours)
+
+
+def _status(error: "PrxEmailError") -> int:
+    """Return the status for a caller: whatever is wrong with the outbox, it must keep its message and come again."""
+    from prx_email_cli.errors import StorageError  # on use
+
+    return TRY_LATER if isinstance(error, StorageError) else int(error.exit_code)
+
+
+def _end_quietly_when_interrupted() -> None:
+    import _signal  # type: ignore[import-not-found]  # on use: it is built in, while signal would load enum
+
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
