@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prx_email_cli.cli.caller import caller
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.undrained import warn_undrained
 from prx_email_cli.outbox.messages import Schedule, Submitted
+from prx_email_cli.submission.caller import caller
 from prx_email_cli.submission.request import Request
 from prx_email_cli.submission.spool import Spool
 from prx_email_cli.submission.submit import prepare, submit
