@@ -36,6 +36,7 @@ Status 0: it is stored, durably. Any other: nothing was stored.
   -bp           print the queue, as mailq does
   -bv           print the addresses of the recipients, and enqueue nothing
   -bi           do nothing, as newaliases: aliases need not be built
+  -bs           speak SMTP on standard input and output
   -q...         deliver what is due, as prx-email drain does
 
 Flags may be joined (-ti) and may follow recipients; a value may be joined or
@@ -78,16 +79,18 @@ def _do(call: flags.Call, config: "Path | None") -> int:
         return 0  # they are read when they are needed
     if call.mode == flags.DAEMON:
         return _refuse("-bd is not supported: prx-sendmail is no daemon", "let cron run prx-email drain")
-    if call.mode == flags.SMTP:
-        return _refuse("-bs is not supported", "let the program call prx-sendmail -t with the message")
     if call.mode == flags.DRAIN:
         return _drain(config)
-    if call.mode != flags.QUEUE and not (call.recipients or (call.from_headers and call.mode == flags.ENQUEUE)):
+    if call.mode in (flags.ENQUEUE, flags.VERIFY) and not (
+        call.recipients or (call.from_headers and call.mode == flags.ENQUEUE)
+    ):
         return _refuse("no recipients", "name them, or use -t and a To header")
     from prx_email_cli.sendmail.enqueue import enqueue, settings_in  # on use
     from prx_email_cli.sendmail.incoming import pieces  # on use
 
     settings = settings_in(config)
+    if call.mode == flags.SMTP:
+        return _speak(settings)
     if call.mode == flags.QUEUE:
         return _print_queue(settings)
     if call.mode == flags.VERIFY:
@@ -102,6 +105,23 @@ def _drain(config: "Path | None") -> int:
     """Become ``prx-email drain``."""
     named = ["--config", str(config)] if config is not None else []
     os.execv(sys.executable, [sys.executable, "-P", "-m", "prx_email_cli", *named, "drain", "--quiet"])  # noqa: S606
+
+
+def _speak(settings: "Settings") -> int:
+    """Hold an SMTP dialogue on standard input and output, as Symfony asks for."""
+    from prx_email_cli.errors import ConfigError  # on use
+
+    try:
+        from prx_email_cli.listen.stdio import speak  # on use
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"-bs needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[listen]'"
+        ) from None
+    from prx_email_cli.sendmail.local import Local  # on use
+    from prx_email_cli.submission.caller import caller  # on use
+
+    speak(settings, say, caller=caller("sendmail -bs"), qualify=Local(settings.sendmail).addresses)
+    return 0
 
 
 def _print_queue(settings: "Settings") -> int:

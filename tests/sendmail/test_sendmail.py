@@ -202,6 +202,32 @@ def test_help_explains_the_flags(sendmail: Sendmail) -> None:
         assert all(flag in ended.out for flag in ("-t ", "-oi", "-bp", "[sendmail.aliases]"))
 
 
+def test_bs_speaks_smtp(sendmail: Sendmail) -> None:
+    lines = (
+        "", "EHLO localhost", "MAIL FROM:<me@example.net>", "RCPT TO:<a@x y>", "RCPT TO:<a@example.org>", "DATA",
+        "Subject: s\r\n\r\n..dot\r\n.", "QUIT",
+    )  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "prx_email_cli.sendmail", "-bs"], env=sendmail.program.environment,
+        cwd=sendmail.program.home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        codes = []
+        for line in lines:
+            process.stdin.write(f"{line}\r\n".encode() if line else b"")
+            process.stdin.flush()
+            while (reply := process.stdout.readline())[3:4] == b"-":
+                pass
+            codes.append(int(reply[:3]))
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
+    assert codes == [220, 250, 250, 553, 250, 354, 250, 221]
+    assert addresses(sendmail.last()) == ["a@example.org"]
+    assert sendmail.read(1).get_content() == ".dot\n"
+    assert "sendmail -bs" in sendmail.program.call("show", "1").out
+
+
 def test_q_delivers_what_is_due_as_drain_does(sendmail: Sendmail) -> None:
     assert sendmail("a@example.org").status == 0
     assert sendmail("-q30m").status == 75  # nobody listens at that port
