@@ -12,6 +12,7 @@ from typing import Any
 
 from prx_email_cli.checks.check import Check, failed, ok, warning
 from prx_email_cli.config.settings import OutboxSettings, Settings
+from prx_email_cli.config.source import ENV_URL, ENV_URL_FILE
 from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
 from prx_email_cli.files import faults, program_faults
@@ -53,7 +54,8 @@ def _changeable(settings: Settings, outbox: Surroundings) -> Iterator[ReadableBy
     They are the errors with which the commands refuse such a path.
     """
     store = settings.attachments.store
-    yield from faults(settings.file)
+    if settings.file.name not in (ENV_URL, ENV_URL_FILE):
+        yield from faults(settings.file)
     yield from outbox.changeable()
     if store.enabled and store.dir is not None:
         yield from faults(store.dir, itself=False)

@@ -1,11 +1,17 @@
 """``prx-email config``: check the config, and say where it is."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json
-from prx_email_cli.cli.output import put, put_json
+from prx_email_cli.cli.output import put, put_json, say
 from prx_email_cli.cli.render import safe
+from prx_email_cli.config.source import variable_with_account
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -29,11 +35,16 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
     settings = this.settings()
     default = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
     if this.json:
-        put_json({"config": str(this.config_file.absolute()), "outbox": str(settings.outbox.path.absolute()),
+        put_json({"config": _shown(this, settings), "outbox": str(settings.outbox.path.absolute()),
                   "account_names": list(settings.accounts), "default_account": default})  # fmt: skip
         return
     names = (f"{name} (default)" if name == default else name for name in settings.accounts)
-    put(f"{safe(this.config_file.absolute())}: ok, accounts: {safe(', '.join(names))}")
+    put(f"{safe(_shown(this, settings))}: ok, accounts: {safe(', '.join(names))}")
+
+
+def _shown(this: Invocation, settings: "Settings") -> str:
+    """Name the config file, or the variable that the settings come from."""
+    return str(settings.file if this.without_file else settings.file.absolute())
 
 
 @app.command()
@@ -44,6 +55,8 @@ def path(ctx: typer.Context, as_json: Json = False) -> None:
     """
     this = invocation(ctx)
     file = this.config_file.absolute()
+    if this.without_file:
+        say(f"note: there is no such file; the settings come from {variable_with_account()}")
     if this.json:
         put_json({"config": str(file), "exists": file.exists()})
     else:

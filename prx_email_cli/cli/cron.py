@@ -13,6 +13,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import put, put_json, say
 from prx_email_cli.cli.render import safe
+from prx_email_cli.config.source import ENV_FROM, ENV_OUTBOX, variable_with_account
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account
@@ -46,7 +47,8 @@ def say_variables(accounts: Iterable["Account"]) -> None:
 
 def crontab_line(this: Invocation) -> str:
     """Return the line of a crontab that drains the outbox of this invocation's config."""
-    words = [*_program(), "--config", str(this.config_file.absolute()), "drain"]
+    config = [] if this.without_file else ["--config", str(this.config_file.absolute())]
+    words = [*_program(), *config, "drain"]
     moved = [f"{name}={shlex.quote(os.environ[name])}" for name in _MOVES_FILES if os.environ.get(name)]
     command = " ".join([*moved, shlex.join(words)])
     return f"{_EVERY_MINUTE} {command}".replace("%", "\\%")  # cron takes a bare % for the end of the line
@@ -54,7 +56,7 @@ def crontab_line(this: Invocation) -> str:
 
 def needed_variables(accounts: Iterable["Account"]) -> list[str]:
     """Name the variables that the secrets of *accounts* come from."""
-    found = []
+    found = [name for name in (variable_with_account(), ENV_OUTBOX, ENV_FROM) if name and os.environ.get(name)]
     for account in accounts:
         auth = account.smtp.auth
         secret = auth.oauth.client_secret_env if auth.oauth is not None else None

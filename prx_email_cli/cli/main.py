@@ -215,7 +215,7 @@ def root(
     ctx.obj = this = Invocation(config)
     if ctx.invoked_subcommand is not None:
         return
-    if not this.config_file.exists():
+    if not (this.without_file or this.config_file.exists()):
         typer.echo(ctx.get_help())
         raise typer.Exit(Exit.USAGE)
     from prx_email_cli.cli.status import show_status  # on use

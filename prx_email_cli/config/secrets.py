@@ -99,7 +99,8 @@ def _from_command(argv: tuple[str, ...], what: str, where: str) -> str:
     return _first_line(done.output, what, where)
 
 
-def _from_file(path: Path, what: str, where: str) -> str:
+def secret_from_file(path: Path, what: str, where: str) -> str:
+    """Return the first line of a private file.  Raises ConfigError, ReadableByOthers, ChangeableByOthers."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -131,7 +132,7 @@ _SOURCES: dict[str, Callable[[Any, str, str], str]] = {
     "": _inline,
     "_env": _from_environment,
     "_command": _from_command,
-    "_file": _from_file,
+    "_file": secret_from_file,
 }
 
 

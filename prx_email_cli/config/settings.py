@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -187,16 +187,18 @@ class Settings(Table):
         return self.accounts[wanted]
 
 
-def load_settings(file: Path) -> Settings:
-    """Read and check the config *file*; return the settings.
+def load_settings(
+    file: Path, complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda table: table
+) -> Settings:
+    """Read and check the config *file*, once *complete* has completed its table; return the settings.
 
     Raises ConfigError for a fault in it, ReadableByOthers when it holds a secret and others can read it,
     ChangeableByOthers when others can change it.
     """
     table, status = _read_toml(file)
-    settings = check_settings(table, file)
+    settings = check_settings(complete(table), file)
     hide((ENV_TOKEN, *_variables_with_secrets(settings)))
-    if is_open(file, status) and any(_holds_secret(account) for account in settings.accounts.values()):
+    if is_open(file, status) and any(_holds_secret(settings.accounts[name]) for name in table.get("accounts", {})):
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise ReadableByOthers(
             f"{file} holds a password and is readable by others (mode {mode})", hint=f"chmod 600 {file}"
