@@ -87,6 +87,16 @@ def drain(
         raise typer.Exit(status)
 
 
+def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event) -> None:
+    """Deliver as ``drain --follow`` does until *stop* is set, beside what else the process does."""
+    from prx_email_cli.cli.following import follow as follow_outbox  # on use
+
+    talk = _Talk(this, quiet=False, verbose=False)
+    deliveries = _Deliveries(settings, DrainOptions(), clock(None), talk, rehearsed=False)
+    with this.store(settings) as store:
+        follow_outbox(store, settings.outbox, stop, deliveries.follow)
+
+
 class _Deliveries:
     """Delivers from an outbox, once or until stopped, and reports what was done."""
 

@@ -3,6 +3,8 @@
 import os
 import socket
 import sys
+import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +16,7 @@ from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import safe
 from prx_email_cli.errors import ConfigError, ValidationError
+from prx_email_cli.notify_socket import notify
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -38,6 +41,7 @@ def listen(
             "listen.sock beside the outbox.",
         ),
     ] = None,
+    drain: Annotated[bool, typer.Option("--drain", help="Also deliver, as drain --follow does.")] = False,
 ) -> None:
     """Take mail by SMTP and store it in the outbox, until SIGTERM.
 
@@ -56,8 +60,9 @@ def listen(
     endpoints = _endpoints(settings, addresses, around)
     try:
         desk = Desk(settings, around)
-        with interrupts.stopping() as stop:
+        with interrupts.stopping() as stop, _Follower(this, settings, stop) if drain else nullcontext():
             Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints))
+            notify("STOPPING=1")
     finally:
         for one in endpoints:
             one.close()
@@ -170,7 +175,36 @@ def _endpoints(settings: "Settings", asked: list[str] | None, around: "Surroundi
     return endpoints
 
 
+class _Follower:
+    """Delivers in a thread while the block lasts; when it fails, so does the block."""
+
+    def __init__(self, this: Invocation, settings: "Settings", stop: threading.Event) -> None:
+        self._this, self._settings, self._stop = this, settings, stop
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="follower")
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None and kind is None:
+            raise self._error
+
+    def _work(self) -> None:
+        from prx_email_cli.cli.drain import follow_beside  # on use
+
+        try:
+            follow_beside(self._this, self._settings, self._stop)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._error = error
+        finally:
+            self._stop.set()
+
+
 def _tell_ready(endpoints: "list[Endpoint]") -> None:
+    notify("READY=1")
     for one in endpoints:
         say(f"listening on {safe(one.name)}")
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from prx_email_cli.submission.spool import Spool
 MOST_HELD_BYTES = 256 << 20  # of all messages that are under way
 _LARGE_BYTES = 128 * 1024  # are read beside the dialogues
 _SAY_AGAIN_SECONDS = 60
+_PIECE_BYTES = 64 * 1024
 
 
 class Surroundings(NamedTuple):
@@ -101,7 +102,9 @@ class Desk:
             envelope_id=mail.envelope_id, received=letter.received,
         )  # fmt: skip
         taker = Taker(self.settings, spool, self.around.qualify)
-        message = taker.take((letter.content,), envelope, Schedule.at_once(int(time.time())), letter.client.caller)
+        message = taker.take(
+            _in_pieces(letter.content), envelope, Schedule.at_once(int(time.time())), letter.client.caller
+        )
         if mail.utf8 and not message.needs_smtputf8:
             message = message._replace(needs_smtputf8=_has_wide_headers(letter.content))
         groups: dict[str | None, list[Addressee]] = {}
@@ -134,6 +137,11 @@ def _hand_out(answers: "list[tuple[asyncio.Future[Answer], Answer]]") -> None:
     for future, answer in answers:
         if not future.done():  # as after the client hung up
             future.set_result(answer)
+
+
+def _in_pieces(content: bytes) -> Iterator[bytes]:
+    for begin in range(0, len(content), _PIECE_BYTES):
+        yield content[begin : begin + _PIECE_BYTES]
 
 
 def _has_wide_headers(content: bytes) -> bool:

@@ -71,6 +71,7 @@ class StrictReader(asyncio.StreamReader):
     """Reads what a client says."""
 
     _buffer: bytearray
+    _eof: bool
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
         """Read a line.  Raises BadLine, LimitOverrunError; CancelledError at the end, which ends the dialogue."""
@@ -92,6 +93,8 @@ class StrictReader(asyncio.StreamReader):
 
     def begin_content(self) -> None:
         """Put a line end before the content: its end is the same in the first line as in any other."""
+        if self._eof:  # the client has hung up on us
+            raise asyncio.CancelledError
         self.feed_data(b"\r\n")
 
     async def read_content(self, content: Content) -> None:

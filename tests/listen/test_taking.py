@@ -199,3 +199,9 @@ def test_smtplib_gets_a_refusal_for_each_bad_recipient(listener: Listener) -> No
 
 def test_a_loop_is_refused(listener: Listener) -> None:
     assert hand_in(listener.raw(), b"Received: x\r\n" * 51 + MESSAGE).startswith("554 5.4.6")
+
+
+def test_a_large_message_is_stored_byte_for_byte(listener: Listener, program: Program) -> None:
+    text = b"".join(b"line %d of many\r\n" % number for number in range(200_000))
+    outbox_id = stored_id(hand_in(listener.raw(), b"From: a@example.com\r\nSubject: s\r\n\r\n" + text))
+    assert content(program, outbox_id).endswith(b"\r\n\r\n" + text)

@@ -1,0 +1,102 @@
+"""After SIGKILL in the middle of everything, what was answered with 250 is in the outbox, whole."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing, suppress
+
+from ..conftest import Program
+from ..support.raw_client import RawClient
+from .conftest import Listener
+
+CLIENTS, ROUNDS, BEFORE_THE_KILL = 8, 4, 60
+
+
+class Sender(threading.Thread):
+    """Sends numbered messages until the connection ends, and notes which were acknowledged."""
+
+    def __init__(self, port: int, name: str, enough: threading.Event, acknowledged: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self._port, self._label, self._enough, self._acknowledged = port, name, enough, acknowledged
+
+    def run(self) -> None:
+        with suppress(OSError, ValueError):
+            client = RawClient(self._port, timeout=30)
+            try:
+                client.reply()
+                client.ask("EHLO x")
+                number = 0
+                while True:
+                    number += 1
+                    subject = f"{self._label}-{number}"
+                    client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
+                    for _ in range(3):
+                        client.reply()
+                    client.send(f"Subject: {subject}\r\n\r\n{'body ' * 50}{subject}\r\n.\r\n".encode())
+                    reply = client.reply()
+                    if not reply.startswith("250 "):
+                        return
+                    self._acknowledged.append((int(reply.rpartition(" ")[2]), subject))
+                    if len(self._acknowledged) >= BEFORE_THE_KILL:
+                        self._enough.set()
+            finally:
+                client.sock.close()
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_half(program: Program) -> None:
+    acknowledged: list[tuple[int, str]] = []
+    for round_ in range(ROUNDS):
+        with Listener(program, "--listen", "127.0.0.1:0") as listener:
+            mine: list[tuple[int, str]] = []
+            enough = threading.Event()
+            senders = [Sender(listener.port, f"{round_}-{one}", enough, mine) for one in range(CLIENTS)]
+            for sender in senders:
+                sender.start()
+            assert enough.wait(timeout=60)
+            listener.process.kill()
+            for sender in senders:
+                sender.join()
+            acknowledged += mine
+    with closing(sqlite3.connect(program.outbox)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        stored = dict(connection.execute("SELECT id, subject FROM outbox"))
+    assert len(acknowledged) >= ROUNDS * BEFORE_THE_KILL
+    assert {outbox_id: stored.get(outbox_id) for outbox_id, _ in acknowledged} == dict(acknowledged)
+    assert program.run("outbox", "verify").status == 0
+
+
+def test_a_full_disk_defers_and_the_next_message_is_taken(program: Program) -> None:
+    """The file may not grow beyond a size, as if the disk were full."""
+    program.wrapper = ["prlimit", "--fsize=1500000", "--"]
+    with Listener(program, "--listen", "127.0.0.1:0") as listener:
+        client = listener.raw()
+        replies = []
+        for size in (10, 2_000_000, 10):
+            client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
+            for _ in range(3):
+                client.reply()
+            client.send(b"Subject: s\r\n\r\n" + (b"x" * 70 + b"\r\n") * (size // 72 + 1) + b".\r\n")
+            replies.append(client.reply())
+        client.sock.close()
+        assert replies[0].startswith("250 ")
+        assert replies[1].startswith(("451 ", "452 "))
+        assert replies[2].startswith("250 ")
+
+
+def test_an_outbox_that_another_process_locks_is_busy_and_the_client_may_try_again(program: Program) -> None:
+    program.configure(outbox="busy_timeout_seconds = 1")
+    with Listener(program, "--listen", "127.0.0.1:0") as listener:
+        client = listener.raw()
+        with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            assert send(client).startswith("451 4.3.0")
+        assert send(client).startswith("250 ")
+
+
+def send(client: RawClient) -> str:
+    client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
+    for _ in range(3):
+        client.reply()
+    client.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
+    return client.reply()
