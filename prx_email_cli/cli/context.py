@@ -1,6 +1,5 @@
 """Hold what the command line tells all commands: where the config is, JSON or not, and only a preview or not."""
 
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-
-from prx_email_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -60,15 +57,9 @@ class Invocation:
     @property
     def without_file(self) -> bool:
         """Tell whether the settings come from the environment alone: no file is named, and there is none."""
-        from prx_email_cli.config.paths import ENV_CONFIG, default_config_file  # on use
-        from prx_email_cli.config.source import variable_with_account  # on use
+        from prx_email_cli.config.source import is_without_file  # on use
 
-        if self._config is not None or os.environ.get(ENV_CONFIG) or variable_with_account() is None:
-            return False
-        try:
-            return not os.path.lexists(default_config_file())
-        except ConfigError:  # no home directory
-            return True
+        return is_without_file(self._config)
 
     @contextmanager
     def store(self, settings: "Settings") -> "Iterator[Store]":

@@ -1,6 +1,10 @@
-"""Name the variables by which the environment configures the program."""
+"""Find where the settings come from: a config file, or variables of the environment."""
 
 import os
+from pathlib import Path
+
+from prx_email_cli.config.paths import ENV_CONFIG, default_config_file
+from prx_email_cli.errors import ConfigError
 
 ENV_URL, ENV_URL_FILE = "PRX_EMAIL_URL", "PRX_EMAIL_URL_FILE"
 ENV_FROM, ENV_OUTBOX = "PRX_EMAIL_FROM", "PRX_EMAIL_OUTBOX"
@@ -14,3 +18,13 @@ def variable_with_account() -> str | None:
 def is_asked() -> bool:
     """Tell whether the environment configures anything."""
     return variable_with_account() is not None or bool(os.environ.get(ENV_OUTBOX))
+
+
+def is_without_file(config: Path | None) -> bool:
+    """Tell whether the environment alone gives the settings: no file is named or there."""
+    if config is not None or os.environ.get(ENV_CONFIG) or variable_with_account() is None:
+        return False
+    try:
+        return not os.path.lexists(default_config_file())
+    except ConfigError:  # no home directory
+        return True

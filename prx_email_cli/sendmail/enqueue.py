@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.config.paths import default_config_file
 from prx_email_cli.config.settings import Settings, load_settings
+from prx_email_cli.config.source import is_asked, is_without_file
 from prx_email_cli.errors import InputNotFound, PrxEmailError
 from prx_email_cli.outbox.messages import Schedule
 from prx_email_cli.outbox.open import open_store
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def settings_in(config: Path | None) -> Settings:
-    """Load the config in this file, else in the default one.  Raises ConfigError, ReadableByOthers."""
+    """Load the config in this file, else the default or the environment's.  Raises ConfigError, ReadableByOthers."""
+    if is_asked():
+        from prx_email_cli.config.environment import load  # on use
+
+        return load(None if is_without_file(config) else config or default_config_file())
     return load_settings(config or default_config_file())
 
 

@@ -39,6 +39,16 @@ def test_send_and_drain_work_without_a_config(bare: Program) -> None:
     assert (bare.home / "box" / "o.db").exists()
 
 
+def test_prx_sendmail_needs_no_config_either(bare: Program) -> None:
+    environment = {"PRX_EMAIL_URL": URL, "PRX_EMAIL_OUTBOX": str(bare.home / "o.db")}
+    letter = "Subject: s\n\nb\n"
+    assert bare.run("sendmail", "a@example.org", text=letter, **environment) == Answer(0, "", "")
+    assert bare.run("show", "1", "--json", **environment).data["account"] == "env"
+    wrong = bare.run("sendmail", "a@example.org", text=letter, PRX_EMAIL_URL="smtps://u:very-secret@/")
+    assert wrong.status != 0
+    assert "very-secret" not in wrong.out + wrong.err
+
+
 @pytest.mark.parametrize("words", [("account", "show"), ("account", "list"), ("config", "check"), ("config", "path"),
                                    ("doctor", "--offline"), ("cron",), ("status",), (), ("list",)])  # fmt: skip
 def test_every_command_works_and_shows_no_password(words: tuple[str, ...], bare: Program) -> None:
