@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -140,6 +139,8 @@ def program_faults(name: str) -> Iterator[ChangeableByOthers]:
     if "/" in name and os.path.dirname(name) not in (*os.get_exec_path(), *_PLACES_OF_PROGRAMS):
         yield from faults(Path(name))
         return
+    import shutil  # on use: it loads every way to compress
+
     found = shutil.which(name)
     if found is not None:
         real = Path(os.path.realpath(found))

@@ -1,7 +1,6 @@
 """Read a TOML table into a typed object; errors name the file, the key and a fix."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, get_args, get_origin
@@ -130,6 +129,8 @@ def read_table(cls: type[T], table: Mapping[str, Any], place: Place) -> T:
 
 
 def _nearest(name: str, known: list[str], what: str = "keys") -> str:
+    from difflib import get_close_matches  # on use
+
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else f"known {what} here: {', '.join(sorted(known))}"
 

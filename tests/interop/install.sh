@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
-# Prometheus, whose promtool judges our metrics; for the benchmarks also HAProxy.
+# Prometheus, whose promtool judges our metrics; s-nail, which calls sendmail; for the benchmarks also HAProxy.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|haproxy]...        (default: all but HAProxy)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|s-nail|haproxy]...        (default: all but HAProxy)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -43,6 +43,7 @@ programs_of() {
         exim) echo usr/sbin/exim4 ;;
         haproxy) echo usr/sbin/haproxy ;;
         prometheus) echo usr/bin/promtool ;;
+        s-nail) echo usr/bin/s-nail ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -128,10 +129,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus s-nail
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | haproxy) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | s-nail | haproxy) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
