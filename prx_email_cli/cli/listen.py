@@ -143,18 +143,20 @@ def _check_installed() -> None:
 
 def _surroundings(settings: "Settings") -> "Surroundings":
     """Load what the config names beside the addresses.  Raises ConfigError, ReadableByOthers."""
-    from prx_email_cli.listen.desk import Surroundings, refuse_local_names  # on use
+    from prx_email_cli.listen.desk import Surroundings  # on use
     from prx_email_cli.listen.endpoints import networks  # on use
     from prx_email_cli.listen.logins import Logins, users_file  # on use
     from prx_email_cli.listen.server import tls_context  # on use
+    from prx_email_cli.sendmail.local import Local  # on use
 
     own = settings.listen
     tls = None
     if own.tls_cert_file is not None:
         tls = tls_context(str(own.tls_cert_file), str(own.tls_key_file) if own.tls_key_file else None)
     logins = Logins(users_file(settings))
+    local = Local(settings.sendmail).addresses
     name = own.host_name or socket.gethostname()
-    return Surroundings(networks(own), logins, tls, name, lambda text: say(safe(text)), refuse_local_names)
+    return Surroundings(networks(own), logins, tls, name, lambda text: say(safe(text)), local)
 
 
 def _endpoints(settings: "Settings", asked: list[str] | None, around: "Surroundings") -> "list[Endpoint]":

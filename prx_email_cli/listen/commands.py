@@ -1,16 +1,18 @@
 """Read the arguments of MAIL and RCPT (RFC 5321, 1870, 3461, 4954, 6152, 6531); no I/O."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from prx_email_cli.errors import ValidationError
-from prx_email_cli.mail.addresses import parse_mailbox
+from prx_email_cli.mail.addresses import parse_mailbox, parse_mailboxes
 
 _PLAIN = re.compile(r"<([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
                     r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
                     r"\.[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)>")  # fmt: skip
 _MOST_OF_PLAIN = 64  # shorter ones keep every limit of RFC 5321
 _PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*+"|[^<>"])*+)>')
+_LOCAL = re.compile(r"<[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}>")
 _BARE = re.compile(r"[^\s<>]+")
 _ROUTE = re.compile(r"@[^:]*:")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
@@ -36,10 +38,17 @@ class Mail(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """An accepted RCPT."""
+    """An accepted RCPT.  address: without @ it is a local name, which stands for addresses."""
 
     address: str
     notify: str | None = None
+
+    def expanded(self, qualify: "Callable[[str], list[str]]") -> "list[Recipient]":
+        """Return the recipients that a local name stands for; an address is itself.  Raises what *qualify* does."""
+        if "@" in self.address:
+            return [self]
+        found = parse_mailboxes(qualify(self.address), "recipient")
+        return [self._replace(address=mailbox.address) for mailbox in found]
 
 
 def mail(argument: str | None, *, extended: bool, most_bytes: int) -> Mail:
@@ -79,7 +88,8 @@ def recipient(argument: str | None, *, extended: bool, utf8: bool) -> Recipient:
     _refuse_others(parameters)
     if path == "<>":
         raise Refused("501 5.1.3 a recipient cannot be empty")
-    return Recipient(_address(path, "recipient", utf8=utf8), ",".join(dict.fromkeys(wishes)) or None)
+    address = path[1:-1] if _LOCAL.fullmatch(path) else _address(path, "recipient", utf8=utf8)
+    return Recipient(address, ",".join(dict.fromkeys(wishes)) or None)
 
 
 def _split(argument: str | None, word: str, syntax: str, *, extended: bool) -> tuple[str, Parameters]:

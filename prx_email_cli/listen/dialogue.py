@@ -12,6 +12,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from prx_email_cli.errors import ConfigError, PrxEmailError
 from prx_email_cli.listen.clients import Client
 from prx_email_cli.listen.commands import Mail, Recipient, Refused, mail, recipient
 from prx_email_cli.listen.desk import MOST_HELD_BYTES, Desk, Letter
@@ -176,8 +177,14 @@ class Dialogue(LoggingIn, SMTP):
         except Refused as error:
             await self.push(str(error))
             return
-        self._recipients.append(wanted)
-        await self.push("250 2.1.5 Ok")
+        try:
+            self._recipients += wanted.expanded(self.desk.around.qualify)
+            await self.push("250 2.1.5 Ok")
+        except ConfigError as error:
+            self.desk.say(error.message)
+            await self.push("451 4.3.5 the recipient's alias cannot be followed; try again later")
+        except PrxEmailError:
+            await self.push("553 5.1.3 the recipient has no domain: write user@example.com")
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
         """Read the message, and answer once it is durable."""

@@ -13,7 +13,14 @@ import os, sys
 from pathlib import Path
 from prx_email_cli.config.settings import load_settings
 from prx_email_cli.listen.stdio import speak
-speak(load_settings(Path(os.environ["PRX_EMAIL_CONFIG"])), lambda text: print(text, file=sys.stderr))
+settings = load_settings(Path(os.environ["PRX_EMAIL_CONFIG"]))
+aliases = {"root": ["ops@example.org", "eve@example.org"]}
+def qualify(name):
+    if name not in aliases:
+        from prx_email_cli.errors import ValidationError
+        raise ValidationError("nobody")
+    return aliases[name]
+speak(settings, lambda text: print(text, file=sys.stderr), qualify=qualify)
 """
 
 
@@ -48,12 +55,16 @@ def test_a_whole_dialogue_in_turns(program: Program) -> None:
     assert ask(b"EHLO me\r\n").startswith(b"250 ")
     assert ask(b"MAIL FROM:<a@example.com>\r\n").startswith(b"250 ")
     assert ask(b"RCPT TO:<b@example.org>\r\n").startswith(b"250 ")
+    assert ask(b"RCPT TO:<root>\r\n").startswith(b"250 ")
+    assert ask(b"RCPT TO:<nobody>\r\n").startswith(b"553 ")
     assert ask(b"DATA\r\n").startswith(b"354 ")
     outbox_id = stored_id(ask(MESSAGE + b".\r\n").decode().strip())
     assert ask(b"QUIT\r\n").startswith(b"221 ")
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
-    assert program.show(outbox_id)["enqueued_by"]["command"] == "listen -bs"
+    row = program.show(outbox_id)
+    assert row["enqueued_by"]["command"] == "listen -bs"
+    assert row["to"] == ["b@example.org", "ops@example.org", "eve@example.org"]
 
 
 def test_the_end_of_the_input_ends_it_without_half_a_message(program: Program) -> None:
