@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
-# Prometheus, whose promtool judges our metrics; s-nail, which calls sendmail; for the benchmarks also HAProxy.
+# Prometheus, whose promtool judges our metrics; s-nail and git send-email, which call sendmail; for the benchmarks also HAProxy.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|s-nail|haproxy]...        (default: all but HAProxy)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|s-nail|git-email|haproxy]...        (default: all but HAProxy)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -33,6 +33,7 @@ packages_of() {
     case $1 in
         exim) echo exim4-daemon-light ;;
         dovecot) echo dovecot-submissiond dovecot-core socat ;;
+        git-email) echo git-email git liberror-perl libmailtools-perl ;;
         *) echo "$1" ;;
     esac
 }
@@ -44,6 +45,7 @@ programs_of() {
         haproxy) echo usr/sbin/haproxy ;;
         prometheus) echo usr/bin/promtool ;;
         s-nail) echo usr/bin/s-nail ;;
+        git-email) echo usr/bin/git ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -129,10 +131,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus s-nail
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus s-nail git-email
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | s-nail | haproxy) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | s-nail | git-email | haproxy) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
