@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import smtplib
 import socket
 import ssl
 import sys
@@ -266,3 +267,18 @@ def test_a_browser_that_was_led_here_is_turned_away(program: Program) -> None:
         )
         assert client.reply().startswith("500 5.5.1 closing")
         assert client.line() == b""
+
+
+def test_under_implicit_tls_a_client_logs_in_at_once(program: Program, certificates: Certificates) -> None:
+    configure(program, f'tls_cert_file = "{private_copy(program, certificates)}"\ntls = "implicit"')
+    assert add_user(program).status == 0
+    trust = ssl.create_default_context(cafile=str(certificates.ca_file))
+    with Listener(program, "--listen", "0.0.0.0:0") as listener:
+        with smtplib.SMTP_SSL("localhost", listener.port, timeout=30, context=trust) as client:
+            client.ehlo()
+            assert not client.has_extn("STARTTLS")
+            assert client.mail("a@example.com")[0] == 530
+            client.login("web", PASSWORD)
+            assert client.sendmail("a@example.com", ["b@example.org"], MESSAGE) == {}
+        assert listener.stop() == (0, "")
+    assert program.show(1)["enqueued_by"]["user"] == "web"
