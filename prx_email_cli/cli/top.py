@@ -102,7 +102,7 @@ class _Viewer:
         try:
             everyone = self._store.account_states().get(EVERY_ACCOUNT)
             if everyone is not None and everyone.is_paused(now):
-                self._store.resume(EVERY_ACCOUNT, now)
+                self._store.resume(EVERY_ACCOUNT, now, alone=True)
             else:
                 self._store.pause(AccountState(EVERY_ACCOUNT, paused_at=now, paused_by=self._store.acting))
         except PrxEmailError as error:

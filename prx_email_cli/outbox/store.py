@@ -209,8 +209,11 @@ class Accounts(Protocol):
     def pause(self, pause: "AccountState") -> None:
         """Keep drains from an account: nothing more is claimed, and what was not begun is given back."""
 
-    def resume(self, account: str, now: int) -> bool:
-        """End pause and rest of an account; tell whether there was one."""
+    def resume(self, account: str, now: int, *, alone: bool = False) -> bool:
+        """End pause and rest of an account, or of all; tell whether there was one.
+
+        alone: for every account, lift the pause of all, and leave those of single accounts.
+        """
 
     def wake(self, account: str) -> None:
         """End the rest of an account, so that the next drain tries it."""

@@ -50,8 +50,9 @@ class MemoryAccounts:
 
     def forget_account(self, account: str) -> None: self._states.pop(account, None)
 
-    def resume(self, account: str, now: int) -> bool:
-        ended = [one for one in self._states.values() if account in (EVERY_ACCOUNT, one.account)
+    def resume(self, account: str, now: int, *, alone: bool = False) -> bool:
+        ended = [one for one in self._states.values()
+                 if (one.account == account or (account == EVERY_ACCOUNT and not alone))
                  and (one.paused_at is not None or one.rests_until is not None)]
         for one in ended:
             self._put(one.resumed())

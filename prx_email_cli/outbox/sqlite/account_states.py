@@ -25,9 +25,10 @@ class AccountStates(OpenDatabase):
         """Keep drains from an account."""
         self.change(lambda connection: accounts.pause(connection, pause))
 
-    def resume(self, account: str, now: int) -> bool:
+    def resume(self, account: str, now: int, *, alone: bool = False) -> bool:
         """End pause and rest of an account; tell whether there was one."""
-        return self.change(lambda connection: accounts.resume(connection, account, Deed("resumed", now, self.acting)))
+        deed = Deed("resumed", now, self.acting)
+        return self.change(lambda connection: accounts.resume(connection, account, deed, alone=alone))
 
     def wake(self, account: str) -> None:
         """End the rest of an account; costs one read when nothing is known of it."""

@@ -91,9 +91,13 @@ def pause(connection: sqlite3.Connection, pause: AccountState) -> None:
     put(connection, before.paused_as(pause))
 
 
-def resume(connection: sqlite3.Connection, account: str, deed: Deed) -> bool:
-    """End and record the end of pause and rest of *account*, of all if EVERY_ACCOUNT; tell whether there was one."""
-    states = [one for one in read(connection).values() if account in (EVERY_ACCOUNT, one.account)]
+def resume(connection: sqlite3.Connection, account: str, deed: Deed, *, alone: bool = False) -> bool:
+    """End and record the end of pause and rest of *account*; tell whether there was one.
+
+    With EVERY_ACCOUNT of all; *alone*: only the pause of all, and no account's own.
+    """
+    everyone = account == EVERY_ACCOUNT and not alone
+    states = [one for one in read(connection).values() if everyone or one.account == account]
     ended = [one for one in states if one.paused_at is not None or one.rests_until is not None]
     for state in ended:
         put(connection, state.resumed())

@@ -119,3 +119,13 @@ def test_of_a_forgotten_account_nothing_is_left(store: Store) -> None:
     store.forget_account("work")
     store.forget_account("nobody")
     assert store.account_states() == {}
+
+
+def test_the_pause_of_all_can_be_lifted_alone(store: Store) -> None:
+    store.pause(PAUSE)
+    store.pause(PAUSE._replace(account=EVERY_ACCOUNT))
+    assert store.resume(EVERY_ACCOUNT, NOW, alone=True)
+    assert store.account_states() == {"work": PAUSE}
+    assert not store.resume(EVERY_ACCOUNT, NOW, alone=True)
+    assert store.resume(EVERY_ACCOUNT, NOW)
+    assert store.account_states() == {}
