@@ -10,6 +10,7 @@ MOST_HEAD_BYTES = 1024 * 1024
 MOST_RECEIVED = 50  # a message that has passed more servers goes in a circle: RFC 5321 section 6.3
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _LONGEST_TEXT = 65_536  # an unfinished line that is longer is a header or begins the body
+_PIECE_BYTES = 65_536
 _FROM_LINE = re.compile(rb">?From ")
 _RECIPIENTS = (b"to", b"cc", b"bcc")
 
@@ -46,7 +47,7 @@ def split_head(chunks: Iterable[bytes]) -> tuple[list[Field], Iterator[bytes]]:
     A first "From " line of an mbox is dropped.  The body begins after a blank line, or with what is no header.  Raises
     ValidationError for headers of more than MOST_HEAD_BYTES.
     """
-    rest = iter(chunks)
+    rest = _cut(chunks)
     lines, left = _Lines(rest), b""
     fields: list[Field] = []
     for number, line in enumerate(lines):
@@ -97,6 +98,13 @@ class _Lines:
             raise ValidationError(
                 f"the headers have more than {MOST_HEAD_BYTES} bytes", hint="is a blank line missing before the text?"
             )
+
+
+def _cut(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield *chunks* in pieces: a large one, cut line by line, would be copied for each line."""
+    for chunk in chunks:
+        for at in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[at : at + _PIECE_BYTES]
 
 
 def _may_be_header(line: bytes) -> bool:

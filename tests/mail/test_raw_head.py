@@ -58,6 +58,12 @@ def test_a_long_line_that_is_no_header_begins_the_body() -> None:
     assert split(data, size=65536) == ([], data)
 
 
+def test_a_large_message_may_come_in_one_piece() -> None:
+    body = b"line\r\n" * (MOST_HEAD_BYTES // 2)
+    fields, found = split(b"Subject: a\r\nTo: x@y\r\n\r\n" + body, size=len(body) * 2)
+    assert ([one.name for one in fields], found) == ([b"subject", b"to"], body)
+
+
 def test_resent_headers_take_over() -> None:
     fields, _ = split(b"To: a@x\r\nResent-To: b@x\r\nBcc: c@x\r\nResent-Cc: d@x\r\n\r\n")
     assert recipient_values(fields) == [b"b@x", b"d@x"]
