@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.config.settings import load_settings
+from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.open import whole_of
+from prx_email_cli.outbox.sqlite import copying
 
 from ..cli.outside import NOW, assert_error, rows
 from ..conftest import HELD_TO_MODES, Answer, Program
@@ -193,3 +195,37 @@ def test_status_says_first_that_nothing_is_sent_from_here(program: Program, serv
     assert program.run("status", "--json").data["wanted"] == []
     assert program.call("outbox", "move", "m.db").status == 0
     assert "was moved to another machine" in " ".join(program.run("status").out.split())
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["disk", "Ctrl-C"])
+def test_once_the_carried_file_has_its_name_the_outbox_stays_left_whatever_fails(
+    program: Program, elsewhere: Program, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    program.send(subject="one")
+
+    def fail(directory: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(copying, "sync_directory", fail)
+    assert program.call("outbox", "move", "m.db").status != 0
+    monkeypatch.undo()
+    assert program.run("drain").status == 74
+    assert elsewhere.run("outbox", "adopt", str(program.home / "m.db")).status == 0
+    drain(elsewhere)
+    assert subjects(server) == ["one"]
+
+
+def test_where_another_file_took_its_name_the_outbox_stays_at_home(
+    program: Program, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.send(subject="one")
+
+    def taken(new: Path, file: Path, *, replace: bool) -> None:
+        file.write_text("mine\n")
+        raise StorageError("no")
+
+    monkeypatch.setattr(copying, "put", taken)
+    assert program.call("outbox", "move", "m.db").status == 74
+    monkeypatch.undo()
+    drain(program)
+    assert subjects(server) == ["one"]

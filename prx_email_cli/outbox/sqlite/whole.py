@@ -1,11 +1,12 @@
 """The SQLite outbox as a whole: backed up, verified, restored, moved."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from prx_email_cli.errors import OutboxBusy, ValidationError
+from prx_email_cli.errors import OutboxBusy, PrxEmailError, ValidationError
 from prx_email_cli.outbox.sqlite import copying, replacing
 from prx_email_cli.outbox.sqlite.connection import open_beside, storage_errors
 from prx_email_cli.outbox.sqlite.moved import SET_MOVED_TO, Journey, Stage
@@ -95,7 +96,8 @@ class SqliteWhole:
             try:
                 return self._carry(file, left)
             except BaseException:
-                store.change(lambda connection: connection.execute(SET_MOVED_TO, (None,)))
+                if not _is_carried_in(file, left):  # else both would send
+                    store.change(lambda connection: connection.execute(SET_MOVED_TO, (None,)))
                 raise
 
     def _leave(self, connection: sqlite3.Connection, journey: Journey | None) -> None:
@@ -137,3 +139,16 @@ class SqliteWhole:
     def _beside(self) -> Iterator[sqlite3.Connection]:
         with storage_errors(self._path), closing(open_beside(self._path, self._patience_seconds)) as connection:
             yield connection
+
+
+def _is_carried_in(file: Path, left: Journey) -> bool:
+    """Tell whether the outbox that was left so is in *file*, as far as that can be read."""
+    if not os.path.lexists(file):
+        return False
+    try:
+        with copying.opened(file) as connection:
+            return replacing.read_journey(connection) == left._replace(stage=Stage.CARRIED)
+    except ValidationError:  # somebody else's file
+        return False
+    except (PrxEmailError, OSError, sqlite3.Error):
+        return True
