@@ -1,7 +1,5 @@
 """Say how accounts stand: paused, resting, failing, or at work again."""
 
-import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.cli.render import moment, safe
@@ -16,13 +14,10 @@ _FAILS = {"auth": "login refused", "network": "server not reached", "tls": "TLS 
 
 def this_person() -> str:
     """Return who calls this program, as user@host."""
-    import pwd  # on use
+    from prx_email_cli.submission.caller import caller  # on use
 
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = str(os.getuid())
-    return f"{os.environ.get('SUDO_USER') or user}@{socket.gethostname()}"
+    who = caller("")
+    return f"{who.user}@{who.host}"
 
 
 def standing_object(state: AccountState, now: int) -> dict[str, Any]:
