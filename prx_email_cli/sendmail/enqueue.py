@@ -14,7 +14,7 @@ from prx_email_cli.outbox.messages import Schedule
 from prx_email_cli.outbox.open import open_store
 from prx_email_cli.sendmail.incoming import until_dot
 from prx_email_cli.sendmail.local import Local
-from prx_email_cli.submission.caller import caller, parent
+from prx_email_cli.submission.caller import called_by_parent
 from prx_email_cli.submission.raw import Envelope, Taker
 from prx_email_cli.submission.spool import Spool
 
@@ -56,7 +56,10 @@ def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes]) -> int:
         taker = Taker(settings, spool, Local(settings.sendmail).addresses)
         schedule = Schedule.at_once(int(time.time()))
         message = taker.take(
-            until_dot(incoming) if call.dot_ends else incoming, envelope, schedule, caller(_command(call))
+            until_dot(incoming) if call.dot_ends else incoming,
+            envelope,
+            schedule,
+            called_by_parent(f"sendmail{' -t' if call.from_headers else ''}"),
         )
         with opened(settings) as store:
             (submitted,) = store.submit([message])
@@ -92,9 +95,3 @@ def _name(full_name: str | None) -> str | None:
         return None
     text = full_name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _command(call: "Call") -> str:
-    """Name the command for the records, and the program that called it."""
-    by = parent()
-    return f"sendmail{' -t' if call.from_headers else ''}{f', called by {by}' if by else ''}"

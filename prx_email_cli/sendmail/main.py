@@ -120,9 +120,9 @@ def _speak(settings: "Settings") -> int:
             f"-bs needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[listen]'"
         ) from None
     from prx_email_cli.sendmail.local import Local  # on use
-    from prx_email_cli.submission.caller import caller  # on use
+    from prx_email_cli.submission.caller import called_by_parent  # on use
 
-    speak(settings, say, caller=caller("sendmail -bs"), qualify=Local(settings.sendmail).addresses)
+    speak(settings, say, caller=called_by_parent("sendmail -bs"), qualify=Local(settings.sendmail).addresses)
     return 0
 
 

@@ -17,11 +17,33 @@ def caller(command: str) -> Caller:
     return Caller(os.environ.get("SUDO_USER") or user, uid, os.uname().nodename, command)
 
 
-def parent() -> str:
-    """Return the name of the program that called this one; "" where it cannot be told."""
+def called_by_parent(command: str) -> Caller:
+    """Return what ``caller`` does, with the program that called this one named behind *command* where it can be told.
+
+    Many programs call through a shell, as popen(3) does: the shell's own caller is named then.
+    """
+    shell = os.getppid()
+    name = _line(shell, "comm")
+    if name.endswith("sh") and _is_given_a_command(_line(shell, "cmdline")):
+        behind = _line(_parent_of(shell), "comm")
+        name = f"{behind} ({name} -c)" if behind else name
+    return caller(f"{command}, called by {name}" if name and name.isprintable() else command)
+
+
+def _is_given_a_command(words: str) -> bool:
+    first = words.split("\0")[1:2]
+    return bool(first) and first[0].startswith("-") and first[0].endswith("c")
+
+
+def _parent_of(process: str | int) -> str:
+    """Return the parent's id, from proc(5): behind the name in parentheses, which may hold any, and the state."""
+    return (_line(process, "stat").rpartition(")")[2].split() or ["", ""])[1]
+
+
+def _line(process: str | int, name: str) -> str:
+    """Return what proc(5) tells of a process; "" where it cannot be told."""
     try:
-        with open(f"/proc/{os.getppid()}/comm", encoding="utf-8", errors="replace") as file:
-            name = file.read().strip()
+        with open(f"/proc/{process}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
     except OSError:
         return ""
-    return name if name.isprintable() else ""

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import Program
 from ..support.certs import Certificates
+from .clients import Machine
 from .servers import SERVERS, Certs, MailServer, ServerError, make_certs
 from .servers.dovecot import MECHANISMS, Dovecot
 
@@ -58,6 +60,16 @@ def server(request: pytest.FixtureRequest, start_server: Callable[[str], MailSer
         running.reset()
         return running
     pytest.fail(f"no {request.param} to test against: {reason}", pytrace=False)
+
+
+@pytest.fixture
+def machine(program: Program, start_server: Callable[[str], MailServer]) -> Iterator[Machine]:
+    """Return a machine with Debian's clients, whose account delivers to a Postfix that has received nothing yet."""
+    install("clients")
+    postfix = start_server("postfix")
+    postfix.reset()
+    with Machine(program, postfix) as machine:
+        yield machine
 
 
 StartDovecot = Callable[[tuple[str, ...]], Dovecot]

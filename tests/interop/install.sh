@@ -1,14 +1,16 @@
 #!/bin/sh
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
-# Prometheus, whose promtool judges our metrics; s-nail and git send-email, which call sendmail; for the benchmarks also HAProxy.
+# Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
+# s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
+# unattended-upgrades; for the benchmarks also HAProxy.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|s-nail|git-email|haproxy]...        (default: all but HAProxy)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|haproxy]...        (default: all but HAProxy)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
 #   ${XDG_CACHE_HOME:-~/.cache}/prx-email-interop/<name>-<version>
-# which servers/sandbox.sh lays over /usr for the server alone. No maintainer script runs, no user is created, no
-# service is started. Running it again is cheap and needs no network. To fetch anew, delete the directory.
+# which servers/sandbox.sh or as_installed.sh lays over /usr for the program alone. No maintainer script runs, no user is
+# created, no service is started. Running it again is cheap and needs no network. To fetch anew, delete the directory.
 set -eu
 umask 022
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
@@ -33,7 +35,10 @@ packages_of() {
     case $1 in
         exim) echo exim4-daemon-light ;;
         dovecot) echo dovecot-submissiond dovecot-core socat ;;
-        git-email) echo git-email git liberror-perl libmailtools-perl ;;
+        clients)
+            echo mutt s-nail bsd-mailx git-email libmailtools-perl cron logwatch mdadm smartmontools unattended-upgrades \
+                php-cli php-symfony-mailer python3-django
+            ;;
         *) echo "$1" ;;
     esac
 }
@@ -44,8 +49,7 @@ programs_of() {
         exim) echo usr/sbin/exim4 ;;
         haproxy) echo usr/sbin/haproxy ;;
         prometheus) echo usr/bin/promtool ;;
-        s-nail) echo usr/bin/s-nail ;;
-        git-email) echo usr/bin/git ;;
+        clients) echo usr/bin/mutt usr/bin/s-nail usr/bin/bsd-mailx usr/sbin/cron usr/sbin/mdadm usr/sbin/smartd ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -67,8 +71,15 @@ update_lists() {
     apt-get -qq update >/dev/null 2>&1 || die "'apt-get update' failed: no network, or not root?"
 }
 
-# The new libraries that the downloaded packages need on this machine, with what those need in turn.
-missing_libraries() {
+# The packages that those of $1, which are downloaded, need on this machine, with what those need in turn: of a server
+# the libraries alone, of the clients all but a mail server, and what would start this machine or keep its keys.
+missing_packages() {
+    if [ "$1" = clients ]; then
+        # shellcheck disable=SC2046 # a list of names, split on purpose
+        apt-get -s -qq --no-install-recommends install $(packages_of "$1") |
+            awk '/^Inst/ && $3 !~ /^\[/ && $2 !~ /^(exim|systemd|udev|dbus|gnupg|gpg|dirmngr|libnss-|libpam-)/ { print $2 }'
+        return
+    fi
     direct=$(for deb in "$stage/debs"/*.deb; do dpkg-deb -f "$deb" Depends; done |
         tr ',' '\n' | sed -n 's/^ *\(lib[^ :(|]*\).*/\1/p' | sort -u)
     # shellcheck disable=SC2086 # a list of names, split on purpose
@@ -84,9 +95,11 @@ unpack() {
     for deb in "$stage/debs"/*.deb; do
         dpkg-deb -x "$deb" "$stage/root"
     done
-    # /lib is a link to /usr/lib on the machine, and only /usr is laid over.
-    [ ! -d "$stage/root/lib" ] || cp -a "$stage/root/lib/." "$stage/root/usr/lib/"
-    find "$stage/root" -mindepth 1 -maxdepth 1 ! -name usr -exec rm -rf {} +
+    # /lib and /sbin are links to /usr/lib and /usr/sbin on the machine, and only /usr and /etc are laid over.
+    for directory in lib sbin; do
+        [ ! -d "$stage/root/$directory" ] || cp -a "$stage/root/$directory" "$stage/root/usr/"
+    done
+    find "$stage/root" -mindepth 1 -maxdepth 1 ! -name usr ! -name etc -exec rm -rf {} +
     # A private copy gets no security updates: it must not keep set-user-ID rights.
     chmod -R u-s,g-s "$stage/root"
 }
@@ -107,10 +120,10 @@ install_server() {
     # shellcheck disable=SC2086 # a list of names, split on purpose
     download $packages || { rm -f ./*.deb && update_lists && download $packages; } ||
         die "no $packages: $(cat "$stage/apt.log")"
-    libraries=$(missing_libraries)
+    needed=$(missing_packages "$name")
     # shellcheck disable=SC2086 # a list of names, split on purpose
-    [ -z "$libraries" ] || download $libraries || { update_lists && download $libraries; } ||
-        die "no libraries for $packages: $(cat "$stage/apt.log")"
+    [ -z "$needed" ] || download $needed || { update_lists && download $needed; } ||
+        die "not all that $packages needs: $(cat "$stage/apt.log")"
     package=${packages%% *}
     version=$(dpkg-deb -f "$stage/debs/$package"_*.deb Version)
     cd /
@@ -131,10 +144,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus s-nail git-email
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | s-nail | git-email | haproxy) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | clients | haproxy) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

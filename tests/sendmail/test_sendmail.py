@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,24 @@ def test_who_called_is_recorded_and_shown(sendmail: Sendmail) -> None:
     shown = sendmail.program.call("show", "1").out
     assert f"(uid {os.getuid()})" in shown
     assert "sendmail -t, called by " in shown
+
+
+@pytest.mark.parametrize(("shell", "flag"), [("/bin/sh", "-c"), ("/bin/bash", "-ec")])
+def test_a_program_that_calls_through_a_shell_is_recorded_too(sendmail: Sendmail, shell: str, flag: str) -> None:
+    script = f"{shlex.join([sys.executable, '-m', 'prx_email_cli.sendmail'])} a@example.org; exit $?"
+    assert sendmail.called([shell, flag, script], MESSAGE).status == 0
+    ours = Path("/proc/self/comm").read_text().strip()
+    assert sendmail.last()["enqueued_by"]["command"] == f"sendmail, called by {ours} ({Path(shell).name} -c)"
+
+
+def test_a_script_that_calls_is_recorded_and_not_who_started_it(sendmail: Sendmail) -> None:
+    script = sendmail.program.home / "report"
+    script.write_text(
+        f"#!/bin/sh\n{shlex.join([sys.executable, '-m', 'prx_email_cli.sendmail'])} a@example.org\nexit $?\n"
+    )
+    script.chmod(0o755)
+    assert sendmail.called([str(script)], MESSAGE).status == 0
+    assert sendmail.last()["enqueued_by"]["command"] == "sendmail, called by report"
 
 
 def test_a_local_name_goes_where_the_config_says_or_ends_with_67(sendmail: Sendmail) -> None:

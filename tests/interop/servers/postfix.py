@@ -29,7 +29,9 @@ smtpd_peername_lookup = no
 """What is the same for every Postfix here: where it is, that it listens on loopback alone and looks nothing up."""
 
 MAIN = f"""\
-{IN_SANDBOX}message_size_limit = {SIZE_LIMIT}
+{IN_SANDBOX}# As a provider: the headers of what clients send stay as they are.
+local_header_rewrite_clients =
+message_size_limit = {SIZE_LIMIT}
 mailbox_size_limit = 0
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = /srv/tls/cert.pem
