@@ -165,6 +165,11 @@ def faults(path: Path, *, owner: int | None = None, itself: bool = True) -> Iter
         return
 
 
+def names_on_the_way(path: Path) -> list[Path]:
+    """Return all that ``faults`` looks at: each name on the way to *path*, and itself.  Raises OSError."""
+    return [step.path for step in _steps(os.fspath(path))]
+
+
 def fault_of(path: Path, status: os.stat_result, *, owner: int | None = None) -> ChangeableByOthers | None:
     """Find what lets others change *path*, whose status this is; None when nothing does.
 

@@ -1,28 +1,9 @@
 """Compute the digests of a message's content and envelope, so that nothing but what was submitted is sent."""
 
-import hashlib
-from collections.abc import Iterable
-
+from prx_email_cli.outbox.hashing import content_digest, envelope_digest
 from prx_email_cli.outbox.messages import Claimed, NewMessage
 
-
-def content_digest(content: bytes) -> str:
-    """Compute the SHA-256 of a message's stored content, in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def envelope_digest(outbox_id: int, sender: str, recipients: Iterable[tuple[int, str]], content: str) -> str:
-    """Compute the SHA-256 of a message's envelope, in hexadecimal digits.
-
-    recipients: number and address of each, in order.  content: the ``content_digest``, so that neither row nor content
-    can be exchanged for another's.
-    """
-    parts = [str(outbox_id), sender, content]
-    for number, address in recipients:
-        parts += str(number), address
-    # Each part with its length, else two different lists could give the same text; a damaged row may hold any bytes.
-    text = "".join([f"{len(part)}:{part}" for part in parts])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+__all__ = ["content_digest", "envelope_as_submitted", "envelope_digest", "has_its_envelope"]
 
 
 def envelope_as_submitted(outbox_id: int, message: NewMessage) -> str:

@@ -1,11 +1,9 @@
 """Open an outbox: the one place that knows every database."""
 
-from typing import TYPE_CHECKING
-
-from prx_email_cli.errors import PrxEmailError
-
+TYPE_CHECKING = False  # typing itself would cost as much as a third of a call of prx-sendmail
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.outbox.small import SmallMessage, SmallOutbox
     from prx_email_cli.outbox.store import Store, Surroundings
     from prx_email_cli.outbox.whole import Whole
 
@@ -23,6 +21,19 @@ def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
         outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
         create=create,
     )  # fmt: skip
+
+
+def store_quickly(outbox: "SmallOutbox", message: "SmallMessage") -> int | None:
+    """Store *message* durably and return its id; None when nothing was stored, because something is not as usual.
+
+    Raises StorageError, OutboxBusy.
+    """
+    from prx_email_cli.outbox.sqlite.quick import Unusual, store  # on use
+
+    try:
+        return store(outbox, message)
+    except Unusual:
+        return None
 
 
 def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
@@ -64,6 +75,7 @@ class Vacancy:
         now: seconds of a monotonic clock.  None while there is no outbox, or only part of one.  Raises StorageError, or
         what else ``open_store`` raises, for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
         """
+        from prx_email_cli.errors import PrxEmailError  # on use
         from prx_email_cli.outbox.sqlite.place import is_whole, look_of  # on use
 
         look = look_of(self._outbox.path)

@@ -1,6 +1,5 @@
 """Put the message on standard input into the outbox, or look up what would be its recipients."""
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from prx_email_cli.config.source import is_asked, is_without_file
 from prx_email_cli.errors import InputNotFound, PrxEmailError
 from prx_email_cli.outbox.messages import Schedule
 from prx_email_cli.outbox.open import open_store
+from prx_email_cli.sendmail import naming
 from prx_email_cli.sendmail.incoming import until_dot
 from prx_email_cli.sendmail.local import Local
 from prx_email_cli.submission.caller import called_by_parent
@@ -42,24 +42,23 @@ def opened(settings: Settings) -> "Iterator[Store]":
         store.close()
 
 
-def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes]) -> int:
-    """Store the message that *chunks* are, durably, and return its outbox id.
+def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes], now: int) -> int:
+    """Store the message that *chunks* are, durably, and return its outbox id.  now: in Unix seconds.
 
     Raises what ``Taker.take`` raises, NoSuchUser, InputNotFound when *chunks* cannot be read, StorageError.
     """
     envelope = Envelope(
         sender=call.sender, recipients=call.recipients, from_headers=call.from_headers,
-        full_name=_name(call.full_name), notify=call.notify, returns=call.returns, envelope_id=call.envelope_id,
+        full_name=naming.full_name(call), notify=call.notify, returns=call.returns, envelope_id=call.envelope_id,
     )  # fmt: skip
     incoming = _readable(chunks)
     with Spool() as spool:
         taker = Taker(settings, spool, Local(settings.sendmail).addresses)
-        schedule = Schedule.at_once(int(time.time()))
         message = taker.take(
             until_dot(incoming) if call.dot_ends else incoming,
             envelope,
-            schedule,
-            called_by_parent(f"sendmail{' -t' if call.from_headers else ''}"),
+            Schedule.at_once(now),
+            called_by_parent(naming.command(call)),
         )
         with opened(settings) as store:
             (submitted,) = store.submit([message])
@@ -87,11 +86,3 @@ def _readable(chunks: Iterable[bytes]) -> Iterator[bytes]:
             f"standard input cannot be read: {error.strerror}; nothing was stored",
             hint="give it the message: prx-sendmail root < message",
         ) from None
-
-
-def _name(full_name: str | None) -> str | None:
-    """Return the name of -F fit for a header: cron may have been given any bytes."""
-    if full_name is None:
-        return None
-    text = full_name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 
 from prx_email_cli.sendmail import flags
 from prx_email_cli.sendmail.talk import flush_for_good, put, say, visible
@@ -87,20 +88,41 @@ def _do(call: flags.Call, config: "Path | None") -> int:
         call.recipients or (call.from_headers and call.mode == flags.ENQUEUE)
     ):
         return _refuse("no recipients", "name them, or use -t and a To header")
-    from prx_email_cli.sendmail.enqueue import enqueue, settings_in  # on use
-    from prx_email_cli.sendmail.incoming import pieces  # on use
+    if call.mode == flags.ENQUEUE:
+        outbox_id = _enqueue(call, config)
+        if call.verbose:
+            say(f"stored as {outbox_id}")
+        return 0
+    from prx_email_cli.sendmail.enqueue import settings_in  # on use
 
     settings = settings_in(config)
     if call.mode == flags.SMTP:
         return _speak(settings)
     if call.mode == flags.QUEUE:
         return _print_queue(settings)
-    if call.mode == flags.VERIFY:
-        return _verify(settings, call.recipients)
-    outbox_id = enqueue(call, settings, pieces())
-    if call.verbose:
-        say(f"stored as {outbox_id}")
-    return 0
+    return _verify(settings, call.recipients)
+
+
+def _enqueue(call: flags.Call, config: "Path | None") -> int:
+    """Store the message on standard input, with few imports if everything is as usual; return its outbox id."""
+    from prx_email_cli.sendmail import known, quick  # on use
+    from prx_email_cli.sendmail.incoming import pieces  # on use
+
+    now = time.time()
+    tape, usual = quick.Tape(pieces()), known.read() if config is None else None
+    if usual is not None:
+        outbox_id = quick.enqueue(call, usual, tape, int(now))
+        if outbox_id is not None:
+            return outbox_id
+    from prx_email_cli.sendmail.enqueue import enqueue, settings_in  # on use
+    from prx_email_cli.sendmail.remember import Look  # on use
+
+    look = Look(config, now) if usual is None else None
+    settings = settings_in(config)
+    outbox_id = enqueue(call, settings, tape.rest(), int(now))
+    if look is not None:
+        look.remember(settings)
+    return outbox_id
 
 
 def _drain(config: "Path | None") -> int:

@@ -1,12 +1,21 @@
-"""Tell who calls this program; cheap enough for every ``send``."""
+"""Tell who calls this program; cheap enough for every ``send`` and for ``prx-sendmail``."""
 
 import os
 
-from prx_email_cli.outbox.messages import Caller
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from prx_email_cli.outbox.messages import Caller
 
 
-def caller(command: str) -> Caller:
+def caller(command: str) -> "Caller":
     """Return who calls this program to enqueue mail by *command*, such as ``send --batch``."""
+    from prx_email_cli.outbox.messages import Caller  # on use
+
+    return Caller(*named(command))
+
+
+def named(command: str) -> tuple[str, int, str, str]:
+    """Return the same as a plain tuple."""
     import pwd  # on use
 
     uid = os.getuid()
@@ -14,11 +23,16 @@ def caller(command: str) -> Caller:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = str(uid)
-    return Caller(os.environ.get("SUDO_USER") or user, uid, os.uname().nodename, command)
+    return os.environ.get("SUDO_USER") or user, uid, os.uname().nodename, command
 
 
-def called_by_parent(command: str) -> Caller:
-    """Return what ``caller`` does, with the program that called this one named behind *command* where it can be told.
+def called_by_parent(command: str) -> "Caller":
+    """Return what ``caller`` does, with the program that called this one named behind *command*."""
+    return caller(by_parent(command))
+
+
+def by_parent(command: str) -> str:
+    """Return *command* with the program that called this one named behind it, where that can be told.
 
     Many programs call through a shell, as popen(3) does: the shell's own caller is named then.
     """
@@ -27,7 +41,7 @@ def called_by_parent(command: str) -> Caller:
     if name.endswith("sh") and _is_given_a_command(_line(shell, "cmdline")):
         behind = _line(_parent_of(shell), "comm")
         name = f"{behind} ({name} -c)" if behind else name
-    return caller(f"{command}, called by {name}" if name and name.isprintable() else command)
+    return f"{command}, called by {name}" if name and name.isprintable() else command
 
 
 def _is_given_a_command(words: str) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import RestoredBackup
-from prx_email_cli.outbox.sqlite.high_water import MOST_MARKS, HighWater, Mark
+from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
+from prx_email_cli.outbox.sqlite.mark_record import MOST_MARKS
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 
 from ..checks.healthy import DOMAIN, examined, not_ok

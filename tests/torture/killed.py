@@ -128,7 +128,7 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
 
 def wrap_store(fate: Fate) -> None:
     """Points between the changes."""
-    from prx_email_cli.outbox.sqlite import connection
+    from prx_email_cli.outbox.sqlite import storing
     from prx_email_cli.outbox.sqlite.claims import Claims
     from prx_email_cli.outbox.sqlite.high_water import HighWater
     from prx_email_cli.outbox.sqlite.in_flight import InFlight
@@ -151,7 +151,7 @@ def wrap_store(fate: Fate) -> None:
     around(Lock, "release", before=passes("before the run's end"))
     around(os, "fsync", before=passes("before an fsync"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
-        connection.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
+        storing.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
 
 
 def _dying_step(advance: Callable[..., Any], fate: Fate) -> Callable[..., Any]:

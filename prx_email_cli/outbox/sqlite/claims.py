@@ -19,7 +19,7 @@ from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.recovery import Recovery, recover_run
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
 from prx_email_cli.outbox.sqlite.runs import Runs
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 READ_BYTES = 32 * 1024  # of a content: what each connection holds of a large one adds up
 PATIENCE = 60  # busy timeouts: what a provider accepted must not be forgotten, however long a lock lasts

@@ -17,12 +17,10 @@ from prx_email_cli.errors import (
     ValidationError,
 )
 from prx_email_cli.files import create, make_directories, sync_directory
+from prx_email_cli.outbox.sqlite import storing
 from prx_email_cli.outbox.sqlite.guarding import reasons_to_refuse
 from prx_email_cli.outbox.sqlite.place import file_id
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
-
-CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
-OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 
 LITTLE_CACHE_KIB = 512  # instead of SQLite's 2,000
 _LITTLE_BYTES = 1 << 20
@@ -44,7 +42,7 @@ def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = Tru
     create: make one where there is none, mode 0600 in a directory of mode 0700.  Raises StorageError, OutboxBusy or
     ReadableByOthers.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+    if sqlite3.sqlite_version_info < storing.OLDEST_SQLITE:
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old", hint="install SQLite 3.37 or newer")
     while (connection := _open_what_is_there(path, busy_timeout_seconds, create=create)) is None:
         pass
@@ -86,9 +84,9 @@ def open_beside(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float, *, is_new: bool) -> None:
-    connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut may forget what was acknowledged
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.execute(storing.SYNCHRONOUS)
+    connection.execute(storing.FOREIGN_KEYS)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {storing.CHECKPOINT_PAGES}")
     if is_new:
         _sync_directories(path)
     _switch_to_wal(connection, busy_timeout_seconds)

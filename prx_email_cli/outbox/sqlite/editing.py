@@ -13,8 +13,8 @@ from prx_email_cli.outbox.lifecycle import RecipientStatus, Status
 from prx_email_cli.outbox.sqlite import actions
 from prx_email_cli.outbox.sqlite.actions import Deed
 from prx_email_cli.outbox.sqlite.claims import Database
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.sqlite.slices import in_slices
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 PREPARED_AT_ONCE = 100  # messages, whose heads are in memory
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.errors import NotFound, OutboxDamaged
 from prx_email_cli.outbox.lifecycle import Status, message_id_for_attempt
 from prx_email_cli.outbox.messages import Exported
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite.claims import Database

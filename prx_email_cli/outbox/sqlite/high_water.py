@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.sqlite.mark_record import MOST_MARKS, NAME, RECORD_BYTES, VERSION, parsed, records
 from prx_email_cli.outbox.sqlite.runs import Runs
-
-MOST_MARKS = 32  # outboxes of one name: deleting one and making another counts as two
-_NAME = "high-water"
-_RECORD_BYTES = 128
-_VERSION = b"prxe-1"
-_HIGHEST_ID = 1 << 46  # ids are multiplied by PIECES_PER_MESSAGE
 
 
 class Mark(NamedTuple):
@@ -37,14 +32,14 @@ class HighWater:
 
     def __init__(self, outbox: Path) -> None:
         self._runs = Runs(outbox)
-        self.file = self._runs.directory / _NAME
+        self.file = self._runs.directory / NAME
         self._descriptor: int | None = None  # kept open once a mark was raised: every claim raises it
         self._lock = threading.Lock()  # one descriptor has one kernel lock, whichever thread asks
 
     def marks(self) -> list[Mark]:
         """Return every readable mark; torn ones are left out.  Raises StorageError, ChangeableByOthers."""
         try:
-            with self._runs.opened_file(_NAME, make=False) as descriptor:
+            with self._runs.opened_file(NAME, make=False) as descriptor:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
                 return [mark for mark in _read(descriptor) if mark is not None]
         except (FileNotFoundError, NotADirectoryError):
@@ -80,7 +75,7 @@ class HighWater:
             os.close(self._descriptor)
             self._descriptor = None
         if self._descriptor is None:
-            with self._runs.opened_file(_NAME, make=True) as descriptor:
+            with self._runs.opened_file(NAME, make=True) as descriptor:
                 self._descriptor = os.dup(descriptor)
         return self._descriptor
 
@@ -97,30 +92,22 @@ def _raise(descriptor: int, mark: Mark) -> None:
     noted = marks[slot] if slot < len(marks) else None
     highest = _highest(noted, mark)
     if highest != noted:
-        os.pwrite(descriptor, _record(highest), slot * _RECORD_BYTES)
+        os.pwrite(descriptor, _record(highest), slot * RECORD_BYTES)
 
 
 def _read(descriptor: int) -> list[Mark | None]:
     """Read the marks by slot; None for a slot that is empty or torn."""
-    content = os.pread(descriptor, MOST_MARKS * _RECORD_BYTES, 0)
-    return [_parsed(content[start : start + _RECORD_BYTES]) for start in range(0, len(content), _RECORD_BYTES)]
+    return [_mark_in(record) for record in records(os.pread(descriptor, MOST_MARKS * RECORD_BYTES, 0))]
 
 
-def _parsed(record: bytes) -> Mark | None:
-    said, _, checksum = record.rstrip().rpartition(b" ")
-    fields = said.split()
-    if len(fields) != 4 or fields[0] != _VERSION or checksum != b"%08x" % crc32(said):
-        return None
-    try:
-        mark = Mark(fields[1].decode("ascii"), int(fields[2]), int(fields[3]))
-    except ValueError:
-        return None
-    return mark if mark.last_id < _HIGHEST_ID else None
+def _mark_in(record: bytes) -> Mark | None:
+    found = parsed(record)
+    return None if found is None else Mark(*found)
 
 
 def _record(mark: Mark) -> bytes:
-    said = b"%s %s %020d %020d" % (_VERSION, mark.identity.encode("ascii"), mark.generation, mark.last_id)
-    return b"%-*s\n" % (_RECORD_BYTES - 1, b"%s %08x" % (said, crc32(said)))
+    said = b"%s %s %020d %020d" % (VERSION, mark.identity.encode("ascii"), mark.generation, mark.last_id)
+    return b"%-*s\n" % (RECORD_BYTES - 1, b"%s %08x" % (said, crc32(said)))
 
 
 def _slot(marks: list[Mark | None], mark: Mark) -> int:

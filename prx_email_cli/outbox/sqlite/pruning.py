@@ -11,8 +11,8 @@ from prx_email_cli.mail.addresses import understood_mailboxes
 from prx_email_cli.outbox.pseudonyms import Pseudonyms
 from prx_email_cli.outbox.sqlite import anonymising, selecting, sql
 from prx_email_cli.outbox.sqlite.claims import Database
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.sqlite.short_transactions import Enough, change_in_slices
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.views import Drop, Prunable, Pruned, Pruning
 
 LOOKED_UP_AT_ONCE = 5000  # messages

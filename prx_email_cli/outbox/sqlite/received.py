@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.views import Known
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
 from prx_email_cli.outbox.sqlite.moved import MOVED_TO, SET_MOVED_TO, Journey, Stage
 from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
+from prx_email_cli.outbox.sqlite.storing import LAST_ID, LEDGER
 from prx_email_cli.outbox.views import Copied, Replaced
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -237,8 +238,8 @@ def _present(connection: sqlite3.Connection) -> _Present:
 
 
 def _ledger(connection: sqlite3.Connection) -> _Ledger:
-    identity, generation, moved_to = connection.execute(sql.LEDGER).fetchone()
-    last = connection.execute(sql.LAST_ID).fetchone()
+    identity, generation, moved_to = connection.execute(LEDGER).fetchone()
+    last = connection.execute(LAST_ID).fetchone()
     journey = None if moved_to is None else Journey.of(moved_to)
     return _Ledger(identity, generation, journey, int(last[0]) if last else 0)
 

@@ -14,6 +14,7 @@ from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
 from prx_email_cli.outbox.sqlite.moved import Journey
+from prx_email_cli.outbox.sqlite.storing import LAST_ID, LEDGER, is_identity
 
 
 class RestoreGuard:
@@ -61,7 +62,7 @@ class RestoreGuard:
         if moved_to is None and noted is not None and noted.identity == identity and noted.generation <= generation:
             return
         self.refuse(connection)  # our transaction keeps others from counting, so this is certain
-        last = connection.execute(sql.LAST_ID).fetchone()
+        last = connection.execute(LAST_ID).fetchone()
         # Generation 0: what this transaction or one that it shares has counted is not durable yet.
         self._high_water.raise_to(Mark(identity, 0, int(last[0]) if last else 0))
 
@@ -105,7 +106,7 @@ class RestoreGuard:
 
 def _state(connection: sqlite3.Connection) -> tuple[str, int, str | None]:
     """Return identity, generation and, if the outbox was moved, its journey."""
-    found = connection.execute(sql.LEDGER).fetchone()
-    if found is None or len(found[0]) != 32 or not (found[0].isascii() and found[0].isalnum()):
+    found = connection.execute(LEDGER).fetchone()
+    if found is None or not is_identity(found[0]):
         raise StorageError("the outbox is damaged: its ledger has no identity", hint="restore a backup")
     return found[0], found[1], found[2]

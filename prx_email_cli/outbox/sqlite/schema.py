@@ -4,9 +4,7 @@ import sqlite3
 from hashlib import sha256
 
 from prx_email_cli.errors import StorageError
-
-APPLICATION_ID = 0x70727865  # "prxe": tells this program's databases from anybody else's
-PIECES_PER_MESSAGE = 65_536
+from prx_email_cli.outbox.sqlite.storing import APPLICATION_ID, WHOSE
 
 _OUTBOX = (
     # State and facts, small rows: scanning a million of them never touches content.
@@ -311,10 +309,7 @@ def _identity(*oldest: object) -> str:
 def check_ours(connection: sqlite3.Connection, path: object) -> int:
     """Return the schema's number, 0 for an empty database.  Raises StorageError as ``migrate``; changes nothing."""
     # One statement, so one snapshot: another process may be creating the tables at this moment.
-    version, application, tables = connection.execute(
-        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
-        "  FROM pragma_user_version, pragma_application_id"
-    ).fetchone()
+    version, application, tables = connection.execute(WHOSE).fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(f"{path} is a database of another program", hint="name another file as [outbox] path")
     if version > len(MIGRATIONS):

@@ -1,7 +1,7 @@
 """The statements that move messages, each with a comment: from -> to, and under what guard."""
 
 from prx_email_cli.outbox.lifecycle import Priority
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what is claimed ahead stays in memory
 
@@ -10,23 +10,6 @@ HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what i
 DUE = """
        status IN ('pending', 'failed') AND held_at IS NULL AND gave_up IS NULL
 """
-
-# Reads the highest id that was ever given to a message.
-LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
-
-INSERT_MESSAGE = """
--- (none) -> pending: a new message; its id was chosen above LAST_ID in the same transaction
-INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority, enqueued_by,
-                    own_message_id, esmtp)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-# (none) -> pending: a recipient of a new message.
-INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"
-
-# Stores one piece of a new message's content.
-INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
 FIND_KEY = """
 -- reads the message that an idempotency key belongs to; none once the message's record is deleted
@@ -366,9 +349,6 @@ UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL OR
 
 # Every status stays: a given-up message is marked as reported, if it was not.
 TELL = "UPDATE outbox SET told_at = :now WHERE id = :id AND gave_up IS NOT NULL AND told_at IS NULL"
-
-# Reads which outbox this is, how often something was claimed from it, and where it went.
-LEDGER = "SELECT identity, generation, moved_to FROM ledger"
 
 # Counts claims, in their transaction.
 COUNT_CLAIMS = "UPDATE ledger SET generation = generation + ?"

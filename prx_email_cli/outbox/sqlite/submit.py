@@ -11,9 +11,15 @@ from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.messages import Caller, Content, NewMessage, Submitted
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.connection import keep_little
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import (
+    INSERT_MESSAGE,
+    INSERT_PIECE,
+    INSERT_RECIPIENT,
+    LAST_ID,
+    PIECE_BYTES,
+    PIECES_PER_MESSAGE,
+)
 
-PIECE_BYTES = 256 * 1024
 _BEYOND = 2**63  # no integer of SQLite's is larger
 
 _Numbered = list[tuple[int, NewMessage]]
@@ -108,9 +114,9 @@ def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None
     """Insert messages with recipients, contents and keys, one statement to a table for the whole batch."""
     if any(message.content.size_bytes > PIECE_BYTES for _, message in new):
         keep_little(connection)
-    connection.executemany(sql.INSERT_MESSAGE, (_row(outbox_id, message) for outbox_id, message in new))
+    connection.executemany(INSERT_MESSAGE, (_row(outbox_id, message) for outbox_id, message in new))
     connection.executemany(
-        sql.INSERT_RECIPIENT,
+        INSERT_RECIPIENT,
         (
             (outbox_id, number, address, kind)
             for outbox_id, message in new
@@ -118,7 +124,7 @@ def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None
         ),
     )
     connection.executemany(
-        sql.INSERT_PIECE,
+        INSERT_PIECE,
         (
             (outbox_id * PIECES_PER_MESSAGE + number, piece)
             for outbox_id, message in new
@@ -132,7 +138,7 @@ def _insert(connection: sqlite3.Connection, new: _Numbered, keys: _Keys) -> None
 
 
 def _next_id(connection: sqlite3.Connection, above: int) -> int:
-    last = connection.execute(sql.LAST_ID).fetchone()
+    last = connection.execute(LAST_ID).fetchone()
     return max(int(last[0]) if last else 0, above) + 1
 
 

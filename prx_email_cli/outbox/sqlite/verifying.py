@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from prx_email_cli.outbox.digest import envelope_digest
-from prx_email_cli.outbox.sqlite.schema import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.views import Verified
 
 MOST_FAULTS = 100
