@@ -2,9 +2,10 @@
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
 # Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
-# unattended-upgrades; for the benchmarks also HAProxy.
+# unattended-upgrades; for the benchmarks also HAProxy, nullmailer, dma and msmtp.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|haproxy]...        (default: all but HAProxy)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|haproxy|nullmailer|dma|msmtp]...
+#                                                            (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -49,6 +50,9 @@ programs_of() {
         exim) echo usr/sbin/exim4 ;;
         haproxy) echo usr/sbin/haproxy ;;
         prometheus) echo usr/bin/promtool ;;
+        nullmailer) echo usr/bin/nullmailer-inject usr/sbin/nullmailer-queue ;;
+        dma) echo usr/sbin/dma ;;
+        msmtp) echo usr/bin/msmtp ;;
         clients) echo usr/bin/mutt usr/bin/s-nail usr/bin/bsd-mailx usr/sbin/cron usr/sbin/mdadm usr/sbin/smartd ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
@@ -147,7 +151,7 @@ flock 9 # two test runs at once: the second finds what the first fetched
 [ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | clients | haproxy) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | clients | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
