@@ -62,6 +62,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m prx_email_cli.cli.answers docs/schema
 	$(BIN)/python -m tests.faults.document
 	$(BIN)/python -m tests.config.document
+	$(BIN)/python -m tests.manual
 	$(BIN)/python -m tests.docs.picture
 	$(BIN)/python -m tests.docs.pictures
 	$(BIN)/python -m tests.nights.document

@@ -2,9 +2,9 @@
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
 # Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
-# unattended-upgrades; for the benchmarks also HAProxy, nullmailer, dma and msmtp.
+# unattended-upgrades; mandoc, which judges our man pages; for the benchmarks also HAProxy, nullmailer, dma and msmtp.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|haproxy|nullmailer|dma|msmtp]...
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|mandoc|haproxy|nullmailer|dma|msmtp]...
 #                                                            (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
@@ -54,6 +54,7 @@ programs_of() {
         dma) echo usr/sbin/dma ;;
         msmtp) echo usr/bin/msmtp ;;
         clients) echo usr/bin/mutt usr/bin/s-nail usr/bin/bsd-mailx usr/sbin/cron usr/sbin/mdadm usr/sbin/smartd ;;
+        mandoc) echo usr/bin/mandoc ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -148,10 +149,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients mandoc
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | clients | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | clients | mandoc | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done
