@@ -61,6 +61,7 @@ COMMANDS = {
     "doctor": "doctor",
     "check": "check",
     "help": "help",
+    "completion": "completion",
 }
 # What people type for a command that is called otherwise, and that no likeness of letters leads to.
 _MEANT = {
@@ -69,6 +70,7 @@ _MEANT = {
     "test": "account test", "setup": "init",
 }  # fmt: skip
 INTERRUPTED = 130
+_COMPLETED_BY = "_PRX_EMAIL_COMPLETE"  # set by the scripts of cli.completion
 _CANNOT_TELL = 3  # of check, whose answer could not be written
 
 
@@ -178,8 +180,8 @@ def _show_traceback(error: BaseException) -> None:
     say(masked("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
-def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
-    if value:
+def _show_version(ctx: typer.Context, value: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if value and not ctx.resilient_parsing:  # as a shell is that completes
         typer.echo(f"prx-email {__version__}")
         raise typer.Exit()
 
@@ -238,6 +240,10 @@ def _run() -> int:
     status: Any = INTERRUPTED
     try:
         with interrupts.unwinding():
+            if _COMPLETED_BY in os.environ:
+                from prx_email_cli.cli.completing import complete  # on use
+
+                return complete(app, os.environ[_COMPLETED_BY])
             app(_arguments(), prog_name="prx-email")
     except KeyboardInterrupt:
         pass

@@ -2,9 +2,10 @@
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
 # Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
-# unattended-upgrades; mandoc, which judges our man pages; for the benchmarks also HAProxy, nullmailer, dma and msmtp.
+# unattended-upgrades; mandoc, which judges our man pages; zsh and fish, which complete our command lines;
+# for the benchmarks also HAProxy, nullmailer, dma and msmtp.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|mandoc|haproxy|nullmailer|dma|msmtp]...
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|mandoc|zsh|fish|haproxy|nullmailer|dma|msmtp]...
 #                                                            (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
@@ -40,6 +41,7 @@ packages_of() {
             echo mutt s-nail bsd-mailx git-email libmailtools-perl cron logwatch mdadm smartmontools unattended-upgrades \
                 php-cli php-symfony-mailer python3-django
             ;;
+        zsh | fish) echo "$1" "$1-common" ;;
         *) echo "$1" ;;
     esac
 }
@@ -55,6 +57,8 @@ programs_of() {
         msmtp) echo usr/bin/msmtp ;;
         clients) echo usr/bin/mutt usr/bin/s-nail usr/bin/bsd-mailx usr/sbin/cron usr/sbin/mdadm usr/sbin/smartd ;;
         mandoc) echo usr/bin/mandoc ;;
+        zsh) echo usr/bin/zsh ;;
+        fish) echo usr/bin/fish ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -100,8 +104,8 @@ unpack() {
     for deb in "$stage/debs"/*.deb; do
         dpkg-deb -x "$deb" "$stage/root"
     done
-    # /lib and /sbin are links to /usr/lib and /usr/sbin on the machine, and only /usr and /etc are laid over.
-    for directory in lib sbin; do
+    # /lib, /bin and /sbin are links to those of /usr on the machine, and only /usr and /etc are laid over.
+    for directory in lib bin sbin; do
         [ ! -d "$stage/root/$directory" ] || cp -a "$stage/root/$directory" "$stage/root/usr/"
     done
     find "$stage/root" -mindepth 1 -maxdepth 1 ! -name usr ! -name etc -exec rm -rf {} +
@@ -149,10 +153,10 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients mandoc
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients mandoc zsh fish
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | clients | mandoc | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | clients | mandoc | zsh | fish | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

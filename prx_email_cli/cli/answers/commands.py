@@ -50,6 +50,7 @@ ANSWERS = {
     "account set-password": Answer(ref("password")),
     "config check": Answer(ref("config_check")),
     "config path": Answer(ref("config_path")),
+    "completion": Answer(ref("completion")),
     "cron": Answer(ref("crontab")),
     "run": _also("job"),
     "send": Answer(

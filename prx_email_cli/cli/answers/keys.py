@@ -227,6 +227,8 @@ OF_CONFIGS: dict[str, Schema] = {
     "duration_seconds": {"description": "how long the job ran", "type": "number", "minimum": 0},
     "output_bytes": number("how much the job printed"),
     "output_lines": number("how many lines the job printed"),
+    "shell": text("the shell that the script is for: bash, zsh or fish"),
+    "script": text("what the shell must read to complete command lines of prx-email"),
     "crontab_line": text("the line of a crontab that drains the outbox every minute"),
     "variables": many("names of the variables that the crontab must set", _TEXT),
     "name": text("its name"),

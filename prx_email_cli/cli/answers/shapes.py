@@ -152,6 +152,7 @@ SHAPES = {
     }),
     "config_check": Shape("config outbox account_names default_account"),
     "config_path": Shape("config exists"),
+    "completion": Shape("shell script"),
     "crontab": Shape("crontab_line variables"),
     "job": Shape(
         "argv exit_status signal timed_out started_at duration_seconds output_bytes output_lines outbox_id duplicate",
