@@ -5,11 +5,14 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 _hidden: set[str] = set()
+Relay = Callable[[], AbstractContextManager[int | None]]
+_OUR_STDERR: Relay = nullcontext
+_relays = [_OUR_STDERR]
 
 
 def hide(names: Iterable[str]) -> None:
@@ -20,6 +23,11 @@ def hide(names: Iterable[str]) -> None:
 def environment() -> dict[str, str]:
     """Return the environment of a child, without the variables that hold secrets."""
     return {name: value for name, value in os.environ.items() if name not in _hidden}
+
+
+def relay_stderr(relay: Relay = _OUR_STDERR) -> None:
+    """Let *relay* give, for each ``answer_of``, the descriptor for its command's stderr; by default ours."""
+    _relays[0] = relay
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -56,16 +64,17 @@ class Answer(NamedTuple):
 
 
 def answer_of(command: Sequence[str], most: int, seconds: float) -> Answer:
-    """Run *command*, with empty stdin and our stderr, and return its answer.
+    """Run *command*, with empty stdin and the stderr of ``relay_stderr``, and return its answer.
 
     most: bytes.  A command that prints more is ended, with all that it has started.  Processes that it leaves running
     are not waited for.  Raises OSError when it cannot be run, and TimeoutError when it has not ended within *seconds*.
     """
-    with start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as process:
-        try:
-            output = _read(process, most, time.monotonic() + seconds)
-        finally:
-            end(process)
+    with _relays[0]() as stderr:
+        with start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, bufsize=0) as process:
+            try:
+                output = _read(process, most, time.monotonic() + seconds)
+            finally:
+                end(process)
     return Answer(process.returncode, output)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,15 +23,16 @@ from prx_email_cli.outbox.messages import Finished
 class AttemptLog:
     """Writes a line for each finished attempt; any thread may call it.
 
-    A log that cannot be written is one warning and changes nothing: the outbox has recorded every attempt.
+    A log that cannot be written is one warning, which *tell* prints, and changes nothing: the outbox has recorded every
+    attempt.
     """
 
-    def __init__(self, settings: LogSettings, run_id: str, *, verbose: bool) -> None:
+    def __init__(self, settings: LogSettings, run_id: str, tell: Callable[[str], None] = say, *, verbose: bool) -> None:
         self._write_line = _as_json if settings.format == "json" else _as_logfmt
         self._run_id = run_id
         self._verbose = verbose
         self._file = settings.file
-        self._complained = False
+        self._complained, self._tell = False, tell
 
     def write(self, finished: Finished) -> None:
         """Write the line of one attempt; never raises for what cannot be written."""
@@ -53,7 +55,7 @@ class AttemptLog:
         except (OSError, ValueError) as error:
             if not self._complained:
                 self._complained = True
-                say(f"warning: cannot write the log {safe(self._file)}: {_reason(error)}")
+                self._tell(f"warning: cannot write the log {safe(self._file)}: {_reason(error)}")
             return False
         return True
 

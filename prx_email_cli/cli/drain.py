@@ -1,16 +1,19 @@
 """``prx-email drain``: deliver what is due."""
 
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prx_email_cli.children import relay_stderr
 from prx_email_cli.cli import interrupts
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs, OnlyAccount
@@ -18,8 +21,8 @@ from prx_email_cli.cli.output import (
     on_terminal,
     put_at_once,
     put_json,
-    report_error,
     say,
+    say_error,
     tell_losses,
     wait_for_no_reader,
     work_is_done,
@@ -27,16 +30,18 @@ from prx_email_cli.cli.output import (
 from prx_email_cli.cli.render import error_object, masked, moment, safe
 from prx_email_cli.cli.times import clock
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
-from prx_email_cli.errors import Exit
+from prx_email_cli.errors import Exit, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
+    from prx_email_cli.cli.telling import Voices
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.delivery.report import DrainReport
     from prx_email_cli.outbox.messages import Finished
     from prx_email_cli.outbox.store import Store
 
 app = typer.Typer(add_completion=False)
+_DIGITS = re.compile(r"\d+")  # of ids and times, in warnings that are about the same
 
 
 @app.command()
@@ -71,11 +76,12 @@ def drain(
     this = invocation(ctx)
     settings = this.settings()
     options = DrainOptions(account, limit, connections, failure_mode)
-    talk = _Talk(this, quiet=quiet, verbose=verbose)
-    if account is not None:
-        settings.account(account)
-    deliveries = _Deliveries(settings, options, clock(now_ts), talk, rehearsed=now_ts is not None)
-    with this.store(settings) as store, interrupts.stopping() as stop:
+    talk = _Talk(this, quiet=quiet, verbose=verbose, follows=follow)
+    tick = clock(now_ts)
+    deliveries = _Deliveries(settings, options, tick, talk, rehearsed=now_ts is not None)
+    with this.store(settings) as store, interrupts.stopping() as stop, talk.beside(store, tick):
+        if account is not None:
+            settings.account(account)
         if follow:
             from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
@@ -91,9 +97,9 @@ def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event)
     """Deliver as ``drain --follow`` does until *stop* is set, beside what else the process does."""
     from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
-    talk = _Talk(this, quiet=False, verbose=False)
+    talk = _Talk(this, quiet=False, verbose=False, follows=True)
     deliveries = _Deliveries(settings, DrainOptions(), clock(None), talk, rehearsed=False)
-    with this.store(settings) as store:
+    with this.store(settings) as store, talk.beside(store, clock(None)):
         follow_outbox(store, settings.outbox, stop, deliveries.follow)
 
 
@@ -140,12 +146,12 @@ class _Deliveries:
         if report.gave_up:
             from prx_email_cli.cli.given_up import tell_given_up  # on use
 
-            tell_given_up(store, self._settings, self._tick(), say_so=self._talk.speaks)
+            tell_given_up(store, self._settings, self._tick(), self._talk.voices_unless_quiet())
         events = store.take_untold(self._tick())
         if events:
             from prx_email_cli.cli.account_events import tell_accounts  # on use
 
-            tell_accounts(store, self._settings, self._tick(), events, say_so=self._talk.speaks)
+            tell_accounts(store, self._settings, self._tick(), events, self._talk.voices_unless_quiet())
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
             from prx_email_cli.cli.starter import what_started  # on use
 
@@ -153,7 +159,7 @@ class _Deliveries:
             if self._settings.outbox.keep_content is not None or self._settings.outbox.keep_records is not None:
                 from prx_email_cli.cli.tidying import tidy  # on use
 
-                tidy(store, self._settings.outbox, self._tick())
+                tidy(store, self._settings.outbox, self._tick(), self._talk.voices.on("tidy"))
 
 
 class _Teller:
@@ -197,11 +203,13 @@ class _Teller:
 class _Talk:
     """Prints what a drain did: given-up messages under cron, progress and a summary on a terminal."""
 
-    def __init__(self, this: Invocation, *, quiet: bool, verbose: bool) -> None:
+    def __init__(self, this: Invocation, *, quiet: bool, verbose: bool, follows: bool) -> None:
         self._json = this.json
         self._quiet = quiet
         self._verbose = verbose
-        self._watched = on_terminal(sys.stderr) and not quiet and not this.json
+        self._follows = follows
+        self._terminal = on_terminal(sys.stderr)
+        self._watched = self._terminal and not quiet and not this.json
         self._advance: Callable[[], None] = lambda: None
         self._log: AttemptLog | None = None
         self._failed = False
@@ -209,10 +217,48 @@ class _Talk:
         if not this.json:
             tell_losses(_on_free_stdout)
 
+    @contextmanager
+    def beside(self, store: "Store", tick: Callable[[], int]) -> "Iterator[None]":
+        """Speak while the block drains *store*; an error of it that was told within a day ends it silently."""
+        self._store, self._tick = store, tick
+        if not self._freely:
+            relay_stderr(self._relayed)
+        try:
+            yield
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if self._freely or self._json:
+                raise
+            status = error.exit_code if isinstance(error, PrxEmailError) else Exit.BUG
+            if self.voices.may_tell(f"{type(error).__name__}: {error}", unsure=True):
+                raise
+            raise typer.Exit(status) from None
+        finally:
+            relay_stderr()
+
     @property
-    def speaks(self) -> bool:
-        """Tell whether given-up messages are printed on stderr."""
-        return not self._quiet
+    def _freely(self) -> bool:
+        """Whether it speaks as often as there is something to say: cron mails nothing of that."""
+        return self._terminal or self._verbose or self._follows
+
+    @cached_property
+    def voices(self) -> "Voices":
+        """Print what the drain has to tell."""
+        from prx_email_cli.cli.telling import Voices  # on use
+
+        of_mail_freely = self._terminal or self._verbose
+        return Voices(self._store, self._tick, freely=self._freely, of_mail_freely=of_mail_freely)
+
+    def voices_unless_quiet(self) -> "Voices | None":
+        """Return what prints given-up messages and what becomes of accounts, if anything does."""
+        return None if self._quiet else self.voices
+
+    def _relayed(self) -> "AbstractContextManager[int]":
+        """Give a descriptor for the stderr of a command that prints a secret."""
+        from prx_email_cli.cli.notify import relayed  # on use
+
+        return relayed(self.voices.on("secret command"))
 
     def listener(self, settings: "Settings", run_id: str) -> "Callable[[Finished], None]":
         """Make the function that each worker thread calls after an attempt."""
@@ -222,7 +268,7 @@ class _Talk:
 
         if self._log is None:
             tell_losses(lambda text: self._log is not None and self._log.note(text))
-        log = self._log = AttemptLog(settings.log, run_id, verbose=self._verbose)
+        log = self._log = AttemptLog(settings.log, run_id, self._about_log, verbose=self._verbose)
 
         def attempted(finished: "Finished") -> None:
             with self._telling():
@@ -230,6 +276,9 @@ class _Talk:
                 self._advance()
 
         return attempted
+
+    def _about_log(self, text: str) -> None:
+        self.voices.on("log")(text)
 
     def _bar_only(self) -> None:
         with self._telling():
@@ -243,7 +292,8 @@ class _Talk:
         except Exception as error:  # noqa: BLE001
             if not self._failed:
                 self._failed = True
-                say(f"warning: an attempt could not be reported: {type(error).__name__}: {safe(masked(str(error)))}")
+                text = f"an attempt could not be reported: {type(error).__name__}: {safe(masked(str(error)))}"
+                self.voices.on("report")(f"warning: {text}")
 
     @contextmanager
     def progress(self, count_due: Callable[[], int]) -> Iterator[None]:
@@ -261,9 +311,9 @@ class _Talk:
     def afterwards(self, report: "DrainReport") -> None:
         """Print faults of the config and results that could not be recorded."""
         for error in report.config_errors:
-            report_error(error, as_json=False)
+            say_error(masked(error.message), masked(error.hint), self.voices.on(error.message))
         for warning in report.warnings:
-            say(f"warning: {safe(warning)}")
+            self.voices.on(_DIGITS.sub("", warning))(f"warning: {safe(warning)}")
         if report.left_alone and (self._watched or self._verbose):
             from prx_email_cli.cli.standing import why_left_alone  # on use
 

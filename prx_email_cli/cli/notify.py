@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
@@ -19,14 +19,14 @@ RELAY_SECONDS = 1.0
 RELAYED_LINES, RELAYED_LINE_CHARACTERS = 100, 2000
 
 
-def run_hook(command: list[str], document: str, about: str) -> None:
+def run_hook(command: list[str], document: str, about: str, tell: Callable[[str], None] = say) -> None:
     """Run *command* with the JSON text *document* on its stdin; one that fails is a warning.
 
-    about: what the document tells of, for that warning.
+    about: what the document tells of, for that warning.  tell: prints it, and what the command says on its stderr.
     """
     try:
         check_program(command[0])
-        with _relayed() as stderr:
+        with relayed(tell) as stderr:
             status = _tell(command, document.encode(), stderr)
         problem = f"ended with status {status}" if status else ""
     except subprocess.TimeoutExpired:
@@ -36,7 +36,7 @@ def run_hook(command: list[str], document: str, about: str) -> None:
     except OSError as error:
         problem = f"cannot be run: {error.strerror}"
     if problem:
-        say(f"warning: notify command {safe(command[0])} for {safe(about)} {problem}")
+        tell(f"warning: notify command {safe(command[0])} for {safe(about)} {problem}")
 
 
 def _tell(command: list[str], document: bytes, stderr: int) -> int:
@@ -50,13 +50,13 @@ def _tell(command: list[str], document: bytes, stderr: int) -> int:
 
 
 @contextmanager
-def _relayed() -> Iterator[int]:
-    """Give a descriptor for the command's stderr, whose lines are printed on ours.
+def relayed(tell: Callable[[str], None] = say) -> Iterator[int]:
+    """Give a descriptor for a command's stderr, whose lines *tell* prints.
 
     The command itself never waits for a slow reader of our stderr.
     """
     reader, writer = os.pipe()
-    relay = Thread(target=_relay, args=(reader,), daemon=True)
+    relay = Thread(target=_relay, args=(reader, tell), daemon=True)
     relay.start()
     try:
         yield writer
@@ -65,10 +65,10 @@ def _relayed() -> Iterator[int]:
         relay.join(RELAY_SECONDS)  # a process that it started may keep the pipe open
 
 
-def _relay(reader: int) -> None:
+def _relay(reader: int, tell: Callable[[str], None]) -> None:
     left = RELAYED_LINES
     with open(reader, encoding="utf-8", errors="backslashreplace") as stream:
         while line := stream.readline(RELAYED_LINE_CHARACTERS):
             left -= 1
             if left >= 0:
-                say(safe(line.rstrip("\n")))
+                tell(safe(line.rstrip("\n")))

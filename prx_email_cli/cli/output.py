@@ -145,11 +145,11 @@ def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> No
     say_error(message, hint)
 
 
-def say_error(message: str, hint: str) -> None:
-    """Print an error and its hint, if it has one."""
-    say(f"error: {safe(message)}")
+def say_error(message: str, hint: str, tell: Callable[[str], None] = say) -> None:
+    """Print an error and its hint, if it has one, by *tell*."""
+    tell(f"error: {safe(message)}")
     if hint:
-        say(f"hint: {safe(hint)}")
+        tell(f"hint: {safe(hint)}")
 
 
 def put_tabbed(lines: list[dict[str, str]]) -> None:

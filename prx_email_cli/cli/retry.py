@@ -181,7 +181,7 @@ class Attempts:
         if isinstance(result, PrxEmailError):
             return
         if result.settled.gave_up:
-            tell_given_up(self._store, self._settings, self._tick(), say_so=False, only=outbox_id)
+            tell_given_up(self._store, self._settings, self._tick(), only=outbox_id)
         self._attempted.append(outbox_id)
         work_is_done(f"attempted {len(self._attempted) if self._many else ', '.join(map(str, self._attempted))}")
 

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-_CRONS = frozenset(("cron", "crond", "fcron", "dcron", "anacron", "cronie"))
+CRONS = frozenset(("cron", "crond", "fcron", "dcron", "anacron", "cronie"))
 _MOST_PARENTS = 8
 
 
@@ -19,7 +19,7 @@ def _starter() -> str:
     with suppress(AttributeError, ValueError):  # a closed stdin
         if sys.stdin.isatty():
             return "a person"
-    if _CRONS.intersection(_parents()):
+    if CRONS.intersection(_parents()):
         return "cron"
     return "systemd" if "INVOCATION_ID" in os.environ else "a program"
 

@@ -2,26 +2,26 @@
 
 from typing import TYPE_CHECKING
 
-from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.config.durations import seconds_of
 from prx_email_cli.errors import OutboxBusy, PrxEmailError
 from prx_email_cli.outbox.views import Keeping
 
 if TYPE_CHECKING:
+    from prx_email_cli.cli.telling import Tell
     from prx_email_cli.config.settings import OutboxSettings
     from prx_email_cli.outbox.store import Store
 
 
-def tidy(store: "Store", outbox: "OutboxSettings", now: int) -> None:
-    """Delete a part of it; what fails is told, and changes nothing of what the drain did."""
+def tidy(store: "Store", outbox: "OutboxSettings", now: int, tell: "Tell") -> None:
+    """Delete a part of it; *tell* prints what fails, which changes nothing of what the drain did."""
     keeping = Keeping(now, _before(outbox.keep_content, now), _before(outbox.keep_records, now))
     try:
         store.tidy(keeping)
     except OutboxBusy:
         return  # the next drain does it
     except PrxEmailError as error:
-        say(f"warning: old messages could not be deleted: {safe(error.message)}")
+        tell(f"warning: old messages could not be deleted: {safe(error.message)}")
 
 
 def _before(keep: str | None, now: int) -> int | None:

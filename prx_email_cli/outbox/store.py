@@ -152,6 +152,12 @@ class Runs(Protocol):
         None while drains end, a run lives, or all that is due belongs to accounts that are paused or rest.
         """
 
+    def may_tell(self, cause: str, now: int, most: int = 1) -> bool:
+        """Tell whether a person is to be told of *cause* at *now*, and note it: *most* times a day, see ``telling``.
+
+        Raises StorageError, or ChangeableByOthers, when it cannot be noted.
+        """
+
 
 class Watch(Protocol):
     """Noticing what other processes do with the outbox, for a follower."""

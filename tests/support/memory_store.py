@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
 from prx_email_cli import errors
-from prx_email_cli.outbox import lifecycle, messages
+from prx_email_cli.outbox import lifecycle, messages, telling
 from prx_email_cli.outbox.accounts import left_alone, waits_undrained
 from prx_email_cli.outbox.digest import envelope_as_submitted
 from prx_email_cli.outbox.finish import finish
@@ -159,6 +159,7 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
         self.attempted: Counter[tuple[str, Ending, int]] = Counter()
         self._last_drain: tuple[int | None, str] = None, ""
         self._told_at: int | None = None
+        self._told: telling.Told = {}
 
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
@@ -179,6 +180,11 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
             return None
         self._told_at = now
         return due_at
+
+    def may_tell(self, cause: str, now: int, most: int = 1) -> bool:
+        told = telling.told_again(self._told, cause, now, most)
+        self._told = self._told if told is None else told
+        return told is not None
 
     def start_run(self, now: int) -> MemoryRun: return MemoryRun(self, f"{now}-{len(self.runs)}")
     def exported(self, outbox_id: int) -> messages.Exported: return self.get(outbox_id).exported(self.domain)

@@ -96,6 +96,12 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
         missing = waits_undrained(due_at, drained_at, now) and not runs.is_any_alive() and runs.note_told(now)
         return due_at if missing else None
 
+    def may_tell(self, cause: str, now: int, most: int = 1) -> bool:
+        """Tell whether a person is to be told of *cause*, and note it."""
+        from prx_email_cli.outbox.sqlite.telling import note_told  # on use
+
+        return note_told(Runs(self.path), cause, now, most)
+
     def submit(self, messages: Sequence[NewMessage]) -> list[Submitted]:
         """Store *messages* in one transaction; return an answer to each, in order."""
         return self._submit(messages)
