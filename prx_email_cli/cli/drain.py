@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
@@ -219,9 +219,9 @@ class _Talk:
 
     @contextmanager
     def beside(self, store: "Store", tick: Callable[[], int]) -> "Iterator[None]":
-        """Speak while the block drains *store*; an error of it that was told within a day ends it silently."""
+        """Speak while the block drains *store*; under cron, an error that was told within a day ends it silently."""
         self._store, self._tick = store, tick
-        if not self._freely:
+        if not self._terminal:
             relay_stderr(self._relayed)
         try:
             yield
@@ -237,10 +237,14 @@ class _Talk:
         finally:
             relay_stderr()
 
-    @property
+    @cached_property
     def _freely(self) -> bool:
-        """Whether it speaks as often as there is something to say: cron mails nothing of that."""
-        return self._terminal or self._verbose or self._follows
+        """Whether it speaks as often as there is something to say, since cron mails nothing of that."""
+        if self._terminal or self._verbose or self._follows:
+            return True
+        from prx_email_cli.cli.starter import is_mailed  # on use
+
+        return not is_mailed()
 
     @cached_property
     def voices(self) -> "Voices":
@@ -254,8 +258,10 @@ class _Talk:
         """Return what prints given-up messages and what becomes of accounts, if anything does."""
         return None if self._quiet else self.voices
 
-    def _relayed(self) -> "AbstractContextManager[int]":
-        """Give a descriptor for the stderr of a command that prints a secret."""
+    def _relayed(self) -> "AbstractContextManager[int | None]":
+        """Give a descriptor for the stderr of a command that prints a secret, None for ours."""
+        if self._freely:
+            return nullcontext()
         from prx_email_cli.cli.notify import relayed  # on use
 
         return relayed(self.voices.on("secret command"))

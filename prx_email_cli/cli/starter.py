@@ -15,6 +15,11 @@ def what_started(*, follows: bool = False) -> str:
     return f"{starter} (drain --follow)" if follows else starter
 
 
+def is_mailed() -> bool:
+    """Tell whether a cron has started this program, which mails what it prints; True where that cannot be told."""
+    return not Path("/proc/self/stat").exists() or not CRONS.isdisjoint(_parents())
+
+
 def _starter() -> str:
     with suppress(AttributeError, ValueError):  # a closed stdin
         if sys.stdin.isatty():

@@ -16,7 +16,7 @@ Tell = Callable[[str], None]
 class Voices:
     """Prints what a drain has to tell on stderr.
 
-    freely: each time, as on a terminal; else each cause once a day.  of_mail_freely: the same for given-up messages
+    freely: each time; else, under cron, each cause once a day.  of_mail_freely: the same for given-up messages
     that are automatic.
     """
 

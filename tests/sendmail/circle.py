@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
+from prx_email_cli.cli import starter
 from prx_email_cli.sendmail.main import run
 
 from ..conftest import Answer, Program
@@ -40,6 +41,7 @@ class Cron:
         self.program, self.now = program, START
         self.mailed: list[str] = []
         patch.setattr(time, "time", lambda: float(self.now))
+        patch.setattr(starter, "_parents", lambda: ["sh", "cron"])
         with program.config.open("a") as config:
             config.write('\n[sendmail.aliases]\nroot = "ops@example.org"\n')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from prx_email_cli.errors import Exit
 
-from ..conftest import Program
+from ..conftest import COMMAND, Program
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port
 from .circle import MDADM, Cron
@@ -158,6 +159,18 @@ def test_a_wrong_account_in_the_crontab_is_told_once_a_day_and_each_time_on_dema
     assert [(one.status, bool(one.err)) for one in told] == [(78, True), (78, False), (78, False)]
     assert "nosuch" in program.call("drain", "--account", "nosuch", "--verbose").err
     assert "nosuch" in program.call("drain", "--account", "nosuch", "--json").json["error"]["message"]
+
+
+def test_only_what_a_cron_has_started_is_told_seldom(program: Program) -> None:
+    """A real process of that name is above it."""
+    (program.home / "cron").symlink_to("/bin/sh")
+    drain = f"{' '.join(COMMAND)} drain --account nosuch"
+    for name, lines in (("sh", 3), ("./cron", 1)):
+        done = subprocess.run(
+            [name, "-c", f"{drain}; {drain}; {drain}; true"], env=program.environment, cwd=program.home,
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        assert done.stderr.count("error: ") == lines, (name, done)
 
 
 def assert_bounded(circle: Cron) -> None:
