@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from .roff import bold, filled, heading, inline, item, verbatim
 
 _CELLS = re.compile(r"(?<!\\)\|")
+_ENTRY = re.compile(r"(?:[-*]|\d+\.) ")
 _KEYS = ["Key", "Type", "Default", "Meaning"]  # the head of a table in docs/configuration.md
 
 
@@ -46,13 +47,16 @@ def converted(text: str, names: Mapping[str, str]) -> list[str]:
             continue
         if first.startswith("#"):
             title = first.lstrip("#").strip()
+            if first.startswith("###"):
+                lines.append(heading(title.replace("`", ""), ".SS"))
+                continue
             lines.append(heading(names.get(title) or (title[1:-1] if title.startswith("`[") else title.upper())))
         elif first.startswith("```"):
             lines += [".PP", *verbatim("\n".join(block[1:-1]))]
         elif first.startswith("|"):
             lines += _table(block)
-        elif first.startswith(("- ", "* ")):
-            lines += [line for entry in _entries(block) for line in _bullet(entry)]
+        elif _ENTRY.match(first):
+            lines += _list(block)
         else:
             lines += [".PP", *filled(inline(" ".join(block)))]
     return lines
@@ -79,9 +83,16 @@ def _key(cells: list[str]) -> list[str]:
     return item(f"{bold(name.strip('`'))} ({inline(kind)})", filled(inline(told)))
 
 
-def _entries(block: list[str]) -> Iterator[str]:
-    yield from re.split(r"\n[-*] ", "\n".join(block)[2:])
-
-
-def _bullet(entry: str) -> list[str]:
-    return [r".IP \(bu 3", *filled(inline(entry))]
+def _list(block: list[str]) -> list[str]:
+    """Write the entries of a list behind their bullets or numbers."""
+    entries: list[str] = []
+    for line in block:
+        if _ENTRY.match(line):
+            entries.append(line)
+        else:
+            entries[-1] += f" {line.strip()}"
+    lines = []
+    for entry in entries:
+        mark, text = entry.split(" ", 1)
+        lines += [r".IP \(bu 3" if mark in "-*" else f".IP {mark} 4", *filled(inline(text))]
+    return lines

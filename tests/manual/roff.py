@@ -59,9 +59,9 @@ def item(tag: str, body: Iterable[str]) -> list[str]:
     return [".TP", _no_request(tag), *body]
 
 
-def heading(title: str) -> str:
-    """Write the heading of a section."""
-    return f'.SH "{plain(title)}"' if " " in title else f".SH {plain(title)}"
+def heading(title: str, macro: str = ".SH") -> str:
+    """Write the heading of a section, or of a part of one."""
+    return f'{macro} "{plain(title)}"' if " " in title else f"{macro} {plain(title)}"
 
 
 def _no_request(line: str) -> str:

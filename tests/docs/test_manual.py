@@ -8,10 +8,10 @@ from prx_email_cli.config.settings import Settings
 from prx_email_cli.sendmail import flags
 
 from ..config.document import _tables
-from .markdown import converted
-from .pages import FOLDER, name_of, pages, unlisted_statuses
-from .roff import bold, filled, inline, plain, verbatim
-from .tree import commands, parameters
+from ..manual.markdown import converted
+from ..manual.pages import FOLDER, name_of, pages, unlisted_statuses
+from ..manual.roff import bold, filled, inline, plain, verbatim
+from ..manual.tree import commands, parameters
 
 PAGES = pages()
 REFERENCE = re.compile(r"\\fB([\w\\-]+)\\fR\((\d)\)")
@@ -75,6 +75,13 @@ def test_every_exit_status_is_told() -> None:
 
 def test_they_do_not_change_by_themselves() -> None:
     assert pages() == PAGES
+
+
+def test_lists_and_headings_of_any_kind_are_understood() -> None:
+    page = "# T\n\n## A b\n\n### `x` y\n\n1. one\n   more\n2. two\n\n* three\n"
+    assert converted(page, {}) == [
+        '.SH "A B"', r'.SS "x y"', ".IP 1. 4", "one more", ".IP 2. 4", "two", r".IP \(bu 3", "three",
+    ]  # fmt: skip
 
 
 class TestText:
