@@ -1,9 +1,12 @@
 """Read lines and contents from a client, and nothing that two readers could understand in two ways."""
 
 import asyncio
+import re
 from typing import Any
 
 END = b"\r\n.\r\n"
+_OWN_ENDS = 3  # what begin_content puts in front, and those around the final dot
+_UNSTUFFED = re.compile(rb"\n\.(?!\.)")
 
 
 class BadLine(Exception):
@@ -57,13 +60,26 @@ class Content:
         return data[1 if data.startswith(b".") else 0 :].replace(b"\r\n.", b"\r\n")
 
     def _check(self) -> None:
-        """Refuse bare CR, bare LF and NUL: some take them for line ends, or for the end of all, and some do not."""
+        """Refuse bare CR, bare LF and NUL: some take them for line ends, or for the end of all, and some do not.
+
+        Where every line ends with a bare LF, as some programs write them, no reader sees another message in it: a
+        server that passes mail on ends the lines it adds with CR LF.  A line that begins with a dot must show, by a
+        second one, that the client takes bare LF for line ends, too.
+        """
         data = b"".join(self._pieces)
         self._pieces = [data]
-        ends = data.count(b"\r\n")
-        if data.count(b"\n") != ends or data.count(b"\r") != ends:
-            self.drop("550 5.6.11 the message has a bare CR or a bare LF: end every line with CR LF")
-        elif b"\0" in data:
+        ends, returns = data.count(b"\r\n"), data.count(b"\r")
+        if returns == _OWN_ENDS and data.count(b"\n") > ends:
+            data = data[2 : -len(END)]
+            if _UNSTUFFED.search(b"\n" + data):
+                self.drop("550 5.6.11 a line that begins with a dot follows a bare LF: end every line with CR LF")
+                return
+            text = data if data.endswith(b"\n") else data + b"\n"
+            self._pieces = [data := b"\r\n" + text.replace(b"\n", b"\r\n") + END[2:]]
+        elif data.count(b"\n") != ends or returns != ends:
+            self.drop("550 5.6.11 the message has a bare CR, or a bare LF among lines that end with CR LF")
+            return
+        if b"\0" in data:
             self.drop("550 5.6.0 the message has a NUL byte")
 
 

@@ -109,6 +109,35 @@ def test_what_only_some_take_for_the_end_is_none(listener: Listener, program: Pr
     assert client.code("NOOP") == 250
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b"Subject: s\n\ntext\n", b"text\r\n"),
+        (b"Subject: s\n\ntext", b"text\r\n"),
+        (b"Subject: s\n\ntext\n\n", b"text\r\n\r\n"),
+        (b"Subject: s\n\n..\n..x\n", b".\r\n.x\r\n"),
+    ],
+)
+def test_unix_text_is_taken_as_its_lines(listener: Listener, program: Program, sent: bytes, kept: bytes) -> None:
+    """As ``curl --upload-file`` and smtplib with bytes send it."""
+    client = listener.raw()
+    for line in ENVELOPE:
+        client.ask(line.decode().strip())
+    client.send(sent + b"\r\n.\r\n")
+    assert content(program, stored_id(client.reply())).partition(b"\r\n\r\n")[2] == kept
+
+
+@pytest.mark.parametrize("text", [b".\n", b"a\n.\n", b"a\n.x\n", b"a\n.\nb", b"a\n\n.", b"a\n.\r\nb"])
+def test_unix_text_in_which_a_dot_begins_a_line_is_refused(listener: Listener, program: Program, text: bytes) -> None:
+    """Some take it for the end of the content, and some for a dot of the text."""
+    client = listener.raw()
+    for line in ENVELOPE:
+        client.ask(line.decode().strip())
+    client.send(b"Subject: s\n\n" + text + b"\r\n.\r\n")
+    assert client.reply().startswith("550 5.6.11")
+    assert program.call("list", "--json").data == []
+
+
 @pytest.mark.parametrize("line", [b"NOOP\n", b"NO\rOP\r\n", b"NOOP\r\r\n", b"\0NOOP\r\n"])
 def test_a_command_that_does_not_end_with_cr_lf_is_refused(listener: Listener, line: bytes) -> None:
     client = listener.raw()

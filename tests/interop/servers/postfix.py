@@ -1,9 +1,11 @@
 """Postfix: a whole master with its own queue, whose only transport that delivers is the recording script."""
 
 import os
+import subprocess
+from pathlib import Path
 from typing import ClassVar
 
-from .base import DOMAIN, GREYLISTED, GREYLISTING_TEXT, REFUSAL_TEXT, REFUSED, SIZE_LIMIT, MailServer
+from .base import DOMAIN, GREYLISTED, GREYLISTING_TEXT, REFUSAL_TEXT, REFUSED, SIZE_LIMIT, Certs, MailServer
 
 IN_SANDBOX = """\
 compatibility_level = 3.6
@@ -51,6 +53,12 @@ relay_transport = discard:
 local_transport = discard:
 """
 
+RELAYING = """\
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtp_tls_security_level = may
+"""
+
 MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 127.0.0.1:{tls_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
@@ -69,6 +77,7 @@ showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 greylist unix - n n - 0 spawn user=nobody argv=/srv/bin/greylist
@@ -99,7 +108,7 @@ class Postfix(MailServer):
 
     def configure(self) -> None:
         """Write main.cf and master.cf, and the queue directories with the owners that master expects."""
-        main = self.write("conf/main.cf", MAIN + f"myhostname = {self.hostname}\n")
+        main = self.write("conf/main.cf", self.main() + f"myhostname = {self.hostname}\n")
         os.utime(main, (0, 0))  # master waits for two seconds when the file looks as if it is being edited
         self.write("conf/master.cf", MASTER.format(port=self.port, tls_port=self.tls_port))
         self.script("greylist", GREYLIST)
@@ -112,6 +121,10 @@ class Postfix(MailServer):
         self._directory("queue/maildrop", owner, postdrop, 0o730)
         self._directory("queue/public", owner, postdrop, 0o710)
 
+    def main(self) -> str:
+        """Return main.cf without the host's name."""
+        return MAIN
+
     def _directory(self, name: str, uid: int, gid: int, mode: int) -> None:
         path = self.tmpdir / name
         path.mkdir()
@@ -121,3 +134,23 @@ class Postfix(MailServer):
     def command(self) -> list[str]:
         """Run master itself: `postfix start` would only add checks of a system-wide installation."""
         return ["/usr/lib/postfix/sbin/master", "-d", "-c", "/srv/conf"]
+
+
+class Relay(Postfix):
+    """Postfix that passes all mail on to one host, as a satellite system does, with TLS when that host offers it."""
+
+    def __init__(self, tmpdir: Path, certs: Certs, relayhost: str) -> None:
+        """Take the host as main.cf names it: ``[127.0.0.1]:2525``."""
+        super().__init__(tmpdir, certs)
+        self.relayhost = relayhost
+
+    def main(self) -> str:
+        """Return main.cf without the host's name."""
+        return f"{IN_SANDBOX}relayhost = {self.relayhost}\n{RELAYING}"
+
+    def sendmail(self, *words: str, text: bytes) -> None:
+        """Call its sendmail, as a program in the sandbox."""
+        assert self._process is not None
+        ((init, *_),) = [Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()]
+        inside = ["nsenter", "--target", init, "--mount", "--pid", "/usr/sbin/sendmail", "-C", "/srv/conf"]
+        subprocess.run([*inside, *words], input=text, check=True, timeout=30)
