@@ -11,6 +11,7 @@ import typer
 
 from prx_email_cli.cli import interrupts
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.hangups import counted
 from prx_email_cli.cli.inputs import first_line_of_stdin
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
@@ -43,7 +44,7 @@ def listen(
     ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Also deliver, as drain --follow does.")] = False,
 ) -> None:
-    """Take mail by SMTP and store it in the outbox, until SIGTERM.
+    """Take mail by SMTP and store it in the outbox, until SIGTERM; SIGHUP makes it read its config anew.
 
     Clients on other machines need a login, or the config's allowed_networks.
     Example: prx-email listen --listen 127.0.0.1:2525
@@ -55,13 +56,19 @@ def listen(
     _check_installed()
     from prx_email_cli.listen.desk import Desk  # on use
     from prx_email_cli.listen.server import Server  # on use
+    from prx_email_cli.listen.upkeep import Upkeep  # on use
 
     around = _surroundings(settings)
     endpoints = _endpoints(settings, addresses, around)
     try:
         desk = Desk(settings, around)
-        with interrupts.stopping() as stop, _Follower(this, settings, stop) if drain else nullcontext():
-            Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints))
+        with (
+            interrupts.stopping() as stop,
+            counted(stop) as hangups,
+            _Follower(this, settings, stop) if drain else nullcontext(),
+        ):
+            upkeep = Upkeep(desk, endpoints, lambda: hangups.count, lambda: _loaded(this))
+            Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints), upkeep.look)
             notify("STOPPING=1")
     finally:
         for one in endpoints:
@@ -139,6 +146,12 @@ def _check_installed() -> None:
         raise ConfigError(
             f"listen needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[listen]'"
         ) from None
+
+
+def _loaded(this: Invocation) -> "tuple[Settings, Surroundings]":
+    """Read the config anew.  Raises ConfigError, ReadableByOthers."""
+    settings = this.settings()
+    return settings, _surroundings(settings)
 
 
 def _surroundings(settings: "Settings") -> "Surroundings":

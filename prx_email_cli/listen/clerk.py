@@ -21,6 +21,7 @@ Answer = list[int] | PrxEmailError
 class Job(NamedTuple):
     """What one client sent: its messages (one, but for recipients with different wishes), and who wants the answer.
 
+    Without messages it asks whether the clerk is alive.
     answer: takes the outbox ids, or an error, in the clerk's thread.
     """
 
@@ -86,7 +87,8 @@ class Clerk:
 
     def _commit(self, jobs: Sequence[Job]) -> list[Answer]:
         self._follow()
-        submitted = iter(self._store.submit([message for job in jobs for message in job.messages]))
+        messages = [message for job in jobs for message in job.messages]
+        submitted = iter(self._store.submit(messages) if messages else ())
         answers: list[Answer] = []
         for job in jobs:
             mine = [next(submitted) for _ in job.messages]

@@ -53,14 +53,22 @@ class Desk:
 
     def __init__(self, settings: Settings, around: Surroundings) -> None:
         self.settings, self.around = settings, around
-        listen = settings.listen
-        self.limits = Limits(listen.max_connections, listen.max_connections_per_client, listen.messages_per_minute)
-        self.most_bytes = min(listen.max_message_bytes, settings.attachments.policy.max_message_bytes)
+        self.limits = Limits(*_limits(settings))
         self.held_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers: list[tuple[asyncio.Future[Answer], Answer]] = []
         self._said: dict[str, float] = {}
         self.clerk = Clerk(settings.outbox, self._answered)
+
+    @property
+    def most_bytes(self) -> int:
+        """Return the size of the largest message that is taken."""
+        return min(self.settings.listen.max_message_bytes, self.settings.attachments.policy.max_message_bytes)
+
+    def go_by(self, settings: Settings, around: Surroundings) -> None:
+        """Go by other settings from now on."""
+        self.settings, self.around = settings, around
+        self.limits.change(*_limits(settings))
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer in this event loop."""
@@ -147,6 +155,11 @@ def _in_pieces(content: bytes) -> Iterator[bytes]:
 def _has_wide_headers(content: bytes) -> bool:
     """Tell whether a header has 8-bit characters, as only SMTPUTF8 allows."""
     return not content.partition(b"\r\n\r\n")[0].isascii()
+
+
+def _limits(settings: Settings) -> tuple[int, int, int | None]:
+    listen = settings.listen
+    return listen.max_connections, listen.max_connections_per_client, listen.messages_per_minute
 
 
 def refuse_local_names(name: str) -> list[str]:

@@ -10,9 +10,13 @@ class Limits:
     """Connections at once, of all and of each client, and messages a minute of each."""
 
     def __init__(self, connections: int, per_client: int, messages_per_minute: int | None) -> None:
-        self._connections, self._per_client, self._pace = connections, per_client, messages_per_minute
         self._open: dict[str, int] = {}
         self._sent: dict[str, deque[float]] = {}
+        self.change(connections, per_client, messages_per_minute)
+
+    def change(self, connections: int, per_client: int, messages_per_minute: int | None) -> None:
+        """Hold clients to other limits from now on; what is open stays so."""
+        self._connections, self._per_client, self._pace = connections, per_client, messages_per_minute
 
     @property
     def open(self) -> int:

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ LOOK_SECONDS = 0.2
 GRACE_SECONDS = 20.0  # for messages that are being received when the server ends
 _HANDSHAKE_SECONDS = 30.0
 
+Look = Callable[[], Awaitable[None]]
+
 
 class Server:
     """Serves *endpoints*; each connection hands its messages in at the *desk*."""
@@ -30,13 +32,13 @@ class Server:
         self._desk, self._endpoints = desk, endpoints
         self._open: dict[Dialogue, Client] = {}
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until *stop* is set.  ready: called once clients are served."""
+    def run(self, stop: threading.Event, ready: Callable[[], None], look: Look) -> None:
+        """Serve until *stop* is set.  ready: called once clients are served.  look: awaited several times a second."""
         logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)  # aiosmtpd's, which names what clients say
         with asyncio.Runner() as runner:
-            runner.run(self._serve(stop, ready))
+            runner.run(self._serve(stop, ready, look))
 
-    async def _serve(self, stop: threading.Event, ready: Callable[[], None]) -> None:
+    async def _serve(self, stop: threading.Event, ready: Callable[[], None], look: Look) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._note_fault)
         self._desk.use(loop)
@@ -44,6 +46,7 @@ class Server:
             servers = [await self._listen(loop, one) for one in self._endpoints]
             ready()
             while not stop.is_set():
+                await look()
                 await asyncio.sleep(LOOK_SECONDS)
             for server in servers:
                 server.close()
@@ -52,12 +55,18 @@ class Server:
     async def _listen(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> asyncio.Server:
         implicit = self._desk.settings.listen.tls == "implicit" and not endpoint.local
         tls: dict[str, Any] = {}
-        if implicit and self._desk.around.tls is not None:
-            tls = {"ssl": self._desk.around.tls, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
+        context = self._desk.around.tls
+        if implicit and context is not None:
+            context.sni_callback = self._show_current_certificate
+            tls = {"ssl": context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
         is_unix = endpoint.socket.family == socket.AF_UNIX
         serving: Any = loop.create_unix_server if is_unix else loop.create_server
         server: asyncio.Server = await serving(lambda: _Gate(self, endpoint), sock=endpoint.socket, **tls)
         return server
+
+    def _show_current_certificate(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        """Begin TLS with the certificate of the config as it is by now; asyncio keeps the one of its start."""
+        connection.context = self._desk.around.tls or context
 
     async def _wind_down(self) -> None:
         """Tell idle clients to come again, and let the others finish what they send."""
