@@ -5,9 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
 
 from ..conftest import Program
 from ..support.raw_client import RawClient
+from ..support.small_disk import NoDisk, SmallDisk
 from .conftest import Listener
 
 CLIENTS, ROUNDS, BEFORE_THE_KILL = 8, 4, 60
@@ -84,6 +88,29 @@ def test_a_full_disk_defers_and_the_next_message_is_taken(program: Program) -> N
         assert replies[2].startswith("250 ")
 
 
+def test_on_a_full_disk_nothing_is_acknowledged_until_there_is_room(program: Program, tmp_path: Path) -> None:
+    try:
+        disk = SmallDisk(tmp_path / "disk")
+    except NoDisk as error:
+        pytest.skip(f"a full disk needs a file system that can be mounted here: {error}")
+    try:
+        program.outbox = disk.outbox
+        program.config.write_text(program.config.read_text().replace("outbox.db", str(disk.outbox)))
+        with Listener(program, "--listen", "127.0.0.1:0") as listener:
+            client = listener.raw()
+            assert send(client).endswith("queued as 1")
+            disk.fill()
+            full = [send(client, (b"x" * 70 + b"\r\n") * 100) for _ in range(3)]
+            assert {reply[:9] for reply in full} == {"452 4.3.1"}
+            disk.free()
+            assert send(client).endswith("queued as 2")
+            assert "disk is full" in listener.stop()[1]
+        assert [row["outbox_id"] for row in program.call("list", "--json").data] == [2, 1]
+        assert program.run("outbox", "verify").status == 0
+    finally:
+        disk.unmount()
+
+
 def test_an_outbox_that_another_process_locks_is_busy_and_the_client_may_try_again(program: Program) -> None:
     program.configure(outbox="busy_timeout_seconds = 1")
     with Listener(program, "--listen", "127.0.0.1:0") as listener:
@@ -94,9 +121,9 @@ def test_an_outbox_that_another_process_locks_is_busy_and_the_client_may_try_aga
         assert send(client).startswith("250 ")
 
 
-def send(client: RawClient) -> str:
+def send(client: RawClient, body: bytes = b"x\r\n") -> str:
     client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
     for _ in range(3):
         client.reply()
-    client.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
+    client.send(b"Subject: s\r\n\r\n" + body + b".\r\n")
     return client.reply()
