@@ -2,11 +2,11 @@
 # Fetches real mail servers for the interop tests: Postfix, OpenSMTPD, Exim and Dovecot, from Debian's own packages;
 # Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
-# unattended-upgrades; mandoc, which judges our man pages; zsh and fish, which complete our command lines;
-# for the benchmarks also HAProxy, nullmailer, dma and msmtp.
+# unattended-upgrades; swaks, msmtp and curl, which speak SMTP to listen; mandoc, which judges our man pages; zsh and
+# fish, which complete our command lines; for the benchmarks also HAProxy, nullmailer and dma.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|mandoc|zsh|fish|haproxy|nullmailer|dma|msmtp]...
-#                                                            (default: all but those for the benchmarks)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|swaks|msmtp|curl|mandoc|zsh|fish|haproxy|
+#               nullmailer|dma]...                           (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -41,6 +41,7 @@ packages_of() {
             echo mutt s-nail bsd-mailx git-email libmailtools-perl cron logwatch mdadm smartmontools unattended-upgrades \
                 php-cli php-symfony-mailer python3-django
             ;;
+        swaks) echo swaks libnet-ssleay-perl ;;
         zsh | fish) echo "$1" "$1-common" ;;
         *) echo "$1" ;;
     esac
@@ -54,7 +55,9 @@ programs_of() {
         prometheus) echo usr/bin/promtool ;;
         nullmailer) echo usr/bin/nullmailer-inject usr/sbin/nullmailer-queue ;;
         dma) echo usr/sbin/dma ;;
+        swaks) echo usr/bin/swaks ;;
         msmtp) echo usr/bin/msmtp ;;
+        curl) echo usr/bin/curl ;;
         clients) echo usr/bin/mutt usr/bin/s-nail usr/bin/bsd-mailx usr/sbin/cron usr/sbin/mdadm usr/sbin/smartd ;;
         mandoc) echo usr/bin/mandoc ;;
         zsh) echo usr/bin/zsh ;;
@@ -83,7 +86,7 @@ update_lists() {
 # The packages that those of $1, which are downloaded, need on this machine, with what those need in turn: of a server
 # the libraries alone, of the clients all but a mail server, and what would start this machine or keep its keys.
 missing_packages() {
-    if [ "$1" = clients ]; then
+    if [ "$1" = clients ] || [ "$1" = swaks ]; then
         # shellcheck disable=SC2046 # a list of names, split on purpose
         apt-get -s -qq --no-install-recommends install $(packages_of "$1") |
             awk '/^Inst/ && $3 !~ /^\[/ && $2 !~ /^(exim|systemd|udev|dbus|gnupg|gpg|dirmngr|libnss-|libpam-)/ { print $2 }'
@@ -153,10 +156,11 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients mandoc zsh fish
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients swaks msmtp curl mandoc zsh fish
 for server in "$@"; do
     case $server in
-        postfix | opensmtpd | exim | dovecot | prometheus | clients | mandoc | zsh | fish | haproxy | nullmailer | dma | msmtp) install_server "$server" ;;
+        postfix | opensmtpd | exim | dovecot | prometheus | clients | swaks | msmtp | curl) install_server "$server" ;;
+        mandoc | zsh | fish | haproxy | nullmailer | dma) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

@@ -21,6 +21,7 @@ from .servers.postfix import Relay
 
 pytestmark = pytest.mark.interop
 
+PERL = ("usr/share/perl5", "usr/share/perl/*", "usr/lib/*-linux-gnu/perl5/*", "usr/lib/*-linux-gnu/perl/*")
 LOGIN, PASSWORD = "web1", "correct horse battery"
 ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
 TEXT = "Grüße\n.\n..two\n.leading\nFrom here on\n\n" + "long " * 150 + "\nEnde\n"
@@ -65,7 +66,7 @@ def client(name: str, *words: str | Path, data: bytes = b"", status: int = 0) ->
     install(name)
     root = installed_root(name)
     libraries = [str(one) for one in root.glob("usr/lib/*-linux-gnu")]
-    perl = [str(one) for one in root.glob("usr/lib/*-linux-gnu/perl5/*")]
+    perl = [str(one) for place in PERL for one in root.glob(place)]
     done = subprocess.run(
         [root / "usr/bin" / name, *words], input=data, capture_output=True, check=False, timeout=60,
         env={**os.environ, "LD_LIBRARY_PATH": ":".join(libraries), "PERL5LIB": ":".join(perl), "LC_ALL": "C.UTF-8"},
