@@ -44,8 +44,9 @@ def listen(
     ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Also deliver, as drain --follow does.")] = False,
 ) -> None:
-    """Take mail by SMTP and store it in the outbox, until SIGTERM; SIGHUP makes it read its config anew.
+    """Take mail by SMTP and store it in the outbox, until SIGTERM.
 
+    SIGHUP makes it read its config anew.
     Clients on other machines need a login, or the config's allowed_networks.
     Example: prx-email listen --listen 127.0.0.1:2525
     """
