@@ -113,9 +113,21 @@ def user_name(uid: int) -> str:
 def is_open(file: Path, status: os.stat_result) -> bool:
     """Tell whether group or others may read or change *file*, whose status this is.
 
-    False on a read-only mount, whose owner cannot change the mode: the secrets of a container, for example.
+    False on a read-only mount, whose owner cannot change the mode: the secrets of a container, for example.  False also
+    where root lets one group read it, in a directory of root's that nobody else may enter: a service's /etc/prx-email.
     """
-    return bool(status.st_mode & 0o077) and not _is_read_only(file)
+    return bool(status.st_mode & 0o077) and not _is_for_one_group(file, status) and not _is_read_only(file)
+
+
+def _is_for_one_group(file: Path, status: os.stat_result) -> bool:
+    """Tell whether root lets the group of *file*, and of its directory, read it, and nobody else even look for it."""
+    if status.st_uid != _ROOT or status.st_mode & 0o037:
+        return False
+    try:
+        above = os.stat(os.path.dirname(os.path.realpath(file)))
+    except OSError:
+        return False
+    return (above.st_uid, above.st_gid) == (_ROOT, status.st_gid) and above.st_mode & 0o077 == 0o050
 
 
 def check_unchangeable(path: Path, *, owner: int | None = None) -> None:

@@ -54,6 +54,7 @@ def doctor(
 def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]":
     """Yield each check with the name of its group; a config that cannot be read is the last."""
     from prx_email_cli.checks.account import examine, examine_offline  # on use
+    from prx_email_cli.checks.drop import check_drop  # on use
     from prx_email_cli.checks.machine import check_machine  # on use
     from prx_email_cli.checks.outbox import check_outbox  # on use
 
@@ -71,6 +72,8 @@ def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]"
     for check in check_machine(settings, now):
         yield "machine", check
     for check in check_outbox(surroundings_of(settings.outbox), lambda: this.store(settings), int(now)):
+        yield f"outbox {outbox}", check
+    for check in check_drop(settings):
         yield f"outbox {outbox}", check
     for account in settings.accounts.values():
         for check in examine_offline(account) if offline else examine(account, now).checks:

@@ -29,8 +29,9 @@ from prx_email_cli.cli.output import (
 )
 from prx_email_cli.cli.render import error_object, masked, moment, safe
 from prx_email_cli.cli.times import clock
+from prx_email_cli.config.sendmail import drop_of
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
-from prx_email_cli.errors import Exit, PrxEmailError
+from prx_email_cli.errors import ConfigError, Exit, PrxEmailError
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.attempt_log import AttemptLog
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
 app = typer.Typer(add_completion=False)
+MOST_TOLD_A_DAY = 10  # under cron, of what was refused from the drop directory
 _DIGITS = re.compile(r"\d+")  # of ids and times, in warnings that are about the same
 
 
@@ -83,9 +85,11 @@ def drain(
         if account is not None:
             settings.account(account)
         if follow:
+            from prx_email_cli.cli.dropping import Following  # on use
             from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
-            report = follow_outbox(store, settings.outbox, stop, deliveries.follow)
+            with Following(settings, stop):
+                report = follow_outbox(store, settings.outbox, stop, deliveries.follow)
         else:
             report = deliveries.drain(store, stop)
     status = talk.result(report)
@@ -95,11 +99,12 @@ def drain(
 
 def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event) -> None:
     """Deliver as ``drain --follow`` does until *stop* is set, beside what else the process does."""
+    from prx_email_cli.cli.dropping import Following  # on use
     from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
     talk = _Talk(this, quiet=False, verbose=False, follows=True)
     deliveries = _Deliveries(settings, DrainOptions(), clock(None), talk, rehearsed=False)
-    with this.store(settings) as store, talk.beside(store, clock(None)):
+    with this.store(settings) as store, talk.beside(store, clock(None)), Following(settings, stop):
         follow_outbox(store, settings.outbox, stop, deliveries.follow)
 
 
@@ -119,8 +124,10 @@ class _Deliveries:
         def count_due() -> int:
             return sum(store.count_due(name, self._tick()) for name in store.accounts_due(self._tick()))
 
+        faults = [] if self._rehearsed or self._options.failure_mode else self._dropped()
         with self._run(store, stop) as run, self._talk.progress(count_due):
             report = run.drain(self._options)
+        report.config_errors += faults
         self._tell(store, report)
         return report
 
@@ -131,6 +138,17 @@ class _Deliveries:
             report = run.follow(self._options, teller.tell)
             teller.tell(report)
         return report
+
+    def _dropped(self) -> list[PrxEmailError]:
+        """Store what was left in the drop directory, where there is one; return what keeps files there."""
+        try:
+            if drop_of(self._settings.sendmail, self._settings.outbox.path) is None:
+                return []
+        except ConfigError as fault:
+            return [fault]
+        from prx_email_cli.cli.dropping import take_dropped  # on use
+
+        return take_dropped(self._settings, self._talk.voices.on("dropped", MOST_TOLD_A_DAY))
 
     @contextmanager
     def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":

@@ -203,7 +203,8 @@ def root(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Config file; by default $PRX_EMAIL_CONFIG, else prx-email/config.toml in your config directory.",
+            help="Config file; by default $PRX_EMAIL_CONFIG, else prx-email/config.toml in your config directory, else "
+            "/etc/prx-email/config.toml if you may read it.",
         ),
     ] = None,
     version: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from prx_email_cli.checks.backlog import shown_age
 from prx_email_cli.checks.causes import causes_of, fix_of
+from prx_email_cli.checks.drop import count_refused
 from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECONDS
 from prx_email_cli.cli.colour import Tone, painted
 from prx_email_cli.cli.context import Invocation, invocation
@@ -54,7 +55,7 @@ def show_status(this: Invocation, now: int) -> None:
     settings = this.settings()
     with this.store(settings) as store:
         seen = _look(store, settings, now)
-        wanted = [*_refusal(store), *_wanted(seen)]
+        wanted = [*_refusal(store), *_wanted(seen), *_refused(settings)]
     if this.json:
         put_json(_object(seen, wanted))
     else:
@@ -71,6 +72,12 @@ def _refusal(store: "Store") -> list[str]:
     except StorageError as error:
         return [f"{error.message} ({error.hint})"]
     return []
+
+
+def _refused(settings: "Settings") -> list[str]:
+    """Return why a person is wanted by what users dropped; nothing unless something was refused."""
+    many = count_refused(settings)
+    return [f"{many} dropped files refused (prx-email doctor)"] if many else []
 
 
 def _in_colour(line: str) -> str:

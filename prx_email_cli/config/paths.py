@@ -10,17 +10,29 @@ from pathlib import Path
 from prx_email_cli.errors import ConfigError
 
 ENV_CONFIG = "PRX_EMAIL_CONFIG"
+SYSTEM_CONFIG = Path("/etc/prx-email/config.toml")
 
 
 def default_config_file() -> Path:
     """Return the config's path: ``$PRX_EMAIL_CONFIG``, else the default.
 
-    The default is ``prx-email/config.toml`` in the user's config directory.  Raises ConfigError.
+    The default is ``prx-email/config.toml`` in the user's config directory; where there is none, the system's if this
+    user may read that, as root and the user of a shared outbox may.  Raises ConfigError.
     """
     named = os.environ.get(ENV_CONFIG)
     if named:
         return expanded(named)
-    return _user_directory("config", "or name the config with --config FILE or PRX_EMAIL_CONFIG") / "config.toml"
+    try:
+        own = _user_directory("config", "or name the config with --config FILE or PRX_EMAIL_CONFIG") / "config.toml"
+    except ConfigError:
+        if _is_system_readable():
+            return SYSTEM_CONFIG
+        raise
+    return SYSTEM_CONFIG if not os.path.lexists(own) and _is_system_readable() else own
+
+
+def _is_system_readable() -> bool:
+    return os.access(SYSTEM_CONFIG, os.R_OK)
 
 
 def default_outbox_file() -> Path:

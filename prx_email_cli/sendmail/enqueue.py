@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from prx_email_cli.config.paths import default_config_file
 from prx_email_cli.config.settings import Settings, load_settings
 from prx_email_cli.config.source import is_asked, is_without_file
-from prx_email_cli.errors import InputNotFound, PrxEmailError
+from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.messages import Schedule
 from prx_email_cli.outbox.open import open_store
 from prx_email_cli.sendmail import naming
-from prx_email_cli.sendmail.incoming import until_dot
+from prx_email_cli.sendmail.incoming import readable, until_dot
 from prx_email_cli.sendmail.local import Local
 from prx_email_cli.submission.caller import called_by_parent
 from prx_email_cli.submission.raw import Envelope, Taker
@@ -51,7 +51,7 @@ def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes], now: int)
         sender=call.sender, recipients=call.recipients, from_headers=call.from_headers,
         full_name=naming.full_name(call), notify=call.notify, returns=call.returns, envelope_id=call.envelope_id,
     )  # fmt: skip
-    incoming = _readable(chunks)
+    incoming = readable(chunks)
     with Spool() as spool:
         taker = Taker(settings, spool, Local(settings.sendmail).addresses)
         message = taker.take(
@@ -76,13 +76,3 @@ def verified(settings: Settings, recipients: Iterable[str]) -> Iterator[tuple[st
                 yield one, [mailbox.address for mailbox in taker.qualified(one)], None
             except PrxEmailError as error:
                 yield one, [], error
-
-
-def _readable(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    try:
-        yield from chunks
-    except OSError as error:
-        raise InputNotFound(
-            f"standard input cannot be read: {error.strerror}; nothing was stored",
-            hint="give it the message: prx-sendmail root < message",
-        ) from None

@@ -51,3 +51,16 @@ def until_dot(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
             held = held[: held.rindex(b"\n") + 1]
     if held[first:]:
         yield held[first:]
+
+
+def readable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
+    """Yield *chunks*.  Raises InputNotFound when they cannot be read."""
+    try:
+        yield from chunks
+    except OSError as error:
+        from prx_email_cli.errors import InputNotFound  # on use
+
+        raise InputNotFound(
+            f"standard input cannot be read: {error.strerror}; nothing was stored",
+            hint="give it the message: prx-sendmail root < message",
+        ) from None

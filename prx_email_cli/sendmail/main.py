@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.errors import PrxEmailError
+    from prx_email_cli.sendmail.quick import Tape
 
 USAGE, BUG, TRY_LATER = 64, 70, 75  # as sysexits.h numbers them
 INTERRUPTED = 130
+NO_PERMISSION = 77
+_REFUSED = {
+    flags.QUEUE: "the queue of this machine's outbox is not for every user to see",
+    flags.VERIFY: "where names lead is in the config of this machine's outbox, which not every user may read",
+    flags.SMTP: "-bs needs an outbox that this user can write",
+}
 SUMMARY = "Enqueue the message on standard input, for programs that call sendmail(8)."
 EXAMPLE = "Example: prx-email sendmail -i -t < message.eml"
 HELP = f"""\
@@ -89,13 +96,17 @@ def _do(call: flags.Call, config: "Path | None") -> int:
     ):
         return _refuse("no recipients", "name them, or use -t and a To header")
     if call.mode == flags.ENQUEUE:
-        outbox_id = _enqueue(call, config)
+        where = _enqueue(call, config)
         if call.verbose:
-            say(f"stored as {outbox_id}")
+            say(where)
         return 0
+    if _drop_instead_of_config(config) is not None:
+        return _refuse_without_outbox(call)
     from prx_email_cli.sendmail.enqueue import settings_in  # on use
 
     settings = settings_in(config)
+    if _drop_instead_of_outbox(settings) is not None:
+        return _refuse_without_outbox(call)
     if call.mode == flags.SMTP:
         return _speak(settings)
     if call.mode == flags.QUEUE:
@@ -103,8 +114,8 @@ def _do(call: flags.Call, config: "Path | None") -> int:
     return _verify(settings, call.recipients)
 
 
-def _enqueue(call: flags.Call, config: "Path | None") -> int:
-    """Store the message on standard input, with few imports if everything is as usual; return its outbox id."""
+def _enqueue(call: flags.Call, config: "Path | None") -> str:
+    """Store the message on standard input, with few imports if everything is as usual; say where it is."""
     from prx_email_cli.sendmail import known, quick  # on use
     from prx_email_cli.sendmail.incoming import pieces  # on use
 
@@ -113,16 +124,59 @@ def _enqueue(call: flags.Call, config: "Path | None") -> int:
     if usual is not None:
         outbox_id = quick.enqueue(call, usual, tape, int(now))
         if outbox_id is not None:
-            return outbox_id
+            return f"stored as {outbox_id}"
+    elif (directory := _drop_instead_of_config(config)) is not None:
+        return _drop(call, directory, tape)
     from prx_email_cli.sendmail.enqueue import enqueue, settings_in  # on use
     from prx_email_cli.sendmail.remember import Look  # on use
 
     look = Look(config, now) if usual is None else None
     settings = settings_in(config)
+    if (directory := _drop_instead_of_outbox(settings)) is not None:
+        return _drop(call, directory, tape)
     outbox_id = enqueue(call, settings, tape.rest(), int(now))
     if look is not None:
         look.remember(settings)
-    return outbox_id
+    return f"stored as {outbox_id}"
+
+
+def _drop_instead_of_config(config: "Path | None") -> str | None:
+    """Return where a user leaves mail who may not read the config; None for everybody else."""
+    from prx_email_cli.config.source import is_out_of_reach  # on use
+
+    if not is_out_of_reach(config):
+        return None
+    from prx_email_cli.sendmail.drop import usable  # on use
+
+    return usable()
+
+
+def _drop_instead_of_outbox(settings: "Settings") -> str | None:
+    """Return where a user leaves mail who may not write the outbox; None for everybody else."""
+    if os.access(settings.outbox.path, os.R_OK | os.W_OK):
+        return None
+    from prx_email_cli.sendmail.drop import instead_of_outbox  # on use
+
+    return instead_of_outbox(settings)
+
+
+def _drop(call: flags.Call, directory: str, tape: "Tape") -> str:
+    """Leave the message in the drop directory; say where it is."""
+    from prx_email_cli.sendmail.drop import leave  # on use
+    from prx_email_cli.sendmail.incoming import readable, until_dot  # on use
+    from prx_email_cli.sendmail.naming import command  # on use
+    from prx_email_cli.submission.caller import by_parent  # on use
+
+    incoming = readable(tape.rest())
+    name = leave(call, directory, until_dot(incoming) if call.dot_ends else incoming, by_parent(command(call)))
+    return f"left as {visible(directory)}/{name}"
+
+
+def _refuse_without_outbox(call: flags.Call) -> int:
+    """Refuse what takes more than leaving a message."""
+    say(f"error: {_REFUSED[call.mode]}")
+    say("hint: prx-email and prx-sendmail do it for the outbox's user, and for root")
+    return NO_PERMISSION
 
 
 def _drain(config: "Path | None") -> int:

@@ -14,16 +14,26 @@ def caller(command: str) -> "Caller":
     return Caller(*named(command))
 
 
+def caller_of(uid: int, command: str) -> "Caller":
+    """Return the user *uid* of this machine as the caller."""
+    from prx_email_cli.outbox.messages import Caller  # on use
+
+    return Caller(_user_named(uid), uid, os.uname().nodename, command)
+
+
 def named(command: str) -> tuple[str, int, str, str]:
-    """Return the same as a plain tuple."""
+    """Return the same as ``caller``, as a plain tuple."""
+    uid = os.getuid()
+    return os.environ.get("SUDO_USER") or _user_named(uid), uid, os.uname().nodename, command
+
+
+def _user_named(uid: int) -> str:
     import pwd  # on use
 
-    uid = os.getuid()
     try:
-        user = pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        user = str(uid)
-    return os.environ.get("SUDO_USER") or user, uid, os.uname().nodename, command
+        return str(uid)
 
 
 def called_by_parent(command: str) -> "Caller":

@@ -17,6 +17,7 @@ from prx_email_cli.config import secrets
 from prx_email_cli.config.secrets import password_of
 from prx_email_cli.config.settings import check_settings
 from prx_email_cli.errors import ConfigError, ReadableByOthers
+from prx_email_cli.files import is_open
 from prx_email_cli.redaction import forget_all, redact, remember
 
 PRINT = "import sys; sys.stdout.write(sys.argv[1])"
@@ -164,3 +165,23 @@ def test_the_longer_of_two_secrets_is_masked_whole() -> None:
     remember("overlap")
     remember("overlapping-secret")
     assert redact("it is overlapping-secret") == "it is ***"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to groups")
+@pytest.mark.parametrize(
+    ("file_mode", "directory_mode", "refused"),
+    [(0o640, 0o750, False), (0o600, 0o700, False), (0o660, 0o750, True), (0o644, 0o750, True), (0o640, 0o755, True),
+     (0o640, 0o770, True), (0o640, 0o700, True)],
+)  # fmt: skip
+def test_root_may_let_the_one_group_that_its_directory_is_for_read_a_secret(
+    secret_file: Path, file_mode: int, directory_mode: int, refused: bool
+) -> None:
+    group = 64_100
+    secret_file.write_text("hunter2secret")
+    os.chown(secret_file, 0, group)
+    secret_file.chmod(file_mode)
+    os.chown(secret_file.parent, 0, group)
+    secret_file.parent.chmod(directory_mode)
+    assert is_open(secret_file, secret_file.stat()) is refused
+    os.chown(secret_file, 0, group + 1)
+    assert is_open(secret_file, secret_file.stat()) is (file_mode != 0o600)

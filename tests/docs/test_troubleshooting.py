@@ -226,7 +226,7 @@ def setting_names(table: type[Table]) -> set[str]:
 def checks_of_doctor() -> set[str]:
     """The names of the checks, as the sources give them."""
     names = {"connection", "tls", "greeting", "login"}  # the steps at which a session can fail
-    for file in ("checks/machine.py", "checks/outbox.py", "checks/account.py", "cli/doctor.py"):
+    for file in ("checks/machine.py", "checks/outbox.py", "checks/drop.py", "checks/account.py", "cli/doctor.py"):
         for node in ast.walk(ast.parse((ROOT / "prx_email_cli" / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("ok", "warning", "failed"):
                 names |= {str(part.value) for part in node.args[:1] if isinstance(part, ast.Constant)}
