@@ -109,6 +109,12 @@ class ChangeableByOthers(ReadableByOthers):
     """Another user can change a file that the program would obey: the config, a program it names, the outbox."""
 
 
+class NeedsRoot(PrxEmailError):
+    """Only root can do what was asked for."""
+
+    exit_code, code = Exit.READABLE_BY_OTHERS, "config"
+
+
 class StorageError(PrxEmailError):
     """The outbox could not be read or written; nothing was acknowledged."""
 

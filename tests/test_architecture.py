@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 _BOTTOM = {"files", "children", "redaction", "notify_socket", "errors"}
 _BELOW_THE_DOORS = {"submission", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM}
 BELOW = {
-    "cli": {"cli", "sendmail", "listen", "delivery", "checks", *_BELOW_THE_DOORS},
+    "cli": {"cli", "sendmail", "listen", "delivery", "checks", "system", *_BELOW_THE_DOORS},
     "listen": {"listen", "submission", "outbox", "mail", "config", *_BOTTOM},
     "sendmail": {"sendmail", "listen", "submission", "outbox", "mail", "config", *_BOTTOM},
     "delivery": {"delivery", "outbox", "smtp", "oauth", "mail", "config", *_BOTTOM},
@@ -26,6 +26,7 @@ BELOW = {
     "oauth": {"oauth", "config", *_BOTTOM},
     "mail": {"mail", *_BOTTOM},
     "config": {"config", *_BOTTOM},
+    "system": {"system", *_BOTTOM},
     "files": {"errors"},
     "children": set[str](),
     "redaction": set[str](),

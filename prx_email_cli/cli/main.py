@@ -31,6 +31,7 @@ COMMANDS = {
     "account": "account",
     "config": "config",
     "cron": "cron",
+    "install-system": "install_system",
     "send": "send",
     "reply": "reply",
     "sendmail": "sendmail",

@@ -66,6 +66,7 @@ account login | account logout | account set-password
 account add more --host localhost --port 9 --tls none --from m@example.com | account add more --host localhost
 account default more | account default nobody | account test more | account test --all
 account remove more --force | account remove nobody
+install-system --dry-run | install-system --purge
 config check | config path | cron | completion zsh | completion tcsh | providers | help | help send | help nonsense
 demo
 outbox backup b.db | outbox backup b.db | outbox verify b.db | outbox verify missing.db | outbox restore b.db

@@ -52,6 +52,7 @@ ANSWERS = {
     "config path": Answer(ref("config_path")),
     "completion": Answer(ref("completion")),
     "cron": Answer(ref("crontab")),
+    "install-system": Answer(ref("installation")),
     "run": _also("job"),
     "send": Answer(
         {"anyOf": [*_SENT.data["anyOf"], ref("batch")]}, {"anyOf": [ref("send_result"), ref("batch")]}

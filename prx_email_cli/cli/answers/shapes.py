@@ -154,6 +154,8 @@ SHAPES = {
     "config_path": Shape("config exists"),
     "completion": Shape("shell script"),
     "crontab": Shape("crontab_line variables"),
+    "installation": Shape("dry_run system_steps kept_because"),
+    "install_step": Shape("shell_line done_before"),
     "job": Shape(
         "argv exit_status signal timed_out started_at duration_seconds output_bytes output_lines outbox_id duplicate",
         own={"outbox_id": number("the mail about the job; null if there is none", null=True, least=1)},

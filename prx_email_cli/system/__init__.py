@@ -1,0 +1,1 @@
+"""Set up one outbox for the whole machine, step by step, and take it away again."""

@@ -1,0 +1,1 @@
+"""Setting up one outbox for the whole machine."""
