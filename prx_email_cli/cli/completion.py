@@ -35,17 +35,19 @@ _ZSH = """\
 #compdef prx-email
 _prx_email() {
     local kind value text
-    local -a described
+    local -a values shown options expl
     {
         read -r kind
         while IFS=$'\\t' read -r value text; do
-            described+=("${value//:/\\\\:}:$text")
+            values+=("$value")
+            shown+=("$value${text:+  -- $text}")
+            [[ -z $text ]] || options=(-l -d shown)
         done
     } < <(_PRX_EMAIL_COMPLETE=zsh "${(Q)words[1]}" "${(@Q)words[2,CURRENT]}" 2>/dev/null)
     case $kind in
         file) _files ;;
         dir) _files -/ ;;
-        *) _describe -V prx-email described ;;
+        *) _wanted -V candidates expl prx-email compadd $options -a values ;;
     esac
 }
 if [[ ${funcstack[1]} == _prx_email ]]; then

@@ -22,10 +22,13 @@ SETTINGS = {
 }
 
 
+SUBJECTS = ("plain", HOSTILE, "$(touch pwned)", "`touch pwned`", "\\$(touch pwned)", "%F{red}%S$HOME", "a:b\\:c '(d' *")
+
+
 def prepared(program: Program) -> None:
-    """Two messages, the second of which is held and has the worst subject."""
-    program.send(subject="plain")
-    program.send(subject=HOSTILE)
+    """A message for each subject, the second of which is held."""
+    for subject in SUBJECTS:
+        program.send(subject=subject)
     program.call("hold", "2")
 
 
@@ -56,8 +59,9 @@ def test_a_person_at_a_terminal_completes_ids_and_accounts(program: Program, she
         terminal.expect("1 message; nothing was changed")
         terminal.expect("ready> ")
         terminal.press("prx-email show \t" + ("\t" if shell == "bash" else ""))  # several: they are listed
-        terminal.expect("\n2")
-        terminal.expect("1")
+        terminal.expect("\n7")
+        for number in range(len(SUBJECTS) - 1, 0, -1):
+            terminal.expect(str(number))
         terminal.expect("ready> prx-email show ")
         terminal.press("1 --json\r")
         terminal.expect('"outbox_id": 1')
@@ -67,10 +71,12 @@ def test_a_person_at_a_terminal_completes_ids_and_accounts(program: Program, she
         terminal.press("\t")
         terminal.expect("work ")
         terminal.press("--json\r")
-        terminal.expect('"total": 2')
+        terminal.expect(f'"total": {len(SUBJECTS)}')
         terminal.expect("ready> ")
         terminal.press("exit\r")
         terminal.end()
+    for subject in SUBJECTS if shell == "zsh" else ():
+        assert f"  -- pending a@example.org: {subject[:20]}" in terminal.screen
     assert not (program.home / "pwned").exists()
 
 
@@ -87,7 +93,9 @@ def test_fish_offers_them_with_what_they_are(program: Program) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
 
-    assert [line.split("\t")[0] for line in offered("prx-email show ")] == ["2", "1"]
+    shown = [f"{number}\tpending a@example.org: {subject[:20]}" for number, subject in enumerate(SUBJECTS, 1)]
+    for line, wanted in zip(offered("prx-email show "), reversed(shown), strict=True):
+        assert line.startswith(wanted)
     assert [line.split("\t")[0] for line in offered("prx-email release ")] == ["2"]
     assert offered("prx-email send --account=w")[0].split("\t")[0] == "--account=work"
     assert [line.split("\t")[0] for line in offered("prx-email send --body-file conf")] == ["config.toml"]
