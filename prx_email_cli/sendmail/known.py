@@ -18,7 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FORMAT = ("prx-sendmail", 1, __version__)
+FORMAT = ("prx-sendmail", 1, __version__)  # the number counts up with each change of what is kept
+_MARSHAL_VERSION = 4  # which every Python reads that the program runs on
 _MOST_BYTES, _SUM_BYTES = 256 * 1024, 4
 # What the settings, or the place of the config, depend on; and what leaves no room for a config that is known.
 _DECIDING = ("PRX_EMAIL_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME")
@@ -94,7 +95,7 @@ def read() -> "Known | None":
 
 def packed(values: "dict[str, Any]") -> bytes:
     """Write *values* for the file."""
-    data = marshal.dumps(values)
+    data = marshal.dumps(values, _MARSHAL_VERSION)
     return data + crc32(data).to_bytes(_SUM_BYTES, "big")
 
 
