@@ -73,6 +73,14 @@ def test_every_exit_status_is_told() -> None:
     assert unlisted_statuses() == set()
 
 
+def test_every_variable_of_the_program_is_told() -> None:
+    sources = [file.read_text(encoding="utf-8") for file in (FOLDER.parent / "prx_email_cli").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"\bPRX_EMAIL_[A-Z_]+\b", text)}
+    page = PAGES["man1/prx-email.1"]
+    missing = {name for name in named if bold(name) not in page}
+    assert missing == {"PRX_EMAIL_PASSWORD"}  # which a dialogue proposes as a name
+
+
 def test_they_do_not_change_by_themselves() -> None:
     assert pages() == PAGES
 
@@ -104,8 +112,8 @@ class TestText:
         assert verbatim(".sh\n\n'br")[2:-2] == [r"\&.sh", r"\&", r"\(aqbr"]
 
     def test_code_bold_words_links_and_options_are_shown_as_such(self) -> None:
-        told = inline("**See** `a -b`, [the page](sendmail.md#flags), [x](jobs.md) and --now.")
-        assert told == r"\fBSee\fR \fBa \-b\fR, \fBprx\-sendmail\fR(8), x (docs/jobs.md) and \fB\-\-now\fR."
+        told = inline("**See** `a -b`, [the page](sendmail.md#flags), [x](keeping.md) and --now.")
+        assert told == r"\fBSee\fR \fBa \-b\fR, \fBprx\-sendmail\fR(8), x (docs/keeping.md) and \fB\-\-now\fR."
 
     def test_a_list_a_table_and_an_example_stand_behind_each_other(self) -> None:
         page = "# Title\n\nOne\ntwo.\n\n- a\n  b\n- c\n\n| K | V |\n|---|---|\n| `k` | v \\| w |\n\n```sh\n\nx\n```\n"

@@ -169,6 +169,10 @@ def _environment(words: str) -> list[str]:
 
 
 _OTHERS = [
+    (
+        "`PRX_EMAIL_DROP`",
+        "the drop directory in which users leave mail who may not use the outbox, see [it](sendmail.md)",
+    ),
     ("`MAILTO`", "recipient of the mail of `prx-email run` without `--to`, as cron sets it"),
     ("`NO_COLOR`", "no colours, whatever its value"),
     ("`XDG_CONFIG_HOME`, `XDG_DATA_HOME`, `XDG_STATE_HOME`", "where config, outbox and tokens lie below"),
@@ -180,6 +184,7 @@ def _files() -> list[str]:
         ("~/.config/prx-email/config.toml", "the config, see [config](configuration.md)"),
         ("~/.local/share/prx-email/outbox.db", "the outbox, an SQLite file; its -wal and -shm belong to it"),
         ("~/.local/state/prx-email", "OAuth tokens, and the locks of jobs"),
+        ("/etc/prx-email/config.toml, /var/lib/prx-email", "config and outbox of the whole machine: `install-system`"),
     ]
     return [heading("FILES"), *(line for name, meaning in every for line in item(bold(name), filled(inline(meaning))))]
 

@@ -8,7 +8,7 @@ WIDTH = 78
 _ESCAPES = {
     "\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": "...",
 }  # fmt: skip
-_SPAN = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)]+)\)|(?<![\w-])(--[a-z][\w-]*)")
+_SPAN = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)]+)\)|(?<![\w-])(--[a-z][\w-]*)|docs/([a-z]+\.md)")
 _SENTENCE = re.compile(r"(?<=[.:!?]) +(?=[A-Z(])")
 
 
@@ -31,9 +31,12 @@ def inline(text: str) -> str:
     """Escape *text* in which code, bold words and links are written as in Markdown; options are bold anyway."""
     parts, at = [], 0
     for found in _SPAN.finditer(text):
-        code, strong, label, target, option = found.groups()
+        code, strong, label, target, option, page = found.groups()
         parts.append(plain(text[at : found.start()]))
-        parts.append(_link(label, target) if label else bold(strong) if strong else bold(code or option))
+        if label or page:
+            parts.append(_link(label or page, target or page))
+        else:
+            parts.append(bold(strong or code or option))
         at = found.end()
     return "".join(parts) + plain(text[at:])
 
@@ -73,6 +76,9 @@ PAGES = {
     "../config.example.toml": ("prx-email-config", 5),
     "config.example.toml": ("prx-email-config", 5),
     "sendmail.md": ("prx-sendmail", 8),
+    "environment.md": ("prx-email", 1),
+    "jobs.md": ("prx-email-run", 1),
+    "listen.md": ("prx-email-listen", 1),
 }
 
 
