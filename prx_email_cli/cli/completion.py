@@ -50,7 +50,7 @@ _prx_email() {
         *) _wanted -V candidates expl prx-email compadd $options -a values ;;
     esac
 }
-if [[ ${funcstack[1]} == _prx_email ]]; then
+if [[ ${funcstack[1]} == _prx?email ]]; then  # read as a file of fpath, at its first use
     _prx_email "$@"
 else
     compdef _prx_email prx-email

@@ -11,6 +11,7 @@ from ..config.document import _tables
 from ..manual.markdown import converted
 from ..manual.pages import FOLDER, name_of, pages, unlisted_statuses
 from ..manual.roff import bold, filled, inline, plain, verbatim
+from ..manual.scripts import FILES
 from ..manual.tree import commands, parameters
 
 PAGES = pages()
@@ -21,6 +22,10 @@ def test_the_pages_are_current() -> None:
     files = {str(path.relative_to(FOLDER)): path.read_text(encoding="ascii") for path in FOLDER.glob("man?/*")}
     assert sorted(files) == sorted(PAGES), "run: make docs"
     assert [name for name in PAGES if files[name] != PAGES[name]] == [], "run: make docs"
+
+
+def test_the_scripts_for_shells_are_current() -> None:
+    assert {file: file.read_text(encoding="ascii") for file in FILES} == FILES, "run: make docs"
 
 
 def test_each_command_has_one_page_which_names_every_option_and_argument() -> None:

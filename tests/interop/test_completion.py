@@ -14,6 +14,7 @@ from .servers.base import installed_root
 
 pytestmark = pytest.mark.interop
 
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 OVERLAY = 'mount -t overlay -o "ro,lowerdir=$0/usr:/usr" prx-email-interop /usr && exec "$@"'
 SETTINGS = {
@@ -32,9 +33,9 @@ def prepared(program: Program) -> None:
     program.call("hold", "2")
 
 
-def started(program: Program, shell: str) -> Terminal:
-    """A terminal with a shell that has read our script."""
-    settings = SETTINGS[shell] + f'eval "$(prx-email completion {shell})"\n'
+def started(program: Program, shell: str, settings: str = "") -> Terminal:
+    """A terminal with a shell that has read our script, or *settings*."""
+    settings = settings or SETTINGS[shell] + f'eval "$(prx-email completion {shell})"\n'
     (program.home / f".{shell}rc").write_text(settings)
     environment = {
         **program.environment, "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "dumb", "LC_ALL": "C.UTF-8",
@@ -100,3 +101,22 @@ def test_fish_offers_them_with_what_they_are(program: Program) -> None:
     assert offered("prx-email send --account=w")[0].split("\t")[0] == "--account=work"
     assert [line.split("\t")[0] for line in offered("prx-email send --body-file conf")] == ["config.toml"]
     assert not (program.home / "pwned").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_installed_file_of_a_shell_is_enough(program: Program, shell: str) -> None:
+    prepared(program)
+    folder = ROOT / "completions" / shell
+    settings = {
+        "bash": f"PS1='ready> '\nbind 'set enable-bracketed-paste off'\n. {folder}/prx-email\n",
+        "zsh": f"PS1='ready> '\nfpath=({folder} $fpath)\nautoload -Uz compinit && compinit -u -D\n",
+    }
+    with started(program, shell, settings[shell]) as terminal:
+        terminal.expect("ready> ")
+        terminal.press("prx-email release \t")
+        terminal.expect("2 ")
+        terminal.press("--dry-run\r")
+        terminal.expect("1 message; nothing was changed")
+        terminal.expect("ready> ")
+        terminal.press("exit\r")
+        terminal.end()

@@ -130,10 +130,15 @@ def test_the_wheel_has_the_program_its_pages_and_its_licence_and_nothing_else(bu
     with zipfile.ZipFile(built.wheel) as wheel:
         names = wheel.namelist()
         metadata = message_from_string(wheel.read(next(name for name in names if name.endswith("/METADATA"))).decode())
+        scripts = {name.split("/share/")[1] for name in names if "/share/" in name and "/share/man/" not in name}
         pages = {name.split("/share/man/")[1]: wheel.read(name) for name in names if "/share/man/" in name}
     tops = {name.split("/")[0] for name in names}
     assert tops == {"prx_email_cli", f"prx_email_cli-{__version__}.data", f"prx_email_cli-{__version__}.dist-info"}
     assert pages == {str(page.relative_to(ROOT / "man")): page.read_bytes() for page in (ROOT / "man").glob("man?/*")}
+    assert scripts == {
+        "bash-completion/completions/prx-email", "fish/vendor_completions.d/prx-email.fish",
+        "zsh/site-functions/_prx-email",
+    }  # fmt: skip
     assert {"prx_email_cli/py.typed", f"prx_email_cli-{__version__}.dist-info/licenses/LICENSE"} <= set(names)
     assert {Path(name).suffix for name in names if name.startswith("prx_email_cli/")} <= {
         ".py",
