@@ -60,6 +60,11 @@ def main() -> None:
         contestant("prx-sendmail", PRX_SENDMAIL, "-i", "a@example.com")
         contestant("cron's call", PRX_SENDMAIL, "-i", "-FCronDaemon", "-oem", "root", message=CRON)
         contestant("the full way", PRX_SENDMAIL, "-i", "a@example.com", env={**outbox.env, "XDG_CACHE_HOME": "none"})
+        drop = directory / "drop"
+        drop.mkdir()
+        stranger = {name: value for name, value in outbox.env.items() if not name.startswith(("PRX_EMAIL_", "XDG_"))}
+        stranger |= {"HOME": str(drop), "PRX_EMAIL_DROP": str(drop)}
+        contestant("left in a drop directory", PRX_SENDMAIL, "-i", "a@example.com", env=stranger)
         found = peers(directory)
         for name, peer in found.items():
             contestant(name, *peer.command, env=peer.env)
@@ -68,8 +73,8 @@ def main() -> None:
             first()
         cpu.clear()
         wall = in_turns(contestants, asked.rounds)
-        for name, peer in found.items():
-            kept = len(list(peer.queue.iterdir()))
+        for name, queue in {"prx-sendmail": drop, **{name: peer.queue for name, peer in found.items()}}.items():
+            kept = len(list(queue.iterdir()))
             assert kept > asked.rounds, f"{name} kept {kept} messages"
     verdicts = Verdicts()
     for name, times in wall.items():

@@ -23,7 +23,7 @@ _MARSHAL_VERSION = 4  # which every Python reads that the program runs on
 _MOST_BYTES, _SUM_BYTES = 256 * 1024, 4
 # What the settings, or the place of the config, depend on; and what leaves no room for a config that is known.
 _DECIDING = ("PRX_EMAIL_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME")
-_FOR_THE_FULL_WAY = ("PRX_EMAIL_URL", "PRX_EMAIL_URL_FILE", "PRX_EMAIL_OUTBOX", "PRX_EMAIL_SMTP_OAUTH_TOKEN")
+FOR_THE_FULL_WAY = ("PRX_EMAIL_URL", "PRX_EMAIL_URL_FILE", "PRX_EMAIL_OUTBOX", "PRX_EMAIL_SMTP_OAUTH_TOKEN")
 
 
 class Account:
@@ -70,7 +70,7 @@ def cache_file() -> str | None:
 
 def environment() -> "tuple[str | int | None, ...] | None":
     """Return all that the config depends on in the environment; None where it cannot be known."""
-    if any(os.environ.get(name) for name in _FOR_THE_FULL_WAY):
+    if any(os.environ.get(name) for name in FOR_THE_FULL_WAY):
         return None
     return (*(os.environ.get(name) for name in _DECIDING), _home(), os.geteuid())
 

@@ -142,10 +142,13 @@ def _enqueue(call: flags.Call, config: "Path | None") -> str:
 
 def _drop_instead_of_config(config: "Path | None") -> str | None:
     """Return where a user leaves mail who may not read the config; None for everybody else."""
-    from prx_email_cli.config.source import is_out_of_reach  # on use
+    from prx_email_cli.sendmail.reach import is_surely_out_of_reach  # on use
 
-    if not is_out_of_reach(config):
-        return None
+    if config is not None or not is_surely_out_of_reach():
+        from prx_email_cli.config.source import is_out_of_reach  # on use
+
+        if not is_out_of_reach(config):
+            return None
     from prx_email_cli.sendmail.drop import usable  # on use
 
     return usable()
