@@ -35,6 +35,7 @@ class Call:
         self.envelope_id: str | None = None
         self.verbose = False
         self.asks_help = False
+        self.asks_version = False
         self.warnings: tuple[str, ...] = ()
 
 
@@ -93,11 +94,12 @@ class _Reader:
         call.envelope_id = self._understood("V", envelope_id)
         call.verbose = "v" in self._seen
         call.asks_help = "--help" in self._seen
+        call.asks_version = "--version" in self._seen
         call.warnings = tuple(self._warnings)
         return call
 
     def _read_long(self, word: str) -> None:
-        if word == "--help":
+        if word in ("--help", "--version"):
             self._seen.add(word)
         else:
             self._warn(word)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import ConfigError, NoSuchUser
 from prx_email_cli.sendmail.aliases_file import Aliases, read_aliases, split
+from prx_email_cli.submission.caller import LOCALHOST
 
 if TYPE_CHECKING:
     from prx_email_cli.config.sendmail import SendmailSettings
@@ -25,9 +26,24 @@ class Local:
     def addresses(self, name: str) -> list[str]:
         """Return the addresses of *name*, each once, not yet checked.
 
-        Raises NoSuchUser for a name without one, ConfigError for names in a circle and a file that cannot be read.
+        For an address on this machine, those of its name; none where it stays as it is.  Raises NoSuchUser for a name
+        without one, ConfigError for names in a circle and a file that cannot be read.
         """
+        if "@" in name:
+            return self._on_this_machine(*name.rpartition("@")[::2])
         return list(dict.fromkeys(self._expanded(name, [], set())))
+
+    def _on_this_machine(self, name: str, domain: str) -> list[str]:
+        """Return the addresses of ``name@domain``.
+
+        The machine's own name may be a domain with real mailboxes, so that only names count there that have an alias.
+        """
+        if domain.lower() != LOCALHOST and self._values(name.lower()) is None:
+            return []
+        try:
+            return self.addresses(name)
+        except NoSuchUser:
+            return []
 
     def _expanded(self, name: str, chain: list[str], done: set[str]) -> Iterator[str]:
         """Yield the addresses of *name*.  chain: the names that led to it.  done: names that need no second look."""

@@ -47,6 +47,7 @@ Status 0: it is stored, durably. Any other: nothing was stored.
   -bi           do nothing, as newaliases: aliases need not be built
   -bs           speak SMTP on standard input and output
   -q...         deliver what is due, as prx-email drain does
+  --version     print the version; -V is another flag, as in every sendmail
 
 Flags may be joined (-ti) and may follow recipients; a value may be joined or
 the next word; -- ends the flags. The classic rest (-A -B -C -D -d -e -G -g -h
@@ -74,6 +75,11 @@ def run(words: "Sequence[str]", name: str = "sendmail", config: "Path | None" = 
         return _refuse(str(error), "prx-sendmail --help tells which flags there are")
     if call.asks_help:
         put(HELP)
+        return 0
+    if call.asks_version:
+        from prx_email_cli import __version__  # on use
+
+        put(f"prx-sendmail {__version__}")
         return 0
     for warning in call.warnings:
         say(f"warning: {visible(warning)}")

@@ -9,7 +9,7 @@ import time
 from prx_email_cli.outbox.small import MOST_BYTES, SmallMessage
 from prx_email_cli.sendmail import naming, plain
 from prx_email_cli.sendmail.incoming import until_dot
-from prx_email_cli.submission.caller import by_parent, named
+from prx_email_cli.submission.caller import by_parent, is_this_machine, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def _recipients(call: "Call", known: "Known", read: plain.Plain) -> list[str]:
     found: dict[str, str] = {}
     for text in (*call.recipients, *(read.recipients if call.from_headers else ())):
         for one in plain.listed(text):
+            if is_this_machine(one.rpartition("@")[2]) and "@" in one:
+                raise plain.Unusual("an address on this machine")
             for address in (one,) if "@" in one else known.addresses_of(one):
                 found.setdefault(plain.delivered_to(address), address)
     if not 0 < len(found) <= known.most_recipients:

@@ -1,10 +1,18 @@
-"""Tell who calls this program; cheap enough for every ``send`` and for ``prx-sendmail``."""
+"""Tell who calls this program, on which machine; cheap enough for every ``send`` and for ``prx-sendmail``."""
 
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prx_email_cli.outbox.messages import Caller
+
+
+LOCALHOST = "localhost"
+
+
+def is_this_machine(domain: str) -> bool:
+    """Tell whether *domain* is a name of this machine, to which no mail is sent over the network."""
+    return domain.lower() in (LOCALHOST, os.uname().nodename.lower())
 
 
 def caller(command: str) -> "Caller":

@@ -24,6 +24,7 @@ from prx_email_cli.mail.raw_head import Field
 from prx_email_cli.mail.received import address_text, header_text
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import Addressee, Caller, Content, Esmtp, NewMessage, Schedule
+from prx_email_cli.submission.caller import is_this_machine
 from prx_email_cli.submission.spool import Spool, limited
 
 LONGEST_LINE = 998  # octets without its end: RFC 5322 section 2.1.1
@@ -49,7 +50,11 @@ class Envelope(NamedTuple):
 
 
 class Taker:
-    """Takes messages in.  qualify: returns the addresses that a local name stands for; raises ValidationError."""
+    """Takes messages in.
+
+    qualify: returns the addresses that a local name stands for; raises ValidationError.  For an address on this machine
+    it returns those that are written in its place, if any.
+    """
 
     def __init__(self, settings: Settings, spool: Spool, qualify: Qualify) -> None:
         self._settings, self._spool, self._qualify = settings, spool, qualify
@@ -114,7 +119,9 @@ class Taker:
                 addresses = self._qualify(local[1]) if local else [piece]
                 found += parse_mailboxes(addresses, "recipient")
             else:
-                found += parse_mailboxes([f"{entry.local}@{entry.domain}"], "recipient")
+                address = f"{entry.local}@{entry.domain}"
+                aliases = self._qualify(address) if is_this_machine(entry.domain) else []
+                found += parse_mailboxes(aliases or [address], "recipient")
         return found
 
     def _sender(self, envelope: Envelope, account: Account) -> str:

@@ -1,5 +1,6 @@
 """A local name leads to addresses through aliases of the config and of a file, or to a clear error."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,20 @@ def test_a_table_that_means_nothing_is_an_error_of_the_config(tmp_path: Path, ta
 def test_commas_in_quotes_and_brackets_do_not_split() -> None:
     assert split('a, "b, c" <d@x>, <@y,@z:e@x>,, f') == ["a", '"b, c" <d@x>', "<@y,@z:e@x>", "f"]
     assert parse_aliases("a: b\\\n\n  c\n") == {"a": ("b\\ c",)}
+
+
+class TestAnAddressOnThisMachine:
+    def test_at_localhost_is_the_local_name(self, tmp_path: Path) -> None:
+        found = local(tmp_path, 'aliases.root = "ops@example.com"')
+        assert found.addresses("ROOT@LocalHost") == ["ops@example.com"]
+        assert local(tmp_path, 'default_domain = "example.com"').addresses("web@localhost") == ["web@example.com"]
+
+    def test_at_localhost_stays_as_it_is_where_the_name_leads_nowhere(self, tmp_path: Path) -> None:
+        assert local(tmp_path, "").addresses("root@localhost") == []
+
+    def test_at_the_machines_own_name_only_a_name_with_an_alias_of_its_own_is_local(self, tmp_path: Path) -> None:
+        found = local(tmp_path, 'aliases = { root = "ops@example.com", "*" = "all@example.com" }')
+        machine = os.uname().nodename
+        assert found.addresses(f"root@{machine}") == ["ops@example.com"]
+        assert found.addresses(f"bob@{machine}") == []
+        assert found.addresses("bob@localhost") == ["all@example.com"]

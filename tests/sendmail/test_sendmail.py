@@ -289,3 +289,19 @@ class _Locked:
 
     def __exit__(self, *error: object) -> None:
         self._process.communicate("\n")
+
+
+def test_root_at_this_machine_goes_where_root_goes(sendmail: Sendmail) -> None:
+    sendmail.alias('aliases.root = "ops@example.com"')
+    recipients = ("root@localhost", f"root@{os.uname().nodename}", "a@localhost", "b@example.org")
+    for _ in range(2):  # the second one knows the config already
+        assert sendmail(*recipients) == (0, "", "")
+        assert addresses(sendmail.last()) == ["ops@example.com", "a@localhost", "b@example.org"]
+
+
+def test_the_version_is_printed_and_v_stays_the_envelope_id(sendmail: Sendmail) -> None:
+    ended = sendmail("--version")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("prx-sendmail ")
+    assert sendmail("-V").status == 64
+    assert sendmail("-V", "id", "a@example.org").status == 0
