@@ -1,6 +1,5 @@
 """``prx-email drain``: deliver what is due."""
 
-import os
 import re
 import sys
 import threading
@@ -8,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +17,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import FailureMode, Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import (
     on_terminal,
-    put_at_once,
+    put_beside_stderr,
     put_json,
     say,
     say_error,
@@ -34,7 +32,11 @@ from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.errors import ConfigError, Exit, PrxEmailError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from prx_email_cli.cli.attempt_log import AttemptLog
+    from prx_email_cli.cli.attendant import Beside
+    from prx_email_cli.cli.hangups import Hangups
     from prx_email_cli.cli.telling import Voices
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.delivery.report import DrainReport
@@ -76,36 +78,49 @@ def drain(
     Example (crontab): * * * * * prx-email drain
     """
     this = invocation(ctx)
-    settings = this.settings()
-    options = DrainOptions(account, limit, connections, failure_mode)
-    talk = _Talk(this, quiet=quiet, verbose=verbose, follows=follow)
-    tick = clock(now_ts)
-    deliveries = _Deliveries(settings, options, tick, talk, rehearsed=now_ts is not None)
-    with this.store(settings) as store, interrupts.stopping() as stop, talk.beside(store, tick):
+
+    def load() -> "Settings":
+        settings = this.settings()
         if account is not None:
             settings.account(account)
-        if follow:
-            from prx_email_cli.cli.dropping import Following  # on use
-            from prx_email_cli.cli.following import follow as follow_outbox  # on use
+        return settings
 
-            with Following(settings, stop):
-                report = follow_outbox(store, settings.outbox, stop, deliveries.follow)
-        else:
-            report = deliveries.drain(store, stop)
+    with _hangups() if follow else nullcontext() as hangups:  # before the config is read: none is missed
+        settings = this.settings()
+        options = DrainOptions(account, limit, connections, failure_mode)
+        talk = _Talk(this, quiet=quiet, verbose=verbose, follows=follow)
+        tick = clock(now_ts)
+        deliveries = _Deliveries(settings, options, tick, talk, rehearsed=now_ts is not None)
+        with this.store(settings) as store, interrupts.stopping() as stop, talk.beside(store, tick):
+            if account is not None:
+                settings.account(account)
+            if hangups is None:
+                report = deliveries.drain(store, stop)
+            else:
+                from prx_email_cli.cli.attendant import Attendant, Reloading  # on use
+
+                reloading = Reloading(load, settings.outbox, hangups, says_so=not quiet)
+                report = deliveries.stay(store, stop, Attendant(reloading, stop))
     status = talk.result(report)
     if status:
         raise typer.Exit(status)
 
 
-def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event) -> None:
-    """Deliver as ``drain --follow`` does until *stop* is set, beside what else the process does."""
-    from prx_email_cli.cli.dropping import Following  # on use
-    from prx_email_cli.cli.following import follow as follow_outbox  # on use
+def _hangups() -> "AbstractContextManager[Hangups]":
+    from prx_email_cli.cli.hangups import counted  # on use
 
+    return counted()
+
+
+def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event, beside: "Beside") -> None:
+    """Deliver as ``drain --follow`` does until *stop* is set, beside what else the process does.
+
+    beside: by which that gives it other settings, and sees whether it goes on.
+    """
     talk = _Talk(this, quiet=False, verbose=False, follows=True)
     deliveries = _Deliveries(settings, DrainOptions(), clock(None), talk, rehearsed=False)
-    with this.store(settings) as store, talk.beside(store, clock(None)), Following(settings, stop):
-        follow_outbox(store, settings.outbox, stop, deliveries.follow)
+    with this.store(settings) as store, talk.beside(store, clock(None)):
+        deliveries.stay(store, stop, beside)
 
 
 class _Deliveries:
@@ -116,7 +131,8 @@ class _Deliveries:
     ) -> None:
         self._settings, self._options, self._tick, self._talk = settings, options, tick, talk
         self._rehearsed = rehearsed
-        self._follows = False
+        self._attempted: Callable[[Finished], None] = lambda finished: None
+        self._attendant: Beside | None = None
 
     def drain(self, store: "Store", stop: threading.Event) -> "DrainReport":
         """Deliver every due message once, and report it."""
@@ -131,13 +147,36 @@ class _Deliveries:
         self._tell(store, report)
         return report
 
-    def follow(self, store: "Store", stop: threading.Event) -> "DrainReport":
-        """Deliver until *stop* is set, report each round, and give the report of the last."""
-        self._follows = True
-        with self._run(store, stop) as run, _Teller(lambda report: self._tell(store, report)) as teller:
-            report = run.follow(self._options, teller.tell)
-            teller.tell(report)
-        return report
+    def stay(self, store: "Store", stop: threading.Event, attendant: "Beside") -> "DrainReport":
+        """Deliver until *stop* is set, also from an outbox that replaces this one, and give the last report."""
+        from prx_email_cli.cli.dropping import Following  # on use
+        from prx_email_cli.cli.following import Teller  # on use
+        from prx_email_cli.cli.following import follow as follow_outbox  # on use
+
+        self._attendant = attendant
+
+        with Following(self._settings, stop) as dropped:
+
+            def attend(owed_seconds: float, run: "DeliveringRun | None") -> "Settings | None":
+                settings = attendant.attend(owed_seconds, run and run.report)
+                if settings is not None:
+                    self._settings = dropped.settings = settings
+                if settings is not None and run is not None:
+                    self._attempted = self._talk.listener(settings, run.report.run_id)
+                return settings
+
+            def deliver(store: "Store", stop: threading.Event) -> "DrainReport":
+                with self._run(store, stop) as run, Teller(lambda report: self._tell(store, report)) as teller:
+
+                    def on_round(report: "DrainReport") -> None:
+                        attendant.round_ends(report)
+                        teller.tell(report)
+
+                    report = run.follow(self._options, on_round, lambda owed_seconds: attend(owed_seconds, run))
+                    on_round(report)
+                return report
+
+            return follow_outbox(store, self._settings.outbox, stop, deliver, lambda: attend(0.0, None))
 
     def _dropped(self) -> list[PrxEmailError]:
         """Store what was left in the drop directory, where there is one; return what keeps files there."""
@@ -153,8 +192,8 @@ class _Deliveries:
     @contextmanager
     def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":
         with store.start_run(self._tick()) as run:
-            on_finished = self._talk.listener(self._settings, run.run_id)
-            around = Environment(self._tick, stop=stop, on_finished=on_finished)
+            self._attempted = self._talk.listener(self._settings, run.run_id)
+            around = Environment(self._tick, stop=stop, on_finished=lambda finished: self._attempted(finished))
             yield DeliveringRun(store, self._settings, run, around)
 
     def _tell(self, store: "Store", report: "DrainReport") -> None:
@@ -173,49 +212,11 @@ class _Deliveries:
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
             from prx_email_cli.cli.starter import what_started  # on use
 
-            store.note_drain(time.time(), what_started(follows=self._follows))
+            store.note_drain(time.time(), what_started(follows=self._attendant is not None))
             if self._settings.outbox.keep_content is not None or self._settings.outbox.keep_records is not None:
                 from prx_email_cli.cli.tidying import tidy  # on use
 
                 tidy(store, self._settings.outbox, self._tick(), self._talk.voices.on("tidy"))
-
-
-class _Teller:
-    """Prints reports in turn, in a thread of its own: a slow notify command delays no delivery."""
-
-    def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
-        from queue import SimpleQueue  # on use
-
-        self._tell = tell
-        self._reports: SimpleQueue[DrainReport | None] = SimpleQueue()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="teller")
-
-    def __enter__(self) -> "_Teller":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reports.put(None)
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
-
-    def tell(self, report: "DrainReport") -> None:
-        """Queue *report* to be printed.  Raises the error that printing an earlier one ended with."""
-        if self._error is not None:
-            raise self._error
-        self._reports.put(report)
-
-    def _work(self) -> None:
-        while (report := self._reports.get()) is not None:
-            try:
-                self._tell(report)
-            except BaseException as error:  # noqa: BLE001 - the thread that delivers raises it
-                self._error = error
-                return
 
 
 class _Talk:
@@ -233,7 +234,7 @@ class _Talk:
         self._failed = False
         wait_for_no_reader()
         if not this.json:
-            tell_losses(_on_free_stdout)
+            tell_losses(put_beside_stderr)
 
     @contextmanager
     def beside(self, store: "Store", tick: Callable[[], int]) -> "Iterator[None]":
@@ -287,6 +288,7 @@ class _Talk:
     def listener(self, settings: "Settings", run_id: str) -> "Callable[[Finished], None]":
         """Make the function that each worker thread calls after an attempt."""
         if not self._verbose and settings.log.file is None:
+            self._log = None
             return lambda finished: self._bar_only()
         from prx_email_cli.cli.attempt_log import AttemptLog  # on use
 
@@ -363,16 +365,6 @@ class _Talk:
                 f"{report.still_due} still due"
             )
         return status
-
-
-def _on_free_stdout(text: str) -> bool:
-    """Print *text* on stdout; False if that fails, or if stdout is the same file as stderr."""
-    try:
-        if os.path.sameopenfile(1, 2):
-            return False
-    except OSError:
-        return False
-    return put_at_once(text)
 
 
 def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:

@@ -66,19 +66,21 @@ def _take_round(drop: Path, settings: "Settings", told: Callable[[str], None]) -
 class Following:
     """A context manager that takes in, in a thread of its own, whatever is dropped until *stop* is set.
 
-    Where there is no drop directory it does nothing.  A fault is told once, and tried again.
+    Where there is no drop directory it does nothing.  A fault is told once, and tried again.  settings: may be replaced
+    by others; the directory stays.
     """
 
     def __init__(self, settings: "Settings", stop: threading.Event) -> None:
-        self._settings, self._stop = settings, stop
+        self.settings, self._stop = settings, stop
         self._ended = threading.Event()
         self._drop = drop_of(settings.sendmail, settings.outbox.path)
         self._thread = threading.Thread(target=self._work, name="dropped")
         self._told: set[str] = set()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Following":
         if self._drop is not None:
             self._thread.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,7 +106,7 @@ class Following:
     def _round(self, drop: Path) -> bool:
         """Take a round; tell whether there is more."""
         try:
-            done = _take_round(drop, self._settings, say)
+            done = _take_round(drop, self.settings, say)
         except PrxEmailError as fault:
             self._tell(fault)
             return False

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.errors import PrxEmailError
+from prx_email_cli.notify_socket import tell_status
 from prx_email_cli.outbox.open import Vacancy
 
 if TYPE_CHECKING:
@@ -23,11 +25,12 @@ def follow(
     outbox: "OutboxSettings",
     stop: threading.Event,
     deliver: "Callable[[Store, threading.Event], DrainReport]",
+    idle: Callable[[], object],
 ) -> "DrainReport":
     """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
-    deliver: delivers from a store until an event is set.  Raises its errors while the outbox is still in its place, and
-    those of opening another one.
+    deliver: delivers from a store until an event is set.  idle: called now and then while there is no outbox.  Raises
+    the errors of delivering while the outbox is still in its place, and those of opening another one.
     """
     report = DrainReport("")
     try:
@@ -40,7 +43,7 @@ def follow(
             if not stop.is_set() and store.replaced():
                 store.check_usable()
                 store.close()
-                store = _successor(store, outbox, stop)
+                store = _successor(store, outbox, stop, idle)
             if stop.is_set():
                 return report
     finally:
@@ -58,7 +61,7 @@ class _UntilReplaced(threading.Event):
         return super().is_set() or self._stop.is_set() or self._store.replaced()
 
 
-def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event) -> "Store":
+def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, idle: Callable[[], None]) -> "Store":
     """Open the outbox at the path as soon as there is one; never create one.
 
     Returns *store* itself once *stop* is set.  Raises as ``Vacancy.taken_by`` does.
@@ -71,5 +74,45 @@ def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event) 
         if vacancy.empty and not told:
             told = True
             say(f"the outbox {safe(outbox.path)} is gone: waiting for it")
+            tell_status(f"waiting for the outbox {outbox.path}, which is gone")
+        idle()
         stop.wait(LOOK_SECONDS)
     return store
+
+
+class Teller:
+    """Prints reports in turn, in a thread of its own: a slow notify command delays no delivery."""
+
+    def __init__(self, tell: "Callable[[DrainReport], None]") -> None:
+        from queue import SimpleQueue  # on use
+
+        self._tell = tell
+        self._reports: SimpleQueue[DrainReport | None] = SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="teller")
+
+    def __enter__(self) -> "Teller":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reports.put(None)
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def tell(self, report: "DrainReport") -> None:
+        """Queue *report* to be printed.  Raises the error that printing an earlier one ended with."""
+        if self._error is not None:
+            raise self._error
+        self._reports.put(report)
+
+    def _work(self) -> None:
+        while (report := self._reports.get()) is not None:
+            try:
+                self._tell(report)
+            except BaseException as error:  # noqa: BLE001 - the thread that delivers raises it
+                self._error = error
+                return

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +15,8 @@ class Hangups:
 
 
 @contextmanager
-def counted(stop: threading.Event) -> Iterator[Hangups]:
-    """Count SIGHUPs while the block lasts; the one that tells that the terminal is gone sets *stop*.
+def counted() -> Iterator[Hangups]:
+    """Count SIGHUPs while the block lasts; the one that tells that the terminal is gone counts as SIGTERM.
 
     A service that was started with SIGHUP ignored, as nohup does, outlives its terminal.
     """
@@ -25,8 +24,12 @@ def counted(stop: threading.Event) -> Iterator[Hangups]:
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and _has_terminal()
 
     def on_signal(number: int, frame: Any) -> None:
+        nonlocal ends_with_terminal
         if ends_with_terminal and not _has_terminal():
-            stop.set()
+            ends_with_terminal = (
+                False  # both the kernel and a shell tell of it, and a second SIGTERM would end all at once
+            )
+            signal.raise_signal(signal.SIGTERM)
         else:
             hangups.count += 1
 

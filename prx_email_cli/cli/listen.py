@@ -65,7 +65,7 @@ def listen(
         desk = Desk(settings, around)
         with (
             interrupts.stopping() as stop,
-            counted(stop) as hangups,
+            counted() as hangups,
             _Follower(this, settings, stop) if drain else nullcontext(),
         ):
             upkeep = Upkeep(desk, endpoints, lambda: hangups.count, lambda: _loaded(this))
@@ -195,7 +195,10 @@ class _Follower:
     """Delivers in a thread while the block lasts; when it fails, so does the block."""
 
     def __init__(self, this: Invocation, settings: "Settings", stop: threading.Event) -> None:
+        from prx_email_cli.cli.attendant import Beside  # on use
+
         self._this, self._settings, self._stop = this, settings, stop
+        self.beside = Beside()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="follower")
 
@@ -212,7 +215,7 @@ class _Follower:
         from prx_email_cli.cli.drain import follow_beside  # on use
 
         try:
-            follow_beside(self._this, self._settings, self._stop)
+            follow_beside(self._this, self._settings, self._stop, self.beside)
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
             self._error = error
         finally:

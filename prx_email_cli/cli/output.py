@@ -1,6 +1,7 @@
 """Print data on stdout and messages on stderr; a stream that cannot be written stops no work."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -134,6 +135,16 @@ def _is_lost() -> bool:
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     return isinstance(sys.stdout, DataOutlet) and bool(sys.stdout.lost_lines)
+
+
+def put_beside_stderr(text: str) -> bool:
+    """Print *text* on stdout; False if that fails, or if stdout is the same file as stderr."""
+    try:
+        if os.path.sameopenfile(1, 2):
+            return False
+    except OSError:
+        return False
+    return put_at_once(text)
 
 
 def report_error(error: PrxEmailError, *, as_json: bool, data: Any = None) -> None:

@@ -123,7 +123,7 @@ class AccountRun:
         self._ahead = self._connections = self._opened = 0
         self._asked = False
         self.waiting = 0  # workers that wait for a message
-        self.rests = False
+        self.rests = self.retired = False
         self.pipelines = True  # an envelope may go with the content before it
         self.fault: PrxEmailError | None = None  # what is wrong with its config
 
@@ -236,6 +236,11 @@ class AccountRun:
         if not self.rests:
             self.rests = True
             self._schedule.rest(self.name)
+
+    def retire(self) -> None:
+        """Begin nothing more, because the config has changed: the next connections are another AccountRun's."""
+        self.rests = self.retired = True
+        self._schedule.exhausted(self.name)
 
     def unusable(self, fault: PrxEmailError) -> None:
         """Note a fault in the account's config: its messages stay untouched."""

@@ -67,6 +67,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._waiting = _Waiting([], [], [])
         self._writing = self._look = False
+        self.steps = 0  # so many were made
         self.on_wire = 0  # messages whose results are still to come
 
     def settle(self, account: AccountRun, finished: Finished) -> None:
@@ -92,6 +93,12 @@ class Ledger:
     def waits(self) -> bool:
         """Whether there is something to be done."""
         return self._look or any(self._waiting)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a step is to be made, or is being made."""
+        with self._lock:
+            return any(self._waiting) or self._writing
 
     @property
     def urgent(self) -> bool:
@@ -123,6 +130,7 @@ class Ledger:
         finally:
             with self._lock:
                 self._writing = False
+                self.steps += 1
         return any(work) or look
 
     def _write(self, work: _Waiting) -> None:

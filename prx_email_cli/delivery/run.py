@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import PLAIN_RETRY, RetryOptions, limits_of, retry_policy
 from prx_email_cli.delivery.ledger import Ledger
-from prx_email_cli.delivery.looks import Looks
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
 from prx_email_cli.delivery.schedule import Part, Schedule
 from prx_email_cli.delivery.standing import Standings
@@ -29,13 +28,13 @@ from prx_email_cli.outbox.messages import Claimed, ClaimOne, Finished, Limit, Wi
 if TYPE_CHECKING:
     from prx_email_cli.delivery.account import AccountRun
     from prx_email_cli.delivery.conductor import Conductor
+    from prx_email_cli.delivery.follower import Attend
     from prx_email_cli.delivery.wires import RealWires
     from prx_email_cli.delivery.worker import Steps
-    from prx_email_cli.outbox.store import Run, Store, Watch
+    from prx_email_cli.outbox.store import Run, Store
     from prx_email_cli.smtp.session import SessionFactory
 
 MOST_FAULTS = 100  # of this program or the outbox, in one run
-IDLE_SECONDS = 30.0  # so long a follower keeps a connection open with nothing to send
 Result = Finished | PrxEmailError
 
 
@@ -76,14 +75,14 @@ class DeliveringRun:
         self.ledger, self.standings = Ledger(run, around.clock), Standings(store, settings)
         self.schedule = Schedule()
         self.report = DrainReport(run.run_id)
-        self._ticks, self._on_finished = around.ticks, around.on_finished
+        self.ticks, self._on_finished = around.ticks, around.on_finished
         self._stop = around.stop or threading.Event()
         self._broken: list[BaseException] = []
         self._accounts: dict[str, AccountRun] = {}
         self._sessions: dict[str, SessionFactory] = {}
         self._options = DrainOptions()
         self._faults: set[str] = set()
-        self._next_due_at: int | None = None
+        self.next_due_at: int | None = None
         self._on_result: Callable[[int, Result], None] | None = None
 
     def drain(self, options: DrainOptions) -> DrainReport:
@@ -93,58 +92,49 @@ class DeliveringRun:
         """
         self._prepare(options)
         due_before = self.clock()
-        names = self._begin_round(due_before)
-        self._conduct(lambda conductor: True)
-        self._note_aside()
+        names = self.begin_round(due_before)
+        self.conduct(lambda conductor: True)
+        self.note_aside()
         self.report.still_due = sum(self.store.count_due(name, due_before) for name in names)
         return self.report
 
-    def follow(self, options: DrainOptions, on_round: Callable[[DrainReport], None]) -> DrainReport:
+    def follow(
+        self, options: DrainOptions, on_round: Callable[[DrainReport], None], attend: Attend = lambda waits: None
+    ) -> DrainReport:
         """Deliver whatever becomes due until the run is stopped; the report of what came after the last round.
 
-        on_round: is given what was done since the round before.  Raises as ``drain`` does.
+        on_round: is given what was done since the round before.  attend: see ``follower``.  Raises as ``drain`` does.
         """
+        from prx_email_cli.delivery.follower import Follower  # on use
+
         self._prepare(options)
-        self.idle_seconds = IDLE_SECONDS
-        looks, watch = Looks(), self.store.watch()
-
-        def stirred() -> None:
-            watch.take()
-            looks.stirred(self._ticks())
-
-        def look(conductor: Conductor) -> bool:
-            if self.schedule.stopped:
-                return True
-            if looks.due(self._ticks()) and self._round_is_due(looks, watch):
-                looks.round_begins(self._ticks())
-                self._next_round(conductor, on_round)
-            return False
-
-        def until() -> float:
-            return math.inf if self.schedule.stopped else looks.until()
-
-        try:
-            self._conduct(look, until, (watch.fileno(), stirred))
-        finally:
-            watch.close()
-        self._note_aside()
+        Follower(self, on_round, attend).follow()
+        self.note_aside()
         return self.report
 
-    def _round_is_due(self, looks: Looks, watch: Watch) -> bool:
-        """Whether something was sent by another process, has become due, or an account has rested enough."""
-        now, rest_over = self.clock(), self.schedule.next_rest_over()
-        changed = watch.changed()
-        due = self._next_due_at is not None and now >= self._next_due_at
-        return changed or due or looks.round_due(self._ticks()) or (rest_over is not None and now >= rest_over)
+    def go_by(self, settings: Settings) -> list[AccountRun]:
+        """Go by these *settings* from now on; what is on the wire ends by those before.
 
-    def _next_round(self, conductor: Conductor, on_round: Callable[[DrainReport], None]) -> None:
-        done, self.report = self.report, DrainReport(self.run.run_id)
-        on_round(done)
-        self._note_aside()
-        now = self.clock()
-        self._recover(now)
-        self._begin_round(now, conductor)
-        self._next_due_at = self.store.next_due_at()
+        The accounts that are at work and whose config has changed, which begin nothing more.
+        """
+        from prx_email_cli.delivery.standing import is_same  # on use
+
+        before, self.settings = self.settings, settings
+        self.policy = retry_policy(settings.outbox)
+        self.note_aside()
+        self.standings = Standings(self.store, settings)
+        self._sessions.clear()
+        self._faults.clear()
+        changed = {name for name in {*before.accounts, *settings.accounts}
+                   if not is_same(before.accounts.get(name), settings.accounts.get(name))}  # fmt: skip
+        for name in changed:
+            self.schedule.try_again(name)
+            if name in settings.accounts:
+                self.store.wake(name)
+        retired = [self._accounts[name] for name in sorted(changed) if self.schedule.at_work(name)]
+        for account in retired:
+            account.retire()
+        return retired
 
     def attempt(
         self, ids: Sequence[int], on_result: Callable[[int, Result], None], options: RetryOptions = PLAIN_RETRY
@@ -175,7 +165,7 @@ class DeliveringRun:
             source = ChosenMessages(chosen, on_result, force=options.force, limits=limits)
             account = self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, 0)
             self.schedule.begin({name: Part(len(chosen), connections)})
-            self._conduct(lambda conductor: True)
+            self.conduct(lambda conductor: True)
             for outbox_id in source.untouched():
                 on_result(outbox_id, account.fault or self._account_failed(name))
         self.standings.note_failed()
@@ -225,8 +215,8 @@ class DeliveringRun:
         self.report.record(finished, self.policy)
         if finished.outcome.scope is Scope.ACCOUNT:
             self.standings.failed(finished.claimed.account)
-        if finished.verdict is Verdict.DEFERRED and self._next_due_at is not None:
-            self._next_due_at = min(self._next_due_at, finished.settled.next_attempt_at)
+        if finished.verdict is Verdict.DEFERRED and self.next_due_at is not None:
+            self.next_due_at = min(self.next_due_at, finished.settled.next_attempt_at)
         self._tell(finished)
         if self._on_result is not None:
             self._on_result(finished.claimed.outbox_id, finished)
@@ -240,12 +230,12 @@ class DeliveringRun:
         self.report.warnings.append(text)
 
     def _prepare(self, options: DrainOptions) -> None:
-        """Recover what dead runs left; why it is unknown of some goes into the report."""
         self._options = options
         self.schedule = Schedule(limit=options.limit, base_seconds=self.policy.base_seconds)
-        self._recover(self.clock())
+        self.recover(self.clock())
 
-    def _recover(self, now: int) -> None:
+    def recover(self, now: int) -> None:
+        """Settle what dead runs had claimed; why it is unknown of some goes into the report."""
         recovered = self.run.recover(self.policy, now)
         self.report.take_recovered(recovered)
         for finished in recovered.finished:
@@ -253,7 +243,7 @@ class DeliveringRun:
         for unreadable in self.run.unreadable:
             self._note_fault(unreadable)
 
-    def _begin_round(self, due_before: int, conductor: Conductor | None = None) -> list[str]:
+    def begin_round(self, due_before: int, conductor: Conductor | None = None) -> list[str]:
         """Give up what expired, and let the accounts with due messages begin that do not rest; all their names.
 
         conductor: of the connections that are open already.
@@ -302,7 +292,7 @@ class DeliveringRun:
             self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
         return Part(self.store.count_due(name, due_before, max(connections, self._options.limit or 0)), connections)
 
-    def _note_aside(self) -> None:
+    def note_aside(self) -> None:
         """Note what a round has shown beside its results."""
         self.standings.note_failed()
         for unreadable in self.store.unreadable_messages():
@@ -314,7 +304,7 @@ class DeliveringRun:
             self._faults.add(fault.message)
             self.report.config_errors.append(fault)
 
-    def _conduct(
+    def conduct(
         self, over: Callable[[Conductor], bool], until: Callable[[], float] = lambda: math.inf,
         listen: tuple[int | None, Callable[[], None]] | None = None,
     ) -> None:  # fmt: skip
@@ -377,6 +367,8 @@ class DeliveringRun:
     def ended(self, account: AccountRun) -> None:
         """Note that one of the account's workers has ended."""
         self.schedule.closed(account.name)
+        if account.retired:
+            self.next_due_at = 0
         if account.fault is not None and self._on_result is None:
             self._note_fault(account.fault)
 

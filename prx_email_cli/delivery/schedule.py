@@ -178,6 +178,11 @@ class Schedule:
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         self._rests[name] = self._now + min(delay_after(failures - 1, self._base_seconds), LONGEST_REST_SECONDS)
 
+    def try_again(self, name: str) -> None:
+        """Let the account rest no longer: its config has changed."""
+        self._rests.pop(name, None)
+        self._failures.pop(name, None)
+
     def leave_alone(self, until: Mapping[str, int | None]) -> None:
         """Leave these accounts alone, each until that time or, if None, until it is not among those any more."""
         for name in self._left_alone:

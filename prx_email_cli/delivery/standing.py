@@ -86,3 +86,11 @@ def _plain(value: object) -> object:
         return value
     return [(name, getattr(value, one.name) is not None if one.secret else _plain(getattr(value, one.name)))
             for name, one in value.keys.items()]  # fmt: skip
+
+
+def is_same(one: object, other: object) -> bool:
+    """Tell whether two tables of the config say the same, also of their secrets."""
+    if not isinstance(one, Table) or not isinstance(other, Table):
+        return one == other
+    names = [key.name for key in one.keys.values()]
+    return type(one) is type(other) and all(is_same(getattr(one, name), getattr(other, name)) for name in names)

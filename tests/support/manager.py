@@ -60,6 +60,5 @@ def managing(directory: Path, *, abstract: bool = False) -> Iterator[Manager]:
         try:
             yield manager
         finally:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-                last.sendto(b"", f"\0{name}" if abstract else address)
+            end.shutdown(socket.SHUT_RDWR)
             manager._thread.join(PATIENCE)
