@@ -45,11 +45,11 @@ class Reloading:
         except PrxEmailError as error:
             self.failed = True
             report_error(error, as_json=False)
-            say("the config is not reloaded: the one before stays in force")
+            say("the config was not reloaded, and the one before stays in force")
             return None
         self.failed = False
         if self._says_so:
-            say("the config was read anew")
+            say("the config was reloaded")
         return settings
 
 

@@ -158,7 +158,7 @@ class _Deliveries:
         with Following(self._settings, stop) as dropped:
 
             def attend(owed_seconds: float, run: "DeliveringRun | None") -> "Settings | None":
-                settings = attendant.attend(owed_seconds, run and run.report)
+                settings = attendant.attend(owed_seconds, None if run is None else run.report)
                 if settings is not None:
                     self._settings = dropped.settings = settings
                 if settings is not None and run is not None:

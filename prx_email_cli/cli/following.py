@@ -61,7 +61,7 @@ class _UntilReplaced(threading.Event):
         return super().is_set() or self._stop.is_set() or self._store.replaced()
 
 
-def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, idle: Callable[[], None]) -> "Store":
+def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, idle: Callable[[], object]) -> "Store":
     """Open the outbox at the path as soon as there is one; never create one.
 
     Returns *store* itself once *stop* is set.  Raises as ``Vacancy.taken_by`` does.

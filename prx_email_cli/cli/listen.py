@@ -20,6 +20,7 @@ from prx_email_cli.errors import ConfigError, ValidationError
 from prx_email_cli.notify_socket import notify
 
 if TYPE_CHECKING:
+    from prx_email_cli.cli.attendant import Beside
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.listen.desk import Surroundings
     from prx_email_cli.listen.endpoints import Endpoint
@@ -64,11 +65,11 @@ def listen(
     try:
         desk = Desk(settings, around)
         with (
-            interrupts.stopping() as stop,
             counted() as hangups,
-            _Follower(this, settings, stop) if drain else nullcontext(),
+            interrupts.stopping() as stop,
+            _Follower(this, settings, stop) if drain else nullcontext() as follower,
         ):
-            upkeep = Upkeep(desk, endpoints, lambda: hangups.count, lambda: _loaded(this))
+            upkeep = Upkeep(desk, endpoints, lambda: hangups.count, lambda: _loaded(this), follower)
             Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints), upkeep.look)
             notify("STOPPING=1")
     finally:
@@ -198,12 +199,13 @@ class _Follower:
         from prx_email_cli.cli.attendant import Beside  # on use
 
         self._this, self._settings, self._stop = this, settings, stop
-        self.beside = Beside()
+        self._beside = Beside()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="follower")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Beside":
         self._thread.start()
+        return self._beside
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         self._stop.set()
@@ -215,7 +217,7 @@ class _Follower:
         from prx_email_cli.cli.drain import follow_beside  # on use
 
         try:
-            follow_beside(self._this, self._settings, self._stop, self.beside)
+            follow_beside(self._this, self._settings, self._stop, self._beside)
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
             self._error = error
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prx_email_cli.errors import ConfigError, PrxEmailError, as_ours
 from prx_email_cli.listen.clerk import Answer, Job
@@ -16,14 +16,29 @@ if TYPE_CHECKING:
 Load = Callable[[], "tuple[Settings, Surroundings]"]
 
 
+class Follower(Protocol):
+    """What delivers in another thread of this process."""
+
+    def give(self, settings: "Settings") -> None:
+        """Let it go by *settings* from now on."""
+
+    def is_sound(self, patience_seconds: float) -> bool:
+        """Tell whether it has gone on within these seconds."""
+
+
 class Upkeep:
     """Is called several times a second in the server's loop.
 
-    wishes: counts how often a reload was asked for.  load: reads the config anew, in a thread.
+    wishes: counts how often a reload was asked for.  load: reads the config anew, in a thread.  follower: None where
+    this process does not deliver.
     """
 
-    def __init__(self, desk: Desk, endpoints: Sequence[Endpoint], wishes: Callable[[], int], load: Load) -> None:
+    def __init__(
+        self, desk: Desk, endpoints: Sequence[Endpoint], wishes: Callable[[], int], load: Load,
+        follower: Follower | None = None,
+    ) -> None:  # fmt: skip
         self._desk, self._endpoints, self._wishes, self._load = desk, endpoints, wishes, load
+        self._follower = follower
         self._heeded = wishes()
         self._pulse = Pulse(watchdog_seconds())
         self._is_watched = watchdog_seconds() is not None
@@ -48,6 +63,8 @@ class Upkeep:
             self._desk.around.say(f"the config was not reloaded, and the one before stays in force: {_text(known)}")
         else:
             self._desk.go_by(settings, around)
+            if self._follower is not None:
+                self._follower.give(settings)
             self._desk.around.say("the config was reloaded")
         notify("READY=1")
 
@@ -65,8 +82,8 @@ class Upkeep:
         )
 
     def _show_life(self) -> None:
-        """Send a sign of life for each question that the clerk has answered since the one before."""
-        if self._answered:
+        """Send a sign of life for each question that the clerk has answered, unless what delivers is stuck."""
+        if self._answered and (self._follower is None or self._follower.is_sound(self._pulse.patience_seconds)):
             self._pulse.beat(asyncio.get_running_loop().time())
         if self._answered or not self._asked:
             self._asked, self._answered = True, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 
 from ..conftest import Program
@@ -47,3 +48,22 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_ends(program: Program) -> 
             assert manager.recv(100) == b"READY=1"
             assert listener.stop()[0] == 0
             assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_after_a_reload_it_delivers_by_the_new_config(program: Program) -> None:
+    with ScriptedServer() as old, ScriptedServer() as new:
+        program.configure(old.port)
+        with Listener(program, "--listen", "127.0.0.1:0", "--drain") as listener:
+            client = listener.raw()
+            hand_in(client)
+            wait_for_messages(old, 1)
+            program.configure(new.port)
+            listener.process.send_signal(signal.SIGHUP)
+            assert listener.process.stderr is not None
+            assert listener.process.stderr.readline() == "the config was reloaded\n"
+            old.wait_for(lambda: old.open_connections == 0)
+            hand_in(client)
+            wait_for_messages(new, 1)
+            client.sock.close()
+            assert listener.stop() == (0, "")
+        assert len(old.messages) == 1

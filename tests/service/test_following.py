@@ -60,7 +60,7 @@ def test_a_socket_that_is_gone_stops_neither_mail_nor_reloading(program: Program
         os.unlink(service.manager.address)
         deliver(service, server)
         service.process.send_signal(signal.SIGHUP)
-        service.wait_to_say("the config was read anew")
+        service.wait_to_say("the config was reloaded")
         deliver(service, server)
         assert service.stop() == 0
 

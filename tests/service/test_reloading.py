@@ -42,7 +42,7 @@ def test_it_is_told_and_a_new_account_delivers_and_a_removed_one_does_not(progra
             arrives(first, "goes")
             assert service.stop() == 0
             assert service.manager.order() == ["READY", *["RELOADING", "READY"] * 2, "STOPPING"]
-            assert sum("the config was read anew" in line for line in service.said) == 2
+            assert sum("the config was reloaded" in line for line in service.said) == 2
         assert program.show(late)["status"] == "pending"
         assert subjects(second) == ["early"]
 
@@ -104,7 +104,9 @@ def test_a_config_with_a_fault_is_told_and_the_one_before_stays_in_force(program
                 service.manager.wait_for(lambda: "fault" not in service.manager.status())
             assert service.stop() == 0
         text = "".join(service.said)
-        assert text.count("error: ") == text.count("the config is not reloaded: the one before stays in force") == 3
+        assert (
+            text.count("error: ") == text.count("the config was not reloaded, and the one before stays in force") == 3
+        )
         assert "outbox.path has changed, and a running service keeps its outbox" in text
         assert not (program.home / "other.db").exists()
 
