@@ -107,8 +107,14 @@ def value_of(raw: bytes) -> str:
 
 
 def listed(text: str) -> "Iterator[str]":
-    """Yield each address or local name of a list.  Raises Unusual, also for names in quotes and for comments."""
+    """Yield each address or local name of a list.  Raises Unusual, also for comments, and names in quotes in a list."""
     if not text:
+        return
+    if text.startswith('"'):
+        name, quote, rest = text[1:].partition('"')
+        if not quote or "\\" in name or not rest.lstrip(" ").startswith("<") or not rest.endswith(">"):
+            raise Unusual("a name in quotes")
+        yield address(rest.lstrip(" ")[1:-1])
         return
     if len(text) > _MOST_VALUE:
         raise Unusual("a long list")

@@ -263,6 +263,17 @@ def test_a_locked_outbox_is_waited_for_once_and_ends_with_75(known: Calls) -> No
     assert known.is_quick()
 
 
+def test_a_full_disk_ends_with_75_and_nothing_is_stored(known: Calls) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))"  # as a quota: the log grows
+    script = SCRIPT.replace("status = run", f"{limit}; status = run")
+    text = "Subject: s\n\n" + "line\n" * 15_000
+    ended = known.sendmail.called([sys.executable, "-c", script, "a@example.org"], text)
+    assert (ended.status, "nothing was stored" in ended.err or "not stored" in ended.err) == (75, True)
+    assert known.sendmail.stored() == [1, 2]
+    assert known("a@example.org", text=text).status == 0
+    assert known.sendmail.stored() == [1, 2, 3]
+
+
 def test_input_that_ends_with_an_error_is_not_half_a_message(known: Calls) -> None:
     script = SCRIPT.replace("status = run", "import os; os.dup2(os.open('.', os.O_RDONLY), 0); status = run")
     ended = known.sendmail.called([sys.executable, "-c", script, "a@example.org"], "")

@@ -63,12 +63,14 @@ TAKEN = [
     (["-f", "<>", "-N", "never", "-R", "hdrs", "-V", "id=1", "a@example.org"], "Message-ID: <own@x>\n\nx"),
     (["-t"], "From: Me <ME@home.EXAMPLE>\nDate: Sun, 17 Mar 2030 10:00 +0000\nTo: root\nCc: a@B.example\nCc:\n\nx\n"),
     (["root"], b"Subject: s\n\n\xff\n"),
+    (["-t"], 'From: "Me, too (x)" <me@home.example>\nTo: "A" <a@example.org>\n\nx\n'),
     (["root"], b"Content-Type: text/plain\nSubject: s\n\ng\xc3\xbc\n"),
     (["-f", "root", "a@example.org", "A@example.org", "a@EXAMPLE.org"], "\nx\n"),
 ]  # fmt: skip
 LEFT = [
     (["root"], ""), (["root"], "X: \u00fc\n\nx\n"), (["root"], b"Subject: s\n\n" + b"x" * 999 + b"\n"),
     (["root"], b"Subject: s\n\n\0\n"), (["root"], b"Subject: s\n\nx\ry\n"), (["-t"], "Resent-To: root\n\nx\n"),
+    (["-t"], 'To: "A" <a@example.org>, b@example.org\n\nx\n'), (["-t"], 'To: "A\\\\"" <a@example.org>\n\nx\n'),
     (["pipe"], "\nx\n"), (["circle"], "\nx\n"), (["a@"], "\nx\n"), (["root"], "Subject: =?utf-8?q?x?=\n\nx\n"),
     (["root"], "Subject:\n\nx\n"), (["root"], "Subject: a\nSubject: b\n\nx\n"), (["-t"], "Subject: s\n\nx\n"),
     (["root"], "Received: x\n" * 51 + "\nx\n"), (["-f", "x@y@z", "root"], "\nx\n"), (["-F\u00fc", "root"], "\nx\n"),
@@ -176,7 +178,8 @@ FIELD = st.builds(
     "{}{}{}\n".format, FIELD_NAME, st.sampled_from([":", ": ", " : ", ":\n ", ":\t", ""]), st.one_of(LIST, TEXT)
 )  # fmt: skip
 PLAIN_FIELD = st.sampled_from(
-    ["From: Me <me@home.example>\n", "From: root (Cron Daemon)\n", "From: www\n", "To: root, a@example.org\n",
+    ["From: Me <me@home.example>\n", "From: root (Cron Daemon)\n", "From: www\n",
+     'From: "Me <x>, (y)" <me@home.example>\n', "To: root, a@example.org\n",
      "Cc: A <a@B.c>\n",
      "Bcc: b@example.org,\n www\n", "Subject: s\n", "subject:  a\n\tb\n", "Date: any\n", "MIME-Version: 1.0\n",
      "Content-Type: text/plain; charset=UTF-8\n", "Content-Transfer-Encoding: 8bit\n", "Message-ID: <own@x>\n", "To:\n",

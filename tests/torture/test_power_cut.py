@@ -17,6 +17,7 @@ import json
 import random
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,7 @@ from .field import RUNNER
 from .trace import Call, need_strace, record
 
 _SENT = re.compile(rb"\boutbox_id=(\d+) .*\boutcome=sent\b")
+_STORED = re.compile(rb"^stored as (\d+)$")  # by prx-sendmail -v
 _RUNS = ".runs"
 TORN = 2  # images of chance to one of each other kind
 
@@ -56,6 +58,8 @@ class Promises:
         for line in call.data.splitlines():
             if call.path == "1" and line.isdigit():
                 self.acknowledged.add(int(line))
+            elif call.path == "2" and (stored := _STORED.match(line)):
+                self.acknowledged.add(int(stored[1]))
             elif call.path == "2" and (found := _SENT.search(line)):
                 self.sent.add(int(found[1]))
         return len(self.acknowledged) + len(self.sent) > before
@@ -189,6 +193,8 @@ def _cutter(program: Program, server: ScriptedServer, outbox: str, rng: random.R
 DRAIN = ("drain", "--verbose", "--connections", "3")
 SEND = ("send", "--to", "a@example.org", "--subject", "hello", "--body", "text")
 BATCH = ("send", "--batch", "-")
+SENDMAIL = ("-v", "-i", "a@example.org")  # of the module below
+SENDMAIL_RUNNER = "-m prx_email_cli.sendmail"
 
 
 def test_what_was_acknowledged_or_recorded_survives_a_power_cut_at_any_instant(
@@ -218,6 +224,29 @@ def test_also_while_the_log_is_copied_into_the_database_and_begun_anew(program: 
             cutter.run(DRAIN)
     print(f"power cut, early checkpoints: {cutter}")
     assert len(cutter.promises.acknowledged) == len(cutter.promises.sent) == 15 * size("ROUNDS", 1)
+
+
+def test_what_prx_sendmail_stores_quickly_survives_too(program: Program, rng: random.Random) -> None:
+    with ScriptedServer() as server:
+        cutter = _cutter(program, server, "box/outbox.db", rng, runner=SENDMAIL_RUNNER)
+        known = program.home / ".cache" / "prx-email" / "sendmail"
+        deadline = time.monotonic() + 60
+        calls = 0
+        while not known.exists():  # the config is believed to stay once it is a moment old
+            assert time.monotonic() < deadline
+            cutter.run(SENDMAIL, text="Subject: first\n\ntext\n")
+            calls += 1
+        for _ in range(size("ROUNDS", 1)):
+            cutter.runner = SENDMAIL_RUNNER
+            cutter.run(SENDMAIL, text="Subject: hello\n\ntext\n")
+            cutter.run(SENDMAIL, SENDMAIL, SENDMAIL, text="Subject: hello\n\n" + "A longer text.\n" * 2000)
+            cutter.runner = ""
+            cutter.run(DRAIN)
+            cutter.runner = SENDMAIL_RUNNER
+            cutter.run(SENDMAIL, SENDMAIL, text="Subject: hello\n\ntext\n")
+            calls += 6
+    print(f"power cut, prx-sendmail: {cutter}")
+    assert len(cutter.promises.acknowledged) == calls
 
 
 @pytest.mark.parametrize("dies_first", [False, True])
