@@ -30,13 +30,14 @@ coverage: $(VENV)/.dev
 
 # The long campaigns; make test has short ones.  For a longer night: make torture KILLS=3000 ROUNDS=50 SEED=7
 KILLS ?= 250
+EACH ?= 500
 MESSAGES ?= 20000
 ROUNDS ?= 6
 EXAMPLES ?= 2000
 FUZZ ?= 10000
 torture: $(VENV)/.dev
 	@sh tests/install.sh strace strace
-	TORTURE_KILLS=$(KILLS) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
+	TORTURE_KILLS=$(KILLS) TORTURE_EACH=$(EACH) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
 	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \
 	$(PYTEST) --durations=0 --durations-min=1 tests/listen/test_fuzz.py tests/sendmail/test_fuzz.py
