@@ -37,8 +37,9 @@ EXAMPLES ?= 2000
 FUZZ ?= 10000
 torture: $(VENV)/.dev
 	@sh tests/install.sh strace strace
-	TORTURE_KILLS=$(KILLS) TORTURE_EACH=$(EACH) TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
-	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model
+	TORTURE_KILLS=$(KILLS) TORTURE_EACH=$(EACH) TORTURE_MINUTES=1440 TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
+	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model \
+	tests/sendmail/test_no_loops.py
 	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \
 	$(PYTEST) --durations=0 --durations-min=1 tests/listen/test_fuzz.py tests/sendmail/test_fuzz.py
 	@$(MAKE) mutation

@@ -45,16 +45,16 @@ class Cron:
         with program.config.open("a") as config:
             config.write('\n[sendmail.aliases]\nroot = "ops@example.org"\n')
 
-    def week(self, *, every_minute: bool, alarms: int = 3) -> None:
-        """Let a week of minutes pass, of which each day begins with *alarms* of mdadm.
+    def week(self, minutes: int = 15, alarms: int = 3) -> None:
+        """Let a week pass, of which each day begins with *alarms* of mdadm.
 
-        every_minute: else the first quarter of an hour of each day stands for it.
+        minutes: of each day, from its beginning; a day has 1440.
         """
         for day in range(7):
             self.now = START + day * A_DAY
             for _ in range(alarms):
                 assert self.mail(MDADM, "-t") == 0
-            for _ in range(1440 if every_minute else 15):
+            for _ in range(minutes):
                 self.minute()
 
     def mail(self, text: str, *words: str) -> int:

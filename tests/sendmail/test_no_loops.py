@@ -17,7 +17,7 @@ from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port
 from .circle import MDADM, Cron
 
-A_WEEK = bool(os.environ.get("TORTURE_KILLS"))  # every minute of it: some minutes for each test
+MINUTES = int(os.environ.get("TORTURE_MINUTES", "15"))  # of each day; make torture has all of them
 REFUSES = Fault("rcpt", "550 5.1.1 no such user")
 LOGIN = {"u": "secret"}
 ALARMS = 22  # of mdadm, in a week and a minute
@@ -50,7 +50,7 @@ def test_mail_that_is_refused_for_ever_is_told_once_a_day_and_seen_always(
     script.chmod(0o755)
     with ScriptedServer([REFUSES]) as server:
         circle = cron(server.port, f'\n[notify]\ncommand = ["{script}"]\n')
-        circle.week(every_minute=A_WEEK)
+        circle.week(MINUTES)
         assert circle.mail(MDADM, "-t") == 0
         ended = circle.minute()
     assert (ended.status, ended.err) == (Exit.GAVE_UP, ""), "the exit status says it each time"
@@ -105,14 +105,14 @@ def test_a_server_with_this_fault_is_told_a_few_times_a_day(
 ) -> None:
     with ScriptedServer(faults, auth=LOGIN) as server:
         circle = cron(server.port, smtp='user = "u"', auth='password = "secret"')
-        circle.week(every_minute=A_WEEK, alarms=1)
+        circle.week(alarms=1)
         assert_bounded(circle)
 
 
 def test_a_server_that_is_away_is_told_once_a_day(program: Program, cron: Callable[..., Cron]) -> None:
     with refusing_port() as port:
         circle = cron(port)
-        circle.week(every_minute=A_WEEK, alarms=1)
+        circle.week(alarms=1)
     assert_bounded(circle)
 
 
@@ -132,7 +132,7 @@ def test_what_is_wrong_here_is_told_a_few_times_a_day(
     command.chmod(0o755)
     with ScriptedServer(auth=LOGIN) as server:
         circle = cron(server.port, text, smtp='user = "u"', auth=smtp.replace("COMMAND", str(command)))
-        circle.week(every_minute=A_WEEK, alarms=1)
+        circle.week(alarms=1)
         assert_bounded(circle)
     assert circle.mailed, "it is told"
 
@@ -145,7 +145,7 @@ def test_an_outbox_that_may_not_be_drained_says_so_once_a_day(program: Program, 
         assert program.call("outbox", "backup", str(kept)).status == 0
         circle.minute()
         assert program.call("outbox", "restore", str(kept)).status == 0
-        circle.week(every_minute=A_WEEK, alarms=1)
+        circle.week(alarms=1)
         assert_bounded(circle)
         assert circle.mailed
         assert circle.minute().status not in (0, Exit.BUG), "the exit status says it each time"
