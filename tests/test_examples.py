@@ -39,7 +39,8 @@ def run(program: Program, path: str, name: str, *arguments: str, text: str = "",
 def test_every_example_is_run_by_a_test() -> None:
     tested = {"nightly-report.sh", "disk-alert.sh", "mutt-reply.sh", "personalised-batch.sh"}
     elsewhere = {"prometheus-alerts.yml", "grafana-dashboard.json"}  # tests/cli/test_metrics.py
-    assert {file.name for file in EXAMPLES.iterdir()} == tested | elsewhere
+    unattended = {"systemd", "docker", "prx-email.cron", "prx-email.logrotate"}  # tests/service, tests/interop
+    assert {file.name for file in EXAMPLES.iterdir()} == tested | elsewhere | unattended
 
 
 def test_the_nightly_report_is_attached_as_it_was_when_it_was_sent(program: Program, path: str) -> None:

@@ -1,0 +1,146 @@
+"""The examples for unattended use: what they call exists, what they name is documented, and no secret is in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ..conftest import Program
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+UNITS = sorted((EXAMPLES / "systemd").iterdir())
+DOCKERFILE = (EXAMPLES / "docker" / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((EXAMPLES / "docker" / "compose.yaml").read_text())
+LOGROTATE = (EXAMPLES / "prx-email.logrotate").read_text()
+PROGRAMS = ("prx-email", "prx-sendmail")
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """The settings of a unit, each with its values in order."""
+    settings: dict[str, list[str]] = {}
+    for line in (EXAMPLES / "systemd" / name).read_text().splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            settings.setdefault(key, []).append(value)
+    return settings
+
+
+def command_lines() -> Iterator[str]:
+    """Every command line of this program in the examples; comments count."""
+    for file in UNITS:
+        for line in file.read_text().splitlines():
+            if line.startswith("Exec") and "prx-email" in line:
+                yield line.partition("=")[2]
+    for line in (EXAMPLES / "prx-email.cron").read_text().splitlines():
+        if line.startswith("*"):
+            yield line.split(None, 6)[6]
+    words = re.findall(r"^(?:    )?(?:CMD|ENTRYPOINT) (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    check, entrypoint, command = (yaml.safe_load(one) for one in words)
+    yield from (shlex.join(check), shlex.join([*entrypoint, *command]))
+    yield shlex.join([*entrypoint, *COMPOSE["services"]["mail"]["command"]])
+    for file in (EXAMPLES / "docker").iterdir():
+        yield from re.findall(r"exec (?:-i )?mail (prx-email .*)$", file.read_text(), re.MULTILINE)
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(UNITS) == 5
+    assert len(list(command_lines())) >= 8
+
+
+@pytest.mark.parametrize("line", sorted(set(command_lines())))
+def test_a_command_line_is_one_that_the_program_takes(line: str, program: Program) -> None:
+    name, *words = shlex.split(line)
+    assert name == "prx-email"
+    answer = program.call(*words, "--help")
+    assert answer.status == 0, answer
+    assert "Usage:" in answer.out
+
+
+def test_each_variable_is_documented() -> None:
+    named = set()
+    for file in (*UNITS, *(EXAMPLES / "docker").iterdir(), EXAMPLES / "prx-email.cron"):
+        named |= set(re.findall(r"PRX_EMAIL_[A-Z_]+", file.read_text()))
+    documented = (ROOT / "docs/environment.md").read_text() + (ROOT / "docs/configuration.md").read_text()
+    assert named >= {"PRX_EMAIL_URL_FILE", "PRX_EMAIL_OUTBOX"}
+    assert {name for name in named if name not in documented} == set()
+
+
+def test_each_example_is_told_of_on_the_page() -> None:
+    page = (ROOT / "docs" / "unattended.md").read_text()
+    files = [EXAMPLES / "prx-email.cron", EXAMPLES / "prx-email.logrotate", *(EXAMPLES / "docker").iterdir(), *UNITS]
+    assert {file.name for file in files if file.name not in page} == set()
+
+
+@pytest.mark.parametrize("name", ["prx-email-drain", "prx-email-follow", "prx-email-listen"])
+def test_a_service_has_the_shared_outbox_and_few_rights(name: str) -> None:
+    settings = unit(f"{name}.service")
+    assert settings["User"] == ["prx-email"]
+    assert settings["StateDirectory"] == ["prx-email"]
+    assert settings["StateDirectoryMode"] == ["0711"], (
+        "as install-system makes it: whoever drops mail must pass through"
+    )
+    for only in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "MemoryDenyWriteExecute"):
+        assert settings[only] == ["yes"]
+    assert settings["ProtectSystem"] == ["strict"]
+    assert settings["CapabilityBoundingSet"] == [""]
+    assert "PrivateUsers" not in settings, "the owner of a dropped file, or a client's user, would be unknown"
+    assert ("PrivateNetwork" in settings) is (name == "prx-email-listen")
+
+
+def test_the_units_belong_together() -> None:
+    assert unit("prx-email-listen.service")["Requires"] == ["prx-email-listen.socket"]
+    assert unit("prx-email-listen.socket")["Accept"] == ["no"]
+    assert unit("prx-email-drain.timer")["WantedBy"] == ["timers.target"]
+    for name in ("follow", "listen"):
+        settings = unit(f"prx-email-{name}.service")
+        assert (settings["Type"], settings["ExecReload"]) == (["notify"], ["kill -HUP $MAINPID"])
+        assert settings["WatchdogSec"] == ["2min"]
+    assert "69" in unit("prx-email-drain.service")["SuccessExitStatus"][0]
+
+
+def test_the_image_runs_as_nobody_of_importance_and_has_no_secret_in_a_layer() -> None:
+    user = re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)
+    assert user == ["10025:10025"]
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
+    assert not re.search(r"^(ARG|ENV) .*(URL|PASSWORD|TOKEN)", DOCKERFILE, re.MULTILINE)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".*", "examples", "tests"} <= set(ignored)
+    needed = [ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "LICENSE", ROOT / "prx_email_cli"]
+    assert all(file.exists() and file.name not in ignored for file in needed)
+
+
+def test_the_compose_file_gives_the_account_as_a_secret_and_lets_only_its_network_in(program: Program) -> None:
+    mail: dict[str, Any] = COMPOSE["services"]["mail"]
+    (secret,) = COMPOSE["secrets"]
+    assert mail["secrets"] == [secret]
+    assert mail["environment"]["PRX_EMAIL_URL_FILE"] == f"/run/secrets/{secret}"
+    assert mail["read_only"]
+    assert mail["cap_drop"] == ["ALL"]
+    assert "ports" not in mail
+    (build, dockerfile) = (mail["build"]["context"], mail["build"]["dockerfile"])
+    assert (EXAMPLES / "docker" / build / dockerfile).resolve() == (EXAMPLES / "docker" / "Dockerfile").resolve()
+    ((config,), (network,)) = (mail["configs"], COMPOSE["networks"].values())
+    assert config["target"] == mail["environment"]["PRX_EMAIL_CONFIG"]
+    text = COMPOSE["configs"][config["source"]]["content"]
+    assert network["ipam"]["config"][0]["subnet"] in text
+    program.config.write_text(text)
+    url = program.home / "url"
+    url.write_text("smtps://user:password@smtp.example.com/?from=ops@example.com\n")
+    url.chmod(0o600)
+    variables = {"PRX_EMAIL_URL_FILE": str(url), "PRX_EMAIL_OUTBOX": str(program.outbox)}
+    assert program.run("config", "check", **variables).status == 0
+    every = {name for of in COMPOSE["services"].values() for name in of.get("networks", [])}
+    assert every == set(COMPOSE["networks"])
+
+
+def test_rotating_needs_no_signal_and_no_copy() -> None:
+    body = [line.strip() for line in LOGROTATE.splitlines() if line.startswith("    ")]
+    assert {"nocreate", "delaycompress", "su prx-email prx-email"} <= set(body)
+    assert not {"copytruncate", "postrotate"} & set(body)
