@@ -94,7 +94,7 @@ def _head(name: str, section: int, summary: str) -> list[str]:
     title = f'.TH {plain(name.upper())} {section} {DATE} "prx\\-email {__version__}" "prx\\-email manual"'
     note = r".\" Written by python -m tests.manual; a test compares it with the program."
     first = summary[:1].lower() + summary[1:]
-    return [note, title, heading("NAME"), *filled(rf"{plain(name)} \- {plain(first)}")]
+    return [note, title, ".nh", ".ad l", heading("NAME"), *filled(rf"{plain(name)} \- {plain(first)}")]
 
 
 def _help(text: str) -> tuple[list[str], list[str]]:
