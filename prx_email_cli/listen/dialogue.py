@@ -24,6 +24,7 @@ from prx_email_cli.outbox.messages import Caller
 IDENT = "ESMTP prx-email"
 MOST_OF_A_COMMAND = 2048  # RFC 5321 section 4.5.3.1.4 asks for 512, and extensions for more
 MOST_BAD_LINES, MOST_IDLE_COMMANDS = 3, 100
+LAST_WORD_SECONDS = 5.0  # until a client that was told to go must have read it
 _GREETING = re.compile(r"[!-~]{1,255}")
 _CLOSING = "421 4.3.2 closing: this server ends; try again later"
 _HTTP = ("GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH")  # from a browser led astray
@@ -86,13 +87,17 @@ class Dialogue(LoggingIn, SMTP):
             transport.close()
 
     def _timeout_cb(self) -> None:
+        transport: Any = self.transport
         idle = self.loop.time() - self._heard_at
         if self._receiving and idle >= self._timeout_duration and self._waits_for_clerk:
             idle = 0.0
         if idle < self._timeout_duration:
             self._timeout_handle = self.loop.call_later(self._timeout_duration - idle, self._timeout_cb)
+        elif transport.is_closing():  # to a client that does not read what it is told
+            transport.abort()
         else:
             self._leave("421 4.4.2 closing: nothing was heard for too long")
+            self._timeout_handle = self.loop.call_later(LAST_WORD_SECONDS, self._timeout_cb)
 
     _waits_for_clerk = False
 
@@ -138,6 +143,8 @@ class Dialogue(LoggingIn, SMTP):
     async def _greet(self, name: str | None, verb: str, *, extended: bool) -> bool:
         session: Any = self.session
         self._reset()
+        if self._is_idling():
+            return False
         if not name or not _GREETING.fullmatch(name):
             await self.push(f"501 5.5.4 syntax: {verb} hostname")
             return False
@@ -268,11 +275,15 @@ class Dialogue(LoggingIn, SMTP):
 
     async def _answer_idly(self, reply: str) -> None:
         """Answer a command that leads nowhere, so often and no more."""
+        if not self._is_idling():
+            await self.push(reply)
+
+    def _is_idling(self) -> bool:
+        """Count a command that leads nowhere; end the dialogue, and tell so, after too many."""
         self._idle_commands += 1
         if self._idle_commands > MOST_IDLE_COMMANDS:
             self._leave("421 4.7.0 closing: too many commands without a message")
-        else:
-            await self.push(reply)
+        return self._idle_commands > MOST_IDLE_COMMANDS
 
     async def _may_speak_of_mail(self) -> bool:
         session: Any = self.session

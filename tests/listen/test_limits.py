@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from contextlib import suppress
+
 from prx_email_cli.listen.limits import MINUTE, Limits
 
 from ..conftest import Program
-from .conftest import Listener
+from ..support.certs import Certificates
+from .conftest import PATIENCE, Listener
+from .test_relay import private_copy
 from .test_taking import hand_in
 
 
@@ -75,6 +81,33 @@ def test_a_silent_client_is_left(program: Program) -> None:
     assert program.call("list", "--json").data == []
 
 
+def test_a_client_that_reads_no_answers_is_left_too(program: Program) -> None:
+    configure(program, "idle_seconds = 1\nmax_connections_per_client = 1")
+    with Listener(program, "--listen", "127.0.0.1:0") as listener:
+        deaf = listener.raw()
+        deaf.sock.settimeout(1)
+        deaf.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel would take megabytes for it
+        deaf.ask("MAIL FROM:<a@example.com>")
+        with suppress(TimeoutError, ConnectionError):  # when all buffers are full
+            while True:
+                deaf.send(b"RCPT TO:<nobody>\r\n" * 1000)
+        deadline = time.monotonic() + 4 * PATIENCE
+        while not (greeting := listener.connect().reply()).startswith("220 "):
+            assert greeting.startswith("421 4.7.0")
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_a_client_that_begins_tls_and_says_no_more_is_left(program: Program, certificates: Certificates) -> None:
+    configure(program, f'idle_seconds = 1\ntls_cert_file = "{private_copy(program, certificates)}"')
+    with Listener(program, "--listen", "127.0.0.1:0") as listener:
+        silent = listener.raw()
+        assert silent.code("STARTTLS") == 220
+        with suppress(ConnectionError):
+            while silent.sock.recv(100):
+                pass
+
+
 def test_recipients_beyond_the_limit_are_refused_and_the_others_go(program: Program) -> None:
     program.configure(outbox="max_recipients = 2")
     with Listener(program, "--listen", "127.0.0.1:0") as listener:
@@ -85,7 +118,9 @@ def test_recipients_beyond_the_limit_are_refused_and_the_others_go(program: Prog
 
 def test_a_client_that_only_talks_is_left(listener: Listener) -> None:
     client = listener.raw()
-    assert [client.code("NOOP") for _ in range(101)][-1] == 421
+    assert [client.code("NOOP") for _ in range(100)][-2:] == [250, 421]  # the greeting counts, too
+    client = listener.raw()
+    assert [client.code("EHLO x") for _ in range(100)][-1] == 421
 
 
 def test_a_local_name_stands_for_its_alias(program: Program) -> None:
