@@ -3,10 +3,10 @@
 # Prometheus, whose promtool judges our metrics; `clients`, which call sendmail or speak SMTP to the next server: mutt,
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
 # unattended-upgrades; swaks, msmtp and curl, which speak SMTP to listen; mandoc, which judges our man pages; zsh and
-# fish, which complete our command lines; for the benchmarks also HAProxy, nullmailer and dma.
+# fish, which complete our command lines; monitoring-plugins, which read our mailq; for the benchmarks also HAProxy, nullmailer and dma.
 #
-#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|swaks|msmtp|curl|mandoc|zsh|fish|haproxy|
-#               nullmailer|dma]...                           (default: all but those for the benchmarks)
+#   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|swaks|msmtp|curl|mandoc|zsh|fish|
+#               monitoring-plugins|haproxy|nullmailer|dma]...                           (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -42,6 +42,7 @@ packages_of() {
                 php-cli php-symfony-mailer python3-django
             ;;
         swaks) echo swaks libnet-ssleay-perl ;;
+        monitoring-plugins) echo monitoring-plugins-standard monitoring-plugins-common libpostfix-parse-mailq-perl ;;
         zsh | fish) echo "$1" "$1-common" ;;
         *) echo "$1" ;;
     esac
@@ -156,11 +157,12 @@ done
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
-[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients swaks msmtp curl mandoc zsh fish
+[ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients swaks msmtp curl mandoc zsh fish \
+    monitoring-plugins
 for server in "$@"; do
     case $server in
         postfix | opensmtpd | exim | dovecot | prometheus | clients | swaks | msmtp | curl) install_server "$server" ;;
-        mandoc | zsh | fish | haproxy | nullmailer | dma) install_server "$server" ;;
+        monitoring-plugins | mandoc | zsh | fish | haproxy | nullmailer | dma) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

@@ -4,6 +4,8 @@ import re
 
 from prx_email_cli.errors import Exit
 
+from ..support.faults import Fault
+from ..support.scripted import ScriptedServer
 from .conftest import Sendmail
 
 HEAD = re.compile(r"^-Queue ID- +--Size-- +-+Arrival Time-+ +-Sender/Recipient-+$")
@@ -42,9 +44,22 @@ def test_each_message_is_shown_with_id_size_time_sender_reason_and_recipients(se
 
 
 def test_what_was_sent_or_cancelled_or_given_up_is_in_no_queue(sendmail: Sendmail) -> None:
-    assert sendmail("a@example.org").status == 0
-    assert sendmail.program.call("cancel", "1").status == 0
-    assert sendmail("-bp") == (0, "Mail queue is empty\n", "")
+    faults = [
+        Fault("rcpt", "550 5.1.1 no", address="no@example.org"),
+        Fault("rcpt", "451 4.3.0 later", address="b@x.org"),
+    ]
+    with ScriptedServer(faults) as server:
+        sendmail.program.configure(server.port)
+        for recipients in (["a@example.org"], ["a@example.org"], ["no@example.org"]):
+            assert sendmail(*recipients).status == 0
+        assert sendmail.program.call("cancel", "1").status == 0
+        assert sendmail.program.call("drain").status == Exit.GAVE_UP
+        assert sendmail("-bp") == (0, "Mail queue is empty\n", "")
+        assert sendmail("a@example.org", "b@x.org").status == 0
+        assert sendmail.program.call("drain").status == Exit.TRY_LATER
+    _, entry, reason, *to, _, _ = sendmail("-bp").out.splitlines()
+    assert (entry.split()[0], "451 4.3.0 later" in reason) == ("4", True)
+    assert [one.strip() for one in to] == ["b@x.org"], "who has it is in no queue either"
 
 
 def test_what_a_terminal_would_obey_is_escaped(sendmail: Sendmail) -> None:
