@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
@@ -58,7 +58,11 @@ class Desk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers: list[tuple[asyncio.Future[Answer], Answer]] = []
         self._said: dict[str, float] = {}
-        self.clerk = Clerk(settings.outbox, self._answered)
+
+    @cached_property
+    def clerk(self) -> Clerk:
+        """The clerk that stores what this desk takes, made at first use.  Raises StorageError."""
+        return Clerk(self.settings.outbox, self._answered)
 
     @property
     def most_bytes(self) -> int:
@@ -89,11 +93,11 @@ class Desk:
                 messages = self._messages(letter, spool)
         except Exception as error:  # noqa: BLE001 - the client must hear of it
             spool.clear()
-            return self._refusal(as_ours(error))
+            return self.refusal(as_ours(error))
         future: asyncio.Future[Answer] = loop.create_future()
         self.clerk.put(Job(messages, partial(self._note, future, spool)))
         answer = await future
-        return replies.stored(answer) if isinstance(answer, list) else self._refusal(answer)
+        return replies.stored(answer) if isinstance(answer, list) else self.refusal(answer)
 
     def say(self, text: str) -> None:
         """Tell the operator, but the same thing once a minute only."""
@@ -114,7 +118,7 @@ class Desk:
             _in_pieces(letter.content), envelope, Schedule.at_once(int(time.time())), letter.client.caller
         )
         if mail.utf8 and not message.needs_smtputf8:
-            message = message._replace(needs_smtputf8=_has_wide_headers(letter.content))
+            message = message._replace(needs_smtputf8=has_wide_headers(letter.content))
         groups: dict[str | None, list[Addressee]] = {}
         for one in letter.recipients:
             groups.setdefault(one.notify, []).append(Addressee(one.address))
@@ -124,7 +128,8 @@ class Desk:
         return [message._replace(recipients=those, esmtp=esmtp._replace(notify=notify))
                 for notify, those in groups.items()]  # fmt: skip
 
-    def _refusal(self, error: PrxEmailError) -> str:
+    def refusal(self, error: PrxEmailError) -> str:
+        """Return the reply that refuses a message, and tell the operator what is not the client's fault."""
         if not replies.is_of_the_client(error):
             self.say(f"a message was not stored: {error.message}")
         return replies.refused(error)
@@ -152,7 +157,7 @@ def _in_pieces(content: bytes) -> Iterator[bytes]:
         yield content[begin : begin + _PIECE_BYTES]
 
 
-def _has_wide_headers(content: bytes) -> bool:
+def has_wide_headers(content: bytes) -> bool:
     """Tell whether a header has 8-bit characters, as only SMTPUTF8 allows."""
     return not content.partition(b"\r\n\r\n")[0].isascii()
 

@@ -26,9 +26,15 @@ def speak(
     streams: the descriptors to read from and to write to.  say: prints a line for the operator.  caller: who it is, by
     default this process's user.  Raises StorageError when the outbox cannot be opened.
     """
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
     desk = Desk(settings, Surroundings((), None, None, socket.gethostname(), say, qualify))
-    with asyncio.Runner() as runner, desk.clerk:
+    with desk.clerk:
+        speak_at(desk, streams=streams, caller=caller)
+
+
+def speak_at(desk: Desk, *, streams: tuple[int, int] = (0, 1), caller: Caller | None = None) -> None:
+    """Hold the dialogue at this *desk*; see ``speak``."""
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+    with asyncio.Runner() as runner:
         runner.run(_speak(desk, streams, caller))
 
 

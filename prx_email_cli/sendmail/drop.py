@@ -48,10 +48,10 @@ def _is_writable(path: str) -> bool:
         path = above
 
 
-def leave(call: "Call", directory: str, chunks: "Iterable[bytes]", command: str) -> str:
+def leave(said: "Iterable[tuple[str, str]]", directory: str, chunks: "Iterable[bytes]") -> str:
     """Write the message that *chunks* are into *directory*, durably, and return the file's name.
 
-    command: of this program, and who called it.  Raises StorageError, and ValidationError for more than MOST_BYTES.
+    said: names and values for the file's head.  Raises StorageError, and ValidationError for more than MOST_BYTES.
     """
     token = new_token()
     begun, ready = (os.path.join(directory, start + token) for start in (BEGUN, READY))
@@ -60,7 +60,7 @@ def leave(call: "Call", directory: str, chunks: "Iterable[bytes]", command: str)
         named = begun
         try:
             os.fchmod(descriptor, MODE)  # whatever the umask
-            _write(descriptor, _whole(head(_said(call, command)), chunks))
+            _write(descriptor, _whole(head(said), chunks))
             os.fsync(descriptor)
             os.rename(begun, ready)
             named = ready
@@ -75,8 +75,8 @@ def leave(call: "Call", directory: str, chunks: "Iterable[bytes]", command: str)
     return READY + token
 
 
-def _said(call: "Call", command: str) -> "Iterator[tuple[str, str]]":
-    """Yield what the file says of its message."""
+def said_by(call: "Call", command: str) -> "Iterator[tuple[str, str]]":
+    """Yield what a file says of a message that was called for so.  command: of this program, and who called it."""
     for recipient in call.recipients:
         yield "recipient", recipient
     if call.from_headers:

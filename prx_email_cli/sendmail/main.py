@@ -23,7 +23,6 @@ NO_PERMISSION = 77
 _REFUSED = {
     flags.QUEUE: "the queue of this machine's outbox is not for every user to see",
     flags.VERIFY: "where names lead is in the config of this machine's outbox, which not every user may read",
-    flags.SMTP: "-bs needs an outbox that this user can write",
 }
 SUMMARY = "Enqueue the message on standard input, for programs that call sendmail(8)."
 EXAMPLE = "Example: prx-email sendmail -i -t < message.eml"
@@ -106,13 +105,13 @@ def _do(call: flags.Call, config: "Path | None") -> int:
         if call.verbose:
             say(where)
         return 0
-    if _drop_instead_of_config(config) is not None:
-        return _refuse_without_outbox(call)
+    if (directory := _drop_instead_of_config(config)) is not None:
+        return _do_without_outbox(call, directory)
     from prx_email_cli.sendmail.enqueue import settings_in  # on use
 
     settings = settings_in(config)
-    if _drop_instead_of_outbox(settings) is not None:
-        return _refuse_without_outbox(call)
+    if (directory := _drop_instead_of_outbox(settings)) is not None:
+        return _do_without_outbox(call, directory)
     if call.mode == flags.SMTP:
         return _speak(settings)
     if call.mode == flags.QUEUE:
@@ -171,18 +170,21 @@ def _drop_instead_of_outbox(settings: "Settings") -> str | None:
 
 def _drop(call: flags.Call, directory: str, tape: "Tape") -> str:
     """Leave the message in the drop directory; say where it is."""
-    from prx_email_cli.sendmail.drop import leave  # on use
+    from prx_email_cli.sendmail.drop import leave, said_by  # on use
     from prx_email_cli.sendmail.incoming import readable, until_dot  # on use
     from prx_email_cli.sendmail.naming import command  # on use
     from prx_email_cli.submission.caller import by_parent  # on use
 
     incoming = readable(tape.rest())
-    name = leave(call, directory, until_dot(incoming) if call.dot_ends else incoming, by_parent(command(call)))
+    said = said_by(call, by_parent(command(call)))
+    name = leave(said, directory, until_dot(incoming) if call.dot_ends else incoming)
     return f"left as {visible(directory)}/{name}"
 
 
-def _refuse_without_outbox(call: flags.Call) -> int:
-    """Refuse what takes more than leaving a message."""
+def _do_without_outbox(call: flags.Call, directory: str) -> int:
+    """Leave the messages of a dialogue in the drop directory; refuse what takes more than that."""
+    if call.mode == flags.SMTP:
+        return _speak(None, directory)
     say(f"error: {_REFUSED[call.mode]}")
     say("hint: prx-email and prx-sendmail do it for the outbox's user, and for root")
     return NO_PERMISSION
@@ -194,20 +196,23 @@ def _drain(config: "Path | None") -> int:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "prx_email_cli", *named, "drain", "--quiet"])  # noqa: S606
 
 
-def _speak(settings: "Settings") -> int:
-    """Hold an SMTP dialogue on standard input and output, as Symfony asks for."""
-    from prx_email_cli.errors import ConfigError  # on use
+def _speak(settings: "Settings | None", directory: str = "") -> int:
+    """Hold an SMTP dialogue on standard input and output, as Symfony asks for.
 
+    directory: where its messages are left, without settings.
+    """
     try:
-        from prx_email_cli.listen.stdio import speak  # on use
+        from prx_email_cli.sendmail.dialogue import speak_dropping, speak_to_outbox  # on use
     except ModuleNotFoundError as error:
+        from prx_email_cli.errors import ConfigError  # on use
+
         raise ConfigError(
             f"-bs needs {error.name}, which is not installed", hint="pip install 'prx-email-cli[listen]'"
         ) from None
-    from prx_email_cli.sendmail.local import Local  # on use
-    from prx_email_cli.submission.caller import called_by_parent  # on use
-
-    speak(settings, say, caller=called_by_parent("sendmail -bs"), qualify=Local(settings.sendmail).addresses)
+    if settings is None:
+        speak_dropping(directory, say)
+    else:
+        speak_to_outbox(settings, say)
     return 0
 
 

@@ -30,7 +30,7 @@ _ROOM_FOR_HEAD = 2 * MOST_HEAD_BYTES
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
 _RETURNS = re.compile(r"FULL|HDRS")
 _ENVELOPE_ID = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2}){1,100}")  # RFC 3461 section 4: xtext
-_NAMES = ("recipient", "from_headers", "sender", "full_name", "notify", "returns", "envelope_id", "command")
+_NAMES = ("recipient", "from_headers", "sender", "full_name", "notify", "returns", "envelope_id", "utf8", "command")
 
 
 class Round(NamedTuple):
@@ -158,13 +158,15 @@ def _read(descriptor: int, entry: Entry, taker: Taker, settings: "Settings") -> 
     if size > settings.attachments.policy.max_message_bytes + _ROOM_FOR_HEAD:
         raise Unfit("it is larger than a message may be ([attachments.policy] max_message_bytes)")
     reader = _Reader(descriptor, size)
-    envelope, command = _envelope(reader.head())
+    recipients, said = _said(reader.head())
+    command = (_printable(said.get("command")) or "sendmail")[:_MOST_COMMAND]
     now = int(time.time())
     schedule = Schedule(max(0, min(now, entry.changed_ns // 1_000_000_000)), now)
-    message = taker.take(reader, envelope, schedule, caller_of(entry.uid, command))
+    message = taker.take(reader, _envelope(recipients, said), schedule, caller_of(entry.uid, command))
     if not reader.is_whole:
         raise Unfit("it is not whole")
-    return message._replace(idempotency_key=entry.key, fingerprint=reader.digest())
+    wide = message.needs_smtputf8 or "utf8" in said
+    return message._replace(idempotency_key=entry.key, fingerprint=reader.digest(), needs_smtputf8=wide)
 
 
 class _Reader:
@@ -212,8 +214,8 @@ class _Reader:
             raise Unfit(f"it cannot be read: {error.strerror}") from None
 
 
-def _envelope(head: bytes) -> tuple[Envelope, str]:
-    """Return what *head* says of the message, and of the command.  Raises Unfit for what no prx-sendmail writes."""
+def _said(head: bytes) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the recipients that *head* names, and what else it says.  Raises Unfit for what is none of our heads."""
     try:
         said = said_in(head)
     except ValueError:
@@ -224,12 +226,15 @@ def _envelope(head: bytes) -> tuple[Envelope, str]:
     for name, form in (("notify", _NOTIFY), ("returns", _RETURNS), ("envelope_id", _ENVELOPE_ID)):
         if name in one_each and not form.fullmatch(one_each[name]):
             raise Unfit(f"its {name} is none")
-    envelope = Envelope(
-        sender=one_each.get("sender"), recipients=tuple(value for name, value in said if name == "recipient"),
-        from_headers="from_headers" in one_each, full_name=_printable(one_each.get("full_name")),
-        notify=one_each.get("notify"), returns=one_each.get("returns"), envelope_id=one_each.get("envelope_id"),
+    return tuple(value for name, value in said if name == "recipient"), one_each
+
+
+def _envelope(recipients: tuple[str, ...], said: dict[str, str]) -> Envelope:
+    return Envelope(
+        sender=said.get("sender"), recipients=recipients, from_headers="from_headers" in said,
+        full_name=_printable(said.get("full_name")), notify=said.get("notify"), returns=said.get("returns"),
+        envelope_id=said.get("envelope_id"),
     )  # fmt: skip
-    return envelope, (_printable(one_each.get("command")) or "sendmail")[:_MOST_COMMAND]
 
 
 def _printable(text: str | None) -> str | None:

@@ -297,7 +297,7 @@ def test_what_was_refused_is_taken_in_once_it_is_moved_back(shared: Shared) -> N
 
 
 def test_what_takes_more_than_leaving_a_file_is_refused_in_words(shared: Shared) -> None:
-    for words in (("-bp",), ("-bv", "root"), ("-bs",)):
+    for words in (("-bp",), ("-bv", "root")):
         ended = shared.sendmail(B, *words)
         assert (ended.status, ended.out) == (77, "")
         assert ended.err.startswith("error: ")
@@ -325,3 +325,33 @@ def test_a_message_that_is_left_keeps_every_byte_of_its_text_and_envelope(shared
         "recipient": "é <root>", "sender": "", "full_name": "a\xe9 %41\n", "envelope_id": "id+201", "notify": "NEVER",
         "command": "",
     }  # fmt: skip
+
+
+def test_a_dialogue_leaves_its_messages_too(shared: Shared, server: ScriptedServer) -> None:
+    pytest.importorskip("aiosmtpd")
+    groups = [
+        "", "EHLO localhost", "MAIL FROM:<me@example.net>", "RCPT TO:<root>", "RCPT TO:<b@example.org> NOTIFY=NEVER",
+        "DATA", "Subject: spoken\r\n\r\n..\r\nbody\r\n.", "MAIL FROM:<> SIZE=10", "RCPT TO:<c@example.org>", "DATA",
+        "Subject: 2\r\n\r\n.", "QUIT",
+    ]  # fmt: skip
+    process = shared.begin(B, "prx_email_cli.sendmail", "-bs")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    said = b""
+    for group in groups:
+        process.stdin.write(f"{group}\r\n".encode() if group else b"")
+        process.stdin.flush()
+        reply = b"250-"
+        while reply[3:4] == b"-":
+            reply = process.stdout.readline()
+            said += reply
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert (process.returncode, said.count(b"250 2.0.0 Ok: left as msg.")) == (0, 2), said
+    assert len(os.listdir(shared.drop)) == 3
+    assert shared.drains() == Answer(0, "", "")
+    got = sorted((message.mail_from, *message.recipients) for message in server.messages)
+    assert got == [("", "c@example.org"), ("me@example.net", "b@example.org"), ("me@example.net", "ops@example.com")]
+    spoken = next(message.content for message in server.messages if "ops@example.com" in message.recipients)
+    assert spoken.endswith(b"\r\n\r\n.\r\nbody\r\n")
+    assert f"uid {B}".encode() in spoken.partition(b"\r\nSubject")[0]
+    assert "sendmail -bs, called by " in shared.call("show", "1").out
