@@ -18,6 +18,7 @@ from prx_email_cli.cli.output import on_terminal, say
 from prx_email_cli.cli.times import Times, clock, schedule_of
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import StorageError, as_ours
+from prx_email_cli.outbox.hashing import expect_much
 from prx_email_cli.outbox.messages import Content, NewMessage
 from prx_email_cli.submission.caller import caller
 from prx_email_cli.submission.request import Request
@@ -172,6 +173,7 @@ def send_batch(this: Invocation, asked: Asked) -> None:
     if this.preview:
         asked = asked._replace(check=True)
     broken = None
+    expect_much()
     with ExitStack() as opened:
         batch = _Batch(this, asked, settings, opened)
         try:

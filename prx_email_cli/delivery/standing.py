@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
+from prx_email_cli.outbox.hashing import sha256
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Account, Settings

@@ -3,11 +3,11 @@
 Named tuples cost little to define and to make: cron starts this program every minute.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from prx_email_cli.errors import ClaimLost, PrxEmailError, ValidationError
+from prx_email_cli.outbox.hashing import sha256
 from prx_email_cli.outbox.lifecycle import Outcome, Priority, RecipientKind, RecipientStatus, Settled, Verdict
 
 
@@ -37,7 +37,7 @@ class Content(NamedTuple):
     @classmethod
     def of(cls, data: bytes) -> "Content":
         """Make a content that is held in memory."""
-        return cls((data,), len(data), hashlib.sha256(data).hexdigest())
+        return cls((data,), len(data), sha256(data).hexdigest())
 
 
 class Addressee(NamedTuple):

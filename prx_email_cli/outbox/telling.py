@@ -6,9 +6,9 @@ times a day at most can never feed itself.
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 
 from prx_email_cli.outbox.accounts import TOLD_AGAIN_SECONDS
+from prx_email_cli.outbox.hashing import sha256
 
 MOST_CAUSES = 20  # told in a day: a server whose every reply differs makes no more of them
 Told = dict[str, list[int]]

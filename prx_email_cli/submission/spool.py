@@ -1,6 +1,5 @@
 """Hold a message's content between composing and storing, so that no transaction waits for its source."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
@@ -8,6 +7,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from prx_email_cli.errors import StorageError, ValidationError
+from prx_email_cli.outbox.hashing import expect_much, sha256
 from prx_email_cli.outbox.messages import Content
 
 MEMORY_BYTES = 512 * 1024  # of one content; a larger one goes into a file
@@ -46,7 +46,7 @@ class Spool:
 
         Raises what reading them raises, and StorageError when there is no room for them.
         """
-        digest = hashlib.sha256()
+        digest = sha256()
         held: list[bytes] = []
         size = begin = 0
         file: FileIO | None = None
@@ -57,6 +57,10 @@ class Spool:
                 held.append(chunk)
                 if size > self._memory_bytes:
                     if file is None:
+                        expect_much()
+                        digest = sha256()
+                        for part in held:
+                            digest.update(part)
                         file = self._file = self._file or _new_file()
                         begin = _on_disk(file.seek, 0, os.SEEK_END)
                     for part in held:  # joined they would take as much again

@@ -1,11 +1,11 @@
 """Make a request an outbox message, composed and fingerprinted, and store it."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.mail.compose import Draft, compose
+from prx_email_cli.outbox.hashing import sha256
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.messages import NewMessage, Schedule, Submitted
 from prx_email_cli.submission.draft import draft, policy_for, recipients
@@ -60,7 +60,7 @@ class _Fingerprint:
 
     def __init__(self, drafted: Draft, account: str) -> None:
         self._drafted = drafted
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         self._add(account)
         self._add(drafted._replace(date=0, inline=(), attachments=(), body_html=None))
         self._add([(file.filename, file.content_type) for file in (*drafted.inline, *drafted.attachments)])

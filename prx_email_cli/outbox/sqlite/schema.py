@@ -1,9 +1,9 @@
 """Make the tables by numbered migrations.  A released migration is never edited: a change is a new one."""
 
 import sqlite3
-from hashlib import sha256
 
 from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.hashing import sha256
 from prx_email_cli.outbox.sqlite.storing import APPLICATION_ID, WHOSE
 
 _OUTBOX = (
