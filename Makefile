@@ -40,8 +40,8 @@ torture: $(VENV)/.dev
 	TORTURE_KILLS=$(KILLS) TORTURE_EACH=$(EACH) TORTURE_MINUTES=1440 TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model \
 	tests/sendmail/test_no_loops.py
-	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \
-	$(PYTEST) --durations=0 --durations-min=1 tests/listen/test_fuzz.py tests/sendmail/test_fuzz.py
+	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) SENDMAIL_QUICK=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \
+	$(PYTEST) --durations=0 --durations-min=1 tests/listen/test_fuzz.py tests/sendmail/test_fuzz.py tests/sendmail/test_quick.py
 	@$(MAKE) mutation
 
 # Whole runs in one thread, on a played network, clock and disk; make test plays 500 seeds.  A seed that failed is played
