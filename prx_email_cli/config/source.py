@@ -33,12 +33,14 @@ def is_without_file(config: Path | None) -> bool:
 def is_out_of_reach(config: Path | None) -> bool:
     """Tell whether this user has no config, nor may read the one that is named by default or as *config*.
 
-    False for a config that is named and missing: a person has mistyped its name.  Raises ConfigError.
+    False for a config that is named and missing: a person has mistyped its name.
     """
     if is_asked():
         return False
     try:
         os.close(os.open(config or default_config_file(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    except ConfigError:  # no home directory
+        return True
     except FileNotFoundError:
         return not (config or os.environ.get(ENV_CONFIG))
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from prx_email_cli.config.sendmail import REASONS, refused_beside
 from prx_email_cli.errors import ChangeableByOthers, StorageError
-from prx_email_cli.files import check_unchangeable, create, sync_directory
+from prx_email_cli.files import check_unchangeable, create, give_to_owner, sync_directory
 from prx_email_cli.submission.drop_file import BEGUN, READY, is_named, new_token
 
 UNFINISHED_SECONDS = 86_400  # so old is a file that nobody goes on writing
@@ -109,7 +109,7 @@ class DropDirectory:
             raise Unfit(f"it cannot be opened: {error.strerror}") from None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != entry.uid:
+            if not _is_plain(status) or status.st_uid != entry.uid:
                 raise NotNow  # the next look says what it is now
             yield descriptor
         finally:
@@ -162,6 +162,8 @@ class DropDirectory:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 descriptor = os.open(REASONS, flags, dir_fd=refused)
             try:
+                if not _is_plain(os.fstat(descriptor)):
+                    raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
                 os.write(descriptor, line.encode())
             finally:
                 os.close(descriptor)
@@ -177,10 +179,9 @@ class DropDirectory:
             path = refused_beside(self.path)
             with suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-                if os.geteuid() == _ROOT:
-                    os.chown(path, self._status.st_uid, self._status.st_gid, follow_symlinks=False)
                 sync_directory(path.parent)
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            give_to_owner(descriptor, self._status)  # by its descriptor: the directory above may be another user's
             status = os.fstat(descriptor)
             if status.st_uid not in (_ROOT, os.geteuid(), self._status.st_uid) or status.st_mode & 0o077:
                 os.close(descriptor)
@@ -228,6 +229,10 @@ def _reason(name: str, status: os.stat_result, now: float) -> str:
 
 
 _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _is_old(entry: Entry, now: float) -> bool:

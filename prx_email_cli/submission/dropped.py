@@ -61,7 +61,12 @@ def take_round(
     except OSError:  # whoever opens it says so
         return NOTHING
     with locked(drop, owner) as directory:
-        return NOTHING if directory is None else _Taking(directory, settings, qualify).go(opened, most)
+        try:
+            return NOTHING if directory is None else _Taking(directory, settings, qualify).go(opened, most)
+        except OSError as error:
+            raise StorageError(
+                f"the drop directory {drop} cannot be read: {error.strerror}", hint="the next drain tries again"
+            ) from None
 
 
 class _Taking:
@@ -131,7 +136,7 @@ class _Taking:
     def _refuse(self, odd: Odd) -> None:
         try:
             self._directory.refuse(odd)
-        except StorageError as fault:
+        except PrxEmailError as fault:
             self._faults[fault.message] = fault
         else:
             self._refused[odd.uid] += 1

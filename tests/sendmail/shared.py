@@ -45,7 +45,7 @@ class Shared(Program):
     def begin(self, uid: int, module: str, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start the module as this user, and do not wait for it."""
         command = [sys.executable, "-m", "tests.support.as_user", str(uid), module, *words]
-        environment = {**self.environment, "HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+        environment = {**self.environment, "PYTHONPATH": str(ROOT)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=environment, cwd="/", **{**pipes, **options})
 

@@ -296,6 +296,40 @@ def test_what_was_refused_is_taken_in_once_it_is_moved_back(shared: Shared) -> N
     assert "drop, 0 files wait for a drain" in shared.call("doctor", "--offline").out
 
 
+def test_a_place_for_refused_files_that_is_open_to_others_is_told_and_keeps_no_good_mail_back(shared: Shared) -> None:
+    put(shared, C, b"x")
+    shared.refused.mkdir()
+    shared.refused.chmod(0o755)
+    os.chown(shared.refused, A, A)
+    assert shared.sendmail(B, "root").status == 0
+    ended = shared.drains()
+    assert (ended.status, [row["to"] for row in shared.rows()]) == (77, [["ops@example.com"]])
+    assert "is open to others" in ended.err
+    assert os.listdir(shared.drop) == [READY]
+
+
+def test_root_appends_to_no_file_that_the_outboxs_user_has_put_in_the_place_of_the_reasons(
+    shared: Shared, tmp_path: Path
+) -> None:
+    assert shared.sendmail(A, "root").status == 0
+    shared.refused.mkdir(mode=0o700)
+    os.chown(shared.refused, A, A)
+    victim = shared.etc / "victim"
+    victim.write_text("")
+    os.link(victim, shared.refused / "reasons.log")
+    put(shared, C, b"x")
+    ended = shared.call("drain")
+    assert "cannot be noted" in ended.err
+    assert victim.read_text() == ""
+
+
+def test_who_has_no_home_leaves_mail_too(shared: Shared) -> None:
+    del shared.environment["PRX_EMAIL_CONFIG"]
+    shared.environment["HOME"] = ""
+    assert shared.sendmail(B, "root") == Answer(0, "", "")
+    assert len(os.listdir(shared.drop)) == 1
+
+
 def test_what_takes_more_than_leaving_a_file_is_refused_in_words(shared: Shared) -> None:
     for words in (("-bp",), ("-bv", "root")):
         ended = shared.sendmail(B, *words)
