@@ -89,14 +89,16 @@ def written_by_swaks(said: str) -> bytes:
     return "".join(f"{line.removeprefix('.')}\n" for line in content).encode()
 
 
+@pytest.mark.parametrize("way", ["tcp", "socket"])
 def test_swaks_with_an_attachment_and_several_recipients_pipelined(
-    listener: Listener, program: Program, server: MailServer, tmp_path: Path
+    listener: Listener, program: Program, server: MailServer, tmp_path: Path, way: str
 ) -> None:
     body, attached = tmp_path / "body", tmp_path / "report.txt"
     body.write_text(TEXT)
     attached.write_bytes(bytes(range(256)) * 20)
+    to = ["--socket", program.home / "listen.sock"] if way == "socket" else ["--server", f"127.0.0.1:{listener.port}"]
     said = client(
-        "swaks", "--server", f"127.0.0.1:{listener.port}", "--pipeline", "--from", "me@example.net",
+        "swaks", *to, "--pipeline", "--from", "me@example.net",
         "--to", f"{ALICE},{BOB}", "--body", f"@{body}", "--attach", f"@{attached}",
     )  # fmt: skip
     assert "<-  250 2.0.0 Ok: queued as 1" in said
