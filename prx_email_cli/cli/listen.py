@@ -71,7 +71,6 @@ def listen(
         ):
             upkeep = Upkeep(desk, endpoints, lambda: hangups.count, lambda: _loaded(this), follower)
             Server(desk, endpoints).run(stop, lambda: _tell_ready(endpoints), upkeep.look)
-            notify("STOPPING=1")
     finally:
         for one in endpoints:
             one.close()

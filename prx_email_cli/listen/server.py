@@ -17,6 +17,7 @@ from prx_email_cli.listen.clients import Client, client_at
 from prx_email_cli.listen.desk import Desk
 from prx_email_cli.listen.dialogue import Dialogue
 from prx_email_cli.listen.endpoints import Endpoint
+from prx_email_cli.notify_socket import notify
 
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 20.0  # for messages that are being received when the server ends
@@ -48,6 +49,7 @@ class Server:
             while not stop.is_set():
                 await look()
                 await asyncio.sleep(LOOK_SECONDS)
+            notify("STOPPING=1")
             for server in servers:
                 server.close()
             await self._wind_down()

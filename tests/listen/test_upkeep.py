@@ -162,6 +162,18 @@ def test_systemd_is_told_of_a_reload_that_succeeds_and_of_one_that_fails(program
     assert manager.count("WATCHDOG=1") == 0
 
 
+def test_systemd_is_told_that_it_ends_while_a_message_is_under_way(program: Program) -> None:
+    with managing(program.home) as manager, watched(program, manager, 0) as listener:
+        client = listener.raw()
+        client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
+        assert [client.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+        listener.process.terminate()
+        manager.wait_for(lambda: manager.count("STOPPING=1"))
+        client.send(MESSAGE + b".\r\n")
+        assert client.reply().startswith("250 ")
+        assert listener.process.wait(timeout=PATIENCE) == 0
+
+
 def test_it_gives_signs_of_life_only_while_messages_can_be_stored(program: Program) -> None:
     program.configure(outbox="busy_timeout_seconds = 60")
     with managing(program.home) as manager, watched(program, manager, 0.5) as listener:
