@@ -63,7 +63,8 @@ def drain(
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Stay, and deliver each message when it becomes due.")
+        bool,
+        typer.Option("--follow", help="Stay, and deliver each message when it becomes due; SIGHUP reloads the config."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only storage errors.")] = False,
     verbose: Annotated[

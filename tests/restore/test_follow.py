@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
@@ -54,6 +54,17 @@ class Follower:
     def has_delivered(self, subject: str) -> None:
         wanted = f"Subject: {subject}\r\n".encode()
         self.server.wait_for(lambda: any(wanted in message.content for message in self.server.messages), PATIENCE)
+
+    def takes_up(self) -> None:
+        """It has the file open that is the outbox now: only then may others use it (docs/delivery.md)."""
+        descriptors = Path(f"/proc/{self.process.pid}/fd")
+
+        def has_it() -> bool:
+            with suppress(OSError):  # one that it has closed meanwhile
+                return any(os.path.samefile(one, self.program.outbox) for one in descriptors.iterdir())
+            return False
+
+        wait_until(has_it)
 
     def say(self, words: str) -> None:
         """It says this."""
@@ -130,6 +141,7 @@ class TestReplaced:
             patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
             old.store().close()
         os.replace(old.outbox, program.outbox)
+        follower.takes_up()
         follower.deliver("after the third")
         assert (follower.end(), follower.said) == (0, [])
 

@@ -36,10 +36,11 @@ root=$2 work=$3
 
 fresh() { mount -t tmpfs -o mode=755 prx-email-interop "$1"; }
 mount -t overlay -o "ro,lowerdir=$root/usr:/usr" prx-email-interop /usr
-if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
+kind=$(stat -f -c %T /sys/fs/cgroup)
+fresh /sys/fs/cgroup # in between: the same file system is not mounted twice on one place
+if [ "$kind" = cgroup2fs ]; then
     mount -t cgroup2 prx-email-interop /sys/fs/cgroup
 else
-    fresh /sys/fs/cgroup
     mkdir /sys/fs/cgroup/systemd
     mount -t cgroup -o none,name=systemd prx-email-interop /sys/fs/cgroup/systemd
 fi
