@@ -16,13 +16,14 @@ INTRODUCTION = """\
 <!-- Written by `python -m tests.config.document`. Do not edit: a test compares this page with the settings. -->
 
 The config is one TOML file: `--config FILE`, else `$PRX_EMAIL_CONFIG`, else `prx-email/config.toml` in your config
-directory (`~/.config` on Linux). `prx-email init` writes a first one, `prx-email account add NAME` adds an account and
-keeps the rest; [config.example.toml](../config.example.toml) shows one with comments.
+directory (`~/.config` on Linux), else `/etc/prx-email/config.toml` for those who may read it: root, and the user of
+[a shared outbox](sendmail.md#one-outbox-for-the-whole-machine). `prx-email init` writes a first one, `prx-email account
+add NAME` adds an account and keeps the rest; [config.example.toml](../config.example.toml) shows one with comments.
 
 An unknown key, a wrong type, a value outside its limits and keys that contradict each other are errors that name the
-file, the key and the fix, and end every command with status 78. A file that holds a secret must be mode 0600, else
-status 77. Relative paths are relative to the file, and `~` is your home directory. A command is a list of words,
-`["pass", "show", "mail/work"]`, and no shell sees it.
+file, the key and the fix, and end every command with status 78. A file that holds a secret must be mode 0600, or 0640 in
+a directory of root's that only its group may enter, else status 77. Relative paths are relative to the file, and `~` is
+your home directory. A command is a list of words, `["pass", "show", "mail/work"]`, and no shell sees it.
 """
 
 SECRETS = """\

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_cli.config import paths
 from prx_email_cli.config.edit import write_new_config
 from prx_email_cli.config.paths import default_config_file, default_outbox_file
 from prx_email_cli.config.settings import Account, Settings, load_settings
@@ -308,6 +309,28 @@ def test_a_tilde_is_the_home_directory(file: Path, monkeypatch: pytest.MonkeyPat
     assert settings.outbox.path == Path("/home/somebody/mail/outbox.db")
     monkeypatch.setenv("PRX_EMAIL_CONFIG", "~/c.toml")
     assert default_config_file() == Path("/home/somebody/c.toml")
+
+
+def test_the_systems_config_is_for_those_who_may_read_it_and_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, system = tmp_path / "own/prx-email/config.toml", tmp_path / "system.toml"
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG", system)
+    monkeypatch.delenv("PRX_EMAIL_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    assert default_config_file() == own
+    system.write_text("")
+    assert default_config_file() == system
+    own.parent.mkdir(parents=True)
+    own.symlink_to("nowhere")  # a person sees to it what that is to be
+    assert default_config_file() == own
+    own.unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    monkeypatch.setenv("HOME", "")
+    assert default_config_file() == system
+    system.unlink()
+    with pytest.raises(ConfigError):
+        default_config_file()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666, 0o660, 0o777])

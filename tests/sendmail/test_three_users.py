@@ -15,6 +15,7 @@ from prx_email_cli.submission.dropped import take_round
 
 from ..conftest import Answer
 from ..support.scripted import ScriptedServer
+from ..support.small_disk import NoDisk, SmallDisk
 from .shared import TEXT, A, B, C, Shared, needs_root, server, shared, until
 
 __all__ = ["server", "shared"]
@@ -341,6 +342,26 @@ def test_without_room_or_rights_nothing_is_acknowledged_and_nothing_stays(shared
     shared.drop.chmod(0o3755)
     assert shared.sendmail(B, "root").status == 78
     assert os.listdir(shared.drop) == []
+
+
+def test_a_full_disk_leaves_the_message_with_its_caller_and_no_part_of_it_behind(shared: Shared) -> None:
+    small = shared.home / "small"
+    try:
+        disk = SmallDisk(small)
+    except NoDisk as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    try:
+        small.chmod(0o3733)
+        shared.environment["PRX_EMAIL_DROP"] = str(small)
+        disk.fill()
+        ended = shared.sendmail(B, "root", text=TEXT + b"x" * 100_000)
+        assert ended.status == 75
+        assert "nothing was stored" in ended.err
+        assert os.listdir(small) == ["ballast"]
+        disk.free()
+        assert shared.sendmail(B, "root", text=TEXT + b"x" * 100_000) == Answer(0, "", "")
+    finally:
+        disk.unmount()
 
 
 def test_who_may_use_the_outbox_uses_it(shared: Shared) -> None:

@@ -96,7 +96,7 @@ class TestOnAnImage:
         steps = to_install(facts(image), wishes)
         carry_out(image, steps)
         whole, do = tree(image), Machine._do
-        for number in range(len(steps)):
+        for number in range(0, len(steps), 2):
             shutil.rmtree(image)
             shutil.copytree(pristine, image, symlinks=True)
 
@@ -109,7 +109,7 @@ class TestOnAnImage:
             with pytest.raises(KeyboardInterrupt):
                 carry_out(image, to_install(facts(image), wishes))
             monkeypatch.setattr(Machine, "_do", do)
-            if number % 2:
+            if number % 4:
                 carry_out(image, to_install(facts(image), wishes))
                 assert {name: one[3] for name, one in tree(image).items()} == {
                     name: one[3] for name, one in whole.items()
@@ -155,6 +155,21 @@ def test_only_root_may_and_anybody_may_look(program: Program) -> None:
     looked = program.call("install-system", "--dry-run")
     assert looked.status == 0
     assert "install -d -m 3733 -o prx-email -g prx-email /var/lib/prx-email/drop" in looked.out
+
+
+def test_a_program_that_not_all_users_can_run_does_not_become_the_machines_sendmail(
+    program: Program, tmp_path: Path
+) -> None:
+    own = tmp_path / "private" / "prx-sendmail"
+    own.parent.mkdir(mode=0o700)
+    own.write_text("")
+    own.chmod(0o755)
+    words = ("install-system", "--dry-run", "--sendmail", "--program")
+    ended = program.call(*words, str(own))
+    assert (ended.status, ended.out) == (78, "")
+    assert f"{own} cannot be run by all users: " in ended.err
+    assert "there is no program" in program.call(*words, str(own) + "x").err
+    assert program.call(*words, "prx-sendmail").status == 65
 
 
 @pytest.mark.parametrize(
