@@ -21,9 +21,9 @@ directory (`~/.config` on Linux), else `/etc/prx-email/config.toml` for those wh
 add NAME` adds an account and keeps the rest; [config.example.toml](../config.example.toml) shows one with comments.
 
 An unknown key, a wrong type, a value outside its limits and keys that contradict each other are errors that name the
-file, the key and the fix, and end every command with status 78. A file that holds a secret must be mode 0600, or 0640 in
-a directory of root's that only its group may enter, else status 77. Relative paths are relative to the file, and `~` is
-your home directory. A command is a list of words, `["pass", "show", "mail/work"]`, and no shell sees it.
+file, the key and the fix, and end every command with status 78. A file that holds a secret must be mode 0600, or 0640
+in a directory of root's that only its group may enter, else status 77. Relative paths are relative to the file, and `~`
+is your home directory. A command is a list of words, `["pass", "show", "mail/work"]`, and no shell sees it.
 """
 
 SECRETS = """\
