@@ -67,7 +67,8 @@ class Dialogue(LoggingIn, SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forget all of a message that is not whole."""
-        super().connection_lost(error)
+        if self.session is not None:  # else TLS was to come first
+            super().connection_lost(error)
         self.on_end(self)
 
     def cut(self) -> None:

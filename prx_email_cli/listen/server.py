@@ -32,6 +32,7 @@ class Server:
     def __init__(self, desk: Desk, endpoints: Sequence[Endpoint]) -> None:
         self._desk, self._endpoints = desk, endpoints
         self._open: dict[Dialogue, Client] = {}
+        self._handshakes: dict[asyncio.Task[None], Any] = {}  # and the connections they are on
 
     def run(self, stop: threading.Event, ready: Callable[[], None], look: Look) -> None:
         """Serve until *stop* is set.  ready: called once clients are served.  look: awaited several times a second."""
@@ -55,25 +56,40 @@ class Server:
             await self._wind_down()
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> asyncio.Server:
-        implicit = self._desk.settings.listen.tls == "implicit" and not endpoint.local
-        tls: dict[str, Any] = {}
-        context = self._desk.around.tls
-        if implicit and context is not None:
-            context.sni_callback = self._show_current_certificate
-            tls = {"ssl": context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
+        encrypts = self._desk.settings.listen.tls == "implicit" and not endpoint.local
+        encrypts = encrypts and self._desk.around.tls is not None
         is_unix = endpoint.socket.family == socket.AF_UNIX
         serving: Any = loop.create_unix_server if is_unix else loop.create_server
-        server: asyncio.Server = await serving(lambda: _Gate(self, endpoint), sock=endpoint.socket, **tls)
+        server: asyncio.Server = await serving(lambda: _Gate(self, endpoint, encrypts=encrypts), sock=endpoint.socket)
         return server
 
-    def _show_current_certificate(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
-        """Begin TLS with the certificate of the config as it is by now; asyncio keeps the one of its start."""
-        connection.context = self._desk.around.tls or context
+    def encrypt(self, dialogue: Dialogue, transport: Any) -> None:
+        """Begin TLS on a new connection, then the *dialogue*."""
+        task = asyncio.get_running_loop().create_task(self._encrypt(dialogue, transport))
+        self._handshakes[task] = transport
+        task.add_done_callback(self._handshakes.pop)
+
+    async def _encrypt(self, dialogue: Dialogue, transport: Any) -> None:
+        context: Any = self._desk.around.tls  # no reload takes it away
+        seconds = min(_HANDSHAKE_SECONDS, self._desk.settings.listen.idle_seconds)
+        try:
+            encrypted = await asyncio.get_running_loop().start_tls(
+                transport, dialogue, context, server_side=True, ssl_handshake_timeout=seconds
+            )
+        except OSError:  # also TLS's own
+            encrypted = None
+        if encrypted is None:
+            transport.abort()
+            self._forget(dialogue)
+        else:
+            dialogue.connection_made(encrypted)
 
     async def _wind_down(self) -> None:
         """Tell idle clients to come again, and let the others finish what they send."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + GRACE_SECONDS
+        for transport in self._handshakes.values():
+            transport.abort()
         while self._open and loop.time() < deadline:
             for dialogue in list(self._open):
                 dialogue.end()
@@ -81,11 +97,11 @@ class Server:
         for dialogue in list(self._open):
             dialogue.cut()
 
-    def admit(self, transport: Any, endpoint: Endpoint) -> "Dialogue | str":
-        """Return a dialogue for a new connection, or the reply that refuses it."""
+    def admit(self, transport: Any, endpoint: Endpoint, *, encrypts: bool) -> "Dialogue | str":
+        """Return a dialogue for a new connection, or the reply that refuses it.  encrypts: it begins with TLS."""
         desk = self._desk
         client = client_at(transport.get_extra_info("socket"), desk.around.networks, local=endpoint.local)
-        client = client._replace(encrypted=transport.get_extra_info("ssl_object") is not None)
+        client = client._replace(encrypted=encrypts)
         if not client.trusted and not desk.around.logins:
             return "554 5.7.1 clients at your address may not send mail here"
         refusal = desk.limits.connect(client.name)
@@ -113,18 +129,21 @@ class Server:
 class _Gate(asyncio.Protocol):
     """Begins a dialogue on a new connection, or refuses it."""
 
-    def __init__(self, server: Server, endpoint: Endpoint) -> None:
-        self._server, self._endpoint = server, endpoint
+    def __init__(self, server: Server, endpoint: Endpoint, *, encrypts: bool) -> None:
+        self._server, self._endpoint, self._encrypts = server, endpoint, encrypts
 
     def connection_made(self, transport: Any) -> None:
         """Let the dialogue have the connection from now on."""
-        admitted = self._server.admit(transport, self._endpoint)
+        admitted = self._server.admit(transport, self._endpoint, encrypts=self._encrypts)
         if isinstance(admitted, str):
-            transport.write(admitted.encode() + b"\r\n")
+            if not self._encrypts:  # or it would be no TLS
+                transport.write(admitted.encode() + b"\r\n")
             transport.close()
-            return
-        transport.set_protocol(admitted)
-        admitted.connection_made(transport)
+        elif self._encrypts:
+            self._server.encrypt(admitted, transport)
+        else:
+            transport.set_protocol(admitted)
+            admitted.connection_made(transport)
 
 
 def tls_context(cert_file: str, key_file: str | None) -> ssl.SSLContext:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import smtplib
 import socket
+import ssl
 import time
 from contextlib import suppress
+
+import pytest
 
 from prx_email_cli.listen.limits import MINUTE, Limits
 
 from ..conftest import Program
 from ..support.certs import Certificates
 from .conftest import PATIENCE, Listener
-from .test_relay import private_copy
+from .test_relay import add_user, private_copy
 from .test_taking import hand_in
 
 
@@ -106,6 +110,26 @@ def test_a_client_that_begins_tls_and_says_no_more_is_left(program: Program, cer
         with suppress(ConnectionError):
             while silent.sock.recv(100):
                 pass
+
+
+def test_a_client_counts_before_it_has_begun_tls(program: Program, certificates: Certificates) -> None:
+    tls = f'tls_cert_file = "{private_copy(program, certificates)}"\ntls = "implicit"'
+    configure(program, f"{tls}\nidle_seconds = 3\nmax_connections_per_client = 1")
+    assert add_user(program).status == 0
+    trust = ssl.create_default_context(cafile=str(certificates.ca_file))
+    with Listener(program, "--listen", "0.0.0.0:0") as listener:
+        silent = listener.connect()
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            smtplib.SMTP_SSL("localhost", listener.port, timeout=PATIENCE, context=trust)
+        with suppress(ConnectionError):
+            assert silent.line() == b""  # it is left, without a word in clear
+        with smtplib.SMTP_SSL("localhost", listener.port, timeout=PATIENCE, context=trust) as client:
+            assert client.noop()[0] == 250
+        lost = listener.connect()
+        lost.send(b"EHLO in.clear\r\n")
+        with suppress(ConnectionError):
+            assert not lost.line().startswith(b"2")
+        assert listener.stop() == (0, "")
 
 
 def test_recipients_beyond_the_limit_are_refused_and_the_others_go(program: Program) -> None:
