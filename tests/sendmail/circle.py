@@ -45,7 +45,7 @@ class Cron:
         with program.config.open("a") as config:
             config.write('\n[sendmail.aliases]\nroot = "ops@example.org"\n')
 
-    def week(self, minutes: int = 15, alarms: int = 3) -> None:
+    def week(self, minutes: int = 10, alarms: int = 3) -> None:
         """Let a week pass, of which each day begins with *alarms* of mdadm.
 
         minutes: of each day, from its beginning; a day has 1440.

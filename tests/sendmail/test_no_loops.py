@@ -17,7 +17,7 @@ from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port
 from .circle import MDADM, Cron
 
-MINUTES = int(os.environ.get("TORTURE_MINUTES", "15"))  # of each day; make torture has all of them
+MINUTES = int(os.environ.get("TORTURE_MINUTES", "10"))  # of each day; make torture has all of them
 REFUSES = Fault("rcpt", "550 5.1.1 no such user")
 LOGIN = {"u": "secret"}
 ALARMS = 21  # of mdadm, in a week
