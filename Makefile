@@ -23,7 +23,8 @@ check: $(VENV)/.dev
 
 # Which branches of these folders the tests of them and of what uses them take: 95 % of each at least.
 COVERED := outbox delivery smtp
-COVERING := outbox delivery smtp oauth model damage restore files faults submission cli/test_drain.py cli/test_retry.py
+COVERING := outbox delivery smtp oauth model damage restore files faults submission cli/test_drain.py cli/test_retry.py \
+            sendmail/test_quick.py
 coverage: $(VENV)/.dev
 	$(PYTEST) $(addprefix tests/,$(COVERING)) --cov --cov-report=
 	$(foreach folder,$(COVERED),$(BIN)/coverage report --include='prx_email_cli/$(folder)/*' --fail-under=95 &&) true

@@ -140,14 +140,14 @@ def as_bytes(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-@pytest.mark.parametrize(("words", "text"), TAKEN)
+@pytest.mark.parametrize(("words", "text"), TAKEN, ids=range(len(TAKEN)))
 def test_what_programs_commonly_send_is_taken_quickly_and_stored_alike(
     ways: Ways, words: list[str], text: str | bytes
 ) -> None:
     assert ways.compare(words, as_bytes(text))
 
 
-@pytest.mark.parametrize(("words", "text"), LEFT)
+@pytest.mark.parametrize(("words", "text"), LEFT, ids=range(len(LEFT)))
 def test_what_is_not_plain_is_left_and_nothing_is_stored(ways: Ways, words: list[str], text: str | bytes) -> None:
     assert not ways.compare(words, as_bytes(text))
 
