@@ -6,9 +6,12 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.errors import ChangeableByOthers
+
+if TYPE_CHECKING:
+    from inotify_simple import INotify
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _MOST_LINKS = 40  # as many as Linux follows in one path
@@ -314,3 +317,22 @@ def _is_roots_from_outside(uid: int) -> bool:
             return all(int(line.split()[1]) != _ROOT for line in stream)
     except (OSError, ValueError):
         return False
+
+
+def notices_of(path: str | Path, event: str) -> "INotify | None":
+    """Ask the system to tell of an *event*, by its name in inotify(7) without IN_; None where it cannot.
+
+    path: a directory, whose files it is about, or a file.
+    """
+    try:
+        from inotify_simple import INotify, flags  # on use
+
+        notify = INotify()
+    except (ImportError, OSError, AttributeError):
+        return None
+    try:
+        notify.add_watch(os.fspath(path), flags[event])
+    except OSError:
+        notify.close()
+        return None
+    return notify

@@ -14,11 +14,9 @@ from prx_email_cli.cli.output import say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.config.sendmail import REASONS, drop_of, refused_beside
 from prx_email_cli.errors import PrxEmailError
-from prx_email_cli.files import user_name
+from prx_email_cli.files import notices_of, user_name
 
 if TYPE_CHECKING:
-    from inotify_simple import INotify
-
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.submission.dropped import Round
 
@@ -134,7 +132,7 @@ class _Changes:
         self._path = path
         self._seen: object = None
         self._look = self._round = 0.0
-        self._notify = _notify_of(path)
+        self._notify = notices_of(path, "MOVED_TO")  # a file gets its name
 
     def came(self, now: float) -> bool:
         """Tell whether to look into the directory now, because something came or the last look was long ago."""
@@ -165,18 +163,3 @@ class _Changes:
         """Release the descriptor."""
         if self._notify is not None:
             self._notify.close()
-
-
-def _notify_of(path: Path) -> "INotify | None":
-    """Watch for files that get their names; None where that cannot be."""
-    with suppress(ImportError, OSError, AttributeError):
-        from inotify_simple import INotify, flags  # on use
-
-        notify = INotify()
-        try:
-            notify.add_watch(os.fspath(path), flags.MOVED_TO)
-        except OSError:
-            notify.close()
-            raise
-        return notify
-    return None

@@ -1,14 +1,10 @@
 """Notice that another process has changed an open outbox."""
 
-import os
 import sqlite3
 import threading
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from inotify_simple import INotify
+from prx_email_cli.files import notices_of
 
 
 class SqliteWatch:
@@ -18,7 +14,7 @@ class SqliteWatch:
         self._connection, self._lock = connection, lock
         self._version = -1
         self._log = f"{path.resolve()}-wal"
-        self._notify = _notify_of(self._log)
+        self._notify = notices_of(self._log, "MODIFY")  # which every change is written to first
 
     def fileno(self) -> int | None:
         """Return a descriptor that can be read when the outbox's files were written; None where no system tells."""
@@ -46,18 +42,3 @@ class SqliteWatch:
         """Release the descriptor."""
         if self._notify is not None:
             self._notify.close()
-
-
-def _notify_of(log: str) -> "INotify | None":
-    """Watch the log, which every change is written to first; None where that cannot be."""
-    with suppress(ImportError, OSError, AttributeError):
-        from inotify_simple import INotify, flags  # on use
-
-        notify = INotify()
-        try:
-            notify.add_watch(os.fspath(log), flags.MODIFY)
-        except OSError:
-            notify.close()
-            raise
-        return notify
-    return None
