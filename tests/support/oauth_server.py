@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from .oauth_grants import Authority
 from .oauth_http import HttpServer
@@ -53,6 +53,7 @@ class OAuthServer(OAuthState):
         self.url = f"{'http' if context is None else 'https'}://{_LOOPBACK}:{self._http.port}"
         self._authority = Authority(self._app, self, self.verify_url)
         self._app.before_request(self._arrived)
+        self._app.after_request(self._answer_is_fixed)
         for path, methods, view in (
             ("/authorize", ["GET"], self._authority.authorize),
             ("/token", ["POST"], self._token),
@@ -103,18 +104,21 @@ class OAuthServer(OAuthState):
             raise RuntimeError("the authorization server failed") from self._http.failures[0]
 
     def _arrived(self) -> None:
-        self.note_request(
-            Asked(
-                request.method,
-                request.path,
-                request.args.to_dict(),
-                request.form.to_dict(),
-                {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers},
-                self.now(),
-            )
+        g.asked = Asked(
+            request.method,
+            request.path,
+            request.args.to_dict(),
+            request.form.to_dict(),
+            {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers},
+            self.now(),
         )
+        self.note_request(g.asked)
         if self.hang:
             self._wait(None)
+
+    def _answer_is_fixed(self, answer: Response) -> Response:
+        self.note_decided(g.asked)
+        return answer
 
     def _token(self) -> Response:
         delay = self.delay

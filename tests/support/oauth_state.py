@@ -84,6 +84,7 @@ class OAuthState:
         self.devices: dict[str, Device] = {}
         self._slow_downs = 0
         self._requests: list[Asked] = []
+        self._decided: list[Asked] = []
         self._user_codes: list[str] = []
         self._issued: list[str] = []
         self._access: dict[str, Token] = {}
@@ -116,10 +117,15 @@ class OAuthState:
 
     def count(self, grant_type: str) -> int:
         """Requests of the token endpoint with *grant_type*, whatever became of them."""
-        return sum(asked.path == "/token" and asked.form.get("grant_type") == grant_type for asked in self.requests)
+        return _count(self.requests, grant_type)
+
+    def decided(self, grant_type: str) -> int:
+        """Those of them whose answer is fixed: what is approved or denied from now on cannot change it."""
+        with self._changed:
+            return _count(self._decided, grant_type)
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 60.0) -> None:
-        """Return once *predicate* holds; it is asked again at every request.  AssertionError after *timeout*."""
+        """Return once *predicate* holds; it is asked at every request and answer.  AssertionError after *timeout*."""
         with self._changed:
             if not self._changed.wait_for(lambda: bool(predicate()), timeout):
                 raise AssertionError(f"not within {timeout} s; last requests: {self._requests[-5:]}")
@@ -161,6 +167,11 @@ class OAuthState:
     def note_request(self, asked: Asked) -> None:
         with self._changed:
             self._requests.append(asked)
+            self._changed.notify_all()
+
+    def note_decided(self, asked: Asked) -> None:
+        with self._changed:
+            self._decided.append(asked)
             self._changed.notify_all()
 
     def note_device(self, device: Device) -> None:
@@ -232,3 +243,7 @@ class OAuthState:
 
     def _random_access_token(self, _user: str, _scope: str, _expires_at: int) -> str:
         return ("at-" + secrets.token_urlsafe(self.token_bytes))[: self.token_bytes]
+
+
+def _count(asked: list[Asked], grant_type: str) -> int:
+    return sum(one.path == "/token" and one.form.get("grant_type") == grant_type for one in asked)

@@ -80,7 +80,7 @@ class Case:
 
 
 def _agree_after_a_while(oauth: OAuthServer, code: str) -> None:
-    oauth.wait_for(lambda: oauth.count(DEVICE_CODE) == 1)  # which is answered with authorization_pending
+    oauth.wait_for(lambda: oauth.decided(DEVICE_CODE) == 1)  # the answer is authorization_pending
     oauth.approve_device(code)
 
 
