@@ -6,7 +6,7 @@ import sys
 import time
 
 from prx_email_cli.sendmail import flags
-from prx_email_cli.sendmail.talk import flush_for_good, put, say, visible
+from prx_email_cli.sendmail.talk import answered, flush_for_good, put, say, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def main() -> None:
     """Run the command line."""
     _end_quietly_when_interrupted()
     gc.disable()  # a call is short, and makes no circles of any size
-    status = run(sys.argv[1:], os.path.basename(sys.argv[0]))
+    status = answered(run(sys.argv[1:], os.path.basename(sys.argv[0])))
     flush_for_good()
     os._exit(status)  # all is closed, and taking the interpreter apart takes as long as storing the message
 

@@ -166,9 +166,25 @@ def test_standard_input_that_cannot_be_read_stores_nothing(sendmail: Sendmail) -
 
 def test_closed_and_full_output_changes_nothing(sendmail: Sendmail) -> None:
     command = shlex.join([sys.executable, "-m", "prx_email_cli.sendmail"])
-    for line in ("-v a@example.org 2>&-", "-v a@example.org 2>/dev/full", "-bp >/dev/full", "-bp >&-"):
+    for line in ("-v a@example.org 2>&-", "-v a@example.org 2>/dev/full", "a@example.org >/dev/full", "-bi >&-"):
         ended = sendmail.called(["/bin/sh", "-c", f"{command} {line}"], b"x\n")
         assert ended == (0, "", "")
+
+
+@pytest.mark.parametrize("asked", ["-bp", "-bv x@example.org", "--version", "--help"])
+def test_an_answer_that_cannot_be_written_is_74(sendmail: Sendmail, asked: str) -> None:
+    command = f"{shlex.join([sys.executable, '-m', 'prx_email_cli.sendmail'])} {asked}"
+    full = sendmail.called(["/bin/sh", "-c", f"{command} >/dev/full"], b"")
+    assert full == (74, "", "error: stdout cannot be written: No space left on device\n")
+    assert sendmail.called(["/bin/sh", "-c", f"{command} >&-"], b"") == (74, "", "error: stdout is closed\n")
+    left = sendmail.called(["/bin/bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], b"")
+    assert left in ((74, "", ""), (0, "", ""))  # true may be gone before or after
+
+
+def test_the_status_of_a_refusal_stays_where_it_cannot_be_told(sendmail: Sendmail) -> None:
+    command = shlex.join([sys.executable, "-m", "prx_email_cli.sendmail"])
+    ended = sendmail.called(["/bin/sh", "-c", f"{command} -bv nobody >/dev/full"], b"")
+    assert ended == (67, "", "warning: stdout cannot be written: No space left on device\n")
 
 
 def test_verbose_says_the_id_and_nothing_on_standard_output(sendmail: Sendmail) -> None:
