@@ -123,6 +123,11 @@ class Flights:
         if stage == _ABOUT and about == now and about.boot:
             self._slots = about.slots
 
+    @property
+    def is_there(self) -> bool:
+        """Tell whether there is a record, and it can be trusted."""
+        return bool(self._slots)
+
     def of(self, claim: int) -> Flight:
         """Return how far the attempt of *claim* had come."""
         if not self._slots:

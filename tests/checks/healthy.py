@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.runs import Runs
 
 from ..conftest import Program
 

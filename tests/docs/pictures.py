@@ -26,7 +26,7 @@ from rich.text import Text
 
 from prx_email_cli.cli.arguments import arranged
 from prx_email_cli.cli.main import app
-from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.runs import Runs
 
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer

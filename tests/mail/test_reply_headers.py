@@ -17,7 +17,7 @@ from prx_email_cli.mail.address_grammar import Mailbox
 from prx_email_cli.mail.headers import check_header_text
 from prx_email_cli.mail.received import KnownMessage, ids_in, known_message, normal_id
 from prx_email_cli.mail.reply_headers import mailboxes_in, quoted, reference_chain, reply_subject, reply_to
-from prx_email_cli.outbox.sqlite.received import COLUMNS
+from prx_email_cli.outbox.relational.received import COLUMNS
 from prx_email_cli.submission.reply import Manner, Parent, answer
 from prx_email_cli.submission.request import Request
 

@@ -28,7 +28,7 @@ from prx_email_cli.outbox.lifecycle import (
     Scope,
 )
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Drop, Pruning
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from prx_email_cli.outbox.flight_record import SLOTS
+from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.sqlite import sql
-from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.smtp.transaction import Transaction
 
 from .scenario import Fault

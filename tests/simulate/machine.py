@@ -15,11 +15,12 @@ import pytest
 
 from prx_email_cli.delivery import conductor
 from prx_email_cli.delivery.account import AccountRun
-from prx_email_cli.outbox import flight_record
+from prx_email_cli.outbox import flight_record, runs
 from prx_email_cli.outbox.flight_record import FlightRecord
-from prx_email_cli.outbox.sqlite import runs, withdrawing
+from prx_email_cli.outbox.in_flight import InFlight
+from prx_email_cli.outbox.lock import Lock
+from prx_email_cli.outbox.relational import withdrawing
 from prx_email_cli.outbox.sqlite.high_water import HighWater
-from prx_email_cli.outbox.sqlite.in_flight import InFlight
 from prx_email_cli.outbox.sqlite.run import SqliteRun
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -213,7 +214,7 @@ def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
         points.around(runs, "_removed_as_dead", "a lock file is removed")
         points.around(InFlight, "numbers", "claims are numbered")
         points.around(InFlight, "close", "the record is closed")
-        points.around(runs.Lock, "release", "the lock is released", lambda _, lock: setattr(lock, "_descriptor", -1))
+        points.around(Lock, "release", "the lock is released", lambda _, lock: setattr(lock, "_descriptor", -1))
         points.only_alive(SqliteStore, "close")
         yield patch
 

@@ -97,7 +97,8 @@ def wrap_database(fate: Fate) -> None:
 
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox.sqlite import claims, operator, pruning, queue, submit
+    from prx_email_cli.outbox.relational import operator, pruning, queue
+    from prx_email_cli.outbox.sqlite import claims, submit
 
     changes = {
         "enqueue": (submit, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
@@ -128,11 +129,12 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
 
 def wrap_store(fate: Fate) -> None:
     """Points between the changes."""
+    from prx_email_cli.outbox.in_flight import InFlight
+    from prx_email_cli.outbox.lock import Lock
+    from prx_email_cli.outbox.runs import Runs
     from prx_email_cli.outbox.sqlite import storing
     from prx_email_cli.outbox.sqlite.claims import Claims
     from prx_email_cli.outbox.sqlite.high_water import HighWater
-    from prx_email_cli.outbox.sqlite.in_flight import InFlight
-    from prx_email_cli.outbox.sqlite.runs import Lock, Runs
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
     def passes(point: str) -> Callable[[], None]:

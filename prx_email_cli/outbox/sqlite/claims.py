@@ -1,41 +1,35 @@
 """Claim, record, give back, recover and expire messages for a run on a SQLite outbox."""
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from prx_email_cli.errors import ClaimLost, OutboxBusy, OutboxDamaged, PrxEmailError
+from prx_email_cli.outbox import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
-from prx_email_cli.outbox.sqlite import actions, queue, sql
-from prx_email_cli.outbox.sqlite.actions import Deed
+from prx_email_cli.outbox.relational import actions, queue
+from prx_email_cli.outbox.relational import sql as moves
+from prx_email_cli.outbox.relational.actions import Deed
+from prx_email_cli.outbox.relational.database import Database
+from prx_email_cli.outbox.relational.recovery import Recovery, recover_run
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.sqlite import claiming
+from prx_email_cli.outbox.sqlite.claiming import Claimant
 from prx_email_cli.outbox.sqlite.connection import keep_little
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.outbox.sqlite.high_water import Mark
-from prx_email_cli.outbox.sqlite.in_flight import InFlight
-from prx_email_cli.outbox.sqlite.recovery import Recovery, recover_run
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
-from prx_email_cli.outbox.sqlite.runs import Runs
-from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 READ_BYTES = 32 * 1024  # of a content: what each connection holds of a large one adds up
 PATIENCE = 60  # busy timeouts: what a provider accepted must not be forgotten, however long a lock lasts
 
 T = TypeVar("T")
 _Claims = list[list[Claimed]]  # by wish
-
-
-class Database(Protocol):
-    """The open database: one connection, used by one thread at a time."""
-
-    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *make* in a transaction and return its result once that is durable; its error undoes the changes."""
-
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Yield the connection, for reading."""
 
 
 class Claims:
@@ -48,9 +42,9 @@ class Claims:
     def claim(self, run: InFlight, wish: ClaimOne, deed: Deed | None = None) -> Claimed:
         """Claim this message for ``retry``, and record the *deed*; its refused recipients are tried again, too."""
 
-        def make(connection: sqlite3.Connection, who: queue.Claimant, *, unread: bool) -> _Claims:
+        def make(connection: SqliteConnection, who: Claimant, *, unread: bool) -> _Claims:
             self._guard.before_claim(connection)
-            claimed = queue.claim_one(connection, who, wish, unread=unread)
+            claimed = claiming.claim_one(connection, who, wish, unread=unread)
             if deed is not None:
                 actions.record(connection, [wish.outbox_id], deed)
             return [[claimed]]
@@ -65,9 +59,9 @@ class Claims:
         """Claim messages by *wish* one by one, so that damage costs none but its own."""
 
         def claim_this(outbox_id: int, *, unread: bool) -> Claimed | None:
-            def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
+            def make(connection: SqliteConnection, who: Claimant) -> _Claims:
                 self._guard.before_claim(connection)
-                one = queue.claim_this(connection, who, wish, outbox_id, unread=unread)
+                one = claiming.claim_this(connection, who, wish, outbox_id, unread=unread)
                 return [[] if one is None else [one]]
 
             ((*claimed,),) = self._claiming(run, 1, make)
@@ -102,7 +96,7 @@ class Claims:
         most = sum(wish.most for wish in wishes)
         recording = bool(finished or returned)
 
-        def make(connection: sqlite3.Connection, who: queue.Claimant) -> _Claims:
+        def make(connection: SqliteConnection, who: Claimant) -> _Claims:
             lost[:] = queue.finalize_all(connection, run.run_id, finished) if finished else []
             recorded[:] = [one.claimed.outbox_id for one, error in zip(finished, lost, strict=True) if error is None]
             queue.give_back(connection, run.run_id, returned)
@@ -110,7 +104,7 @@ class Claims:
                 return [[] for _ in wishes]
             numbers, claims = list(who.numbers), []
             for wish in wishes:
-                claims.append(queue.claim_next(connection, who._replace(numbers=numbers), wish))
+                claims.append(claiming.claim_next(connection, who._replace(numbers=numbers), wish))
                 del numbers[: len(claims[-1])]
             return claims
 
@@ -166,12 +160,15 @@ class Claims:
     def _sending(self) -> list[str]:
         """Return the ids of the runs that hold messages."""
         with self._reading() as connection:
-            return [run for (run,) in connection.execute(sql.RUNS_SENDING)]
+            return [run for (run,) in connection.execute(moves.RUNS_SENDING)]
 
     def begin_drain(self, now: int) -> Moment:
         """Record that a drain begins at *now*; costs one read when no message waits, or it was just recorded."""
         with self._reading() as connection:
-            if connection.execute(sql.TO_RECORD, {"now": now, "least": queue.RECORD_EVERY_SECONDS}).fetchone() is None:
+            if (
+                connection.execute(moves.TO_RECORD, {"now": now, "least": queue.RECORD_EVERY_SECONDS}).fetchone()
+                is None
+            ):
                 return Moment(now)
         try:
             return self._change(partial(queue.begin_drain, now=now))
@@ -181,7 +178,7 @@ class Claims:
     def expire(self, now: int) -> list[int]:
         """Give up the messages that expired unsent; costs one read when there are none."""
         with self._reading() as connection:
-            if connection.execute(sql.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
+            if connection.execute(moves.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
                 return []
         try:
             return self._change(partial(queue.expire, now=now))
@@ -196,7 +193,7 @@ class Claims:
             place = claimed.outbox_id * PIECES_PER_MESSAGE + number
             for start in count(0, READ_BYTES):
                 with self._reading() as connection:
-                    if connection.execute(sql.HAS_PIECE, (place,)).fetchone() is None:
+                    if connection.execute(moves.HAS_PIECE, (place,)).fetchone() is None:
                         return
                     with connection.blobopen("content", "data", place, readonly=True) as piece:
                         piece.seek(start)
@@ -206,7 +203,7 @@ class Claims:
                     break
 
     def _claiming(
-        self, run: InFlight, most: int, make: Callable[[sqlite3.Connection, queue.Claimant], _Claims], *,
+        self, run: InFlight, most: int, make: Callable[[SqliteConnection, Claimant], _Claims], *,
         recording: bool = False, recorded: Sequence[int] = (),
     ) -> _Claims:  # fmt: skip
         """Run a change that claims up to *most* messages for *run*.
@@ -218,9 +215,9 @@ class Claims:
         numbers: list[int] = []
         with suppress(PrxEmailError) if recording else nullcontext():
             numbers = run.numbers(most) if most else []
-        who = queue.Claimant(run.run_id, self._domain, numbers)
+        who = Claimant(run.run_id, self._domain, numbers)
 
-        def counted(connection: sqlite3.Connection) -> tuple[_Claims, Mark | None]:
+        def counted(connection: SqliteConnection) -> tuple[_Claims, Mark | None]:
             claims = make(connection, who)
             ids = [*recorded, *(one.outbox_id for some in claims for one in some)]
             return claims, self._guard.count(connection, ids) if ids else None
@@ -244,7 +241,7 @@ class Claims:
             return True
         return False
 
-    def _may_claim(self, connection: sqlite3.Connection, *, recording: bool) -> bool:
+    def _may_claim(self, connection: SqliteConnection, *, recording: bool) -> bool:
         """Tell whether the change may claim; raise why not if it does nothing else, for an error undoes all of it."""
         try:
             self._guard.before_claim(connection)

@@ -18,13 +18,13 @@ from prx_email_cli.errors import (
 )
 from prx_email_cli.files import create, make_directories, sync_directory
 from prx_email_cli.outbox.sqlite import storing
+from prx_email_cli.outbox.sqlite.dialect import DAMAGED_HINT, SqliteConnection
 from prx_email_cli.outbox.sqlite.guarding import reasons_to_refuse
 from prx_email_cli.outbox.sqlite.place import file_id
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 
 LITTLE_CACHE_KIB = 512  # instead of SQLite's 2,000
 _LITTLE_BYTES = 1 << 20
-DAMAGED_HINT = "restore a backup, or try the sqlite3 shell's .recover on a copy"
 # Damaged pages, and damaged values: those that break a rule of the tables, or that a function cannot take.
 _OF_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR)
 _HINTS = {
@@ -36,7 +36,7 @@ _HINTS = {
 }
 
 
-def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = True) -> sqlite3.Connection:
+def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = True) -> SqliteConnection:
     """Connect to the outbox at *path*.
 
     create: make one where there is none, mode 0600 in a directory of mode 0700.  Raises StorageError, OutboxBusy or
@@ -49,14 +49,19 @@ def open_database(path: Path, busy_timeout_seconds: float, *, create: bool = Tru
     return connection
 
 
-def _open_what_is_there(path: Path, busy_timeout_seconds: float, *, create: bool) -> sqlite3.Connection | None:
+def _open_what_is_there(path: Path, busy_timeout_seconds: float, *, create: bool) -> SqliteConnection | None:
     """Open the outbox; None if another one was put in its place just then, before anything was written."""
     _check_file(path, create=create)
     there = file_id(path)
     name = path if create else f"{path.absolute().as_uri()}?mode=rw"
     with storage_errors(path):
         connection = sqlite3.connect(
-            name, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False, uri=not create
+            name,
+            timeout=busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=not create,
+            factory=SqliteConnection,
         )
         try:
             version = check_ours(connection, path)  # waits for a restore, which then has put another file there
@@ -72,18 +77,18 @@ def _open_what_is_there(path: Path, busy_timeout_seconds: float, *, create: bool
         return None
 
 
-def open_beside(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+def open_beside(path: Path, busy_timeout_seconds: float) -> SqliteConnection:
     """Open the outbox at *path* once more, only to read.  Raises sqlite3.Error."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", timeout=busy_timeout_seconds, isolation_level=None,
-        check_same_thread=False, uri=True,
+        check_same_thread=False, uri=True, factory=SqliteConnection,
     )  # fmt: skip
     connection.execute("PRAGMA query_only = ON")
     keep_little(connection)
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: float, *, is_new: bool) -> None:
+def _prepare(connection: SqliteConnection, path: Path, busy_timeout_seconds: float, *, is_new: bool) -> None:
     connection.execute(storing.SYNCHRONOUS)
     connection.execute(storing.FOREIGN_KEYS)
     connection.execute(f"PRAGMA wal_autocheckpoint = {storing.CHECKPOINT_PAGES}")
@@ -93,7 +98,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout_seconds: f
     migrate(connection, path)
 
 
-def keep_little(connection: sqlite3.Connection) -> None:
+def keep_little(connection: SqliteConnection) -> None:
     """Bound SQLite's cache, which a large content would fill with pages that nobody reads again."""
     connection.execute(f"PRAGMA cache_size = -{LITTLE_CACHE_KIB}")
 
@@ -108,7 +113,7 @@ def _sync_directories(path: Path) -> None:
             sync_directory(directory)
 
 
-def _switch_to_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+def _switch_to_wal(connection: SqliteConnection, patience_seconds: float) -> None:
     """Switch a new database to WAL, and wait for others that do: SQLite's busy timeout does not cover this."""
     deadline = time.monotonic() + patience_seconds
     while True:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from prx_email_cli.errors import InputNotFound, OutboxDamaged, StorageError, ValidationError
 from prx_email_cli.files import create, sync_directory
-from prx_email_cli.outbox.sqlite.connection import DAMAGED_HINT, storage_errors
+from prx_email_cli.outbox.sqlite.connection import storage_errors
+from prx_email_cli.outbox.sqlite.dialect import DAMAGED_HINT
 
 PAGES_AT_ONCE = 2000
 _LOGS = ("-wal", "-shm", "-journal")

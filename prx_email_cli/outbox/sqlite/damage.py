@@ -6,7 +6,6 @@ transaction of its own, so that nothing is written in one that has met damage.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,11 +13,14 @@ from typing import Any, Protocol
 
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, Recovered
-from prx_email_cli.outbox.sqlite import queue, sql
+from prx_email_cli.outbox.relational import queue
+from prx_email_cli.outbox.relational import sql as moves
+from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 
 MOST = 100  # a damaged page takes some twenty rows, and may keep those on the pages beside it from being written
 
-Change = Callable[[sqlite3.Connection], Any]
+Change = Callable[[SqliteConnection], Any]
 
 
 class ClaimOf(Protocol):
@@ -31,7 +33,7 @@ class DespiteDamage:
     """The damaged messages that one process passes by.  change, reading: the store's methods."""
 
     def __init__(
-        self, change: Callable[[Change], Any], reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
+        self, change: Callable[[Change], Any], reading: Callable[[], AbstractContextManager[SqliteConnection]]
     ) -> None:
         self._change, self._reading = change, reading
         self._unreadable: dict[int, MessageUnreadable] = {}
@@ -97,7 +99,7 @@ class DespiteDamage:
     def expire(self, now: int) -> list[int]:
         """Do as ``queue.expire``, message by message."""
         with self._reading() as connection:
-            expiring = queue.ids(connection.execute(sql.EXPIRING, {"now": now, "limit": -1}))
+            expiring = queue.ids(connection.execute(moves.EXPIRING, {"now": now, "limit": -1}))
         expired: list[int] = []
         for outbox_id in expiring:
             try:

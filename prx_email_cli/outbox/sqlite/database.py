@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from prx_email_cli.outbox.lifecycle import drained_since
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.connection import open_beside, open_database, storage_errors
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.outbox.sqlite.place import Place
 
 T = TypeVar("T")
@@ -24,7 +26,7 @@ class OpenDatabase:
         self._place = Place(path)
         self._lock, self._reading_lock = threading.Lock(), threading.Lock()
         self._busy_timeout_seconds = busy_timeout_seconds
-        self._reader: sqlite3.Connection | None = None  # opened when the other one is first in use
+        self._reader: SqliteConnection | None = None  # opened when the other one is first in use
 
     def close(self) -> None:
         """Release the database."""
@@ -32,7 +34,7 @@ class OpenDatabase:
             self._reader.close()
         self._place.leave(self._connection)
 
-    def change(self, make: Callable[[sqlite3.Connection], T]) -> T:
+    def change(self, make: Callable[[SqliteConnection], T]) -> T:
         """Run *make* in a transaction and return its result once that is durable; its error undoes the changes."""
         with storage_errors(self.path), self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -61,8 +63,33 @@ class OpenDatabase:
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
 
+    def forget_contents(self) -> None:
+        """See to it that what is deleted from now on is overwritten."""
+        with self.reading() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+
+    def is_dead(self, run_id: str) -> bool:
+        """Tell whether a run died.  Raises ChangeableByOthers."""
+        return Runs(self.path).is_dead(run_id)
+
+    def living(self) -> list[str]:
+        """Return the ids of the runs that are alive."""
+        return Runs(self.path).living()
+
+    def forget_flights(self) -> None:
+        """Remove every flight record."""
+        Runs(self.path).forget_flights()
+
+    def read_note(self) -> bytes:
+        """Return how far tidying came; empty where that is not known."""
+        return Runs(self.path).read_note()
+
+    def write_note(self, note: bytes) -> None:
+        """Note how far tidying came."""
+        Runs(self.path).write_note(note)
+
     @contextmanager
-    def looking(self) -> Iterator[sqlite3.Connection]:
+    def looking(self) -> Iterator[SqliteConnection]:
         """Yield the connection for reports: undecodable texts in a damaged database are shown as far as possible."""
         with self.reading() as connection:
             connection.text_factory = _shown
@@ -72,7 +99,7 @@ class OpenDatabase:
                 connection.text_factory = str
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[SqliteConnection]:
         """Yield a connection for reading, which does not wait for another thread that writes."""
         with storage_errors(self.path):
             if not self._lock.acquire(blocking=False):
@@ -87,7 +114,7 @@ class OpenDatabase:
             finally:
                 self._lock.release()
 
-    def _beside(self) -> sqlite3.Connection | None:
+    def _beside(self) -> SqliteConnection | None:
         """Return a connection beside the one in use; None if there is none to the same files."""
         if self._reader is None:
             with suppress(sqlite3.Error):

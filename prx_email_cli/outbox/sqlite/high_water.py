@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.mark_record import MOST_MARKS, NAME, RECORD_BYTES, VERSION, parsed, records
-from prx_email_cli.outbox.sqlite.runs import Runs
 
 
 class Mark(NamedTuple):

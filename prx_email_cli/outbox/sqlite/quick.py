@@ -8,6 +8,7 @@ schema, moved away, open to others, or being replaced; and every error but those
 import os
 import stat
 
+from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.hashing import content_digest, envelope_digest
 from prx_email_cli.outbox.sqlite import storing
 from prx_email_cli.outbox.sqlite.mark_record import MOST_MARKS, NAME, RECORD_BYTES, parsed, records
@@ -140,7 +141,7 @@ def _insert(connection: "Connection", path: str, message: "SmallMessage", above:
         execute(storing.INSERT_MESSAGE, _row(outbox_id, message))
         for number, address in enumerate(message.recipients):
             execute(storing.INSERT_RECIPIENT, (outbox_id, number, address, "to"))
-        execute(storing.INSERT_PIECE, (outbox_id * storing.PIECES_PER_MESSAGE, message.content))
+        execute(storing.INSERT_PIECE, (outbox_id * PIECES_PER_MESSAGE, message.content))
     except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from prx_email_cli.errors import OutboxBusy, StorageError, ValidationError
 from prx_email_cli.files import make_directories, sync_directory
+from prx_email_cli.outbox.relational.moved import MOVED_TO, SET_MOVED_TO, Journey, Stage
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import copying, sql
 from prx_email_cli.outbox.sqlite.connection import storage_error, storage_errors
 from prx_email_cli.outbox.sqlite.guarding import reasons_to_refuse
 from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
-from prx_email_cli.outbox.sqlite.moved import MOVED_TO, SET_MOVED_TO, Journey, Stage
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import check_ours, migrate
 from prx_email_cli.outbox.sqlite.storing import LAST_ID, LEDGER
 from prx_email_cli.outbox.views import Copied, Replaced

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prx_email_cli.errors import PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.outbox.relational.moved import Journey
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.high_water import HighWater, Mark
-from prx_email_cli.outbox.sqlite.moved import Journey
 from prx_email_cli.outbox.sqlite.storing import LAST_ID, LEDGER, is_identity
 
 

@@ -5,12 +5,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import LockUnreadable
+from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
+from prx_email_cli.outbox.lock import Lock
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
-from prx_email_cli.outbox.sqlite import marks, queue
-from prx_email_cli.outbox.sqlite.actions import Deed
-from prx_email_cli.outbox.sqlite.in_flight import InFlight
-from prx_email_cli.outbox.sqlite.runs import Lock, Runs
+from prx_email_cli.outbox.relational import marks, queue
+from prx_email_cli.outbox.relational.actions import Deed
+from prx_email_cli.outbox.runs import Runs
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.sqlite.store import SqliteStore

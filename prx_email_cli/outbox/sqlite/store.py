@@ -1,6 +1,5 @@
 """Keep the outbox in one SQLite file, which any number of processes may use at once."""
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -10,16 +9,20 @@ from typing import TYPE_CHECKING, TypeVar
 from prx_email_cli.errors import MessageUnreadable, OutboxDamaged, StorageError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, left_alone, waits_undrained
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
-from prx_email_cli.outbox.sqlite import queue, sql
-from prx_email_cli.outbox.sqlite.account_states import AccountStates
-from prx_email_cli.outbox.sqlite.accounts import read as read_states
+from prx_email_cli.outbox.relational import queue
+from prx_email_cli.outbox.relational import sql as moves
+from prx_email_cli.outbox.relational.account_states import AccountStates
+from prx_email_cli.outbox.relational.accounts import read as read_states
+from prx_email_cli.outbox.relational.finding import Finding
+from prx_email_cli.outbox.relational.operating import Operating
+from prx_email_cli.outbox.relational.reporting import Reporting
+from prx_email_cli.outbox.runs import Runs
+from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.claims import Claims
 from prx_email_cli.outbox.sqlite.damage import DespiteDamage
-from prx_email_cli.outbox.sqlite.finding import Finding
-from prx_email_cli.outbox.sqlite.operating import Operating
-from prx_email_cli.outbox.sqlite.reporting import Reporting
+from prx_email_cli.outbox.sqlite.database import OpenDatabase
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.outbox.sqlite.restored import RestoreGuard
-from prx_email_cli.outbox.sqlite.runs import Runs
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(AccountStates, Finding, Operating, Reporting):
+class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
     """See ``Store`` for what each method promises."""
 
     def __init__(
@@ -38,7 +41,8 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
         withdraw_seconds: float = 1,
     ) -> None:  # fmt: skip
         """Open the database.  withdraw_seconds: so long runs are given to give back what a person holds or cancels."""
-        super().__init__(path, busy_timeout_seconds, create=create)
+        OpenDatabase.__init__(self, path, busy_timeout_seconds, create=create)
+        self.acting = ""
         self._withdraw_seconds, self._message_id_domain = withdraw_seconds, message_id_domain
         self._guard = RestoreGuard(path)
         self._damage = DespiteDamage(self.change, self.reading)
@@ -47,7 +51,7 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
     def close(self) -> None:
         """Release the database."""
         self._guard.close()
-        super().close()
+        OpenDatabase.close(self)
 
     def watch(self) -> "SqliteWatch":
         """Begin to notice changes by other processes."""
@@ -98,7 +102,7 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
 
     def may_tell(self, cause: str, now: int, most: int = 1) -> bool:
         """Tell whether a person is to be told of *cause*, and note it."""
-        from prx_email_cli.outbox.sqlite.telling import note_told  # on use
+        from prx_email_cli.outbox.told_note import note_told  # on use
 
         return note_told(Runs(self.path), cause, now, most)
 
@@ -118,7 +122,7 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
     def _submit(self, messages: Sequence[NewMessage], *, together: bool = False) -> list[Submitted]:
         from prx_email_cli.outbox.sqlite import submit  # on use
 
-        def make(connection: sqlite3.Connection) -> list[Submitted]:
+        def make(connection: SqliteConnection) -> list[Submitted]:
             self._guard.refuse_moved(connection)
             return submit.submit_all(connection, messages, self._guard.last_id(), together=together)
 
@@ -151,7 +155,9 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
     def take_unreported(self, now: int, only: int | None = None) -> list[int]:
         """Return the ids of given-up messages not reported yet, and mark them reported: each goes to one caller."""
         with self.reading() as connection:
-            untold = [outbox_id for outbox_id in queue.ids(connection.execute(sql.UNTOLD)) if only in (None, outbox_id)]
+            untold = [
+                outbox_id for outbox_id in queue.ids(connection.execute(moves.UNTOLD)) if only in (None, outbox_id)
+            ]
         told: list[int] = []
         for outbox_id in untold:
             with suppress(OutboxDamaged):
@@ -188,9 +194,9 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
 
     def learn(self, account: str, messages: "Sequence[KnownMessage]", now: int) -> int:
         """Store the *messages* that *account* does not know, and count them."""
-        from prx_email_cli.outbox.sqlite import received  # on use
+        from prx_email_cli.outbox.relational import received  # on use
 
-        def make(connection: sqlite3.Connection) -> int:
+        def make(connection: SqliteConnection) -> int:
             self._guard.refuse_moved(connection)
             return received.learn(connection, account, messages, now)
 
@@ -198,21 +204,21 @@ class SqliteStore(AccountStates, Finding, Operating, Reporting):
 
     def known(self, account: str, message_id: str) -> "Known | None":
         """Return the known message of *account* with this id; None when there is none."""
-        from prx_email_cli.outbox.sqlite import received  # on use
+        from prx_email_cli.outbox.relational import received  # on use
 
         with self.reading() as connection:
             return received.find(connection, account, message_id)
 
     def known_messages(self, account: str | None, limit: int) -> "list[Known]":
         """Return the known messages imported last (of *account*), without their texts."""
-        from prx_email_cli.outbox.sqlite import received  # on use
+        from prx_email_cli.outbox.relational import received  # on use
 
         with self.reading() as connection:
             return received.newest(connection, account, limit)
 
     def head_sent_as(self, account: str, message_id: str) -> bytes | None:
         """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
-        from prx_email_cli.outbox.sqlite import received  # on use
+        from prx_email_cli.outbox.relational import received  # on use
 
         with self.reading() as connection:
             return received.head_sent_as(connection, account, message_id)

@@ -2,8 +2,6 @@
 
 APPLICATION_ID = 0x70727865  # "prxe": tells this program's databases from anybody else's
 SCHEMA = 8  # the number of the newest migration
-PIECES_PER_MESSAGE = 65_536
-PIECE_BYTES = 256 * 1024
 CHECKPOINT_PAGES = 4000  # 16 MiB of log between two copies into the database: fewer fsyncs in a long drain
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came with 3.35
 

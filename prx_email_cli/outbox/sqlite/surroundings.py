@@ -7,8 +7,8 @@ from pathlib import Path
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, ReadableByOthers
 from prx_email_cli.files import quoted
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.guarding import logs, reasons_to_refuse
-from prx_email_cli.outbox.sqlite.runs import Runs
 
 
 class FileSurroundings:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.digest import envelope_digest
-from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.views import Verified
 
 MOST_FAULTS = 100

@@ -7,10 +7,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from prx_email_cli.errors import OutboxBusy, PrxEmailError, ValidationError
+from prx_email_cli.outbox.relational.moved import SET_MOVED_TO, Journey, Stage
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import copying, replacing
 from prx_email_cli.outbox.sqlite.connection import open_beside, storage_errors
-from prx_email_cli.outbox.sqlite.moved import SET_MOVED_TO, Journey, Stage
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import check_ours
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.sqlite.verifying import verify

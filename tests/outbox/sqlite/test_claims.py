@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.outbox.lifecycle import Priority
+from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.sqlite import sql
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
@@ -83,7 +84,7 @@ def test_counting_what_is_due_reads_only_what_is_due(large: SqliteStore, stateme
 
 
 def test_recovery_does_not_read_what_was_sent(large: SqliteStore) -> None:
-    steps = plan(large, sql.RUNS_SENDING)
+    steps = plan(large, moves.RUNS_SENDING)
     assert all("outbox_sending" in step for step in steps), steps
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from prx_email_cli.outbox.history import Span
 from prx_email_cli.outbox.lifecycle import Status
-from prx_email_cli.outbox.sqlite import selecting
+from prx_email_cli.outbox.relational import selecting
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Filter, Pruning
 

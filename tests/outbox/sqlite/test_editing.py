@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from prx_email_cli.errors import NotAllowedForStatus, OutboxDamaged, PrxEmailError
 from prx_email_cli.mail.readdressing import parse_replacement
+from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.decisions import Decided
 from prx_email_cli.outbox.editing import Edit
-from prx_email_cli.outbox.sqlite import editing
+from prx_email_cli.outbox.relational import editing
 from prx_email_cli.outbox.sqlite.store import SqliteStore
-from prx_email_cli.outbox.sqlite.storing import PIECES_PER_MESSAGE
 
 from ..messages import NOW, claim, new_message
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.errors import OutboxBusy, OutboxDamaged, StorageError
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import claims, sql
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.schema import MIGRATIONS
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 

@@ -15,13 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prx_email_cli.errors import StorageError
-from prx_email_cli.outbox import flight_record
+from prx_email_cli.outbox import flight_record, in_flight
 from prx_email_cli.outbox.flight_record import SLOT_BYTES, SLOTS
+from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.messages import Claimed, Recovered
-from prx_email_cli.outbox.sqlite import in_flight
-from prx_email_cli.outbox.sqlite.in_flight import InFlight
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.run import SqliteRun
-from prx_email_cli.outbox.sqlite.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, POLICY, claim, in_doubt, kill, new_message, open_store, sent, wish

@@ -11,11 +11,11 @@ from typing import TypeVar
 import pytest
 
 from prx_email_cli.errors import NotAllowedForStatus, NotFound
+from prx_email_cli.outbox import PIECE_BYTES
 from prx_email_cli.outbox.messages import ClaimOne
-from prx_email_cli.outbox.sqlite import pruning, short_transactions
-from prx_email_cli.outbox.sqlite.pruning import Step, prune_some, values_of
+from prx_email_cli.outbox.relational import pruning, short_transactions
+from prx_email_cli.outbox.relational.pruning import Step, prune_some, values_of
 from prx_email_cli.outbox.sqlite.store import SqliteStore
-from prx_email_cli.outbox.sqlite.storing import PIECE_BYTES
 from prx_email_cli.outbox.views import Drop, Pruned, Pruning
 
 from ..messages import NOW, claim, ended, new_message, sent

@@ -13,7 +13,8 @@ import pytest
 
 from prx_email_cli.errors import OutboxDamaged
 from prx_email_cli.outbox.lifecycle import Status, code_class
-from prx_email_cli.outbox.sqlite import reports
+from prx_email_cli.outbox.relational import reports
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Fact, Failure, Filter
 
@@ -107,7 +108,7 @@ def test_more_unsent_messages_than_can_be_counted_at_once_are_not_counted(
     outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.enqueue([new_message(account=name) for name in ("work", "home")] * 3)
-    monkeypatch.setattr("prx_email_cli.outbox.sqlite.selecting.MOST_COUNTED", 5)
+    monkeypatch.setattr("prx_email_cli.outbox.relational.selecting.MOST_COUNTED", 5)
     waiting = Filter((Status.PENDING,))
     assert [outbox.count(waiting), outbox.count(replace(waiting, account="home"))] == [None, 3]
     assert [outbox.count(Filter()), outbox.count(Filter((Status.SENT,)))] == [6, None]
@@ -118,7 +119,7 @@ def test_only_the_newest_messages_are_searched_one_by_one_unless_all_are_wanted(
     outbox: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.enqueue([new_message(account=name) for name in ("work", "home")] * 3)
-    monkeypatch.setattr("prx_email_cli.outbox.sqlite.selecting.MOST_SEARCHED", 3)
+    monkeypatch.setattr("prx_email_cli.outbox.relational.selecting.MOST_SEARCHED", 3)
     searched = Filter(recipient="a@example.org")
     assert (outbox.ids(searched), outbox.count(searched)) == ([6, 5, 4], None)
     assert outbox.ids(replace(searched, account="home")) == [6, 4]
@@ -137,7 +138,7 @@ def test_a_run_that_ends_while_messages_are_listed_is_not_taken_for_a_dead_one(o
         run.advance([], [], [claimed])
         return True
 
-    with closing(sqlite3.connect(outbox.path)) as connection:
+    with closing(sqlite3.connect(outbox.path, factory=SqliteConnection)) as connection:
         (row,) = reports.rows(connection, Filter(), ended_meanwhile)
     run.__exit__(None, None, None)
     assert (row.status, row.run_died) == ("sending", False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prx_email_cli.outbox.messages import Recovered
-from prx_email_cli.outbox.sqlite.runs import Runs
+from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 
 from ..messages import NOW, POLICY, new_message

@@ -11,8 +11,8 @@ from prx_email_cli.errors import NotFound
 from prx_email_cli.outbox.finish import finish
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RecipientStatus
 from prx_email_cli.outbox.messages import Moment
-from prx_email_cli.outbox.sqlite import tidying
-from prx_email_cli.outbox.sqlite.pruning import PRUNABLE_WITHIN, values_of
+from prx_email_cli.outbox.relational import tidying
+from prx_email_cli.outbox.relational.pruning import PRUNABLE_WITHIN, values_of
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Drop, Filter, Keeping, Pruning
 
