@@ -52,7 +52,7 @@ simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 # Mutants of the rules; each makes a test fail or is explained in tests/mutation.  Those of the statements take longer:
-# make mutation MUTATED=prx_email_cli/outbox/sqlite/sql.py
+# make mutation MUTATED=prx_email_cli/outbox/relational/sql.py
 MUTATED ?= prx_email_cli/outbox/lifecycle.py prx_email_cli/delivery/schedule.py
 mutation: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4,<9'

@@ -23,6 +23,7 @@ from prx_email_cli.redaction import forget_all
 
 from .support.answers import assert_as_published
 from .support.certs import Certificates
+from .support.postgres import MISSING, programs
 from .support.preloaded import preloaded
 
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if shared is not None:
             item.add_marker(pytest.mark.xdist_group(shared))
     items.sort(key=lambda item: "torture" not in item.path.parts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what did not run for want of a server."""
+    if programs() is None:
+        terminalreporter.write_line(f"The half of the outbox's tests that needs PostgreSQL did not run. {MISSING}")
 
 
 def _shared_fixture(item: pytest.Item) -> str | None:

@@ -34,8 +34,15 @@ BELOW = {
     "errors": set[str](),
     "__main__": {"cli"},
 }
-KEPT_IN = {"smtplib": "smtp", "yagmail": "smtp", "sqlite3": "outbox", "css_inline": "mail", "selectolax": "mail"}
-LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "css_inline", "selectolax", "jinja2"]
+KEPT_IN = {
+    "smtplib": "smtp",
+    "yagmail": "smtp",
+    "sqlite3": "outbox",
+    "psycopg": "outbox",
+    "css_inline": "mail",
+    "selectolax": "mail",
+}
+LAZY = ["rich", "ssl", "smtplib", "email", "yagmail", "sqlite3", "psycopg", "css_inline", "selectolax", "jinja2"]
 NO_IO = {"collections", "dataclasses", "enum", "typing"}
 MAX_LINES, MAX_LINES_OF_A_FUNCTION, MAX_PARAMETERS = 400, 60, 5
 MAX_LINES_OF_THE_PLAIN_STORE = 300
@@ -128,9 +135,10 @@ def test_smtp_stays_in_its_folder_and_sql_in_the_outbox(module: Path) -> None:
 
 @each_module
 def test_only_the_outbox_knows_which_database_keeps_it(module: Path) -> None:
-    named = {name for name in imports_of(module) if name.startswith("prx_email_cli.outbox.sqlite")}
-    knows = layer_of(module) == "outbox" and ("sqlite" in module.parts or module.stem == "open")
-    assert not named or knows, f"imports {named}"
+    for database in ("sqlite", "postgres"):
+        named = {name for name in imports_of(module) if name.startswith(f"prx_email_cli.outbox.{database}")}
+        knows = layer_of(module) == "outbox" and (database in module.parts or module.stem == "open")
+        assert not named or knows, f"imports {named}"
 
 
 def test_no_module_imports_itself_in_a_circle_not_even_inside_a_function() -> None:

@@ -8,9 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
+from prx_email_cli.outbox.postgres.connection import Where
+from prx_email_cli.outbox.postgres.run import PostgresRun
+from prx_email_cli.outbox.postgres.schema import LOCK
+from prx_email_cli.outbox.postgres.store import Patience, PostgresStore
 from prx_email_cli.outbox.store import Run, Store
 
 from ...support.memory_store import MemoryRun, MemoryStore
+from ...support.postgres import MISSING, programs, the_server
 from ..messages import DOMAIN, NOW, kill, open_store
 
 
@@ -26,8 +31,21 @@ def _kill_memory(run: Run) -> None:
     run.die()
 
 
+def _open_postgres(directory: Path) -> Store:
+    where = Where(the_server().new_database(), "the test's")
+    return PostgresStore(where, directory / "records", DOMAIN, Patience(withdraw_seconds=0))
+
+
+def _kill_postgres(run: Run) -> None:
+    assert isinstance(run, PostgresRun)
+    if run.in_flight._record is not None:
+        run.in_flight._record.close()
+    run._store.change(lambda connection: connection.execute("SELECT pg_advisory_unlock(?, ?)", (LOCK, run._number)))
+
+
 KINDS = {
     "sqlite": Kind(lambda directory: open_store(directory / "outbox.db"), kill),
+    "postgres": Kind(_open_postgres, _kill_postgres),
     "memory": Kind(lambda directory: MemoryStore(DOMAIN), _kill_memory),
 }
 
@@ -35,6 +53,8 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     """A kind of outbox."""
+    if request.param == "postgres" and programs() is None:
+        pytest.skip(MISSING)
     return KINDS[request.param]
 
 

@@ -1,0 +1,88 @@
+"""Open the outbox's database, and let threads read and change it in turn."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors as pg
+
+from prx_email_cli.outbox.postgres import sql
+from prx_email_cli.outbox.postgres.connection import Where, connect, storage_errors
+from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+
+T = TypeVar("T")
+_TRIES = 5
+
+
+class OpenDatabase:
+    """The database of an outbox: one connection to change it, and one beside to read while that is in use."""
+
+    def __init__(self, where: Where, busy_timeout_seconds: float) -> None:
+        self.where = where
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._connection = connect(where, busy_timeout_seconds)
+        self.sessions = 1  # how many there were: with each, the runs of the one before ended
+        self._reader: PostgresConnection | None = None
+        self._lock, self._reading_lock = threading.Lock(), threading.Lock()
+
+    def close(self) -> None:
+        """Release the database."""
+        for one in (self._reader, self._connection):
+            if one is not None:
+                with suppress(psycopg.Error):
+                    one.connection.close()
+
+    def change(self, make: Callable[[PostgresConnection], T], *, tell: bool = True) -> T:
+        """Run *make* in a transaction and return its result once that is durable; its error undoes the changes.
+
+        tell: followers on any machine.
+        """
+        with storage_errors(self.where.name), self._lock:
+            for _ in range(_TRIES):
+                with suppress(pg.DeadlockDetected, pg.SerializationFailure):  # of two, the server lets one go on
+                    return self._change(make, tell=tell)
+            return self._change(make, tell=tell)
+
+    def _change(self, make: Callable[[PostgresConnection], T], *, tell: bool) -> T:
+        connection = self._writer()
+        with connection.transaction():
+            result = make(connection)
+            if tell:
+                connection.execute(sql.TELL_OTHERS)
+            return result
+
+    def _writer(self) -> PostgresConnection:
+        """Return the connection, a new one if its session has ended."""
+        if self._connection.connection.closed:
+            self._connection = connect(self.where, self._busy_timeout_seconds, prepare=False)
+            self.sessions += 1
+        return self._connection
+
+    @contextmanager
+    def reading(self) -> Iterator[PostgresConnection]:
+        """Yield a connection for reading, which does not wait for another thread that writes."""
+        with storage_errors(self.where.name):
+            if self._lock.acquire(blocking=False):
+                try:
+                    yield self._writer()
+                finally:
+                    self._lock.release()
+                return
+            with self._reading_lock:
+                yield self._beside()
+
+    looking = reading
+
+    def _beside(self) -> PostgresConnection:
+        if self._reader is None or self._reader.connection.closed:
+            self._reader = connect(self.where, self._busy_timeout_seconds, prepare=False)
+        return self._reader
+
+    def compact(self, most_bytes: int | None = None) -> bool:
+        """Do nothing, and say so: the server's log and its backups keep what was deleted."""
+        return False
+
+    def forget_contents(self) -> None:
+        """Do nothing: VACUUM, which the server runs by itself, takes what was deleted from its files."""

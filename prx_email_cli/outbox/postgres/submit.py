@@ -1,0 +1,91 @@
+"""Store new messages, or find the earlier ones with their idempotency keys, inside the caller's transaction."""
+
+from collections.abc import Sequence
+
+from prx_email_cli.errors import PrxEmailError, ValidationError
+from prx_email_cli.outbox import PIECES_PER_MESSAGE
+from prx_email_cli.outbox.messages import NewMessage, Submitted
+from prx_email_cli.outbox.postgres import sql
+from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.relational.storing import Keys, Numbered, check_storable, find_earlier, pieces, row_of
+
+
+def submit_all(
+    connection: PostgresConnection, messages: Sequence[NewMessage], *, together: bool = False, rehearsal: bool = False
+) -> list[Submitted]:
+    """Store new messages, or find the earlier ones with their idempotency keys; return an answer to each, in order.
+
+    A message that cannot be stored is refused alone; *together*, it keeps all from being stored.  rehearsal: store
+    nothing; the ids mean nothing.
+    """
+    for account, key in sorted({(one.account, one.idempotency_key) for one in messages if one.idempotency_key}):
+        connection.execute(sql.LOCK_KEY, (account, key))
+    stored = [_answer(connection, message) for message in messages]
+    unknown = {
+        (one.account, one.idempotency_key or number) for number, one in enumerate(messages) if not stored[number]
+    }
+    ids = iter(range(1, len(unknown) + 1) if rehearsal else _ids(connection, len(unknown)))
+    new: Numbered = []
+    keys: Keys = {}
+    submitted: list[Submitted] = []
+    for message, answer in zip(messages, stored, strict=True):
+        before = keys.get((message.account, message.idempotency_key or ""))
+        if answer is None and before is not None:
+            answer = _again(message, *before)
+        if answer is None:
+            answer = Submitted(next(ids))
+            new.append((answer.outbox_id, message))
+            if message.idempotency_key is not None:
+                keys[message.account, message.idempotency_key] = answer.outbox_id, message.fingerprint
+        submitted.append(answer)
+    if not rehearsal and not (together and any(one.error is not None for one in submitted)):
+        _insert(connection, new, keys)
+    return submitted
+
+
+def _answer(connection: PostgresConnection, message: NewMessage) -> Submitted | None:
+    """Return the answer to a message that is refused, or that is stored already; None to one that is new."""
+    try:
+        check_storable(message)
+        _check_no_nul(message)
+        return find_earlier(connection, message, {})
+    except PrxEmailError as error:
+        return Submitted(0, error=error)
+
+
+def _again(message: NewMessage, earlier: int, fingerprint: str) -> Submitted:
+    try:
+        return Submitted.again(message, earlier, fingerprint)
+    except PrxEmailError as error:
+        return Submitted(0, error=error)
+
+
+def _ids(connection: PostgresConnection, many: int) -> list[int]:
+    return sorted(outbox_id for (outbox_id,) in connection.execute(sql.NEXT_IDS, (many,)))
+
+
+def _check_no_nul(message: NewMessage) -> None:
+    """Raise ValidationError for a NUL character, which PostgreSQL's texts cannot hold."""
+    texts = message.account, message.sender, message.subject, message.idempotency_key or ""
+    if "\0" in "".join([*texts, *(address for address, _ in message.recipients)]):
+        raise ValidationError("the message's envelope or subject has a NUL character", hint="remove it")
+
+
+def _insert(connection: PostgresConnection, new: Numbered, keys: Keys) -> None:
+    """Insert messages with recipients, contents and keys."""
+    if not new:
+        return
+    connection.executemany(sql.INSERT_MESSAGE, [row_of(outbox_id, message) for outbox_id, message in new])
+    connection.executemany(
+        sql.INSERT_RECIPIENT,
+        [
+            (outbox_id, number, address, kind)
+            for outbox_id, message in new
+            for number, (address, kind) in enumerate(message.recipients)
+        ],
+    )
+    for outbox_id, message in new:
+        for number, piece in enumerate(pieces(message.content)):
+            connection.execute(sql.INSERT_PIECE, (outbox_id * PIECES_PER_MESSAGE + number, piece))
+    for (account, key), (outbox_id, fingerprint) in keys.items():
+        connection.execute(sql.INSERT_KEY, (account, key, outbox_id, fingerprint))

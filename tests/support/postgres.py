@@ -1,0 +1,142 @@
+"""A PostgreSQL server of one's own, from Debian's package, on a Unix socket in a directory of one's own."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from prx_email_cli.outbox.postgres.connection import Where, connect
+from prx_email_cli.outbox.postgres.schema import HERE
+
+_PACKAGES = Path("/usr/lib/postgresql")
+_PATIENCE_SECONDS = 60
+USER = "prx"
+MISSING = "PostgreSQL's server is not here: apt-get install postgresql"
+
+
+def programs() -> Path | None:
+    """The directory of the newest installed server's programs; None where there is none."""
+    found = [one for one in _PACKAGES.glob("*/bin") if (one / "initdb").exists() and one.parent.name.isdecimal()]
+    return max(found, key=lambda one: int(one.parent.name), default=None)
+
+
+class PostgresServer:
+    """A server that nobody else reaches; it refuses to run as root, so root starts it as another user."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        where = programs()
+        assert where is not None, MISSING
+        self._programs = where
+        self.directory = Path(tempfile.mkdtemp(prefix="prx-pg-", dir="/tmp"))
+        self._log = self.directory / "log"
+        self._uid: int | None = None
+        self._gid: int | None = None
+        if os.geteuid() == 0:
+            self._uid, self._gid = _somebody().pw_uid, _somebody().pw_gid
+            os.chown(self.directory, self._uid, self._gid)
+        self._run("initdb", "--pgdata", str(self.directory / "data"), "--username", USER, "--auth", "trust",
+                  "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+        fast = [] if durable else ["-c", "fsync=off"]
+        self._options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.directory}",
+                         "-c", "max_connections=200", "-c", "shared_buffers=64MB", *fast]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases, self._template = 0, ""
+        self.start()
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(self._programs / program), *words], capture_output=True, text=True, check=False, cwd=self.directory,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, user=self._uid, group=self._gid,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self.directory / "data"), *self._options],
+                stdout=log, stderr=log, cwd=self.directory, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                user=self._uid, group=self._gid,
+            )  # fmt: skip
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        import psycopg  # on use
+
+        with suppress(psycopg.OperationalError), psycopg.connect(self.url("postgres")):
+            return True
+        return False
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it: SIGQUIT at once, as after a crash; SIGINT after breaking off what it does."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(_PATIENCE_SECONDS)
+            self._process = None
+
+    def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop and start it."""
+        self.stop(how)
+        self.start()
+
+    def close(self) -> None:
+        """Stop it and remove its files."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def url(self, database: str, user: str = USER) -> str:
+        """The URL of a database."""
+        return f"postgresql://{user}@/{database}?host={self.directory}"
+
+    def new_database(self, *, migrated: bool = True) -> str:
+        """Make a database and return its URL; *migrated*: with the tables of an empty outbox, as a quick copy."""
+        import psycopg  # on use
+
+        self._databases += 1
+        name = f"outbox{self._databases}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if migrated and not self._template:
+                connection.execute(b"CREATE DATABASE migrated")
+                connect(Where(self.url("migrated"), "migrated"), 5).connection.close()
+                self._template = " TEMPLATE migrated"
+            connection.execute(f"CREATE DATABASE {name}{self._template if migrated else ''}".encode())
+        if migrated:  # else it would take itself for a restored backup
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
+                statement = f"UPDATE ledger SET place = {HERE}, identity = replace(gen_random_uuid()::text, '-', '')"
+                connection.execute(statement.encode())
+        return self.url(name)
+
+    def copy_of(self, url: str) -> str:
+        """Dump the database at *url* and restore the dump into a new one; return its URL."""
+        copy = self.new_database(migrated=False)
+        dump = subprocess.run([str(self._programs / "pg_dump"), url], capture_output=True, check=True).stdout
+        subprocess.run([str(self._programs / "psql"), "-q", copy], input=dump, stdout=subprocess.DEVNULL, check=True)
+        return copy
+
+
+def _somebody() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise AssertionError("no user to run PostgreSQL as")
+
+
+@cache
+def the_server() -> PostgresServer:
+    """The server of this process, which ends with it."""
+    server = PostgresServer()
+    atexit.register(server.close)
+    return server
