@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ settings.register_profile(
     "mutants", settings.get_profile("any machine"), derandomize=True, database=None, max_examples=40,
     phases=(Phase.explicit, Phase.generate),
 )  # fmt: skip
+for _key in (signal.SIGINT, signal.SIGQUIT):  # a shell that starts a job in the background lets it ignore both
+    if signal.getsignal(_key) is signal.SIG_IGN:
+        signal.signal(_key, signal.default_int_handler if _key == signal.SIGINT else signal.SIG_DFL)
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
 
@@ -98,6 +102,7 @@ class Program:
         self.home = home
         self.config = home / "config.toml"
         self.outbox = home / "outbox.db"
+        self.url: str | None = None  # of a database, in the place of that file
         self.wrapper: list[str] = []  # what the command is started by
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         self.environment |= {"HOME": str(home), "PRX_EMAIL_CONFIG": str(self.config)}
@@ -106,7 +111,8 @@ class Program:
         """Write a config with one account, ``work``; the texts are TOML lines for its tables."""
         tls = "" if "tls" in smtp else 'tls = "none"\n'
         host = "" if "host" in smtp else 'host = "localhost"\n'
-        text = f'[outbox]\npath = "outbox.db"\n{outbox}\n[accounts.work]\nfrom = "Ops <ops@example.com>"\n{account}\n'
+        place = 'path = "outbox.db"' if self.url is None else f'url = "{self.url}"'
+        text = f'[outbox]\n{place}\n{outbox}\n[accounts.work]\nfrom = "Ops <ops@example.com>"\n{account}\n'
         text += f"[accounts.work.smtp]\n{host}port = {port}\ntimeout_seconds = 60\n{tls}{smtp}\n"
         if auth:
             text += f"[accounts.work.smtp.auth]\n{auth}\n"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from prx_email_cli.checks.check import Check, failed, ok, warning
-from prx_email_cli.config.settings import OutboxSettings, Settings
+from prx_email_cli.config.outbox import OutboxSettings
+from prx_email_cli.config.settings import Settings
 from prx_email_cli.config.source import ENV_URL, ENV_URL_FILE
 from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell

@@ -14,7 +14,8 @@ STATUS_SECONDS = 1.0  # between two
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.hangups import Hangups
-    from prx_email_cli.config.settings import OutboxSettings, Settings
+    from prx_email_cli.config.outbox import OutboxSettings
+    from prx_email_cli.config.settings import Settings
     from prx_email_cli.delivery.report import DrainReport
 
 
@@ -54,9 +55,9 @@ class Reloading:
 
 
 def _check_same_outbox(outbox: "OutboxSettings", settings: "Settings") -> None:
-    if settings.outbox.path != outbox.path:
+    if not settings.outbox.is_same_as(outbox):
         raise ConfigError(
-            f"{settings.file}: outbox.path has changed, and a running service keeps its outbox",
+            f"{settings.file}: the outbox has changed, and a running service keeps its outbox",
             hint="start the service anew",
         )
 

@@ -35,11 +35,16 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
     settings = this.settings()
     default = settings.default_account or (next(iter(settings.accounts)) if len(settings.accounts) == 1 else None)
     if this.json:
-        put_json({"config": _shown(this, settings), "outbox": str(settings.outbox.path.absolute()),
+        put_json({"config": _shown(this, settings), "outbox": _outbox(settings),
                   "account_names": list(settings.accounts), "default_account": default})  # fmt: skip
         return
     names = (f"{name} (default)" if name == default else name for name in settings.accounts)
     put(f"{safe(_shown(this, settings))}: ok, accounts: {safe(', '.join(names))}")
+
+
+def _outbox(settings: "Settings") -> str:
+    outbox = settings.outbox
+    return outbox.name if outbox.url is not None else str(outbox.path.absolute())
 
 
 def _shown(this: Invocation, settings: "Settings") -> str:

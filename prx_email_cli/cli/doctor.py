@@ -60,7 +60,7 @@ def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]"
 
     try:
         settings = this.settings()
-        outbox = settings.outbox.path
+        outbox = settings.outbox.name
     except ChangeableByOthers as error:  # no account or file that this config names is tried
         for fault in [*faults(this.config_file)] or [error]:
             yield "machine", failed("permissions", fault)

@@ -14,7 +14,7 @@ from prx_email_cli.notify_socket import tell_status
 from prx_email_cli.outbox.open import Vacancy
 
 if TYPE_CHECKING:
-    from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.config.outbox import OutboxSettings
     from prx_email_cli.outbox.store import Store
 
 LOOK_SECONDS = 0.2
@@ -73,8 +73,8 @@ def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, 
             return successor
         if vacancy.empty and not told:
             told = True
-            say(f"the outbox {safe(outbox.path)} is gone: waiting for it")
-            tell_status(f"waiting for the outbox {outbox.path}, which is gone")
+            say(f"the outbox {safe(outbox.name)} is gone: waiting for it")
+            tell_status(f"waiting for the outbox {outbox.name}, which is gone")
         idle()
         stop.wait(LOOK_SECONDS)
     return store

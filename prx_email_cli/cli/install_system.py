@@ -153,7 +153,7 @@ def _has_mail(machine: "Machine") -> bool:
     outbox = machine.at(OUTBOX)
     if not outbox.exists() or outbox.stat().st_size == 0:
         return False
-    from prx_email_cli.config.settings import OutboxSettings  # on use
+    from prx_email_cli.config.outbox import OutboxSettings  # on use
     from prx_email_cli.outbox.open import open_store  # on use
 
     try:

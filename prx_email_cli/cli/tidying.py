@@ -9,7 +9,7 @@ from prx_email_cli.outbox.views import Keeping
 
 if TYPE_CHECKING:
     from prx_email_cli.cli.telling import Tell
-    from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.config.outbox import OutboxSettings
     from prx_email_cli.outbox.store import Store
 
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS
 from prx_email_cli.config.domains import is_domain
+from prx_email_cli.config.outbox import SCHEMES
 from prx_email_cli.config.paths import absolute
 from prx_email_cli.config.settings import Settings, check_settings, is_sender, load_settings
 from prx_email_cli.config.source import ENV_FROM, ENV_OUTBOX, ENV_URL, ENV_URL_FILE
@@ -28,7 +29,7 @@ def load(file: Path | None) -> Settings:
 
     Raises ConfigError, ReadableByOthers, ChangeableByOthers.
     """
-    hide((ENV_URL,))
+    hide((ENV_URL, ENV_OUTBOX))
     variable = ENV_URL if os.environ.get(ENV_URL) else ENV_URL_FILE
     account = _account(variable) if os.environ.get(variable) else None
     if file is None:
@@ -46,7 +47,9 @@ def _completed(table: Mapping[str, Any], account: Mapping[str, Any] | None) -> M
         if len(named) == 1:
             done.setdefault("default_account", next(iter(named)))
     if isinstance(outbox, dict):
-        done["outbox"] = {**_outbox(ephemeral=not table), **outbox}
+        kept = {"path", "url"} if {"path", "url"} & outbox.keys() else set()  # the file names an outbox of its own
+        given = {name: value for name, value in _outbox(ephemeral=not table).items() if name not in kept}
+        done["outbox"] = {**given, **outbox}
     return done
 
 
@@ -56,7 +59,10 @@ def _outbox(*, ephemeral: bool) -> dict[str, Any]:
     ephemeral: without a file the outbox may be a new one at each start, and its ids begin anew; no Message-ID may.
     """
     named = os.environ.get(ENV_OUTBOX)
-    keys = {} if not named else {"path": str(absolute(named))}
+    if named and named.startswith(SCHEMES):
+        keys = {"url": remember(named)}
+    else:
+        keys = {} if not named else {"path": str(absolute(named))}
     return {**keys, "message_id_domain": f"{os.urandom(4).hex()}.prx-email.local"} if ephemeral else keys
 
 

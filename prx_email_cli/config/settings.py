@@ -12,9 +12,8 @@ from typing import Any
 from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS, Auth, check_auth, with_preset
 from prx_email_cli.config.domains import is_address_literal, is_domain
-from prx_email_cli.config.durations import seconds_of
 from prx_email_cli.config.listen import ListenSettings
-from prx_email_cli.config.paths import default_outbox_file
+from prx_email_cli.config.outbox import OutboxSettings, check_outbox
 from prx_email_cli.config.providers import NAMES, Provider, TlsMode, provider_named
 from prx_email_cli.config.sendmail import SendmailSettings, check_sendmail
 from prx_email_cli.config.table import Place, Table, key, read_table
@@ -27,32 +26,6 @@ ENV_TOKEN, ENV_TOKEN_EXPIRES_AT = "PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_
 IMPLICIT_TLS_PORT, SUBMISSION_PORT = 465, 587  # RFC 8314 section 3.3, RFC 6409 section 3.1
 # One address, bare or in angle brackets; composing a message checks the details.
 _SENDER = re.compile(r"[^<>]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
-_DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-
-
-class OutboxSettings(Table):
-    """``[outbox]``: its file, retries, and limits of a message."""
-
-    path: Path = key("the SQLite file", default_outbox_file)
-    base_backoff_seconds: int = key("first delay is twice this, in seconds", 5, low=1, high=86_400)
-    give_up_after_hours: int = key(
-        "a drain gives up once drains have tried for so long, pauses of over a day not counted", 120, low=1
-    )
-    give_up_after_attempts: int = key("and after at least so many attempts", 8, low=1)
-    on_uncertain: str = key(
-        "retry sends again under the same Message-ID; hold waits for a person", "retry", choices=("retry", "hold")
-    )
-    max_recipients: int = key("of one message, each address counted once; more are refused", 1000, low=1)
-    message_id_domain: str = key("right side of every Message-ID; unique to this outbox", "prx-email.local")
-    busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
-    claim_ahead: int = key(
-        "messages that a drain claims ahead for each connection, at most: a power cut leaves so many uncertain", 32,
-        low=0, high=32,
-    )  # fmt: skip
-    keep_content: str | None = key(
-        'drains delete the content of what was sent or given up so long ago, "30d" for example; by default never', None
-    )
-    keep_records: str | None = key('and the whole record after "1y", for example; by default never', None)
 
 
 class AttachmentPolicy(Table):
@@ -250,21 +223,9 @@ def check_settings(table: Mapping[str, Any], file: Path) -> Settings:
     settings = settings.replace(accounts=accounts, file=file)
     if settings.default_account is not None:
         settings.account(None)
-    if not _DOMAIN.fullmatch(settings.outbox.message_id_domain):
-        raise Place(file, "outbox").error("message_id_domain", "is not a domain name", 'write it as "mail.example.com"')
+    check_outbox(settings.outbox, Place(file, "outbox"))
     check_sendmail(settings.sendmail, file)
-    for name in ("keep_content", "keep_records"):
-        _check_duration(getattr(settings.outbox, name), name, file)
     return settings
-
-
-def _check_duration(text: str | None, name: str, file: Path) -> None:
-    try:
-        if text is None or seconds_of(text) is not None:
-            return
-    except OverflowError:
-        pass
-    raise Place(file, "outbox").error(name, f"is not a duration: {text!r}", 'write it as "30d", "12w" or "1y"')
 
 
 def _read_toml(file: Path) -> tuple[Mapping[str, Any], os.stat_result]:

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from prx_email_cli.config.settings import Account, OutboxSettings
+from prx_email_cli.config.outbox import OutboxSettings
+from prx_email_cli.config.settings import Account
 from prx_email_cli.outbox.lifecycle import RetryPolicy
 from prx_email_cli.outbox.messages import Limit
 

@@ -10,7 +10,7 @@ from prx_email_cli.outbox.messages import NewMessage
 from prx_email_cli.outbox.open import open_store
 
 if TYPE_CHECKING:
-    from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.config.outbox import OutboxSettings
     from prx_email_cli.outbox.store import Store
 
 MOST_MESSAGES, MOST_BYTES = 500, 64 << 20  # of one commit

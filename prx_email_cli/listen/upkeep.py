@@ -71,8 +71,8 @@ class Upkeep:
     def _check(self, settings: "Settings", around: Surroundings) -> None:
         """Raise ConfigError for what only a start can change, and for what would let strangers in."""
         before, now = self._desk.settings, settings
-        if now.outbox.path != before.outbox.path:
-            raise ConfigError("outbox.path has changed", hint="restart listen")
+        if not now.outbox.is_same_as(before.outbox):
+            raise ConfigError("the outbox has changed", hint="restart listen")
         offered = before.listen.tls if self._desk.around.tls else ""
         offers = now.listen.tls if around.tls else ""
         if offers != offered and any(not one.local for one in self._endpoints):

@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False  # typing itself would cost as much as a third of a call of prx-sendmail
 if TYPE_CHECKING:
-    from prx_email_cli.config.settings import OutboxSettings
+    from prx_email_cli.config.outbox import OutboxSettings
     from prx_email_cli.outbox.small import SmallMessage, SmallOutbox
     from prx_email_cli.outbox.store import Store, Surroundings
     from prx_email_cli.outbox.whole import Whole
@@ -15,6 +15,10 @@ def open_store(outbox: "OutboxSettings", *, create: bool = True) -> "Store":
 
     Raises StorageError, OutboxBusy, ReadableByOthers.
     """
+    if outbox.url is not None:
+        from prx_email_cli.outbox.postgres.opening import open_store as open_postgres  # on use
+
+        return open_postgres(outbox)
     from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
 
     return SqliteStore(
@@ -38,6 +42,10 @@ def store_quickly(outbox: "SmallOutbox", message: "SmallMessage") -> int | None:
 
 def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
     """Return the outbox that the config names, seen from outside."""
+    if outbox.url is not None:
+        from prx_email_cli.outbox.postgres.surroundings import DatabaseSurroundings  # on use
+
+        return DatabaseSurroundings(outbox)
     from prx_email_cli.outbox.sqlite.surroundings import FileSurroundings  # on use
 
     return FileSurroundings(outbox.path)
@@ -45,6 +53,10 @@ def surroundings_of(outbox: "OutboxSettings") -> "Surroundings":
 
 def whole_of(outbox: "OutboxSettings") -> "Whole":
     """Return the outbox that the config names, as a whole.  Raises nothing until it is used."""
+    if outbox.url is not None:
+        from prx_email_cli.outbox.postgres.whole import PostgresWhole  # on use
+
+        return PostgresWhole(outbox.name)
     from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
     from prx_email_cli.outbox.sqlite.whole import SqliteWhole  # on use
 
@@ -75,6 +87,8 @@ class Vacancy:
         now: seconds of a monotonic clock.  None while there is no outbox, or only part of one.  Raises StorageError, or
         what else ``open_store`` raises, for a file that cannot be opened and has not changed for PATIENCE_SECONDS.
         """
+        if self._outbox.url is not None:
+            return self._try(now)
         from prx_email_cli.errors import PrxEmailError  # on use
         from prx_email_cli.outbox.sqlite.place import is_whole, look_of  # on use
 
@@ -90,4 +104,14 @@ class Vacancy:
         except PrxEmailError:
             if impatient:
                 raise
+            return None
+
+    def _try(self, now: float) -> "Store | None":
+        """Open the outbox of a server that may be starting again; None until it answers, however long that takes."""
+        from prx_email_cli.errors import StorageError  # on use
+
+        try:
+            return open_store(self._outbox, create=False)
+        except StorageError:
+            self.empty = True
             return None

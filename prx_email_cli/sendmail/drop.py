@@ -19,7 +19,7 @@ MOST_BYTES = 1 << 30  # the outbox's own limit is in its config, which this user
 
 def instead_of_outbox(settings: "Settings") -> str | None:
     """Return the drop directory for a user who can read the config and not write the outbox; else None."""
-    return None if _is_writable(str(settings.outbox.path)) else usable(settings)
+    return None if settings.outbox.url is not None or _is_writable(str(settings.outbox.path)) else usable(settings)
 
 
 def usable(settings: "Settings | None" = None) -> str | None:

@@ -161,7 +161,7 @@ def _drop_instead_of_config(config: "Path | None") -> str | None:
 
 def _drop_instead_of_outbox(settings: "Settings") -> str | None:
     """Return where a user leaves mail who may not write the outbox; None for everybody else."""
-    if os.access(settings.outbox.path, os.R_OK | os.W_OK):
+    if settings.outbox.url is not None or os.access(settings.outbox.path, os.R_OK | os.W_OK):
         return None
     from prx_email_cli.sendmail.drop import instead_of_outbox  # on use
 

@@ -84,7 +84,7 @@ class Look:
 def values_of(settings: Settings) -> dict[str, Any]:
     """Return what a plain message needs of *settings*, no secrets.  Raises PrxEmailError, _NotToBeKnown."""
     outbox = settings.outbox
-    if not (outbox.path.is_absolute() and str(outbox.path).isprintable()):
+    if outbox.url is not None or not (outbox.path.is_absolute() and str(outbox.path).isprintable()):
         raise _NotToBeKnown
     owner = os.stat(outbox.path).st_uid
     owners = {_ROOT, os.geteuid(), *([owner] if os.geteuid() == _ROOT else [])}

@@ -57,7 +57,7 @@ def take_round(
     and is not called without need.  Raises StorageError, ChangeableByOthers.
     """
     try:
-        owner = os.stat(settings.outbox.path).st_uid
+        owner = os.stat(settings.outbox.path).st_uid if settings.outbox.url is None else os.geteuid()
     except OSError:  # whoever opens it says so
         return NOTHING
     with locked(drop, owner) as directory:

@@ -228,6 +228,10 @@ def test_an_unknown_key_that_resembles_nothing_is_answered_with_all_known_ones(f
         ("helo_name = 5", "accounts.work.smtp.helo_name", 'helo_name = "text"'),
         ("[outbox]\ngive_up_after_hours = -1", "outbox.give_up_after_hours", "1 or more"),
         ("[outbox]\nmessage_id_domain = 'a b>'", "outbox.message_id_domain", ""),
+        ("[outbox]\nurl = 'mysql://me:secret@host/db'", "outbox.url", "postgresql://"),
+        ("[outbox]\npath = 'o.db'\nurl = 'postgresql://host/db'", "outbox.url", "exactly one"),
+        ("[outbox]\nurl = 'postgresql://h/d'\npassword_env = 'A'\npassword_file = 'b'", "outbox.password_file", "one"),
+        ("[outbox]\nothers_wait_seconds = -1", "outbox.others_wait_seconds", "0 or more"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key_and_the_fix(file: Path, addition: str, key: str, fix: str) -> None:

@@ -77,7 +77,7 @@ def test_a_config_that_cannot_be_used_is_told_and_changes_nothing(
 
 def test_an_outbox_elsewhere_needs_a_restart(listener: Listener, program: Program) -> None:
     program.config.write_text(program.config.read_text().replace("outbox.db", "other.db"))
-    assert reload(listener) == f"{IN_FORCE}outbox.path has changed (restart listen)\n"
+    assert reload(listener) == f"{IN_FORCE}the outbox has changed (restart listen)\n"
     assert hand_in(listener.raw()).startswith("250 ")
     assert not (program.home / "other.db").exists()
 

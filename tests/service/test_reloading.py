@@ -107,7 +107,7 @@ def test_a_config_with_a_fault_is_told_and_the_one_before_stays_in_force(program
         assert (
             text.count("error: ") == text.count("the config was not reloaded, and the one before stays in force") == 3
         )
-        assert "outbox.path has changed, and a running service keeps its outbox" in text
+        assert "the outbox has changed, and a running service keeps its outbox" in text
         assert not (program.home / "other.db").exists()
 
 

@@ -36,7 +36,7 @@ def connect(where: Where, busy_timeout_seconds: float, *, prepare: bool = True) 
     """Connect to the database; with *prepare*, bring its tables up to date.  Raises StorageError, OutboxBusy."""
     with storage_errors(where.name):
         connection: psycopg.Connection[Any] = psycopg.connect(
-            make_conninfo(where.conninfo, **conninfo_to_dict(_LIVELY)), autocommit=True
+            make_conninfo(_LIVELY, **conninfo_to_dict(where.conninfo)), autocommit=True
         )
         try:
             if connection.info.server_version < OLDEST_SERVER:
@@ -85,11 +85,11 @@ def storage_error(error: psycopg.Error, name: str) -> StorageError:
     """Make our error for one of PostgreSQL's."""
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.QueryCanceled)):
-        return OutboxBusy(f"the outbox {name} is locked by others: {said}", hint="try again; see pg_stat_activity")
+        return OutboxBusy(f"the database {name} is locked by others: {said}", hint="try again; see pg_stat_activity")
     if isinstance(error, (pg.DataCorrupted, pg.IndexCorrupted, pg.IntegrityError)):
-        return OutboxDamaged(f"the outbox {name}: {said}", hint="restore a backup, or ask who runs the database")
+        return OutboxDamaged(f"the database {name}: {said}", hint="restore a backup, or ask who runs the database")
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("08", "57")):
-        return SessionLost(f"the outbox {name}: {said}", hint="check that the server runs and can be reached")
+        return SessionLost(f"the database {name}: {said}", hint="check that the server runs and can be reached")
     if isinstance(error, pg.InsufficientPrivilege):
-        return StorageError(f"the outbox {name}: {said}", hint="this role may not do that: see docs/scaling.md")
-    return StorageError(f"the outbox {name}: {said}", hint="check that the server runs and can be reached")
+        return StorageError(f"the database {name}: {said}", hint="this role may not do that: see docs/scaling.md")
+    return StorageError(f"the database {name}: {said}", hint="check that the server runs and can be reached")

@@ -83,7 +83,7 @@ def matching(wanted: Filter) -> str:
 
 def _reasons(wanted: Filter) -> list[str]:
     """Return the rows of parameters for the failures."""
-    names = "account", "by_account", "code", "error", "gave_up", "doubtful"
+    names = "account", "by_account", "code", "why", "gave_up", "doubtful"
     return [f"({', '.join(f':{name}{number}' for name in names)})" for number in range(len(wanted.failures))]
 
 
@@ -94,7 +94,7 @@ def values(wanted: Filter) -> dict[str, Any]:
         for number, one in enumerate(wanted.failures)
         for name, value in (
             (f"account{number}", one.account), (f"by_account{number}", one.by_account),
-            (f"code{number}", one.error_code or ""), (f"error{number}", one.last_error or ""),
+            (f"code{number}", one.error_code or ""), (f"why{number}", one.last_error or ""),
             (f"gave_up{number}", one.gave_up or ""), (f"doubtful{number}", one.uncertain),
         )
     }  # fmt: skip

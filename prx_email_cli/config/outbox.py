@@ -1,0 +1,87 @@
+"""``[outbox]`` of the config."""
+
+import re
+from pathlib import Path
+
+from prx_email_cli.config.durations import seconds_of
+from prx_email_cli.config.paths import default_outbox_file
+from prx_email_cli.config.table import Place, Table, key
+
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+SCHEMES = ("postgresql://", "postgres://")
+
+
+class OutboxSettings(Table):
+    """``[outbox]``: its file, retries, and limits of a message."""
+
+    path: Path = key("the SQLite file", default_outbox_file)
+    url: str | None = key(
+        "a PostgreSQL database in its place: postgresql://user@host:5432/name?sslmode=verify-full", None
+    )
+    password: str | None = key("its password; the file must then be readable by you alone", None, secret=True)
+    password_env: str | None = key("name of the environment variable that holds it", None)
+    password_command: tuple[str, ...] | None = key("argv of a command that prints it (no shell)", None)
+    password_file: Path | None = key("a file whose first line is the password, mode 0600", None)
+    others_wait_seconds: int = key(
+        "how long other machines wait, before they recover a dead run, for its own, which may know more", 120, low=0
+    )
+    base_backoff_seconds: int = key("first delay is twice this, in seconds", 5, low=1, high=86_400)
+    give_up_after_hours: int = key(
+        "a drain gives up once drains have tried for so long, pauses of over a day not counted", 120, low=1
+    )
+    give_up_after_attempts: int = key("and after at least so many attempts", 8, low=1)
+    on_uncertain: str = key(
+        "retry sends again under the same Message-ID; hold waits for a person", "retry", choices=("retry", "hold")
+    )
+    max_recipients: int = key("of one message, each address counted once; more are refused", 1000, low=1)
+    message_id_domain: str = key("right side of every Message-ID; unique to this outbox", "prx-email.local")
+    busy_timeout_seconds: int = key("how long to wait for another process's lock", 5, low=0, high=3600)
+    claim_ahead: int = key(
+        "messages that a drain claims ahead for each connection, at most: a power cut leaves so many uncertain", 32,
+        low=0, high=32,
+    )  # fmt: skip
+    keep_content: str | None = key(
+        'drains delete the content of what was sent or given up so long ago, "30d" for example; by default never', None
+    )
+    keep_records: str | None = key('and the whole record after "1y", for example; by default never', None)
+
+    @property
+    def name(self) -> str:
+        """The outbox for people: its file, or its database without a password."""
+        if self.url is None:
+            return str(self.path)
+        from urllib.parse import urlsplit, urlunsplit  # on use
+
+        parts = urlsplit(self.url)
+        user, at, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query="", fragment=""))
+
+    def is_same_as(self, other: "OutboxSettings") -> bool:
+        """Tell whether both name one outbox in one way."""
+        return self.url == other.url and (self.url is not None or self.path == other.path)
+
+
+def check_outbox(outbox: OutboxSettings, place: Place) -> None:
+    """Check what a type alone does not say.  Raises ConfigError, which never shows a URL: it may have a password."""
+    if not _DOMAIN.fullmatch(outbox.message_id_domain):
+        raise place.error("message_id_domain", "is not a domain name", 'write it as "mail.example.com"')
+    for name in ("keep_content", "keep_records"):
+        _check_duration(getattr(outbox, name), name, place)
+    if outbox.url is None:
+        return
+    if "path" in outbox.__dict__:
+        raise place.error("url", "is set, and so is path", "keep exactly one of them: a database, or a file")
+    if not outbox.url.startswith(SCHEMES):
+        raise place.error("url", "does not begin with postgresql://", "name a file as path, or a database as url")
+    passwords = [name for name in outbox.keys if name.startswith("password") and getattr(outbox, name) is not None]
+    if len(passwords) > 1:
+        raise place.error(passwords[1], f"is set, and so is {passwords[0]}", "keep exactly one of them")
+
+
+def _check_duration(text: str | None, name: str, place: Place) -> None:
+    try:
+        if text is None or seconds_of(text) is not None:
+            return
+    except OverflowError:
+        pass
+    raise place.error(name, f"is not a duration: {text!r}", 'write it as "30d", "12w" or "1y"')

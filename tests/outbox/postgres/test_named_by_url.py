@@ -1,0 +1,60 @@
+"""The commands work on a database that the config names, or the environment, and no password is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from ...conftest import Answer, Program
+from ...support.mailhost import MailHost
+from ...support.postgres import PostgresServer
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> str:
+    return server.new_database()
+
+
+def test_the_config_names_it(program: Program, database: str) -> None:
+    program.url = database
+    with MailHost() as host:
+        program.configure(host.port)
+        assert program.send() == 1
+        assert program.run("drain") == Answer(0, "", "")
+        assert [message.recipients for message in host.messages] == [["a@example.org"]]
+    assert program.run("show", "1", "--json").data["status"] == "sent"
+    assert not program.outbox.exists()
+    assert (
+        program.run("config", "check", "--json").data["outbox"].endswith(database.partition("@")[2].partition("?")[0])
+    )
+
+
+def test_the_environment_names_it_unless_the_config_does(program: Program, database: str) -> None:
+    program.configure()
+    program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b", PRX_EMAIL_OUTBOX=database)
+    assert program.outbox.exists()
+    program.config.write_text(program.config.read_text().replace('path = "outbox.db"\n', ""))
+    assert program.run("list", "--json", PRX_EMAIL_OUTBOX=database).data == []
+    assert (
+        program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b", PRX_EMAIL_OUTBOX=database).out
+        == "1\n"
+    )
+    assert len(program.run("list", "--json", PRX_EMAIL_OUTBOX=database).data) == 1
+
+
+def test_what_works_on_files_names_the_tool_of_databases(program: Program, database: str) -> None:
+    program.url = database
+    program.configure()
+    program.send()
+    for words, tool in (("backup", "pg_dump"), ("restore", "pg_restore"), ("verify", "pg_amcheck")):
+        answer = program.run("outbox", words, *(["x.db"] if words != "verify" else []))
+        assert answer.status == 65
+        assert tool in answer.err
+
+
+def test_no_error_shows_the_password(program: Program, server: PostgresServer) -> None:
+    program.url = f"postgresql://prx:very-secret@/missing?host={server.directory}"
+    program.configure()
+    answer = program.run("list")
+    assert answer.status == 74
+    assert 'database "missing" does not exist' in answer.err
+    assert "very-secret" not in answer.out + answer.err
