@@ -61,7 +61,7 @@ def around(owner: Any, name: str, *, before: Callable[[], object] = bool, after:
 def wrap_database(fate: Fate) -> None:
     """Points around the COMMIT of every kind of change."""
 
-    class Connection(sqlite3.Connection):
+    class Watched(sqlite3.Connection):
         """Knows which changes its open transaction has made."""
 
         made: list[str]
@@ -85,7 +85,8 @@ def wrap_database(fate: Fate) -> None:
 
     def make(original: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
         def connect(*arguments: Any, **keywords: Any) -> sqlite3.Connection:
-            connection = original(*arguments, factory=Connection, **keywords)
+            kinds = (Watched,) if "factory" not in keywords else (Watched, keywords.pop("factory"))
+            connection = original(*arguments, factory=type("Connection", kinds, {}), **keywords)
             if pages:
                 connection.execute(f"PRAGMA max_page_count = {int(pages)}").fetchall()
             return connection
@@ -98,10 +99,10 @@ def wrap_database(fate: Fate) -> None:
 def note_changes() -> None:
     """Tell the connection of every change that a function of the store really made on it."""
     from prx_email_cli.outbox.relational import operator, pruning, queue
-    from prx_email_cli.outbox.sqlite import claims, submit
+    from prx_email_cli.outbox.sqlite import claiming, claims, submit
 
     changes = {
-        "enqueue": (submit, "submit_all"), "claim": (queue, "claim_next"), "claim by hand": (queue, "claim_one"),
+        "enqueue": (submit, "submit_all"), "claim": (claiming, "claim_next"), "claim by hand": (claiming, "claim_one"),
         "finalize": (queue, "finalize_all"), "recover": (claims, "recover_run"), "hold": (operator, "hold"),
         "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
         "prune": (pruning, "prune_some"),
