@@ -8,10 +8,12 @@ from prx_email_cli.outbox.lifecycle import (
     after_attempt,
 )
 from prx_email_cli.outbox.messages import Claimed, Finished, Moment, Target
+from prx_email_cli.outbox.texts import storable_outcome
 
 
 def finish(claimed: Claimed, outcome: Outcome, policy: RetryPolicy, moment: Moment) -> Finished:
     """The attempt on *claimed* that came to *outcome*, with what the rules make of it."""
+    outcome = storable_outcome(outcome)
     recipients = _recipients_after(claimed, outcome)
     standing = Standing(
         retries=claimed.retries,

@@ -61,7 +61,13 @@ class PostgresConnection:
         connection.adapters.register_loader("numeric", _Whole)
 
     def execute(self, statement: str, values: Any = (), /) -> Cursor:
-        return self.connection.execute(spelled(statement).encode(), values)
+        text = spelled(statement).encode()
+        try:
+            return self.connection.execute(text, values)
+        except psycopg.DataError as error:
+            if error.sqlstate is not None:  # the server's; else psycopg sent nothing: a text has a NUL character
+                raise
+        return self.connection.execute(text, _storable(values))
 
     def execute_as_it_is(self, statement: str) -> None:
         """Execute a statement without parameters in PostgreSQL's own words."""
@@ -69,7 +75,7 @@ class PostgresConnection:
 
     def executemany(self, statement: str, rows: Any, /) -> Cursor:
         cursor = self.connection.cursor()
-        cursor.executemany(spelled(statement).encode(), _listed(rows))
+        cursor.executemany(spelled(statement).encode(), [_storable(row) for row in rows])
         return cursor
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -102,5 +108,8 @@ class PostgresConnection:
         return nullcontext()
 
 
-def _listed(rows: Any) -> Sequence[Any]:
-    return rows if isinstance(rows, list) else list(rows)
+def _storable(values: Any) -> Any:
+    """Write NUL characters, which PostgreSQL's texts cannot hold, as ``\\x00``."""
+    if isinstance(values, Mapping):
+        return dict(zip(values, _storable(tuple(values.values())), strict=True))
+    return [one.replace("\0", "\\x00") if isinstance(one, str) else one for one in values]

@@ -18,9 +18,11 @@ def submit_all(
     A message that cannot be stored is refused alone; *together*, it keeps all from being stored.  rehearsal: store
     nothing; the ids mean nothing.
     """
-    for account, key in sorted({(one.account, one.idempotency_key) for one in messages if one.idempotency_key}):
+    refused = [_refusal(message) for message in messages]
+    wanted = [one for one, answer in zip(messages, refused, strict=True) if answer is None]
+    for account, key in sorted({(one.account, one.idempotency_key) for one in wanted if one.idempotency_key}):
         connection.execute(sql.LOCK_KEY, (account, key))
-    stored = [_answer(connection, message) for message in messages]
+    stored = [answer or _earlier(connection, one) for one, answer in zip(messages, refused, strict=True)]
     unknown = {
         (one.account, one.idempotency_key or number) for number, one in enumerate(messages) if not stored[number]
     }
@@ -43,11 +45,19 @@ def submit_all(
     return submitted
 
 
-def _answer(connection: PostgresConnection, message: NewMessage) -> Submitted | None:
-    """Return the answer to a message that is refused, or that is stored already; None to one that is new."""
+def _refusal(message: NewMessage) -> Submitted | None:
+    """Return the answer to a message that no database, or not this one, can hold; None to others."""
     try:
         check_storable(message)
         _check_no_nul(message)
+    except PrxEmailError as error:
+        return Submitted(0, error=error)
+    return None
+
+
+def _earlier(connection: PostgresConnection, message: NewMessage) -> Submitted | None:
+    """Return the answer to a message that is stored already, or whose key another one has; None to one that is new."""
+    try:
         return find_earlier(connection, message, {})
     except PrxEmailError as error:
         return Submitted(0, error=error)
@@ -65,10 +75,10 @@ def _ids(connection: PostgresConnection, many: int) -> list[int]:
 
 
 def _check_no_nul(message: NewMessage) -> None:
-    """Raise ValidationError for a NUL character, which PostgreSQL's texts cannot hold."""
-    texts = message.account, message.sender, message.subject, message.idempotency_key or ""
+    """Raise ValidationError for a NUL character where it would be part of a name: PostgreSQL's texts cannot hold it."""
+    texts = message.account, message.sender, message.idempotency_key or ""
     if "\0" in "".join([*texts, *(address for address, _ in message.recipients)]):
-        raise ValidationError("the message's envelope or subject has a NUL character", hint="remove it")
+        raise ValidationError("the message's envelope or idempotency key has a NUL character", hint="remove it")
 
 
 def _insert(connection: PostgresConnection, new: Numbered, keys: Keys) -> None:
