@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne
 from prx_email_cli.outbox.postgres import sql
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
-from prx_email_cli.outbox.relational import accounts
 from prx_email_cli.outbox.relational.claimed import claimed
+from prx_email_cli.outbox.relational.database import Cursor
 from prx_email_cli.outbox.relational.queue import check_one, refusal, values_of, within_limits
 
 
@@ -23,37 +23,42 @@ class Claimant(NamedTuple):
         return {"run": self.run, "domain": self.domain, "numbers": str(list(self.numbers))}
 
 
+class Asked(NamedTuple):
+    """A wish on its way to the server."""
+
+    wish: ClaimNext
+    numbers: Sequence[int]
+    answer: Cursor
+
+    def claims(self) -> list[Claimed]:
+        """Return what was claimed, in the order of the drain; to be called once the pipeline has ended."""
+        found = [claimed(row) for row in self.answer.fetchall()]
+        return sorted(found, key=lambda one: self.numbers.index(one.claim))
+
+
+def ask(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> Asked:
+    """Claim the next due messages that *wish* admits, and for which there are numbers; its limits are not looked at."""
+    numbers = claimant.numbers[: wish.most]
+    values = {
+        **claimant._replace(numbers=numbers).values(), "account": wish.account, "due_before": wish.due_before,
+        "now": wish.now, "most": len(numbers),
+    }  # fmt: skip
+    return Asked(wish, numbers, connection.execute_soon(sql.CLAIM_NEXT, values))
+
+
 def claim_next(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
-    """Claim the next due messages that *wish* admits, and for which there are numbers."""
-    most = min(wish.most, len(claimant.numbers))
-    if accounts.is_paused(connection, wish.account, wish.now):
-        return []
+    """Claim the next due messages that *wish* and its limits admit, and for which there are numbers."""
     if not wish.limits:
-        return _claim_next(connection, claimant, wish, most)
+        return ask(connection, claimant, wish).claims()
     connection.execute(sql.LOCK_LIMITS, (wish.account,))
     claims: list[Claimed] = []  # one by one, for each counts against the limits
-    for number in claimant.numbers[:most]:
+    for number in claimant.numbers[: wish.most]:
         if not within_limits(connection, wish):
             break
-        one = _claim_next(connection, claimant._replace(numbers=[number]), wish, 1)
+        one = ask(connection, claimant._replace(numbers=[number]), wish).claims()
         if not one:
             break
         claims += one
-    return claims
-
-
-def _claim_next(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext, most: int) -> list[Claimed]:
-    claims: list[Claimed] = []
-    for statement in sql.CLAIM_NEXT:
-        left = claimant._replace(numbers=claimant.numbers[len(claims) : most])
-        if not left.numbers:
-            break
-        values = {
-            **left.values(), "account": wish.account, "due_before": wish.due_before, "now": wish.now,
-            "most": len(left.numbers),
-        }  # fmt: skip
-        found = [claimed(row) for row in connection.execute(statement, values).fetchall()]
-        claims += sorted(found, key=lambda one: left.numbers.index(one.claim))
     return claims
 
 
@@ -62,7 +67,7 @@ def claim_one(connection: PostgresConnection, claimant: Claimant, wish: ClaimOne
     if wish.limits:
         connection.execute(sql.LOCK_LIMITS, (check_one(connection, wish._replace(limits=())),))
     check_one(connection, wish)
-    found = connection.execute(sql.CLAIM_ONE, {**claimant.values(), **values_of(wish)}).fetchone()
+    found = connection.execute_soon(sql.CLAIM_ONE, {**claimant.values(), **values_of(wish)}).fetchone()
     if found is None:  # another run was quicker
         raise refusal(connection, wish.outbox_id, wish.now)
     return claimed(found, by_hand=True)

@@ -11,7 +11,7 @@ from prx_email_cli.errors import ClaimLost, OutboxBusy, PrxEmailError
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
-from prx_email_cli.outbox.postgres import claiming, sql
+from prx_email_cli.outbox.postgres import claiming, settling, sql, stepping
 from prx_email_cli.outbox.postgres.claiming import Claimant
 from prx_email_cli.outbox.postgres.connection import SessionLost
 from prx_email_cli.outbox.postgres.database import OpenDatabase
@@ -54,13 +54,8 @@ class Claims:
         recording = bool(finished or returned)
 
         def make(connection: PostgresConnection, who: Claimant) -> _Claims:
-            lost[:] = queue.finalize_all(connection, run.run_id, finished) if finished else []
-            if returned:
-                queue.give_back(connection, run.run_id, returned)
-            numbers, claims = list(who.numbers), []
-            for wish in wishes:
-                claims.append(claiming.claim_next(connection, who._replace(numbers=numbers), wish))
-                del numbers[: len(claims[-1])]
+            step = stepping.Step(run.run_id, finished, returned)
+            lost[:], claims = step.make(connection, who, wishes)
             return claims
 
         change = partial(self._claiming, run, sum(wish.most for wish in wishes), make, recording=recording)
@@ -92,7 +87,7 @@ class Claims:
         """
 
         def make(connection: PostgresConnection) -> None:
-            lost[:] = queue.finalize_all(connection, run_id, finished)
+            lost[:] = settling.settle(connection, run_id, finished)
             for number, one in enumerate(finished):
                 if lost[number] is not None and _is_recorded(connection, run_id, one):
                     lost[number] = None

@@ -25,6 +25,7 @@ _SPELLINGS = tuple(
         (r"LIMIT (:\w+|\?)", r"LIMIT nullif(CAST(\1 AS BIGINT), -1)"),  # -1 is SQLite's word for all
         (r"(?<![:\w]):([a-z]\w*)", r"%(\1)s"),
         (r"\?", "%s"),
+        (r"\s+", " "),  # psycopg parses statements of over 4096 characters anew each time
     )
 )
 
@@ -68,6 +69,18 @@ class PostgresConnection:
             if error.sqlstate is not None:  # the server's; else psycopg sent nothing: a text has a NUL character
                 raise
         return self.connection.execute(text, _storable(values))
+
+    def execute_soon(self, statement: str, values: Mapping[str, Any]) -> Cursor:
+        """Execute a statement of every claim and result: planned once, its answer without detours over text.
+
+        In a ``pipeline`` it is sent without a wait, and its answer may be read once that has ended.
+        """
+        cursor = self.connection.cursor(binary=True)
+        return cursor.execute(spelled(statement).encode(), values, prepare=True)
+
+    def pipeline(self) -> AbstractContextManager[Any]:
+        """Send the statements of the block together where libpq can; their errors are raised by its end."""
+        return self.connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
     def execute_as_it_is(self, statement: str) -> None:
         """Execute a statement without parameters in PostgreSQL's own words."""

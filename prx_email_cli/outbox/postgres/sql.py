@@ -3,6 +3,7 @@
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.lifecycle import Priority
 from prx_email_cli.outbox.postgres.schema import HERE
+from prx_email_cli.outbox.relational.accounts import IS_PAUSED
 from prx_email_cli.outbox.relational.sql import BY_HAND, DUE
 
 HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what is claimed ahead stays in memory
@@ -49,7 +50,7 @@ _HEAD = f"""
                THEN (SELECT data FROM content WHERE content.id = outbox.id * {PIECES_PER_MESSAGE}) ELSE '' END
 """
 _RECIPIENTS = """
-          (SELECT convert_to(CAST(jsonb_agg(jsonb_build_array(number, address, recipient.status, recipient.uncertain,
+          (SELECT convert_to(CAST(json_agg(json_build_array(number, address, recipient.status, recipient.uncertain,
                                   CASE recipient.status WHEN 'refused' THEN response END)) AS TEXT), 'UTF8')
              FROM recipient WHERE outbox_id = outbox.id)
 """
@@ -84,20 +85,19 @@ _CLAIM = f"""
 """
 
 
-def _claim_next(priority: Priority) -> str:
-    return f"""
--- pending|failed -> sending: if due, and neither held, given up nor expired; what others are claiming is passed by
-WITH found AS MATERIALIZED ({_OF_CLASS.format(priority=priority)}
-                            ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED),
+_FOUND_OF_CLASS = _OF_CLASS + " ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED"
+
+CLAIM_NEXT = f"""
+-- pending|failed -> sending: if due, and neither held, given up, expired nor paused; the highest class first; what
+-- others are claiming is passed by
+WITH found AS MATERIALIZED (
+         SELECT id FROM ({_by_class(_FOUND_OF_CLASS)}) AS each
+          WHERE NOT EXISTS ({IS_PAUSED}) LIMIT :most),
      picked AS (SELECT id AS picked_id, CAST(row_number() OVER () - 1 AS INTEGER) AS place FROM found)
 UPDATE outbox SET {_CLAIM.format(place="place", by_hand="FALSE")}
   FROM picked WHERE id = picked_id
 RETURNING {_CLAIMED.format(**_READ)}
 """
-
-
-# By class, the highest first: what takes the next due messages.
-CLAIM_NEXT = tuple(_claim_next(priority) for priority in Priority)
 
 CLAIM_ONE = f"""
 -- pending|failed -> sending: the message that a person chose, also given up; due and not held, unless forced

@@ -112,28 +112,30 @@ def finalize_all(
     for one in finished:
         outbox_id, number = one.claimed.outbox_id, one.claimed.claim
         mine = ours.pop(outbox_id, None) == number
-        lost.append(None if mine else _lost(outbox_id))
+        lost.append(None if mine else no_longer_ours(outbox_id))
         if mine:
             ending.append(one)
-    write_rows(connection, sql.FINALIZE, [_row_of(one, run_id) for one in ending])
+    write_rows(connection, sql.FINALIZE, [row_of(one, run_id) for one in ending])
     if parts.recipients:
-        settled = [_recipient_of(one.claimed.outbox_id, *item) for one in ending
+        settled = [recipient_of(one.claimed.outbox_id, *item) for one in ending
                    for item in one.outcome.recipients.items()]  # fmt: skip
         write_rows(connection, sql.SETTLE_RECIPIENTS, settled)
     if parts.history and ending:
-        attempts.record(connection, [_attempt_of(one, run_id) for one in ending])
+        attempts.record(connection, [attempt_of(one, run_id) for one in ending])
         accounts.note(connection, ending)
     return lost
 
 
-def _lost(outbox_id: int) -> ClaimLost:
+def no_longer_ours(outbox_id: int) -> ClaimLost:
+    """Return the error for a result that is not recorded, because the claim is another run's by now."""
     return ClaimLost(
         f"outbox message {outbox_id} is no longer this run's: its result was not recorded",
         hint=f"prx-email show {outbox_id} tells who has it",
     )
 
 
-def _row_of(finished: Finished, run_id: str) -> dict[str, Any]:
+def row_of(finished: Finished, run_id: str) -> dict[str, Any]:
+    """Return what ends the claim of a finished attempt."""
     claimed, settled = finished.claimed, finished.settled
     return {
         "id": claimed.outbox_id, "run": run_id, "claim": claimed.claim, "status": settled.status,
@@ -146,12 +148,14 @@ def _row_of(finished: Finished, run_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _recipient_of(outbox_id: int, number: int, result: RecipientResult) -> dict[str, Any]:
+def recipient_of(outbox_id: int, number: int, result: RecipientResult) -> dict[str, Any]:
+    """Return what records the answer for a recipient."""
     return {"id": outbox_id, "number": number, "status": result.status, "code": result.code,
             "response": result.response, "uncertain": result.uncertain}  # fmt: skip
 
 
-def _attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
+def attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
+    """Return the row of a finished attempt."""
     claimed, outcome = finished.claimed, finished.outcome
     return {
         "outbox_id": claimed.outbox_id, "retries": claimed.retries, "account": claimed.account, "run_id": run_id,
@@ -164,7 +168,7 @@ def _attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
 
 def settle_recipients(connection: Connection, outbox_id: int, results: Mapping[int, RecipientResult]) -> None:
     """Record results of recipients, by their numbers."""
-    write_rows(connection, sql.SETTLE_RECIPIENTS, [_recipient_of(outbox_id, *one) for one in results.items()])
+    write_rows(connection, sql.SETTLE_RECIPIENTS, [recipient_of(outbox_id, *one) for one in results.items()])
 
 
 def give_back(connection: Connection, run_id: str, claimed: Sequence[Claimed]) -> None:

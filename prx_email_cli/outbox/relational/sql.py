@@ -30,9 +30,8 @@ CLAIMABLE = f"SELECT account FROM outbox WHERE {BY_HAND}"
 # Reads whether there is such a piece of content.
 HAS_PIECE = "SELECT 1 FROM content WHERE id = ?"
 
-FINALIZE = """
--- sending -> sent|failed: each whose claim this run still holds
-WITH ended ({columns}) AS (VALUES {rows})
+# What ends claims, those of the rows in ``ended``, each only while its run still holds it.
+END_CLAIMS = """
 UPDATE outbox SET status = ended.status, run_id = NULL, claimed_at = NULL, claim = NULL, claimed_as = NULL,
        claimed_by_hand = FALSE, message_id = ended.message_id, retries = ended.retries,
        drained_from = coalesce(outbox.drained_from, CAST(ended.drained_from AS BIGINT)),
@@ -47,6 +46,12 @@ UPDATE outbox SET status = ended.status, run_id = NULL, claimed_at = NULL, claim
  WHERE outbox.id = ended.id AND outbox.status = 'sending' AND run_id = ended.run AND outbox.claim = ended.claim
 """
 
+FINALIZE = f"""
+-- sending -> sent|failed: each whose claim this run still holds
+WITH ended ({{columns}}) AS (VALUES {{rows}})
+{END_CLAIMS}
+"""
+
 # Every failure raises retries, so without one the message was pending.
 GIVE_BACK = """
 -- sending -> pending|failed, as before the claim: if this run still holds this claim
@@ -55,13 +60,18 @@ UPDATE outbox SET status = CASE WHEN retries = 0 THEN 'pending' ELSE 'failed' EN
  WHERE id = :id AND status = 'sending' AND run_id = :run AND claim = :claim
 """
 
-SETTLE_RECIPIENTS = """
--- pending|refused -> pending|accepted|refused: by the server's answer, if not accepted yet; uncertain until accepted
-WITH answer ({columns}) AS (VALUES {rows})
+# What records the answers for recipients, those in ``answer``, of whoever is not accepted yet.
+RECORD_ANSWERS = """
 UPDATE recipient SET status = answer.status, code = CAST(answer.code AS INTEGER), response = answer.response,
        uncertain = CASE WHEN answer.status = 'accepted' THEN FALSE ELSE recipient.uncertain OR answer.uncertain END
   FROM answer
  WHERE outbox_id = answer.id AND recipient.number = answer.number AND recipient.status <> 'accepted'
+"""
+
+SETTLE_RECIPIENTS = f"""
+-- pending|refused -> pending|accepted|refused: by the server's answer, if not accepted yet; uncertain until accepted
+WITH answer ({{columns}}) AS (VALUES {{rows}})
+{RECORD_ANSWERS}
 """
 
 # Reads the runs that hold a claim.
