@@ -4,6 +4,7 @@ The record is a file of slots, one for each claim whose end is not recorded yet.
 kernel keeps what a killed process has written.  After a power cut, or as a copy, it proves nothing; see ``About``.
 """
 
+import fcntl
 import json
 import os
 import struct
@@ -69,8 +70,9 @@ class FlightRecord:
     """The record of a living run.  descriptor: of an empty file of mode 0600, which ``close`` closes."""
 
     def __init__(self, descriptor: int, run_id: str, outbox: str) -> None:
-        """Note what the record is of.  Raises OSError."""
+        """Note what the record is of, and lock it for as long as this process lives.  Raises OSError."""
         self._descriptor = descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         about = About(run_id, outbox, SLOTS, _name_of(descriptor), boot_id())
         self.reserve(0)
         self._write(0, _ABOUT, 0, _encode(about).encode())
@@ -104,7 +106,7 @@ class FlightRecord:
 
 
 class Flights:
-    """The record of a dead run, read from *descriptor*.
+    """The record of a run that lost its lock, read from *descriptor*.
 
     Without a descriptor, or when the record is not to be trusted, every claim's stage is UNKNOWN.
     """
@@ -127,6 +129,17 @@ class Flights:
     def is_there(self) -> bool:
         """Tell whether there is a record, and it can be trusted."""
         return bool(self._slots)
+
+    @property
+    def in_use(self) -> bool:
+        """Tell whether the process of the run lives, and may still note in the record."""
+        if self._descriptor < 0:
+            return False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
     def of(self, claim: int) -> Flight:
         """Return how far the attempt of *claim* had come."""

@@ -127,6 +127,12 @@ class Runs:
                 _remove([_flight_record_of(run_id)], at)
                 raise
 
+    def recorded(self) -> list[str]:
+        """Return the ids of the runs with flight records; none where the directory cannot be read."""
+        with suppress(OSError, ChangeableByOthers), self._opened() as at:
+            return [name.removesuffix(_FLIGHT) for name in os.listdir(at) if name.endswith(_FLIGHT)]
+        return []
+
     def remove_flight_record(self, run_id: str) -> None:
         """Remove a run's flight record, if it has one.  Raises OSError, ChangeableByOthers."""
         with self._opened() as at:

@@ -29,10 +29,17 @@ _Claims = list[list[Claimed]]  # by wish
 
 
 class Claims:
-    """Claims on the messages of one open database.  domain: of the Message-IDs."""
+    """Claims on the messages of one open database.
 
-    def __init__(self, database: OpenDatabase, domain: str) -> None:
-        self._database, self._domain = database, domain
+    domain: of the Message-IDs.  session: the one in which a run claims, which holds its lock.
+    """
+
+    def __init__(self, database: OpenDatabase, domain: str, session: int | None = None) -> None:
+        self._database, self._domain, self._session = database, domain, session
+
+    def of_session(self, session: int) -> "Claims":
+        """Return what a run claims with that lives as long as this session."""
+        return Claims(self._database, self._domain, session)
 
     def claim(self, run: InFlight, wish: ClaimOne, deed: Deed | None = None) -> Claimed:
         """Claim this message for ``retry``, and record the *deed*; its refused recipients are tried again, too."""
@@ -142,7 +149,7 @@ class Claims:
         begun: list[Claimed] = []
         who = Claimant(run.run_id, self._domain, numbers)
         try:
-            claims = self._database.change(lambda connection: make(connection, who), tell=False)
+            claims = self._database.change(lambda connection: make(connection, who), tell=False, session=self._session)
             begun += [one for some in claims for one in some]
         finally:
             run.began(numbers, begun)

@@ -25,6 +25,14 @@ class SessionLost(StorageError):
     """The session with the server ended; whether a transaction that was being committed is durable is not known."""
 
 
+def run_ended() -> SessionLost:
+    """Make the error for a run whose session is over: others take it for dead."""
+    return SessionLost(
+        "the session with the outbox's database was lost, so this run claims no more",
+        hint="start again: the next run goes on",
+    )
+
+
 class Where(NamedTuple):
     """Where the outbox is.  conninfo: what libpq is given, with secrets.  name: without any, for people."""
 

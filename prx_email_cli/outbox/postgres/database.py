@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors as pg
 
 from prx_email_cli.outbox.postgres import sql
-from prx_email_cli.outbox.postgres.connection import Where, connect, storage_errors
+from prx_email_cli.outbox.postgres.connection import Where, connect, run_ended, storage_errors
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 
 T = TypeVar("T")
@@ -34,19 +34,21 @@ class OpenDatabase:
                 with suppress(psycopg.Error):
                     one.connection.close()
 
-    def change(self, make: Callable[[PostgresConnection], T], *, tell: bool = True) -> T:
+    def change(self, make: Callable[[PostgresConnection], T], *, tell: bool = True, session: int | None = None) -> T:
         """Run *make* in a transaction and return its result once that is durable; its error undoes the changes.
 
-        tell: followers on any machine.
+        tell: followers on any machine.  session: the one in which alone it may be made; raises SessionLost in another.
         """
         with storage_errors(self.where.name), self._lock:
             for _ in range(_TRIES):
                 with suppress(pg.DeadlockDetected, pg.SerializationFailure):  # of two, the server lets one go on
-                    return self._change(make, tell=tell)
-            return self._change(make, tell=tell)
+                    return self._change(make, tell, session)
+            return self._change(make, tell, session)
 
-    def _change(self, make: Callable[[PostgresConnection], T], *, tell: bool) -> T:
+    def _change(self, make: Callable[[PostgresConnection], T], tell: bool, session: int | None) -> T:
         connection = self._writer()
+        if session not in (None, self.sessions):
+            raise run_ended()
         with connection.transaction():
             result = make(connection)
             if tell:

@@ -11,6 +11,7 @@ from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
 from prx_email_cli.outbox.postgres import recovery, sql
+from prx_email_cli.outbox.postgres.connection import run_ended
 from prx_email_cli.outbox.postgres.schema import LOCK
 from prx_email_cli.outbox.relational import marks, queue
 from prx_email_cli.outbox.relational.actions import Deed
@@ -25,7 +26,7 @@ class PostgresRun:
 
     def __init__(self, store: "PostgresStore", runs: Runs, now: int) -> None:
         """Begin a run.  runs: where flight records are kept on this machine."""
-        self._store, self._claims, self._runs = store, store.claims, runs
+        self._store, self._runs = store, runs
         self.run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
         try:
             home = runs.machine()
@@ -35,7 +36,7 @@ class PostgresRun:
                 hint="check that the directory is writable by you",
             ) from None
         with store.session() as (connection, session):
-            self._session = session
+            self._session, self._claims = session, store.claims.of_session(session)
             self._number = connection.execute(sql.NEXT_RUN).fetchone()[0]
             connection.execute(sql.LOCK_RUN, (LOCK, self._number))
             connection.execute(sql.INSERT_RUN, (self.run_id, self._number, now, home))
@@ -88,12 +89,9 @@ class PostgresRun:
         return Advanced(self._claims.settle(self.in_flight, finished, returned), [[] for _ in wishes])
 
     def _check_claimable(self) -> None:
-        """Raise StorageError when the session is lost that holds this run's lock, and RestoredBackup."""
+        """Raise SessionLost when the session is over that holds this run's lock, and RestoredBackup."""
         if self._session != self._store.sessions:
-            raise StorageError(
-                "the session with the outbox's database was lost, so this run claims no more",
-                hint="start again: the next run goes on",
-            )
+            raise run_ended()
         if not self._is_checked:
             self._store.refuse_restored()
             self._is_checked = True  # it becomes no other while a run lives

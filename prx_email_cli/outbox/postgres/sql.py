@@ -175,12 +175,12 @@ DELETE_RUN = (
     "DELETE FROM run WHERE run_id = ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending' AND run_id = ?)"
 )
 
-LIVING = """
--- reads the runs whose sessions live
-SELECT run_id FROM run
- WHERE number IN (SELECT CAST(objid AS BIGINT) FROM pg_locks
-                   WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = CAST(:class AS OID)
-                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+RUNS = """
+-- reads the runs, and of each whether its session lives
+SELECT run_id, number IN (SELECT CAST(objid AS BIGINT) FROM pg_locks
+                           WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = CAST(:class AS OID)
+                             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+  FROM run
 """
 
 # Notes when somebody first saw that a run had died, and reads that and whose it was.

@@ -72,9 +72,13 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         with self.reading() as connection:
             return self._guard.identity(connection)
 
-    def may_recover(self, host: str, dead_for: int) -> bool:
-        """Tell whether this machine may settle a run of *host* without its flight record."""
-        return host == Runs(self._records).machine() or not 0 <= dead_for < self._others_wait_seconds
+    def has_waited(self, dead_for: int) -> bool:
+        """Tell whether a run that has been dead for so many seconds may be settled without its flight record."""
+        return not 0 <= dead_for < self._others_wait_seconds
+
+    def is_here(self, host: str) -> bool:
+        """Tell whether *host* is this machine."""
+        return host == Runs(self._records).machine()
 
     def watch(self) -> "PostgresWatch":
         """Begin to notice changes by other processes."""
@@ -100,8 +104,12 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def living(self) -> list[str]:
         """Return the ids of the runs that are alive, on any machine."""
+        return [run_id for run_id, lives in self.runs().items() if lives]
+
+    def runs(self) -> dict[str, bool]:
+        """Return the runs that began and did not end, on any machine, and of each whether it is alive."""
         with self.reading() as connection:
-            return [run_id for (run_id,) in connection.execute(sql.LIVING, {"class": LOCK})]
+            return dict(connection.execute(sql.RUNS, {"class": LOCK}).fetchall())
 
     def forget_flights(self) -> None:
         """Remove every flight record of this machine."""
