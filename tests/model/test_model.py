@@ -1,18 +1,15 @@
-"""Random sequences of everything that can happen to messages, on the real store with real locks, against the model."""
+"""Random sequences of everything that can happen to messages, on real stores with real locks, against the model."""
 
-import atexit
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -28,66 +25,44 @@ from prx_email_cli.outbox.lifecycle import (
     Scope,
 )
 from prx_email_cli.outbox.messages import Addressee, Claimed, ClaimNext, ClaimOne, Content, Moment, NewMessage, Schedule
+from prx_email_cli.outbox.postgres.store import PATIENCE, PostgresStore
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.views import Drop, Pruning
 
-from ..outbox.messages import kill
+from ..support.postgres import MISSING, programs
+from .databases import DOMAIN, Database, Files, OneMachine, TwoMachines
 from .model import ACCEPTED, ATTEMPTS, BASE, GIVE_UP_AFTER, PENDING, REFUSED, Claim, Ending, Message
 
-DOMAIN, ACCOUNT = "prx-email.local", "work"
+ACCOUNT = "work"
 START = 1_000_000_000
 ANY = st.integers(0, 10_000)  # chooses among whatever there is
 STEPS = st.sampled_from((None, None, None, -100_000, -3600, -10, 10, 5000, GIVE_UP_AFTER))
 KINDS = st.sampled_from(("said", "said", "said", "uncertain", "account"))
 REPLIES = st.lists(st.sampled_from((ACCEPTED, PENDING, REFUSED)), min_size=3, max_size=3)
 CODES = {ACCEPTED: 250, PENDING: 451, REFUSED: 550}
-_ROWS = """
-SELECT id, status, retries, next_attempt_at, run_id, message_id, uncertain, held_at IS NOT NULL, gave_up,
-       told_at IS NOT NULL, pruned_at IS NOT NULL, drained_from,
-       (SELECT group_concat(status || CASE WHEN uncertain THEN '?' ELSE '' END, ' ')
-          FROM (SELECT * FROM recipient WHERE outbox_id = id ORDER BY number))
-  FROM outbox ORDER BY id
-"""
-
-
-@cache
-def _template() -> Path:
-    """An empty outbox, made once: each example starts with a copy."""
-    directory = tempfile.mkdtemp(prefix="model-")
-    atexit.register(shutil.rmtree, directory)
-    path = Path(directory) / "outbox.db"
-    SqliteStore(path, message_id_domain=DOMAIN).close()
-    return path
-
-
-def _open(path: Path) -> SqliteStore:
-    store = SqliteStore(path, message_id_domain=DOMAIN, withdraw_seconds=0)
-    store._connection.execute("PRAGMA synchronous = OFF")  # durability is proved elsewhere; here it would cost minutes
-    return store
 
 
 class _Hand:
     """A run with what it has claimed, on a connection of its own."""
 
-    def __init__(self, store: SqliteStore, now: int) -> None:
-        self.run = store.start_run(now)
+    def __init__(self, store: SqliteStore | PostgresStore, runs: Runs, now: int) -> None:
+        self.run, self.runs = store.start_run(now), runs
         self.run_id = self.run.run_id
         self.claims: list[Claimed] = []
+        self.seen_dead_at: int | None = None  # when another machine first saw that it had died
 
 
 class OutboxMachine(RuleBasedStateMachine):
     """Two processes, two runs at once, and a person."""
 
+    kind: type[Database] = Files
+
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="model-"))
-        path = self.directory / "outbox.db"
-        shutil.copy(_template(), path)
-        path.chmod(0o600)
-        self.stores = [_open(path), _open(path)]
-        self.watcher = sqlite3.connect(path)
-        self.runs = Runs(path)
+        self.database = self.kind(self.directory)
+        self.stores, self.runs = self.database.stores, self.database.runs
         self.policy = RetryPolicy(BASE, GIVE_UP_AFTER, ATTEMPTS)
         self.now, self.last_id = START, 0
         self.drained, self.recorded = 0, -1  # the count of drained time, and the last moment that went into it
@@ -107,12 +82,10 @@ class OutboxMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for hand in self.hands:
             hand.run.__exit__(None, None, None)
-        self.watcher.close()
-        for store in self.stores:
-            store.close()
+        self.database.close()
         shutil.rmtree(self.directory)
 
-    def store(self, which: int) -> SqliteStore:
+    def store(self, which: int) -> SqliteStore | PostgresStore:
         return self.stores[which % 2]
 
     def pick(self, which: int, allowed: Callable[[Message], bool]) -> int:
@@ -141,7 +114,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def hand(self, which: int) -> _Hand:
         """A living run, one of two."""
         if len(self.hands) <= which % 2:
-            self.hands.append(_Hand(self.store(which), self.now))
+            self.hands.append(_Hand(self.store(which), self.runs[which % 2], self.now))
         return self.hands[which % len(self.hands)]
 
     @precondition(lambda self: self.hands)
@@ -150,7 +123,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """In good order, or killed; what it has in hand is recovered in the same way."""
         hand = self.hands.pop(which % len(self.hands))
         if killed:
-            kill(hand.run)
+            self.database.kill(hand.run)
         else:
             hand.run.__exit__(None, None, None)
             assert self.record_of(hand).exists() == bool(hand.claims)
@@ -158,7 +131,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.stale += [(hand, claimed) for claimed in hand.claims]
 
     def record_of(self, hand: _Hand) -> Path:
-        return self.runs.directory / f"{hand.run_id}.flight"
+        return hand.runs.directory / f"{hand.run_id}.flight"
 
     @precondition(lambda self: any(hand.claims for hand in self.dead.values()))
     @rule(which=ANY)
@@ -167,9 +140,7 @@ class OutboxMachine(RuleBasedStateMachine):
         busy = [hand for hand in self.dead.values() if hand.claims]
         hand = busy[which % len(busy)]
         self.record_of(hand).write_bytes(b"")
-        for claimed in hand.claims:
-            claim = self.claim_of(claimed)
-            claim.unanswered, claim.answered = Ending({}, claim.addressed, 0), None
+        self.forget_flight(hand)
 
     def claim_of(self, claimed: Claimed) -> Claim:
         claim = self.messages[claimed.outbox_id].claim
@@ -179,9 +150,12 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=ANY)
     def recover(self, which: int) -> None:
-        recovered = self.hand(which).run.recover(self.policy, self.now)
+        mine = self.hand(which)
+        recovered = mine.run.recover(self.policy, self.now)
         given_back, finished, uncertain = [], [], []
-        dead = [(hand.run_id, claimed.outbox_id, claimed) for hand in self.dead.values() for claimed in hand.claims]
+        waiting = {run_id: hand for run_id, hand in self.dead.items() if self.is_for_its_machine(hand, mine)}
+        dead = [(hand.run_id, claimed.outbox_id, claimed) for hand in self.dead.values() for claimed in hand.claims
+                if hand.run_id not in waiting]  # fmt: skip
         for _, _, claimed in sorted(dead, key=lambda one: one[:2]):
             message, claim = self.messages[claimed.outbox_id], self.claim_of(claimed)
             if claim.answered is not None:
@@ -203,9 +177,27 @@ class OutboxMachine(RuleBasedStateMachine):
         assert sorted(one.claimed.outbox_id for one in recovered.finished) == sorted(finished)
         assert sorted(recovered.uncertain) == sorted(uncertain)
         self.recovered, self.given_back = set(uncertain), set(given_back)
-        self.dead.clear()
-        names = {file.name.removesuffix(".flight") for file in self.runs.directory.glob("*-*-*")}
-        assert names == {hand.run_id for hand in self.hands}
+        self.dead = waiting
+        names = {file.name.removesuffix(".flight") for file in mine.runs.directory.glob("*-*-*")}
+        ours = {hand.run_id for hand in self.hands if hand.runs is mine.runs}
+        assert names == ours if self.database.runs_are_files else names <= ours
+
+    def is_for_its_machine(self, dead: _Hand, mine: _Hand) -> bool:
+        """Whether what it has in hand waits for the machine of a dead run; what that knows is lost after a while."""
+        if not dead.claims or dead.runs is mine.runs:
+            return False
+        if dead.seen_dead_at is None:
+            dead.seen_dead_at = self.now
+        if 0 <= self.now - dead.seen_dead_at < PATIENCE.others_wait_seconds:
+            return True
+        self.forget_flight(dead)
+        return False
+
+    def forget_flight(self, dead: _Hand) -> None:
+        """Nobody knows any more how far it came."""
+        for claimed in dead.claims:
+            claim = self.claim_of(claimed)
+            claim.unanswered, claim.answered = Ending({}, claim.addressed, 0), None
 
     def untouched(self, claimed: Claimed) -> None:
         """A claim is undone: its message is as before, but for what a person decided meanwhile."""
@@ -400,7 +392,7 @@ class OutboxMachine(RuleBasedStateMachine):
         else:
             self.resolve(store, chosen, sent)
 
-    def resolve(self, store: SqliteStore, chosen: int, sent: bool) -> None:
+    def resolve(self, store: SqliteStore | PostgresStore, chosen: int, sent: bool) -> None:
         done = self.by_person(
             chosen, lambda message: message.status == "failed" and message.uncertain,
             lambda it: store.resolve(it, self.now, sent=sent),
@@ -432,7 +424,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if waits and not self.recorded <= self.now <= self.recorded + 60:
             self.drained += max(0, min(self.now - self.recorded, 25 * 3600)) if self.recorded >= 0 else 0
             self.recorded = self.now
-        assert self.watcher.execute("SELECT drained_seconds FROM ledger").fetchone() == (self.drained,)
+        assert self.database.drained() == self.drained
 
     @rule(which=ANY)
     def expire(self, which: int) -> None:
@@ -480,8 +472,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_outbox_is_what_the_model_says(self) -> None:
-        found = self.watcher.execute(_ROWS).fetchall()
-        assert found == [
+        assert self.database.rows() == [
             (outbox_id, it.status, it.retries, it.due, it.run, it.message_id, it.uncertain, it.held, it.gave_up,
              it.told, it.pruned, it.drained_from,
              " ".join(it.recipients[n] + "?" * (n in it.doubtful) for n in it.recipients))
@@ -490,11 +481,11 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_kept_count_is_that_of_the_rows(self) -> None:
-        assert self.watcher.execute("SELECT sum(messages) FROM stored").fetchone() == (len(self.messages) or None,)
+        assert self.database.many() == len(self.messages)
 
     @invariant()
     def every_move_is_legal_and_due_times_only_move_later(self) -> None:
-        for outbox_id, status, _, due, *_ in self.watcher.execute(_ROWS):
+        for outbox_id, status, _, due, *_ in self.database.rows():
             was, due_before = self.seen.get(outbox_id, ("pending", due))
             legal = was == status or (was, status) in MOVES or (was, status) == ("failed", "sent")
             legal |= (was, status) == ("sending", "pending") and outbox_id in self.given_back
@@ -542,8 +533,31 @@ def expecting(error: type[PrxEmailError] | None) -> Iterator[None]:
         yield
 
 
-OutboxMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "100")), stateful_step_count=60, deadline=None,
-    report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
+class OnOneMachine(OutboxMachine):
+    """Both processes are on one machine, and the outbox is a server's."""
+
+    kind = OneMachine
+
+
+class OnTwoMachines(OutboxMachine):
+    """Each process is on a machine of its own, and the outbox is a server's."""
+
+    kind = TwoMachines
+
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "100"))
+
+
+ON_FILES = settings(
+    max_examples=EXAMPLES, stateful_step_count=60, deadline=None, report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
 )  # fmt: skip
+ON_A_SERVER = settings(  # which takes too long to make an example smaller
+    ON_FILES, max_examples=EXAMPLES // 8, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
+OutboxMachine.TestCase.settings = ON_FILES
+OnOneMachine.TestCase.settings = OnTwoMachines.TestCase.settings = ON_A_SERVER
 TestOutboxAgainstTheModel = OutboxMachine.TestCase
+needs_server = pytest.mark.skipif(programs() is None, reason=MISSING)
+TestOneMachineAgainstTheModel = needs_server(OnOneMachine.TestCase)
+TestTwoMachinesAgainstTheModel = needs_server(OnTwoMachines.TestCase)

@@ -42,10 +42,10 @@ class OpenDatabase:
         with storage_errors(self.where.name), self._lock:
             for _ in range(_TRIES):
                 with suppress(pg.DeadlockDetected, pg.SerializationFailure):  # of two, the server lets one go on
-                    return self._change(make, tell, session)
-            return self._change(make, tell, session)
+                    return self._change(make, session, tell=tell)
+            return self._change(make, session, tell=tell)
 
-    def _change(self, make: Callable[[PostgresConnection], T], tell: bool, session: int | None) -> T:
+    def _change(self, make: Callable[[PostgresConnection], T], session: int | None, *, tell: bool) -> T:
         connection = self._writer()
         if session not in (None, self.sessions):
             raise run_ended()
