@@ -19,7 +19,7 @@ def changes(store: "Store", every: float | None = None, keys: int | None = None)
 
     Raises StorageError when the outbox is gone or replaced.
     """
-    looks, watch, poller = Looks(), store.watch(), select.poll()
+    looks, watch, poller = Looks(), store.watch(whole=True), select.poll()
     descriptor = watch.fileno()
     for each in (descriptor, keys):
         if each is not None:

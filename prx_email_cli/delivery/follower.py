@@ -32,7 +32,8 @@ class Follower:
 
     def __init__(self, run: DeliveringRun, on_round: Callable[[DrainReport], None], attend: Attend) -> None:
         self._run, self._on_round, self._attend = run, on_round, attend
-        self._looks, self._watch = Looks(), run.store.watch()
+        self._watch = run.store.watch()
+        self._looks = Looks(self._watch.round_seconds)
         self._owed = _Owed(run.ledger)
 
     def follow(self) -> None:
@@ -84,7 +85,7 @@ class Follower:
         now = run.clock()
         run.recover(now)
         run.begin_round(now, conductor)
-        run.next_due_at = run.store.next_due_at()
+        run.next_due_at = run.store.next_due_at(run.report.left_alone)
 
 
 class _Owed:

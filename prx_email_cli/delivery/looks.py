@@ -1,15 +1,17 @@
 """Decide when a follower looks at its outbox; pure, stepped with ticks: seconds that never go back."""
 
+import math
+
 LOOK_SECONDS = 1.0  # between two looks where no file tells of a change
 GLANCES = (0.005, 0.02, 0.05, 0.1)
 """Seconds after a file was written: the change can be seen once it is durable, of which no file tells."""
-ROUND_SECONDS = 10.0  # between two rounds for which nothing asks: dead runs are looked for, and messages given up
 
 
 class Looks:
-    """The times of a follower's looks, and of the rounds for which nothing but time asks."""
+    """The times of a follower's looks, and of the rounds for which nothing but time asks, so many seconds apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, round_seconds: float = math.inf) -> None:
+        self._round_seconds = round_seconds
         self._glances: list[float] = []
         self._look = self._round = 0.0
 
@@ -37,4 +39,4 @@ class Looks:
 
     def round_begins(self, now: float) -> None:
         """Note a round: what has been seen until now is seen."""
-        self._round = now + ROUND_SECONDS
+        self._round = now + self._round_seconds

@@ -4,7 +4,7 @@ Every method may raise StorageError (OutboxBusy when another process holds the l
 something returns once the change is durable.  Time is an argument, in Unix seconds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -160,12 +160,18 @@ class Runs(Protocol):
 
 
 class Watch(Protocol):
-    """Noticing what other processes do with the outbox, for a follower."""
+    """Noticing what other processes do with the outbox, for a follower.
+
+    round_seconds: after so long a follower looks for what nobody tells of, as dead runs and messages that expired.
+    """
+
+    @property
+    def round_seconds(self) -> float: ...
 
     def fileno(self) -> int | None:
-        """Return a descriptor that can be read when the outbox's files were written; None where no system tells.
+        """Return a descriptor that can be read when something is told of; None where no system tells.
 
-        They are written a moment before a change can be seen, and by this process as well.
+        A change can be seen a moment later at the latest, and this process's own are told of as well.
         """
 
     def take(self) -> None:
@@ -174,7 +180,7 @@ class Watch(Protocol):
     def changed(self) -> bool:
         """Tell whether another process has changed the outbox since the last call that said so; True at first.
 
-        False, too, while this process is writing.
+        False, too, while this process is writing to a file.
         """
 
     def close(self) -> None:
@@ -190,8 +196,8 @@ class Queue(Protocol):
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
 
-    def next_due_at(self) -> int | None:
-        """Return when the next message is due, in Unix seconds; None when no message will be."""
+    def next_due_at(self, without: Collection[str] = ()) -> int | None:
+        """Return when the next message is due, in Unix seconds, those of these accounts left out; None for never."""
 
     def check_claim(self, wish: ClaimOne) -> str:
         """Return the account of the message, or raise what ``claim_by_id`` would; changes nothing."""
@@ -346,8 +352,8 @@ class ReceivedMail(Protocol):
 class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, ReceivedMail, Protocol):
     """A durable outbox."""
 
-    def watch(self) -> Watch:
-        """Begin to notice changes by other processes."""
+    def watch(self, *, whole: bool = False) -> Watch:
+        """Begin to notice changes by other processes: those that are a follower's matter, or *whole*, all."""
 
     def replaced(self) -> bool:
         """Tell whether the path by now has another database than the open one, or none."""

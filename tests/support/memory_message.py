@@ -21,6 +21,8 @@ from prx_email_cli.outbox.views import Attempt, Fact, Failure, Figures, Filter, 
 class MemoryWatch:
     """Nobody else has this outbox: a follower is told to look each time."""
 
+    round_seconds = 10.0
+
     def fileno(self) -> None: ...
     def take(self) -> None: ...
     def changed(self) -> bool: return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 
 from prx_email_cli import errors
@@ -222,8 +222,10 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
         return len(self.due(account, now, now)[:limit])
 
     def accounts_due(self, now: int) -> list[str]: return sorted({it.row.account for it in self.due(None, now, now)})
-    def next_due_at(self) -> int | None: return min((it.due for it in self.of() if it.waits()), default=None)
-    def watch(self) -> MemoryWatch: return MemoryWatch()
+    def next_due_at(self, without: Collection[str] = ()) -> int | None:
+        return min((it.due for it in self.of() if it.waits() and it.row.account not in without), default=None)
+
+    def watch(self, *, whole: bool = False) -> MemoryWatch: return MemoryWatch()
 
     def next_for(self, wish: ClaimNext) -> Message | None:
         due = self.due(wish.account, wish.due_before, wish.now)

@@ -34,10 +34,14 @@ class OpenDatabase:
                 with suppress(psycopg.Error):
                     one.connection.close()
 
-    def change(self, make: Callable[[PostgresConnection], T], *, tell: bool = True, session: int | None = None) -> T:
+    def change(
+        self, make: Callable[[PostgresConnection], T], *, tell: bool | Callable[[T], bool] = True,
+        session: int | None = None,
+    ) -> T:  # fmt: skip
         """Run *make* in a transaction and return its result once that is durable; its error undoes the changes.
 
-        tell: followers on any machine.  session: the one in which alone it may be made; raises SessionLost in another.
+        tell: whether followers on any machine are told, or what says so of the result.  session: the one in which alone
+        it may be made; raises SessionLost in another.
         """
         with storage_errors(self.where.name), self._lock:
             for _ in range(_TRIES):
@@ -45,13 +49,15 @@ class OpenDatabase:
                     return self._change(make, session, tell=tell)
             return self._change(make, session, tell=tell)
 
-    def _change(self, make: Callable[[PostgresConnection], T], session: int | None, *, tell: bool) -> T:
+    def _change(
+        self, make: Callable[[PostgresConnection], T], session: int | None, *, tell: bool | Callable[[T], bool]
+    ) -> T:
         connection = self._writer()
         if session not in (None, self.sessions):
             raise run_ended()
         with connection.transaction():
             result = make(connection)
-            if tell:
+            if tell(result) if callable(tell) else tell:
                 connection.execute(sql.TELL_OTHERS)
             return result
 

@@ -135,6 +135,8 @@ SELECT next_attempt_at FROM outbox
  WHERE account = :account AND priority = '{{priority}}' AND {DUE} ORDER BY next_attempt_at LIMIT 1
 """
 
+_NEXT_DUE_OF_NAMED = _NEXT_DUE_OF_CLASS.replace(":account", "named.account")
+
 NEXT_DUE_AT = f"""
 -- reads when the account's next message is due, in Unix seconds; NULL when it has none for drains
 SELECT min(next_attempt_at) FROM ({_by_class(_NEXT_DUE_OF_CLASS)}) AS each
@@ -175,13 +177,14 @@ DELETE_RUN = (
     "DELETE FROM run WHERE run_id = ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending' AND run_id = ?)"
 )
 
-RUNS = """
--- reads the runs, and of each whether its session lives
-SELECT run_id, number IN (SELECT CAST(objid AS BIGINT) FROM pg_locks
-                           WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = CAST(:class AS OID)
-                             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-  FROM run
+_LIVING = """
+number IN (SELECT CAST(objid AS BIGINT) FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = CAST(:class AS OID)
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
+
+# Reads the runs, and of each whether its session lives.
+RUNS = f"SELECT run_id, {_LIVING} FROM run"
 
 # Notes when somebody first saw that a run had died, and reads that and whose it was.
 NOTE_DEATH = "UPDATE run SET died_at = coalesce(died_at, :now) WHERE run_id = :run RETURNING died_at, host, number"
@@ -214,5 +217,33 @@ WRITE_TOLD = "UPDATE ledger SET told = ?"
 READ_NOTE = "SELECT coalesce(tidied, '') FROM ledger"
 WRITE_NOTE = "UPDATE ledger SET tidied = ?"
 
-# Tells followers that something may be to do.
-TELL_OTHERS = "SELECT pg_notify('prx_email', '')"
+CHANNEL = "prx_email"
+
+# Tells followers that something may be to do, once this transaction is durable.
+TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', '')"
+
+# Tells the session that listens to this channel of its own.
+PROVE = "SELECT pg_notify(:channel, '')"
+
+LOOK = f"""
+-- reads what a follower is not told of: whether a round is to be made, since something is due, a run died or an account
+-- fails; and whether messages are being sent.  Notes that drains run, if :by is given and nobody has for a minute
+WITH RECURSIVE clock AS MATERIALIZED (SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS BIGINT) AS now),
+     noted AS (UPDATE ledger SET last_drain_at = (SELECT now FROM clock), last_drain_by = CAST(:by AS TEXT)
+                WHERE CAST(:by AS TEXT) IS NOT NULL AND last_drain_at NOT BETWEEN (SELECT now FROM clock) - 60
+                                                                              AND (SELECT now FROM clock)),
+     named AS ((SELECT account FROM outbox WHERE {DUE} ORDER BY account LIMIT 1) UNION ALL
+               SELECT (SELECT account FROM outbox WHERE account > named.account AND {DUE} ORDER BY account LIMIT 1)
+                 FROM named WHERE named.account IS NOT NULL),
+     alone AS (SELECT account, paused_at IS NOT NULL AS paused FROM account_state, clock
+                WHERE (paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > now)) OR rests_until > now),
+     held AS (SELECT DISTINCT run_id FROM outbox WHERE status = 'sending')
+SELECT EXISTS (SELECT 1 FROM held WHERE run_id NOT IN (SELECT run_id FROM run WHERE {_LIVING}))
+       OR EXISTS (SELECT 1 FROM outbox WHERE expires_at <= (SELECT now FROM clock) AND {DUE})
+       OR EXISTS (SELECT 1 FROM account_state WHERE failing_since IS NOT NULL)
+       OR EXISTS (SELECT 1 FROM named WHERE account NOT IN (SELECT account FROM alone)
+                     AND NOT EXISTS (SELECT 1 FROM alone WHERE account = '' AND paused)
+                     AND (SELECT min(next_attempt_at) FROM ({_by_class(_NEXT_DUE_OF_NAMED)}) AS each)
+                         <= (SELECT now FROM clock)),
+       EXISTS (SELECT 1 FROM held)
+"""

@@ -1,6 +1,6 @@
 """Keep the outbox in one PostgreSQL database, which any number of machines may use at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from prx_email_cli.outbox.runs import Runs
 
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
-    from prx_email_cli.outbox.postgres.watch import PostgresWatch
+    from prx_email_cli.outbox.postgres.watch import EachLook, PostgresWatch
     from prx_email_cli.outbox.views import Known
 
 
@@ -55,6 +55,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         """
         OpenDatabase.__init__(self, where, patience.lock_seconds)
         self.acting = ""
+        self.drains_by: str | None = None  # what started the drains that this process has noted
         self._withdraw_seconds, self._message_id_domain = patience.withdraw_seconds, domain
         self._records, self._others_wait_seconds = records, patience.others_wait_seconds
         self._guard = RestoreGuard(where.name)
@@ -80,12 +81,13 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         """Tell whether *host* is this machine."""
         return host == Runs(self._records).machine()
 
-    def watch(self) -> "PostgresWatch":
+    def watch(self, *, whole: bool = False) -> "PostgresWatch | EachLook":
         """Begin to notice changes by other processes."""
-        from prx_email_cli.outbox.postgres.watch import PostgresWatch  # on use
+        from prx_email_cli.outbox.postgres.watch import EachLook, PostgresWatch  # on use
 
-        with storage_errors(self.where.name):
-            return PostgresWatch(connect(self.where, self._busy_timeout_seconds, prepare=False))
+        if whole:
+            return EachLook()
+        return PostgresWatch(self, lambda: connect(self.where, self._busy_timeout_seconds, prepare=False))
 
     def replaced(self) -> bool:
         """Tell whether the session was lost, with which all runs ended."""
@@ -126,7 +128,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def note_drain(self, now: float, starter: str = "") -> None:
         """Note that a drain ended at *now*, and what started it."""
-        said = starter.replace("\0", "")[:200]
+        said = self.drains_by = starter.replace("\0", "")[:200]
         self.change(lambda connection: connection.execute(sql.NOTE_DRAIN, (int(now), said)), tell=False)
 
     def last_drain_at(self) -> int | None:
@@ -145,7 +147,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         drained_at = self.last_drain_at()
         if not waits_undrained(0, drained_at, now):
             return None
-        due_at = self._next_due_at(now)
+        due_at = self._next_due_at((), now)
         if not waits_undrained(due_at, drained_at, now) or self.living():
             return None
         values = {"now": now, "seconds": TOLD_AGAIN_SECONDS}
@@ -181,8 +183,12 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             self._guard.refuse_moved(connection)
             return submit.submit_all(connection, messages, together=together)
 
+        def stores(answers: list[Submitted]) -> bool:
+            refused = any(one.error is not None for one in answers)
+            return not (together and refused) and any(not one.duplicate and one.error is None for one in answers)
+
         try:
-            return self.change(make)
+            return self.change(make, tell=stores)
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"
@@ -225,13 +231,13 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         with self.reading() as connection:
             return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
 
-    def next_due_at(self) -> int | None:
+    def next_due_at(self, without: Collection[str] = ()) -> int | None:
         """Return when the next message is due; None when no message will be."""
-        return self._next_due_at()
+        return self._next_due_at(without)
 
-    def _next_due_at(self, now: int | None = None) -> int | None:
+    def _next_due_at(self, without: Collection[str], now: int | None = None) -> int | None:
         """Return when the next message is due; with *now*, of an account that drains do not leave alone then."""
-        names = self._accounts()
+        names = [name for name in self._accounts() if name not in without]
         with self.reading() as connection:
             if now is not None:
                 alone = left_alone(read_states(connection), now)
@@ -247,7 +253,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             self._guard.refuse_moved(connection)
             return received.learn(connection, account, messages, now)
 
-        return self.change(make)
+        return self.change(make, tell=False)
 
     def known(self, account: str, message_id: str) -> "Known | None":
         """Return the known message of *account* with this id; None when there is none."""

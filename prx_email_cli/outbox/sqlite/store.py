@@ -1,6 +1,6 @@
 """Keep the outbox in one SQLite file, which any number of processes may use at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         self._guard.close()
         OpenDatabase.close(self)
 
-    def watch(self) -> "SqliteWatch":
+    def watch(self, *, whole: bool = False) -> "SqliteWatch":
         """Begin to notice changes by other processes."""
         from prx_email_cli.outbox.sqlite.watch import SqliteWatch  # on use
 
@@ -96,7 +96,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         drained_at = runs.last_drain()
         if not waits_undrained(0, drained_at, now):  # as after every send but for the outbox's files
             return None
-        due_at = self._next_due_at(now)
+        due_at = self._next_due_at((), now)
         missing = waits_undrained(due_at, drained_at, now) and not runs.is_any_alive() and runs.note_told(now)
         return due_at if missing else None
 
@@ -178,13 +178,13 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
                 return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
         return self._damage.count_due(account, now, most)
 
-    def next_due_at(self) -> int | None:
+    def next_due_at(self, without: Collection[str] = ()) -> int | None:
         """Return when the next message is due; None when no message will be."""
-        return self._next_due_at()
+        return self._next_due_at(without)
 
-    def _next_due_at(self, now: int | None = None) -> int | None:
+    def _next_due_at(self, without: Collection[str], now: int | None = None) -> int | None:
         """Return when the next message is due; with *now*, of an account that drains do not leave alone then."""
-        names = self._accounts()
+        names = [name for name in self._accounts() if name not in without]
         with self.reading() as connection:
             if now is not None:
                 alone = left_alone(read_states(connection), now)

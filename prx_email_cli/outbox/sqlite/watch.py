@@ -6,9 +6,13 @@ from pathlib import Path
 
 from prx_email_cli.files import notices_of
 
+ROUND_SECONDS = 10.0
+
 
 class SqliteWatch:
     """See ``Watch`` for what each method promises.  lock: of *connection*."""
+
+    round_seconds = ROUND_SECONDS
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: threading.Lock) -> None:
         self._connection, self._lock = connection, lock
