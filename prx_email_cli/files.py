@@ -39,6 +39,13 @@ def make_directories(directory: Path) -> None:
             os.chmod(new, _PRIVATE_DIRECTORY)
 
 
+def what_exists_of(directory: Path) -> Path:
+    """Return *directory*, or where it is missing the nearest one above it that exists."""
+    while not os.path.exists(directory) and directory != directory.parent:
+        directory = directory.parent
+    return directory
+
+
 def create(file: Path | str, *, at: int | None = None, beside: os.stat_result | None = None) -> int:
     """Create a file of mode 0600 and return its descriptor.  Raises FileExistsError, OSError.
 

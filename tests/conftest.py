@@ -4,27 +4,32 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 from hypothesis import HealthCheck, Phase, settings
 
 from prx_email_cli.cli.arguments import arranged
 from prx_email_cli.cli.main import app
+from prx_email_cli.outbox.postgres.connection import Where
+from prx_email_cli.outbox.postgres.store import PostgresStore
 from prx_email_cli.outbox.sqlite.store import SqliteStore
+from prx_email_cli.outbox.store import Store
 from prx_email_cli.redaction import forget_all
 
 from .support.answers import assert_as_published
 from .support.certs import Certificates
-from .support.postgres import MISSING, programs
+from .support.postgres import MISSING, programs, the_server
 from .support.preloaded import preloaded
 
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
@@ -48,17 +53,31 @@ settings.register_profile(
 for _key in (signal.SIGINT, signal.SIGQUIT):  # a shell that starts a job in the background lets it ignore both
     if signal.getsignal(_key) is signal.SIG_IGN:
         signal.signal(_key, signal.default_int_handler if _key == signal.SIGINT else signal.SIG_DFL)
+# Which outbox the commands of the tests have: a file, or with "postgresql" a database of the tests' own server.
+ON_POSTGRES = os.environ.get("PRX_TEST_OUTBOX", "sqlite") == "postgresql"
 COMMAND = [sys.executable, "-W", "error", "-m", "prx_email_cli"]
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that share a costly fixture to one worker, and the long campaigns to the workers first."""
+    """Give tests that share a costly fixture to one worker, and the long campaigns to the workers first.
+
+    Where the outbox is a database, skip what is about files.
+    """
     for item in items:
+        if ON_POSTGRES and item.get_closest_marker("of_files") is not None:
+            item.add_marker(pytest.mark.skip("this is about an outbox in a file"))
         shared = _shared_fixture(item)
         if shared is not None:
             item.add_marker(pytest.mark.xdist_group(shared))
     items.sort(key=lambda item: "torture" not in item.path.parts)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked so on both kinds of outbox."""
+    if "on_postgres" in metafunc.fixturenames and metafunc.definition.get_closest_marker("on_both") is not None:
+        kinds = {"postgresql": True} if ON_POSTGRES else {"sqlite": False, "postgresql": True}
+        metafunc.parametrize("on_postgres", kinds.values(), ids=kinds, indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -98,11 +117,12 @@ class Answer:
 class Program:
     """The installed command, with a config and an outbox of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, on_postgres: bool = ON_POSTGRES) -> None:
+        """on_postgres: the outbox is a database, made now, in the place of the file ``outbox``."""
         self.home = home
         self.config = home / "config.toml"
         self.outbox = home / "outbox.db"
-        self.url: str | None = None  # of a database, in the place of that file
+        self.url = the_server().new_database() if on_postgres else None
         self.wrapper: list[str] = []  # what the command is started by
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         self.environment |= {"HOME": str(home), "PRX_EMAIL_CONFIG": str(self.config)}
@@ -179,9 +199,40 @@ class Program:
         assert answer.status == 0, answer
         return answer.data
 
-    def store(self) -> SqliteStore:
+    def store(self) -> Store:
         """The outbox itself."""
+        if self.url is not None:
+            return PostgresStore(Where(self.url, "the test's"), self.home / "records", "prx-email.local")
+        return self.file_store()
+
+    def file_store(self) -> SqliteStore:
+        """The outbox itself, of a test that is about a file."""
         return SqliteStore(self.outbox, message_id_domain="prx-email.local")
+
+    def execute(self, statement: str) -> list[Any]:
+        """Execute *statement*, without parameters, on the outbox; what it read."""
+        if self.url is not None:
+            with psycopg.connect(self.url) as database:
+                cursor = database.execute(statement.encode())
+                return cursor.fetchall() if cursor.description else []
+        with closing(sqlite3.connect(self.outbox, timeout=60)) as file, file:
+            return file.execute(statement).fetchall()
+
+    def is_made(self) -> bool:
+        """Whether there is an outbox; a database always is."""
+        return self.url is not None or self.outbox.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else can change the outbox until the block ends."""
+        with ExitStack() as stack:
+            if self.url is not None:
+                database = stack.enter_context(psycopg.connect(self.url))
+                database.execute(b"LOCK TABLE outbox, account_state, prx_email IN EXCLUSIVE MODE")
+            else:
+                file = stack.enter_context(closing(sqlite3.connect(self.outbox, timeout=60, isolation_level=None)))
+                file.execute("BEGIN IMMEDIATE")
+            yield
 
 
 def _replace_environment(patch: pytest.MonkeyPatch, wanted: dict[str, str]) -> None:
@@ -200,13 +251,24 @@ def _forgotten_secrets() -> Iterator[None]:
 
 
 @pytest.fixture
-def program(tmp_path: Path, request: pytest.FixtureRequest) -> Program:
+def on_postgres(request: pytest.FixtureRequest) -> bool:
+    """Whether the outbox of ``program`` is a database."""
+    wanted: bool = getattr(request, "param", ON_POSTGRES)
+    if wanted and programs() is None:
+        pytest.skip(MISSING)
+    return wanted
+
+
+@pytest.fixture
+def program(tmp_path: Path, request: pytest.FixtureRequest, on_postgres: bool) -> Iterator[Program]:
     """The installed command in a home of its own; configured for a server that is not there."""
-    program = Program(tmp_path)
+    program = Program(tmp_path, on_postgres=on_postgres)
     if not MEASURED.isdisjoint(request.path.parts):
         program.environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     program.configure()
-    return program
+    yield program
+    if on_postgres and program.url is not None:
+        the_server().drop(program.url)
 
 
 @pytest.fixture(scope="session")

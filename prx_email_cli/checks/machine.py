@@ -22,6 +22,7 @@ from prx_email_cli.outbox.store import Surroundings
 
 WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: a correct clock shows more, for the program is newer
 _MIB = 1 << 20
+_FOR_FLIGHT_RECORDS = 16 * _MIB
 
 
 def check_machine(settings: Settings, now: float) -> Iterator[Check]:
@@ -35,7 +36,7 @@ def check_machine(settings: Settings, now: float) -> Iterator[Check]:
         yield _notify(settings.notify.command[0])
     if settings.log.file is not None:
         yield _log(settings.log.file)
-    yield _disk(settings, outbox.directory())
+    yield _disk(settings, outbox)
 
 
 def _permissions(settings: Settings, outbox: Surroundings) -> Iterator[Check]:
@@ -46,7 +47,8 @@ def _permissions(settings: Settings, outbox: Surroundings) -> Iterator[Check]:
             mended |= {fault.hint, fault.hint.replace("chmod go= ", "chmod go-w ")}
             yield failed("permissions", fault)
     if not mended:
-        yield ok("permissions", "nobody else can read the outbox, or change the files that prx-email obeys")
+        what = "read the outbox, or change the files that prx-email obeys"
+        yield ok("permissions", f"nobody else can {what if outbox.is_file else what.partition(', or ')[2]}")
 
 
 def _changeable(settings: Settings, outbox: Surroundings) -> Iterator[ReadableByOthers]:
@@ -113,14 +115,15 @@ def is_writable(directory: Path) -> bool:
     return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
-def _disk(settings: Settings, directory: Path) -> Check:
-    """Check that a few messages of the largest allowed size fit on the disk.
+def _disk(settings: Settings, outbox: Surroundings) -> Check:
+    """Check that a few messages of the largest allowed size fit on the disk, or flight records where these are all.
 
-    The database writes each of them twice: to its log and to its file.
+    SQLite writes each message twice: to its log and to its file.
     """
+    directory = outbox.directory()
     free = shutil.disk_usage(directory).free
-    needed = 4 * settings.attachments.policy.max_message_bytes
-    detail = f"{free // _MIB:,} MiB free for the outbox"
+    needed = 4 * settings.attachments.policy.max_message_bytes if outbox.is_file else _FOR_FLIGHT_RECORDS
+    detail = f"{free // _MIB:,} MiB free for {'the outbox' if outbox.is_file else 'flight records'}"
     if free < needed:
         return warning("disk", detail, f"make room in {directory}", StorageError)
     return ok("disk", detail)

@@ -7,7 +7,7 @@ from prx_email_cli.checks.outbox import CLOCK_SLACK_SECONDS, DRAIN_OVERDUE_SECON
 from prx_email_cli.cli.render import short_moment, span
 from prx_email_cli.cli.standing import what_fails
 from prx_email_cli.outbox.accounts import AccountState
-from prx_email_cli.outbox.history import LivingRun
+from prx_email_cli.outbox.history import LivingRun, host_of
 from prx_email_cli.outbox.lifecycle import Reason, RecipientStatus, RetryPolicy, Status
 from prx_email_cli.outbox.views import Attempt, Particulars, Recipient, Row, Usage
 
@@ -20,6 +20,7 @@ class Circumstances(NamedTuple):
     now: Unix seconds.  account, everyone: how its account stands, and whether all are paused.  in_config: the config
     has its account.  used_up: the limit of its account that is used up.  runs: those that are alive.  restored: the
     outbox is a restored backup that nobody has accepted.  moved: why it sends nothing any more, "" if it does.
+    host: this machine's name.
     """
 
     now: int
@@ -32,6 +33,7 @@ class Circumstances(NamedTuple):
     runs: tuple[LivingRun, ...] = ()
     restored: bool = False
     moved: str = ""
+    host: str = ""
 
 
 class Command(NamedTuple):
@@ -168,6 +170,10 @@ def _next(row: Row, about: Particulars, around: Circumstances) -> _Next:
 def _under_way(row: Row, about: Particulars, around: Circumstances) -> _Next:
     if row.run_died:
         drained = _drains(about, around, settles=True)
+        host = host_of(about.run_id or "")
+        if host not in ("", around.host):
+            text = f"a drain on {host} settles it at once, by what it knows; one elsewhere waits a while for that"
+            return _Next(f"{text}: {drained.text}", drained.commands)
         return _Next(f"the next drain settles it: {drained.text}", drained.commands)
     began, run = around.now, about.run_id
     if row.attempts:  # it may have ended since they were read

@@ -196,22 +196,22 @@ def accept_restore(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def compact(ctx: typer.Context, as_json: Json = False) -> None:
-    """Rewrite the outbox's file: gives space back, and leaves nothing of what was deleted.
+    """Rewrite the outbox: gives space back, and leaves nothing of what was deleted.
 
     Others wait meanwhile, about a second for each 150 MB, and need as much free space.
+    The log and backups of a database's server keep what was deleted for a while.
     Example: prx-email prune --older-than 30d && prx-email outbox compact
     """
     this = invocation(ctx)
-    settings = this.settings()
-    before = _bytes(settings.outbox.path)
-    with this.store(settings) as store:
+    with this.store(this.settings()) as store:
+        before = store.bytes_used()
         clean = store.compact()
-    after = _bytes(settings.outbox.path)
+        after = store.bytes_used()
     done = f"compacted: {_megabytes(after)}, before {_megabytes(before)}"
     work_is_done(done)
     if not clean:
         raise OutboxBusy(
-            "the outbox is rewritten, but its log still holds what was deleted: another process reads the outbox",
+            "the outbox is rewritten, but what was deleted is still there: another process reads the outbox",
             hint="say it again when that has ended",
         )
     if this.json:
@@ -268,10 +268,6 @@ def _contents(copied: "Copied") -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
-
-
-def _bytes(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
 
 
 apps = {"outbox": app}

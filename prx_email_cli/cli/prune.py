@@ -117,7 +117,7 @@ def _compact(store: "Store", pruning: "Pruning") -> bool:
     except StorageError as error:
         why = f" ({error})"
     if not clean:
-        say(f"note: remains of what was deleted may be left in unused places of the outbox's file{safe(why)}")
+        say(f"note: remains of what was deleted may be left in unused places of the outbox{safe(why)}")
         say("hint: prx-email outbox compact rewrites it; others wait meanwhile")
     return clean
 

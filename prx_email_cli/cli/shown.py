@@ -15,6 +15,7 @@ from prx_email_cli.mail.headers import decoded_words
 from prx_email_cli.mail.outline import Attached, attachments_of
 from prx_email_cli.mail.received import address_text, head_and_body, header_fields
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
+from prx_email_cli.outbox.history import host_name
 from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.views import Action, Attempt, Particulars, Row
 
@@ -69,7 +70,7 @@ def circumstances(store: "Store", settings: "Settings", name: str, now: int) -> 
         now, retry_policy(settings.outbox), states.get(name, AccountState(name)),
         states.get(EVERY_ACCOUNT, AccountState(EVERY_ACCOUNT)), account is not None,
         max(used_up, key=lambda one: one.free_at or 0, default=None), store.last_drain_at(),
-        tuple(store.living_runs()), restored, moved,
+        tuple(store.living_runs()), restored, moved, host_name(),
     )  # fmt: skip
 
 

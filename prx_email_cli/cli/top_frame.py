@@ -8,7 +8,7 @@ from prx_email_cli.cli.entries import Widths, entry_line, entry_object
 from prx_email_cli.cli.render import short_moment, span
 from prx_email_cli.cli.standing import standing_object, what_fails
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
-from prx_email_cli.outbox.history import Entry, InHand, LivingRun
+from prx_email_cli.outbox.history import Entry, InHand, LivingRun, host_of
 from prx_email_cli.outbox.views import Figures
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _runs(look: Look, columns: int, room: int | None) -> list[Line]:
         many = sum(one.run_id == run.run_id for one in look.in_hand)
         process = run.run_id.split("-")[1] if run.run_id.count("-") > 1 else "?"
         more = "+" if len(look.in_hand) >= MOST_IN_HAND else ""
-        text = f"run of process {process} for {span(look.now - run.started_at)}, {many}{more} in hand"
+        host = f" on {host}" if (host := host_of(run.run_id)) else ""
+        text = f"run of process {process}{host} for {span(look.now - run.started_at)}, {many}{more} in hand"
         lines.append(Line(_fit(text, columns), "underline"))
         lines += [Line(_fit(_hand(one, look.now), columns)) for one in look.in_hand if one.run_id == run.run_id]
     if len(look.runs) > MOST_RUNS:

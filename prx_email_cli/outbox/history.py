@@ -1,6 +1,18 @@
 """Define what may be asked of what happened: to which message, when, and what is happening.  Times are Unix seconds."""
 
+import os
+import re
 from typing import NamedTuple, Protocol
+
+
+def host_name() -> str:
+    """Return this machine's name, as far as a file's name may have it: a flight record is named by its run."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", os.uname().nodename)[:64]
+
+
+def host_of(run_id: str) -> str:
+    """Return the machine that a run's name tells; "" in an outbox that only one machine uses."""
+    return run_id.partition("@")[2]
 
 
 class LivingRun(NamedTuple):

@@ -24,6 +24,9 @@ class Keeper(Protocol):
         Nothing of what has not ended, is held or uncertain.
         """
 
+    def bytes_used(self) -> int:
+        """Return how much room the outbox takes, in bytes."""
+
     def compact(self, most_bytes: int | None = None) -> bool:
         """Rewrite the outbox, so that nothing is left in it of what was deleted; tell whether that is so.
 

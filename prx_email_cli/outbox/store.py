@@ -366,13 +366,18 @@ class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, R
 
 
 class Surroundings(Protocol):
-    """An outbox seen from outside; no method changes anything."""
+    """An outbox seen from outside; no method changes anything.
+
+    is_file: whether it is a file of this machine, and not a database that others may use, too.
+    """
+
+    is_file: bool
 
     def is_made(self) -> bool:
         """Tell whether there is an outbox."""
 
     def directory(self) -> Path:
-        """Return the directory that holds it, or what exists of the path to that."""
+        """Return the directory that holds it, or what exists of the path to that; of a database the flight records'."""
 
     def open_to_others(self) -> Iterator[ReadableByOthers]:
         """Find the files whose modes let others read or change them."""

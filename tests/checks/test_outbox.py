@@ -30,9 +30,7 @@ def now() -> int:
 
 def edit(program: Program, statement: str) -> None:
     """Change the database behind the program's back."""
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        connection.execute(statement)
-        connection.commit()
+    program.execute(statement)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ import email
 import email.policy
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -44,14 +43,19 @@ def hook(program: Program, body: str) -> Path:
     return program.home / "told"
 
 
+_TABLES = {
+    True: "SELECT name FROM sqlite_master WHERE type = 'table'",
+    False: "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+}
+
+
 def stored(program: Program) -> dict[str, list[Any]]:
     """Every row of every table about messages, {} when there is no outbox yet."""
-    if not program.outbox.exists():
+    if not program.is_made():
         return {}
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        names.remove("ledger")  # when drains looked at the clock is no matter of the messages
-        return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(names)}
+    names = [name for (name,) in program.execute(_TABLES[program.url is None])]
+    names.remove("ledger")  # when drains looked at the clock is no matter of the messages
+    return {name: sorted(program.execute(f'SELECT * FROM "{name}"'), key=repr) for name in sorted(names)}
 
 
 def rows(program: Program, *filters: str) -> list[Any]:

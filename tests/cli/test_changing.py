@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -82,8 +80,7 @@ def test_without_json_the_count_is_told_on_stdout_alone(mixed: Program) -> None:
 
 def test_what_is_asked_for_by_name_and_cannot_be_changed_is_refused_by_reason(mixed: Program) -> None:
     other = mixed.send()
-    with closing(sqlite3.connect(mixed.outbox)) as connection, connection:
-        connection.execute("UPDATE outbox SET status = 'sent', sent_at = 1 WHERE id = ?", (other,))
+    mixed.execute(f"UPDATE outbox SET status = 'sent', sent_at = 1 WHERE id = {other}")
     answer = mixed.run("hold", "--status", "sent", "--status", "pending")
     assert (answer.status, answer.out) == (65, "1 held\n")
     assert f"2 refused: outbox message … is sent and cannot be held ({SENT}, {other})" in answer.err
@@ -205,12 +202,11 @@ def many(program: Program) -> int:
 
 
 def test_others_write_while_thousands_are_changed(program: Program, many: int) -> None:
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-        working = program.start("cancel", "--all")
-        seen = set()
-        while working.poll() is None:
-            connection.execute("UPDATE ledger SET last_attempt_at = last_attempt_at")
-            seen |= {*connection.execute("SELECT count(*) FROM outbox WHERE gave_up IS NOT NULL").fetchone()}
+    working = program.start("cancel", "--all")
+    seen = set()
+    while working.poll() is None:
+        program.execute("UPDATE ledger SET recorded_at = recorded_at")
+        seen |= {*program.execute("SELECT count(*) FROM outbox WHERE gave_up IS NOT NULL")[0]}
     assert working.communicate()[0] == f"{many} cancelled\n"
     assert seen - {0, many}
 
@@ -218,13 +214,12 @@ def test_others_write_while_thousands_are_changed(program: Program, many: int) -
 def test_one_that_is_interrupted_says_how_many_were_changed(program: Program, many: int) -> None:
     working = program.start("hold", "--to", "u*")
     held = 0
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-        while not held:
-            held = connection.execute("SELECT count(*) FROM outbox WHERE held_at IS NOT NULL").fetchone()[0]
-        working.send_signal(signal.SIGINT)
-        out, err = working.communicate(timeout=60)
-        held = connection.execute("SELECT count(*) FROM outbox WHERE held_at IS NOT NULL").fetchone()[0]
-        recorded = connection.execute("SELECT count(*) FROM action WHERE what = 'held'").fetchone()[0]
+    while not held:
+        ((held,),) = program.execute("SELECT count(*) FROM outbox WHERE held_at IS NOT NULL")
+    working.send_signal(signal.SIGINT)
+    out, err = working.communicate(timeout=60)
+    ((held,),) = program.execute("SELECT count(*) FROM outbox WHERE held_at IS NOT NULL")
+    ((recorded,),) = program.execute("SELECT count(*) FROM action WHERE what = 'held'")
     assert (working.returncode, out, recorded) == (130, "", held)
     assert err == f"interrupted: {held} of {many} held\n"
     assert held < many

@@ -2,10 +2,9 @@
 
 import io
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -136,8 +135,8 @@ class TestIds:
         self, program: Program, shell: str
     ) -> None:
         program.send()
-        with closing(sqlite3.connect(program.outbox)) as database, database:
-            database.execute("UPDATE outbox SET subject = ?", [f"\x1b[31m\n\t\x9b\u2066\u202e{HOSTILE * 9}"])
+        hostile = f"\x1b[31m\n\t\x9b\u2066\u202e{HOSTILE * 9}".replace("'", "''")
+        program.execute(f"UPDATE outbox SET subject = '{hostile}'")
         kind, (number, text) = asked(program, "show", "", shell=shell)
         assert (kind, number) == (["plain"], "1")
         assert text.startswith("pending a@example.org: \\x1b[31m")

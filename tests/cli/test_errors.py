@@ -199,8 +199,7 @@ class TestAnOutbox:
         program.configure(outbox=f"busy_timeout_seconds = {seconds}")
         program.send()
         before = stored(program)
-        with closing(sqlite3.connect(program.outbox, isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        with program.locked():
             assert_error(program.run(*SEND), 75, "locked", "hint: ")
             if not seconds:
                 assert_error(program.run(*SEND, "--json"), 75, "locked", code="storage")
@@ -209,18 +208,15 @@ class TestAnOutbox:
                 )
                 assert_error(program.run("drain"), 75, "locked")
                 assert_error(program.run("retry", "1"), 75, "locked")
-            other.execute("ROLLBACK")
         assert stored(program) == before
 
     def test_that_is_locked_for_a_moment_only_is_waited_for(self, program: Program) -> None:
         program.send()
-        with closing(sqlite3.connect(program.outbox, isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        with program.locked():
             waiting = program.start(*SEND)
             with pytest.raises(subprocess.TimeoutExpired):
                 waiting.wait(0.3)
-            other.execute("ROLLBACK")
-            assert waiting.communicate(timeout=60) == ("2\n", "")
+        assert waiting.communicate(timeout=60) == ("2\n", "")
 
 
 def test_a_traceback_is_only_for_those_who_ask(program: Program) -> None:

@@ -1,16 +1,12 @@
 """``send --header``: names and values of any length that fits on lines, from outside."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from ..conftest import Program
 
 
 def header_lines(program: Program, outbox_id: int) -> list[bytes]:
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        (content,) = connection.execute("SELECT data FROM content WHERE id = ?", (outbox_id * 65_536,)).fetchone()
+    ((content,),) = program.execute(f"SELECT data FROM content WHERE id = {outbox_id * 65_536}")
     return bytes(content).partition(b"\r\n\r\n")[0].split(b"\r\n")
 
 

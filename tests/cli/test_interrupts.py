@@ -3,10 +3,9 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,14 +111,12 @@ def test_while_it_waits_for_input(program: Program, number: signal.Signals, comm
 def test_while_it_waits_for_the_outbox(program: Program, number: signal.Signals) -> None:
     program.configure(outbox="busy_timeout_seconds = 60")
     program.send()
-    with closing(sqlite3.connect(program.outbox, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with program.locked():
         running = program.start("hold", "1")
         with pytest.raises(subprocess.TimeoutExpired):
             running.wait(1)
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
-        other.execute("ROLLBACK")
     assert (running.returncode, out, err) == (ENDS[number], "", "")
 
 

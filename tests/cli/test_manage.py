@@ -1,8 +1,5 @@
 """What a person decides: hold, release, cancel, resolve, prune, and how long a message lives."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from ..conftest import Answer, Program
@@ -63,8 +60,7 @@ def test_one_refused_id_does_not_stop_the_others(program: Program) -> None:
 
 
 def with_content(program: Program) -> list[int]:
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        return [outbox_id for (outbox_id,) in connection.execute("SELECT id / 65536 FROM content ORDER BY id")]
+    return [outbox_id for (outbox_id,) in program.execute("SELECT id / 65536 FROM content ORDER BY id")]
 
 
 class TestAnUncertainMessage:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
 
@@ -14,8 +12,7 @@ from .outside import assert_error, rows
 
 
 def contents(program: Program) -> int:
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        return int(connection.execute("SELECT count(*) FROM content").fetchone()[0])
+    return int(program.execute("SELECT count(*) FROM content")[0][0])
 
 
 def test_a_drain_deletes_what_was_kept_long_enough_after_it_has_delivered(program: Program, host: MailHost) -> None:

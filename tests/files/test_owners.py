@@ -61,7 +61,7 @@ def stuck(two: Two, port: int = 9) -> Path:
     two.use(port)
     with two.ann():
         two.send()
-    with closing(two.store()) as store:
+    with closing(two.file_store()) as store:
         run = store.start_run(NOW)
         assert run.claim_by_id(ClaimOne(1, NOW, force=True))
         os.close(run._lock._descriptor)  # what the kernel does when its process ends

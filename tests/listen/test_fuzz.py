@@ -17,8 +17,6 @@ from contextlib import suppress
 from email import message_from_bytes
 from queue import Empty, SimpleQueue
 
-from prx_email_cli.outbox.sqlite.store import SqliteStore
-
 from ..conftest import Program
 from .conftest import Listener
 from .dialogues import MOST_BYTES, Dialogue, Message, Model, dialogue
@@ -79,9 +77,9 @@ class Client(threading.Thread):
 
 def stored_messages(program: Program) -> Iterator[Message]:
     """What is in the outbox."""
-    store = SqliteStore(program.outbox, message_id_domain="prx-email.local")
+    store = program.store()
     try:
-        for (outbox_id,) in store._connection.execute("SELECT id FROM outbox ORDER BY id").fetchall():
+        for (outbox_id,) in program.execute("SELECT id FROM outbox ORDER BY id"):
             row = store.row(outbox_id)
             recipients = [one.address for one in row.recipients]
             found = store.exported(outbox_id)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import signal
 import smtplib
-import sqlite3
 import ssl
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -179,8 +177,7 @@ def test_it_gives_signs_of_life_only_while_messages_can_be_stored(program: Progr
     with managing(program.home) as manager, watched(program, manager, 0.5) as listener:
         manager.wait_for(lambda: manager.count("WATCHDOG=1") > 2)
         client, other = listener.raw(), listener.raw()
-        with closing(sqlite3.connect(program.outbox, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with program.locked():
             client.say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>", "DATA")
             assert [client.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
             client.send(MESSAGE + b".\r\n")

@@ -259,14 +259,14 @@ def test_a_link_that_leads_elsewhere_by_now_leaves_the_log_of_what_it_led_to(pro
     for file in (first, second):
         file.touch(0o600)
     program.outbox.symlink_to(first)
-    mine = program.store()
+    mine = program.file_store()
     mine.enqueue([new_message()])
     program.outbox.unlink()
     program.outbox.symlink_to(second)
-    program.store().close()
+    program.file_store().close()
     program.outbox.unlink()
     program.outbox.symlink_to(first)
-    with closing(program.store()) as others:
+    with closing(program.file_store()) as others:
         program.outbox.unlink()
         program.outbox.symlink_to(second)
         assert mine.replaced()
@@ -281,9 +281,9 @@ def test_a_link_that_leads_elsewhere_by_now_leaves_the_log_of_what_it_led_to(pro
 def test_a_log_that_is_anothers_by_now_stays_in_its_place(program: Program) -> None:
     """SQLite removes by its name what it takes for its own log; in this one is what somebody was told is stored."""
     program.send()
-    mine = program.store()
+    mine = program.file_store()
     restore(program, backup(program))
-    with closing(program.store()) as others:
+    with closing(program.file_store()) as others:
         others.enqueue([new_message()])
         log = program.outbox.with_name("outbox.db-wal")
         before = os.stat(log)

@@ -161,7 +161,7 @@ def test_what_a_killed_run_had_in_hand_is_settled_before_the_outbox_goes(
     program: Program, elsewhere: Program, server: ScriptedServer
 ) -> None:
     program.send(subject="one")
-    store = program.store()
+    store = program.file_store()
     run = store.start_run(NOW)
     run.advance([], [wish(2 * NOW)])
     run._lock.release()

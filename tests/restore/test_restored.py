@@ -242,7 +242,7 @@ class TestWhatIsToldApart:
     ) -> None:
         with monkeypatch.context() as patch:
             patch.setattr("prx_email_cli.outbox.sqlite.schema.MIGRATIONS", MIGRATIONS[:1])
-            program.store().close()
+            program.file_store().close()
         with closing(sqlite3.connect(program.outbox)) as old, old:
             old.execute(
                 "INSERT INTO outbox (account, next_attempt_at, first_due_at, created_at, sender, subject, size_bytes)"
@@ -272,7 +272,7 @@ def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
     when: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
-        my_store, others_store = (stack.enter_context(closing(program.store())) for _ in range(2))
+        my_store, others_store = (stack.enter_context(closing(program.file_store())) for _ in range(2))
         mine, others = (stack.enter_context(store.start_run(NOW)) for store in (my_store, others_store))
         my_store.enqueue([new_message() for _ in range(9)])
         marks = HighWater.marks
@@ -363,7 +363,7 @@ class TestTheMark:
         assert len(server.messages) == 1
 
     def test_is_made_anew_when_somebody_removes_it_in_the_middle_of_a_run(self, program: Program) -> None:
-        with closing(program.store()) as store, store.start_run(NOW) as run:
+        with closing(program.file_store()) as store, store.start_run(NOW) as run:
             store.enqueue([new_message(), new_message(), new_message()])
             claim(run)
             mark_file(program).unlink()
@@ -399,7 +399,7 @@ def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) 
 @pytest.mark.parametrize("way", ["accept-restore", "hold --all"])
 def test_accepting_a_backup_forgets_what_runs_noted_of_claims_that_it_has_otherwise(way: str, program: Program) -> None:
     """2 was claimed when the backup was taken, then given back, claimed anew with another number, and sent."""
-    with closing(program.store()) as store:
+    with closing(program.file_store()) as store:
         dead = store.start_run(NOW)
         store.enqueue([new_message(), new_message()])
         claims = [claim(dead), claim(dead)]
@@ -411,7 +411,7 @@ def test_accepting_a_backup_forgets_what_runs_noted_of_claims_that_it_has_otherw
         claim(dead)
         kill(dead)
     restore(program, copy)
-    with closing(program.store()) as store, store.start_run(NOW) as run:
+    with closing(program.file_store()) as store, store.start_run(NOW) as run:
         with pytest.raises(RestoredBackup):
             run.recover(POLICY, NOW)
         assert list(mark_file(program).parent.glob("*.flight"))

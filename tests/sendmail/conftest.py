@@ -58,7 +58,7 @@ class Sendmail:
 
     def stored(self) -> list[int]:
         """The ids of all messages."""
-        if not self.program.outbox.exists():
+        if not self.program.is_made():
             return []
         return sorted(row["outbox_id"] for row in self.program.call("list", "--json", "--limit", "100").data)
 

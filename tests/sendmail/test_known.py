@@ -255,8 +255,7 @@ def test_a_locked_outbox_is_waited_for_once_and_ends_with_75(known: Calls) -> No
     known.config.write_text(known.config.read_text().replace("[outbox]", "[outbox]\nbusy_timeout_seconds = 1"))
     known.settle()
     assert not known.is_quick()
-    with closing(sqlite3.connect(known.sendmail.program.outbox, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with known.sendmail.program.locked():
         refused = known("a@example.org")
         assert (refused.status, "is locked by another process" in refused.err) == (75, True)
         assert "the message was not stored" in refused.err

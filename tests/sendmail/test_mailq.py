@@ -64,9 +64,5 @@ def test_what_was_sent_or_cancelled_or_given_up_is_in_no_queue(sendmail: Sendmai
 
 def test_what_a_terminal_would_obey_is_escaped(sendmail: Sendmail) -> None:
     assert sendmail("a@example.org").status == 0
-    store = sendmail.program.store()
-    try:
-        store._connection.execute("UPDATE outbox SET last_error = 'no \x1b[2J\nsuch'")
-    finally:
-        store.close()
+    sendmail.program.execute("UPDATE outbox SET last_error = 'no \x1b[2J\nsuch'")
     assert "(no \\x1b[2J\\nsuch)" in sendmail("-bp").out

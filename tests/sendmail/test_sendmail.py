@@ -193,12 +193,7 @@ def test_verbose_says_the_id_and_nothing_on_standard_output(sendmail: Sendmail) 
 
 def test_dsn_wishes_are_stored_with_it(sendmail: Sendmail) -> None:
     assert sendmail("-N", "success,failure", "-Rhdrs", "-V", "id 1", "a@example.org").status == 0
-    store = sendmail.program.store()
-    try:
-        (value,) = store._connection.execute("SELECT esmtp FROM outbox").fetchone()
-    finally:
-        store.close()
-    assert value == '[false, "SUCCESS,FAILURE", "HDRS", "id+201"]'
+    assert sendmail.program.execute("SELECT esmtp FROM outbox")[0][0] == '[false, "SUCCESS,FAILURE", "HDRS", "id+201"]'
 
 
 def test_verifying_prints_addresses_and_stores_nothing(sendmail: Sendmail) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,12 +71,10 @@ def test_no_sign_of_life_comes_while_a_result_cannot_be_written_and_they_come_ag
             manager = service.manager
             server.wait_for(lambda: server.happened)
             manager.wait_for(lambda: manager.count("WATCHDOG=1") >= 2)
-            with closing(sqlite3.connect(program.outbox, timeout=60, isolation_level=None)) as lock:
-                lock.execute("BEGIN IMMEDIATE")
+            with program.locked():
                 server.release()
                 wait_for_silence(service)
                 before = manager.count("WATCHDOG=1")
-                lock.execute("ROLLBACK")
             manager.wait_for(lambda: manager.count("WATCHDOG=1") >= before + 2)
             assert service.stop() == 0
     assert program.show(outbox_id)["status"] == "sent"

@@ -1,8 +1,6 @@
 """``prx-email import`` and ``messages``, from outside."""
 
 import random
-import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -99,9 +97,10 @@ def test_no_message_however_odd_keeps_the_others_from_being_imported_or_listed(p
 
 def test_what_an_earlier_version_stored_can_be_listed(program: Program) -> None:
     imported(program, letter())
-    odd = {"subject": "=?hex?q?x?=", "sender": "=?zlib?b?eA==?= <a@x.org>", "date": "Mon, 1 Jan 0001 00:00:00 +9999"}
-    with closing(sqlite3.connect(program.outbox)) as connection, connection:
-        connection.execute("UPDATE known SET subject = :subject, sender = :sender, date = :date", odd)
+    program.execute(
+        "UPDATE known SET subject = '=?hex?q?x?=', sender = '=?zlib?b?eA==?= <a@x.org>',"
+        " date = 'Mon, 1 Jan 0001 00:00:00 +9999'"
+    )
     answer = program.call("messages", "list")
     assert (answer.status, answer.out.splitlines()[1].split("\t")[-2:]) == (0, ["x <a@x.org>", "x"])
     assert program.call("messages", "show", ID).status == 0

@@ -25,6 +25,7 @@ class MemoryPruning:
 
     def of(self, account: str | None = None) -> list[Message]: raise NotImplementedError
     def compact(self, most_bytes: int | None = None) -> bool: return True
+    def bytes_used(self) -> int: return sum(it.row.size_bytes for it in self.of())
 
     @property
     def pseudonyms(self) -> Pseudonyms:

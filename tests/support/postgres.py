@@ -37,6 +37,7 @@ class PostgresServer:
         assert where is not None, MISSING
         self._programs = where
         self.directory = Path(tempfile.mkdtemp(prefix="prx-pg-", dir="/tmp"))
+        self.directory.chmod(0o755)  # whoever a command runs as reaches the socket
         self._log = self.directory / "log"
         self._uid: int | None = None
         self._gid: int | None = None
@@ -118,6 +119,14 @@ class PostgresServer:
                 statement = f"UPDATE ledger SET place = {HERE}, identity = replace(gen_random_uuid()::text, '-', '')"
                 connection.execute(statement.encode())
         return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database of ``new_database``, whoever still has a session there."""
+        import psycopg  # on use
+
+        name = url.partition("@/")[2].partition("?")[0]
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
     def copy_of(self, url: str) -> str:
         """Dump the database at *url* and restore the dump into a new one; return its URL."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors as pg
 
-from prx_email_cli.outbox.postgres import sql
+from prx_email_cli.outbox.postgres import compacting, sql
 from prx_email_cli.outbox.postgres.connection import Where, connect, run_ended, storage_errors
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 
@@ -89,8 +89,20 @@ class OpenDatabase:
         return self._reader
 
     def compact(self, most_bytes: int | None = None) -> bool:
-        """Do nothing, and say so: the server's log and its backups keep what was deleted."""
-        return False
+        """Rewrite the tables, so that no remainder of what was deleted is in them; tell if that is so.
+
+        The server's log and its backups are not its matter.  most_bytes: do nothing for larger tables.
+        """
+        with storage_errors(self.where.name), self._lock:
+            connection = self._writer()
+            if most_bytes is not None and compacting.bytes_used(connection) > most_bytes:
+                return False
+            return compacting.rewrite(connection, self._busy_timeout_seconds)
+
+    def bytes_used(self) -> int:
+        """Return the size of the outbox's tables in bytes."""
+        with self.reading() as connection:
+            return compacting.bytes_used(connection)
 
     def forget_contents(self) -> None:
         """Do nothing: VACUUM, which the server runs by itself, takes what was deleted from its files."""

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from prx_email_cli.errors import LockUnreadable, PrxEmailError, StorageError
+from prx_email_cli.outbox.history import host_name
 from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
@@ -27,7 +28,7 @@ class PostgresRun:
     def __init__(self, store: "PostgresStore", runs: Runs, now: int) -> None:
         """Begin a run.  runs: where flight records are kept on this machine."""
         self._store, self._runs = store, runs
-        self.run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}"
+        self.run_id = f"{now}-{os.getpid()}-{os.urandom(4).hex()}@{host_name()}"
         try:
             home = runs.machine()
         except OSError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, ReadableByOthers
+from prx_email_cli.files import what_exists_of
 from prx_email_cli.outbox.postgres.opening import open_store, records
 from prx_email_cli.outbox.runs import Runs
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 class DatabaseSurroundings:
     """The surroundings of a database; see ``Surroundings``."""
 
+    is_file = False
+
     def __init__(self, outbox: "OutboxSettings") -> None:
         self._outbox = outbox
         self._runs = Runs(records(outbox))
@@ -26,8 +29,8 @@ class DatabaseSurroundings:
         return True
 
     def directory(self) -> Path:
-        """Return the directory of this machine's flight records."""
-        return default_state_dir()
+        """Return the directory of this machine's flight records, or what exists of the path to that."""
+        return what_exists_of(default_state_dir())
 
     def open_to_others(self) -> Iterator[ReadableByOthers]:
         """Find nothing: who reads the database is the server's matter."""

@@ -63,6 +63,12 @@ class OpenDatabase:
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
 
+    def bytes_used(self) -> int:
+        """Return the size of the file in bytes, once what its log holds has come into it."""
+        with self.reading() as connection:
+            size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            return int(connection.execute(size).fetchone()[0])
+
     def forget_contents(self) -> None:
         """See to it that what is deleted from now on is overwritten."""
         with self.reading() as connection:

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, ReadableByOthers
-from prx_email_cli.files import quoted
+from prx_email_cli.files import quoted, what_exists_of
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite.guarding import logs, reasons_to_refuse
 
 
 class FileSurroundings:
     """The surroundings of the database file at *path*; see ``Surroundings``."""
+
+    is_file = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,10 +26,7 @@ class FileSurroundings:
 
     def directory(self) -> Path:
         """Return the directory of the file, or what exists of the path to that."""
-        directory = self._path.parent
-        while not os.path.exists(directory) and directory != directory.parent:
-            directory = directory.parent
-        return directory
+        return what_exists_of(self._path.parent)
 
     def open_to_others(self) -> Iterator[ReadableByOthers]:
         """Find the files whose modes let others read or change them.  Links are left to ``changeable``."""

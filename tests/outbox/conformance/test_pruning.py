@@ -33,6 +33,16 @@ def known(number: int, sender: str, recipients: str = "ops@example.com", copies:
     return KnownMessage(f"<{number}@x>", "", "", sender, "", recipients, copies, "subject", "yesterday", "text")
 
 
+def test_the_room_of_what_was_deleted_is_given_back_by_compacting(store: Store, run: Run) -> None:
+    submit(store, new_message(content=b"Subject: s\r\n\r\n" + b"long\r\n" * 300_000), new_message())
+    before = store.bytes_used()
+    record(run, sent(claim(run)))
+    store.prune(RECORDS)
+    assert store.compact()
+    assert 0 < store.bytes_used() < before
+    assert store.exported(2).message_id
+
+
 class TestWhatIsTaken:
     def test_finding_it_changes_nothing(self, store: Store, run: Run) -> None:
         submit(store, new_message(), new_message())

@@ -108,8 +108,8 @@ def test_a_new_outbox_waits_for_whoever_is_just_creating_it(path: Path) -> None:
 
 
 def test_opening_an_outbox_twice_in_a_process_does_not_take_its_log_away(program: Program) -> None:
-    first = program.store()
-    program.store().close()  # POSIX locks end when a process closes any descriptor of the file
+    first = program.file_store()
+    program.file_store().close()  # POSIX locks end when a process closes any descriptor of the file
     assert program.run("send", "--to", "a@example.org", "--subject", "s", "--body", "b").out == "1\n"
     assert program.outbox.with_name("outbox.db-wal").exists(), "the other process took itself for the last user"
     assert first.enqueue([new_message()]) == [2]
