@@ -21,7 +21,7 @@ from prx_email_cli.outbox.store import Run
 
 from ..outbox import messages
 from ..outbox.postgres import dying
-from ..support.postgres import the_server
+from ..support.postgres import empty, the_server
 
 DOMAIN = "prx-email.local"
 _ROWS = """
@@ -39,7 +39,6 @@ _ROWS_OF_SERVER = _ROWS.format(
 )
 _MANY = "SELECT coalesce(sum(messages), 0) FROM stored"
 _DRAINED = "SELECT drained_seconds FROM ledger"
-_EMPTIED = ("content", "outbox", "run", "idempotency", "known", "account_state", "attempted_slot", "stored_slot")
 
 
 class Files:
@@ -152,7 +151,5 @@ def _connected(pid: int) -> psycopg.Connection[Any]:
 def _emptied() -> psycopg.Connection[Any]:
     """Empty the database, and return a connection to it."""
     connection = _connected(os.getpid())
-    statements = [f"DELETE FROM {table}" for table in _EMPTIED]
-    statements += ["UPDATE ledger SET drained_seconds = 0, recorded_at = NULL", "SELECT setval('outbox_id', 1, FALSE)"]
-    connection.execute(";".join(statements).encode())
+    empty(connection)
     return connection

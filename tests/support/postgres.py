@@ -13,13 +13,18 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.schema import HERE
 
+if TYPE_CHECKING:
+    import psycopg
+
 _PACKAGES = Path("/usr/lib/postgresql")
 _PATIENCE_SECONDS = 60
 USER = "prx"
+_TABLES = ("content", "outbox", "run", "idempotency", "known", "account_state", "attempted_slot", "stored_slot")
 MISSING = "PostgreSQL's server is not here: apt-get install postgresql"
 
 
@@ -134,6 +139,13 @@ class PostgresServer:
         dump = subprocess.run([str(self._programs / "pg_dump"), url], capture_output=True, check=True).stdout
         subprocess.run([str(self._programs / "psql"), "-q", copy], input=dump, stdout=subprocess.DEVNULL, check=True)
         return copy
+
+
+def empty(connection: psycopg.Connection[Any]) -> None:
+    """Delete everything that an outbox has stored: quicker than a new database."""
+    statements = [f"DELETE FROM {table}" for table in _TABLES]
+    statements += ["UPDATE ledger SET drained_seconds = 0, recorded_at = NULL", "SELECT setval('outbox_id', 1, FALSE)"]
+    connection.execute(";".join(statements).encode())
 
 
 def _somebody() -> pwd.struct_passwd:

@@ -146,13 +146,15 @@ class Claims:
         numbers: list[int] = []
         with suppress(PrxEmailError) if recording else nullcontext():
             numbers = run.numbers(most) if most else []
-        begun: list[Claimed] = []
         who = Claimant(run.run_id, self._domain, numbers)
         try:
             claims = self._database.change(lambda connection: make(connection, who), tell=False, session=self._session)
-            begun += [one for some in claims for one in some]
-        finally:
-            run.began(numbers, begun)
+        except SessionLost:  # it may have been made: its slots stay taken, by which the next run gives it back
+            raise
+        except BaseException:
+            run.began(numbers, [])
+            raise
+        run.began(numbers, [one for some in claims for one in some])
         return claims
 
 

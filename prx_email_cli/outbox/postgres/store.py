@@ -11,7 +11,7 @@ from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, TOLD_AGAIN_SECONDS, lef
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.postgres import sql, submit
 from prx_email_cli.outbox.postgres.claims import Claims
-from prx_email_cli.outbox.postgres.connection import Where, connect, storage_errors
+from prx_email_cli.outbox.postgres.connection import SessionLost, Where, connect, storage_errors
 from prx_email_cli.outbox.postgres.database import OpenDatabase
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.restored import RestoreGuard
@@ -190,8 +190,11 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         try:
             return self.change(make, tell=stores)
         except StorageError as error:
-            what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
-            error.hint = f"{error.hint}; {what} not stored"
+            one = len(messages) == 1
+            was = ("the message was" if one else f"these {len(messages)} messages were") + " not stored"
+            if isinstance(error, SessionLost):  # perhaps while the server was asked to make it durable
+                was = f"whether {'the message was' if one else 'they were'} stored is not known: see prx-email list"
+            error.hint = f"{error.hint}; {was}"
             raise
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:
