@@ -103,6 +103,11 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    @property
+    def socket(self) -> str:
+        """The path of the socket on which it listens."""
+        return str(self.directory / ".s.PGSQL.5432")
+
     def url(self, database: str, user: str = USER) -> str:
         """The URL of a database."""
         return f"postgresql://{user}@/{database}?host={self.directory}"

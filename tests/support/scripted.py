@@ -28,7 +28,8 @@ class ScriptedServer(Record):
     asked for both, and MAIL needs a login.  auth_mechanisms: of PLAIN, LOGIN, XOAUTH2, OAUTHBEARER.  challenges:
     texts of the 334s that a refused token gets before its verdict, in place of a proper reason.  fragments: every
     reply in tiny segments.  data_without_recipients: "refuse" answers DATA with 554; "accept" answers 354, takes
-    the content, records it unacknowledged and refuses then.  max_recipients: 452 from there on.
+    the content, records it unacknowledged and refuses then.  max_recipients: 452 from there on.  listener: listens
+    already, in a network of its own for example.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ScriptedServer(Record):
         data_without_recipients: Literal["refuse", "accept"] = "refuse",
         max_recipients: int | None = None,
         host: str = LOOPBACK,
+        listener: socket.socket | None = None,
     ) -> None:
         if (tls is None) != (context is None):
             raise ValueError("tls and context go together")
@@ -75,7 +77,7 @@ class ScriptedServer(Record):
         self._wires: set[Wire] = set()
         self._threads: list[threading.Thread] = []
         self._peers: list[str] = []
-        self._listener = _listen(host)
+        self._listener = _prepared(listener or _listen(host))
         self._host = host
         self._port: int = self._listener.getsockname()[1]
         self._wake_receiver, self._wake_sender = socket.socketpair()
@@ -167,7 +169,10 @@ class ScriptedServer(Record):
 
 def _listen(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, 0), family=family, backlog=256)
+    return socket.create_server((host, 0), family=family, backlog=256)
+
+
+def _prepared(listener: socket.socket) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)  # accepted sockets inherit it
     listener.setblocking(False)
     return listener
