@@ -93,6 +93,18 @@ class LimitUsedUp(PrxEmailError):
     exit_code, code = Exit.TRY_LATER, "provider"
 
 
+class ConnectionsInUse(PrxEmailError):
+    """Other drains, maybe on other machines, have all connections that the account may have at once."""
+
+    exit_code, code = Exit.TRY_LATER, "provider"
+
+    def __init__(self, account: str, most: int) -> None:
+        super().__init__(
+            f"other drains use all {most} connections that account {account} may have at once",
+            hint="a drain sends what is due; for more, raise smtp.connections if the provider allows it",
+        )
+
+
 class ConfigError(PrxEmailError):
     """The config is missing, malformed or contradictory; the message names file and key."""
 

@@ -381,7 +381,7 @@ def _judgement(report: "DrainReport") -> tuple[dict[str, str] | None, int]:
         return error_object(
             code, f"attempts failed for now: {report.failed}", "prx-email list --status failed shows them"
         ), Exit.TRY_LATER
-    resting = {name: left.state for name, left in report.left_alone.items() if not left.paused}
+    resting = {name: left.state for name, left in report.left_alone.items() if left.rests}
     for name, state in resting.items():
         text = f"account {name} rests until {moment(state.rests_until)}: {state.detail}"
         hint = f"prx-email account test {name} tells whether it works again"

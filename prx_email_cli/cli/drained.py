@@ -23,7 +23,7 @@ def _account(report: DrainReport, name: str) -> dict[str, Any]:
     done, left = report.accounts.get(name, AccountReport()), report.left_alone.get(name)
     code, why = done.error, done.detail
     if left is not None and why is None:
-        code, why = None if left.paused else left.state.error, why_left_alone(name, left)
+        code, why = left.state.error if left.rests else None, why_left_alone(name, left)
     return {
         "account": name, "sent": done.sent, "failed": done.failed, "error_code": code,
         "why": why if why is None else masked(why),

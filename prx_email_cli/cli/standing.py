@@ -45,7 +45,9 @@ def what_fails(state: AccountState) -> str:
 def why_left_alone(account: str, left: "LeftAlone") -> str:
     """Say why drains leave an account alone."""
     state = left.state
-    if not left.paused:
+    if left.in_use:
+        return f"account {safe(account)}: other drains use all {left.in_use} connections that it may have at once"
+    if left.rests:
         return (
             f"account {safe(account)} rests until {moment(state.rests_until)}: {safe(state.detail or '')} "
             f"(prx-email account test {safe(account)} tells whether it works again)"

@@ -122,6 +122,8 @@ class AccountRun:
         self._queue: deque[Claimed] = deque()  # claimed and not begun, the next one first
         self._ahead = self._connections = self._opened = 0
         self._asked = False
+        self.most_connections = 1  # at once, in all runs that share them
+        self.lacks_slot = False  # other runs have them all
         self.waiting = 0  # workers that wait for a message
         self.rests = self.retired = False
         self.pipelines = True  # an envelope may go with the content before it
@@ -226,6 +228,10 @@ class AccountRun:
     def neighbour_lost(self) -> None:
         """A connection was lost with a message untouched: which of two was at fault must be told apart from now on."""
         self.pipelines = False
+
+    def without_slot(self) -> None:
+        """Other runs have all connections of the account: it goes on with those that it has, if any."""
+        self.lacks_slot = not self._schedule.without_slot(self.name)
 
     def no_more_connections(self) -> None:
         """Another connection could not be opened: the account goes on with those that it has."""

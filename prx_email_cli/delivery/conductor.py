@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.delivery.handing_over import Flying, outcome_of, outcome_without_session, take_off
-from prx_email_cli.delivery.ledger import Came, Failed, Ledger, Recorded, WantedBack
+from prx_email_cli.delivery.ledger import Came, Failed, Recorded, WantedBack
+from prx_email_cli.delivery.office import Done, Office, Wires
 from prx_email_cli.delivery.worker import (
     Ask,
     Close,
@@ -22,21 +24,19 @@ from prx_email_cli.delivery.worker import (
     NotOpened,
     Open,
     Opened,
+    Reserve,
     Settle,
     Steps,
     Untouched,
 )
-from prx_email_cli.errors import ConfigError, PrxEmailError, ReadableByOthers
+from prx_email_cli.errors import ConfigError, ReadableByOthers
 from prx_email_cli.outbox.finish import finish
-from prx_email_cli.outbox.lifecycle import Outcome, RetryPolicy
-from prx_email_cli.outbox.messages import Claimed, Finished, Moment, Wish
+from prx_email_cli.outbox.lifecycle import Outcome
+from prx_email_cli.outbox.messages import Claimed, Moment
 from prx_email_cli.smtp.failure import SessionFailed
 
 if TYPE_CHECKING:
     from prx_email_cli.delivery.account import AccountRun
-    from prx_email_cli.delivery.schedule import Schedule
-    from prx_email_cli.outbox.store import Run
-    from prx_email_cli.smtp.envelope import Result
     from prx_email_cli.smtp.session import Session
     from prx_email_cli.smtp.transaction import Transaction
 
@@ -45,62 +45,13 @@ LOOK_BACK_SECONDS = 0.25
 _LATER = object()  # the answer comes with an event
 
 
-class Office(Protocol):
-    """The part of a run that its workers share."""
-
-    run: Run
-    ledger: Ledger
-    schedule: Schedule
-    policy: RetryPolicy
-    clock: Callable[[], int]
-    clock_in_doubt: bool
-    idle_seconds: float  # so long a connection is kept open with nothing to send
-
-    def record(self, finished: Finished) -> None:
-        """Count a finished attempt, which is durable, and tell of it."""
-
-    def refused(self, wish: Wish, refused: PrxEmailError) -> PrxEmailError:
-        """Return why a chosen message was really refused."""
-
-    def ended(self, account: AccountRun) -> None:
-        """Note that one of the account's workers has ended."""
-
-    def break_off(self, error: BaseException) -> None:
-        """Stop the run, because the outbox or the program failed."""
-
-    def warn(self, text: str) -> None:
-        """Note what a person should hear of but changes no message."""
-
-
-class Done(NamedTuple):
-    """What became of a message on a connection.  usable: whether that can take another one."""
-
-    result: Result
-    usable: bool
-
-
-class Wires(Protocol):
-    """The connections of a run.  Each answer comes later, by a call in the thread that conducts."""
-
-    def ticks(self) -> float:
-        """Return seconds that never go back."""
-
-    def open(self, account: str, opened: Callable[[Session | BaseException], None]) -> None:
-        """Open a connection of the account and log in; answers with the session, or with why there is none."""
-
-    def carry_out(self, session: Session, done: Callable[[Done | BaseException], None]) -> None:
-        """Go on with the transaction that is under way on *session*, until it is over."""
-
-    def hang_up(self, session: Session, hung_up: Callable[[], None]) -> None:
-        """Say goodbye on a connection, and close it."""
-
-
 class _Task:
     """A worker with its connection.  flying: its message on the wire.  following: the one whose envelope has left."""
 
     def __init__(self, account: AccountRun, steps: Steps[None]) -> None:
         self.account, self.steps = account, steps
         self.session: Session | None = None
+        self.slot: int | None = None  # its number among the account's connections, where all runs share those
         self.in_hand: Claimed | None = None  # taken, and not begun
         self.flying: Flying | None = None
         self.following: Flying | None = None
@@ -206,6 +157,9 @@ class Conductor:
     def _end(self, task: _Task) -> None:
         self._tasks.discard(task)
         account = task.account
+        self._free(account.name, task.slot)
+        if account.lacks_slot:
+            self._office.no_slot(account)
         self._office.ended(account)
         if any(other.account is account for other in self._tasks):
             self._tend(account)  # others may be kept by what keeps this one, or take what it has put back
@@ -215,9 +169,13 @@ class Conductor:
 
     def _carry_out(self, task: _Task, ask: Ask) -> Any:
         """Do what a worker asks; return the answer, _LATER where an event brings it."""
-        if not isinstance(ask, Open | Close):  # a message that was left untouched is kept for the next connection
+        if not isinstance(
+            ask, Open | Close | Reserve
+        ):  # a message that was left untouched is kept for the next connection
             task.in_hand = None
         match ask:
+            case Reserve():
+                return self._reserve(task)
             case Next():
                 return self._next(task)
             case Open():
@@ -231,6 +189,36 @@ class Conductor:
                 return self._give_back(task.account, [claimed])
             case Close():
                 return self._close(task)
+
+    def _reserve(self, task: _Task) -> Any:
+        slots, account = self._office.slots, task.account
+        if slots is None:
+            return True
+        self._wires.aside(
+            partial(slots.take, account.name, account.most_connections), lambda slot: self._reserved(task, slot)
+        )
+        return _LATER
+
+    def _reserved(self, task: _Task, slot: int | BaseException | None) -> None:
+        if isinstance(slot, BaseException):
+            self._office.break_off(slot)
+            slot = None
+        if task not in self._tasks:  # it was abandoned meanwhile
+            self._free(task.account.name, slot)
+            return
+        task.slot = slot
+        self._go_on(task, slot is not None)
+
+    def _free(self, account: str, slot: int | None, then: Callable[[], None] = lambda: None) -> None:
+        """Let others have a connection, *then* go on; the run does not end before they may."""
+
+        def freed(came: object) -> None:
+            self._closing -= 1
+            then()
+
+        if slot is not None and self._office.slots is not None:
+            self._closing += 1
+            self._wires.aside(partial(self._office.slots.free, account, slot), freed)
 
     def _next(self, task: _Task) -> Any:
         claimed = self._take(task.account)
@@ -372,21 +360,24 @@ class Conductor:
         if claims:
             self._office.ledger.give_back(claims)
 
-    def _close(self, task: _Task) -> None:
+    def _close(self, task: _Task) -> Any:
         """Close a worker's connection; what becomes of that concerns no message."""
         session, task.session = _session(task), None
         if task.following is not None:  # the server is in the middle of an envelope that is not to be ended
             session.abandon()
             task.following = None
         name, last = task.account.name, task.last
+        slot, task.slot = task.slot, None
         self._closing += 1
 
         def closed() -> None:
             self._closing -= 1
+            self._free(name, slot, lambda: self._go_on(task, None) if task in self._tasks else None)
             if last is not None and session.afterthought is not None:
                 self._office.warn(f"account {name}, after message {last}: {session.afterthought}")
 
         self._wires.hang_up(session, closed)
+        return None if slot is None else _LATER  # a connection is taken until it is closed
 
 
 def _session(task: _Task) -> Session:

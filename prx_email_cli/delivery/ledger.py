@@ -196,3 +196,11 @@ def not_recorded(finished: Finished, error: StorageError) -> ResultNotRecorded:
         f"takes the message for uncertain and sends it again under the same Message-ID, or with "
         f'on_uncertain = "hold" leaves it to you: prx-email resolve ID --sent',
     )
+
+
+def joined(errors: list[BaseException]) -> BaseException:
+    """Return the first error that stopped a run, joined by the results that could not be recorded."""
+    lost = [error for error in errors if isinstance(error, ResultNotRecorded)]
+    if not lost or len(errors) == 1:
+        return errors[0]
+    return ResultNotRecorded("; ".join(error.message for error in lost), hint=lost[0].hint)

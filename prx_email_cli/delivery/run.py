@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.attempt import PLAIN_RETRY, RetryOptions, limits_of, retry_policy
-from prx_email_cli.delivery.ledger import Ledger
+from prx_email_cli.delivery.ledger import Ledger, joined
 from prx_email_cli.delivery.report import CLOCK_IN_DOUBT, DrainReport
 from prx_email_cli.delivery.schedule import Part, Schedule
-from prx_email_cli.delivery.standing import Standings
+from prx_email_cli.delivery.standing import Standings, in_use
 from prx_email_cli.errors import (
     AccountUnusable,
     ConfigError,
+    ConnectionsInUse,
     NotAllowedForStatus,
     PrxEmailError,
-    ResultNotRecorded,
     StorageError,
 )
 from prx_email_cli.outbox.lifecycle import Outcome, Scope, Status, Verdict
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prx_email_cli.delivery.follower import Attend
     from prx_email_cli.delivery.wires import RealWires
     from prx_email_cli.delivery.worker import Steps
+    from prx_email_cli.outbox.slots import Slots
     from prx_email_cli.outbox.store import Run, Store
     from prx_email_cli.smtp.session import SessionFactory
 
@@ -72,6 +73,7 @@ class DeliveringRun:
         self.policy = retry_policy(settings.outbox)
         self.clock_in_doubt = False
         self.idle_seconds = 0.0
+        self.slots: Slots | None = store.slots
         self.ledger, self.standings = Ledger(run, around.clock), Standings(store, settings)
         self.schedule = Schedule()
         self.report = DrainReport(run.run_id)
@@ -146,16 +148,19 @@ class DeliveringRun:
         message.  Raises StorageError when the outbox fails, RestoredBackup before anything is changed.
         """
         from prx_email_cli.delivery.account import AccountRun, ChosenMessages  # on use
+        from prx_email_cli.outbox.slots import PatientSlots  # on use
 
         self._prepare(DrainOptions(failure_mode=options.failure_mode))
         self._on_result = on_result
+        self.slots = self.slots and PatientSlots(self.slots)
         for name, chosen in self._by_account(ids, on_result, force=options.force).items():
             limits: tuple[Limit, ...] = ()
-            connections = 1
+            most = connections = 1
             try:
                 if options.failure_mode is None:
                     settings = self.settings.account(name)
-                    limits, connections = limits_of(settings), settings.connections if options.many else 1
+                    limits, most = limits_of(settings), settings.connections
+                    connections = most if options.many else 1
             except ConfigError as fault:
                 for outbox_id in chosen:
                     on_result(outbox_id, fault)
@@ -164,6 +169,7 @@ class DeliveringRun:
                 self.store.wake(name)
             source = ChosenMessages(chosen, on_result, force=options.force, limits=limits)
             account = self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, 0)
+            account.most_connections = most
             self.schedule.begin({name: Part(len(chosen), connections)})
             self.conduct(lambda conductor: True)
             for outbox_id in source.untouched():
@@ -275,7 +281,7 @@ class DeliveringRun:
         from prx_email_cli.delivery.account import AccountRun, DueMessages  # on use
 
         limits: tuple[Limit, ...] = ()
-        connections = 1
+        most = connections = 1
         if self._options.failure_mode is None:
             try:
                 account = self.settings.account(name)
@@ -284,11 +290,13 @@ class DeliveringRun:
                 self.report.account(name).fail(fault.code, fault.message)
                 return None
             limits, connections = limits_of(account), self._options.connections or account.connections
+            most = max(account.connections, connections)
         if self.schedule.at_work(name):
             self._accounts[name].renew(due_before)
         else:
             source, ahead = DueMessages(name, due_before, limits), self.settings.outbox.claim_ahead
             self._accounts[name] = AccountRun(name, source, self.schedule, self.warn, ahead)
+            self._accounts[name].most_connections = most
             self._sessions.pop(name, None)  # a secret that was changed meanwhile is read again
         return Part(self.store.count_due(name, due_before, max(connections, self._options.limit or 0)), connections)
 
@@ -332,7 +340,7 @@ class DeliveringRun:
                     if len(self._broken) > MOST_FAULTS:  # it cannot even end
                         raise
         if self._broken:
-            raise self._broken[0] if len(self._broken) == 1 else self._all_broken()
+            raise joined(self._broken)
 
     def _turn(self, conductor: Conductor, over: Callable[[Conductor], bool]) -> bool:
         """Do what is to be done now; False when nothing more is to be waited for."""
@@ -364,6 +372,13 @@ class DeliveringRun:
 
         return work(account) if self._options.failure_mode is None else rehearse(self._simulated)
 
+    def no_slot(self, account: AccountRun) -> None:
+        """Note that other runs have all the connections that the account may have at once."""
+        if self._on_result is None:
+            self.report.left_alone[account.name] = in_use(account.name, account.most_connections)
+        else:
+            account.fault = ConnectionsInUse(account.name, account.most_connections)
+
     def ended(self, account: AccountRun) -> None:
         """Note that one of the account's workers has ended."""
         self.schedule.closed(account.name)
@@ -381,10 +396,3 @@ class DeliveringRun:
         """Stop every worker, because the outbox or the program failed."""
         self._broken.append(error)
         self.schedule.stop()
-
-    def _all_broken(self) -> BaseException:
-        """Return the first error that stopped the run, joined by the results that could not be recorded."""
-        lost = [error for error in self._broken if isinstance(error, ResultNotRecorded)]
-        if not lost:
-            return self._broken[0]
-        return ResultNotRecorded("; ".join(error.message for error in lost), hint=lost[0].hint)

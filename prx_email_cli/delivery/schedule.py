@@ -11,6 +11,7 @@ from prx_email_cli.outbox.lifecycle import delay_after
 
 POOL = 100  # connections of one run at once, as many as one account may be given
 LONGEST_REST_SECONDS = 60  # of an account that a run itself lets rest
+SLOT_AGAIN_SECONDS = 2  # so long a run waits before it asks again for a connection that other runs have
 
 
 class Part(NamedTuple):
@@ -31,6 +32,7 @@ class _Account:
         self.slots: int | None = None
         self.dealt = self.open = 0
         self.works = self.exhausted = False
+        self.asks_at = 0  # from then on it may ask for a connection again that other runs have
 
     def renew(self, waiting: int) -> None:
         """More may wait now, beside what the open connections are sending."""
@@ -84,6 +86,9 @@ class Schedule:
         accounts = self._accounts.values()
         return not any(account.open or (account.wanted > 0 and not self.stopped) for account in accounts)
 
+    def _asks(self, account: _Account) -> bool:
+        return not self._now < account.asks_at <= self._now + SLOT_AGAIN_SECONDS  # else the clock has stepped back
+
     def open_to(self, name: str) -> bool:
         """Tell whether the account could begin now: it neither rests nor is at work."""
         until, now = self._rests.get(name), self._now
@@ -122,7 +127,7 @@ class Schedule:
         if self.stopped or self._full:
             return None
         for name, account in self._accounts.items():
-            if account.wanted > 0:
+            if account.wanted > 0 and self._asks(account):
                 account.open += 1
                 self._accounts[name] = self._accounts.pop(name)
                 return name
@@ -137,6 +142,19 @@ class Schedule:
         """Note that the account could not open another connection: it goes on with those that it has."""
         account = self._accounts[name]
         account.connections = account.open - 1
+
+    def without_slot(self, name: str) -> bool:
+        """Note that other runs have all connections of the account; tell whether it goes on with some of its own.
+
+        It asks for more later.  An account without any is left alone until then.
+        """
+        account = self._accounts[name]
+        if account.open > 1:
+            account.asks_at = self._now + SLOT_AGAIN_SECONDS
+            return True
+        account.exhausted = True
+        self._rests[name] = self._now + SLOT_AGAIN_SECONDS
+        return False
 
     def may_claim(self, name: str) -> bool:
         """Tell whether the account may claim one more message now."""

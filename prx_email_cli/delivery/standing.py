@@ -15,15 +15,29 @@ if TYPE_CHECKING:
 
 
 class LeftAlone(NamedTuple):
-    """Why an account is not used: *paused* by a person, or else resting.  state: its own, or that of all."""
+    """Why an account is not used: *paused* by a person, or else resting.  state: its own, or that of all.
+
+    in_use: so many connections it may have at once, and other runs have them all; that is then the reason.
+    """
 
     state: AccountState
     paused: bool
+    in_use: int = 0
+
+    @property
+    def rests(self) -> bool:
+        """Tell whether it rests."""
+        return not self.paused and not self.in_use
 
     @property
     def until(self) -> int | None:
         """Return until when, in Unix seconds; None until a person resumes it."""
         return self.state.paused_until if self.paused else self.state.rests_until
+
+
+def in_use(account: str, connections: int) -> LeftAlone:
+    """Say that an account is not used because other runs have all its connections."""
+    return LeftAlone(AccountState(account), paused=False, in_use=connections)
 
 
 class Standings:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prx_email_cli.delivery.conductor import Done
+from prx_email_cli.delivery.office import Done
 from prx_email_cli.smtp.pipeline import Waiting
 from prx_email_cli.smtp.session import Closed, Ended, Session
 
@@ -132,14 +132,19 @@ class RealWires(SessionWires):
     def open(self, account: str, opened: Callable[[Session | BaseException], None]) -> None:
         """See ``Wires``.  The thread is no executor's, which would keep an interrupted process from ending."""
 
-        def work() -> None:
+        self.aside(lambda: self._sessions(account), opened)
+
+    def aside(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """See ``Wires``."""
+
+        def beside() -> None:
             try:
-                came: Session | BaseException = self._sessions(account)
+                came = work()
             except BaseException as error:  # noqa: BLE001 - the thread that conducts is told
                 came = error
-            self._call(partial(opened, came))
+            self._call(partial(done, came))
 
-        threading.Thread(target=work, name="opening", daemon=True).start()
+        threading.Thread(target=beside, name="aside", daemon=True).start()
 
     def listen(self, descriptor: int | None, stirred: Callable[[], None]) -> None:
         """Call *stirred* whenever *descriptor* can be read; None for nothing to listen to."""

@@ -15,6 +15,10 @@ from prx_email_cli.outbox.messages import Claimed
 R = TypeVar("R")
 
 
+class Reserve(NamedTuple):
+    """Reserve one of the connections that the account may have at once: True, False while other runs have all."""
+
+
 class Next(NamedTuple):
     """Take the account's next claimed message: a Claimed, None when there is none left for this run."""
 
@@ -49,10 +53,10 @@ class GiveBack(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Close the connection."""
+    """Close the connection, with which its reservation ends."""
 
 
-Ask = Next | Open | Deliver | Settle | GiveBack | Close
+Ask = Reserve | Next | Open | Deliver | Settle | GiveBack | Close
 
 
 class Opened(NamedTuple):
@@ -90,6 +94,9 @@ def work(account: AccountRun) -> Steps[None]:
 
     A message is claimed before a connection is opened for it, so none is opened for messages that limits hold back.
     """
+    if not (yield Reserve()):
+        account.without_slot()
+        return
     claimed: Claimed | None = yield Next()
     again = False
     while claimed is not None:
@@ -101,6 +108,11 @@ def work(account: AccountRun) -> Steps[None]:
         account.disconnected()
         yield Close()
         again = claimed is not None
+        if (worn or again) and not (yield Reserve()):
+            account.without_slot()
+            if claimed is not None:
+                yield GiveBack(claimed)
+            return
         if worn and not again:
             claimed = yield Next()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.decisions import Decided, Decision, Spread
     from prx_email_cli.outbox.editing import Edit
     from prx_email_cli.outbox.messages import Limit
+    from prx_email_cli.outbox.slots import Slots
     from prx_email_cli.outbox.views import (
         Failure,
         Figures,
@@ -351,6 +352,10 @@ class ReceivedMail(Protocol):
 
 class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, ReceivedMail, Protocol):
     """A durable outbox."""
+
+    @property
+    def slots(self) -> "Slots | None":
+        """Return the connections of accounts that all runs share; None where each run counts its own."""
 
     def watch(self, *, whole: bool = False) -> Watch:
         """Begin to notice changes by other processes: those that are a follower's matter, or *whole*, all."""

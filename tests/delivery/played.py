@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prx_email_cli.config.settings import Settings, check_settings
-from prx_email_cli.delivery.conductor import Done
+from prx_email_cli.delivery.office import Done
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.delivery.wires import LOOK_SECONDS

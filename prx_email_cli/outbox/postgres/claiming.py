@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne
+from psycopg import Rollback
+
+from prx_email_cli.outbox.messages import Claimed, ClaimNext, ClaimOne, Limit
 from prx_email_cli.outbox.postgres import sql
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.claimed import claimed
 from prx_email_cli.outbox.relational.database import Cursor
 from prx_email_cli.outbox.relational.queue import check_one, refusal, values_of, within_limits
@@ -47,19 +50,51 @@ def ask(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> 
 
 
 def claim_next(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
-    """Claim the next due messages that *wish* and its limits admit, and for which there are numbers."""
+    """Claim the next due messages that *wish* and its limits, which are locked, admit, and for which there are numbers."""
     if not wish.limits:
         return ask(connection, claimant, wish).claims()
-    connection.execute(sql.LOCK_LIMITS, (wish.account,))
     claims: list[Claimed] = []  # one by one, for each counts against the limits
     for number in claimant.numbers[: wish.most]:
         if not within_limits(connection, wish):
             break
-        one = ask(connection, claimant._replace(numbers=[number]), wish).claims()
+        one = _claim_within_limits(connection, claimant._replace(numbers=[number]), wish)
         if not one:
             break
         claims += one
     return claims
+
+
+def lock_limits(connection: PostgresConnection, wishes: Sequence[ClaimNext]) -> None:
+    """Keep others from claiming for the accounts whose limits these wishes have, until the transaction ends.
+
+    All lock them in one order, so that no two wait for each other.
+    """
+    for account in sorted({wish.account for wish in wishes if wish.limits and wish.most}):
+        connection.execute(sql.LOCK_LIMITS, (account,))
+
+
+def _claim_within_limits(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
+    """Claim the next message, unless it has more recipients than the limits leave room for.
+
+    It may be another than the one that was counted before: what others are changing is passed by.
+    """
+    of_recipients = [limit for limit in wish.limits if limit.of_recipients]
+    if not of_recipients:
+        return ask(connection, claimant, wish).claims()
+    with connection.transaction() as part:
+        claims = ask(connection, claimant, wish).claims()
+        if not all(_admits(connection, limit, one, wish.now) for one in claims for limit in of_recipients):
+            raise Rollback(part)
+        return claims
+    return []
+
+
+def _admits(connection: PostgresConnection, limit: Limit, claimed: Claimed, now: int) -> bool:
+    """Tell whether a limit of recipients has room for a message that was just claimed, beside all others."""
+    values = {"account": claimed.account, "since": now - limit.seconds}
+    (taken,) = connection.execute(moves.COUNT_RECIPIENTS_TAKEN, values).fetchone()
+    (of_this,) = connection.execute(moves.RECIPIENTS_OF_ONE, {"id": claimed.outbox_id}).fetchone()
+    return limit.admits(taken - of_this, len(claimed.targets))
 
 
 def claim_one(connection: PostgresConnection, claimant: Claimant, wish: ClaimOne) -> Claimed:

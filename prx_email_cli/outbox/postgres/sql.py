@@ -217,6 +217,20 @@ WRITE_TOLD = "UPDATE ledger SET told = ?"
 READ_NOTE = "SELECT coalesce(tidied, '') FROM ledger"
 WRITE_NOTE = "UPDATE ledger SET tidied = ?"
 
+# The lock of one of an account's connections.
+_SLOT = "hashtextextended(chr(3) || {account} || chr(1) || {number}, 0)"
+
+TAKE_SLOT = f"""
+-- takes the first of :most connections of :account that nobody has; :ours, a JSON list, would be given to us once more
+SELECT number FROM generate_series(1, CAST(:most AS INTEGER)) AS number
+ WHERE CASE WHEN number IN (SELECT CAST(value AS INTEGER) FROM json_each(:ours)) THEN FALSE
+            ELSE pg_try_advisory_lock({_SLOT.format(account=":account", number="number")}) END
+ LIMIT 1
+"""
+
+# Gives a connection of an account back.
+FREE_SLOT = f"SELECT pg_advisory_unlock({_SLOT.format(account='?', number='?')})"
+
 CHANNEL = "prx_email"
 
 # Tells followers that something may be to do, once this transaction is durable.

@@ -51,6 +51,7 @@ def _claim_more(
     connection: PostgresConnection, who: Claimant, wishes: Sequence[ClaimNext], claims: list[list[Claimed]]
 ) -> None:
     """Claim what *claims* lack of the wishes, one wish after the other."""
+    claiming.lock_limits(connection, wishes)
     taken = {one.claim for some in claims for one in some}
     for wish, some in zip(wishes, claims, strict=True):
         left = [number for number in who.numbers if number not in taken][: wish.most - len(some)]

@@ -17,6 +17,7 @@ from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.restored import RestoreGuard
 from prx_email_cli.outbox.postgres.run import PostgresRun
 from prx_email_cli.outbox.postgres.schema import LOCK
+from prx_email_cli.outbox.postgres.slots import PostgresSlots
 from prx_email_cli.outbox.relational import queue
 from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.account_states import AccountStates
@@ -59,7 +60,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         self._withdraw_seconds, self._message_id_domain = patience.withdraw_seconds, domain
         self._records, self._others_wait_seconds = records, patience.others_wait_seconds
         self._guard = RestoreGuard(where.name)
-        self.claims = Claims(self, domain)
+        self.claims, self.slots = Claims(self, domain), PostgresSlots(self)
 
     @contextmanager
     def session(self) -> Iterator[tuple[PostgresConnection, int]]:

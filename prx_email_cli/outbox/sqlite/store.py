@@ -36,6 +36,8 @@ T = TypeVar("T")
 class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
     """See ``Store`` for what each method promises."""
 
+    slots = None  # each process counts its own connections
+
     def __init__(
         self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True,
         withdraw_seconds: float = 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -99,6 +100,44 @@ def test_a_limit_counts_what_all_machines_claim(machine: Machine) -> None:
 
     at_once(claim_some)
     assert len(claimed) == 10
+
+
+def test_a_limit_of_recipients_holds_for_the_message_that_is_claimed_in_place_of_the_next_one(machine: Machine) -> None:
+    """Another session is changing the one that was counted, so the one behind it comes first."""
+    one, other = machine("one"), machine("other")
+    one.submit([new_message(), new_message(due_at=NOW), new_message("a@x.org", "b@x.org", "c@x.org")])
+    limited = ClaimNext("work", NOW, NOW, limits=(Limit(3, 60, of_recipients=True),), most=7)
+    with other.start_run(NOW) as run:
+        run.advance([sent(claim(run))], [])
+        with one.session() as (connection, _), connection.transaction():
+            connection.execute("SELECT 1 FROM outbox WHERE id = 2 FOR UPDATE")
+            assert run.advance([], [limited]).claims == [[]]
+        assert [one.outbox_id for one in run.advance([], [limited]).claims[0]] == [2]
+
+
+def test_machines_that_claim_for_the_same_accounts_in_another_order_do_not_wait_for_each_other(
+    machine: Machine,
+) -> None:
+    """They would until the server looks for such a ring, a second later, and each time one does its work twice."""
+    stores = [machine(str(number)) for number in range(MACHINES)]
+    stores[0].submit([new_message(account=name) for name in ("a", "b", "c") for _ in range(MESSAGES)])
+    limits = (Limit(30, 60),)
+    claimed: list[Claimed] = []
+
+    def claim_some(number: int) -> None:
+        names = ["a", "b", "c"][:: 1 if number % 2 else -1]
+        with stores[number].start_run(NOW) as run:
+            for _ in range(10):
+                advanced = run.advance([], [ClaimNext(name, NOW, NOW, limits, 2) for name in names])
+                some = [one for claims in advanced.claims for one in claims]
+                claimed.extend(some)
+                run.advance([sent(one) for one in some], [])
+
+    at_once(claim_some)
+    assert Counter(one.account for one in claimed) == {"a": 30, "b": 30, "c": 30}
+    with stores[0].reading() as connection:
+        found = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        assert found.fetchone()[0] == 0
 
 
 def test_counts_are_exact_whoever_stores_and_deletes(machine: Machine) -> None:
