@@ -56,6 +56,11 @@ def examine(account: Account, now: float) -> Examination:
     return Examination(account, checks + _steps(account, login, session.profile, now), addresses, session.profile, None)
 
 
+def unexamined(account: Account, why: PrxEmailError) -> Examination:
+    """Return what is known of an account that cannot be tried now."""
+    return Examination(account, [failed("connection", why)], [], ServerProfile(), why)
+
+
 def examine_offline(account: Account) -> list[Check]:
     """Check what of *account* needs no network: its secret can be had, its certificates can be read."""
     return _prepared(account)[0]

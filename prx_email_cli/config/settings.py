@@ -83,7 +83,9 @@ class Smtp(Table):
     data_timeout_seconds: int = key(
         "for the reply to the final dot (RFC 5321 section 4.5.3.2.6)", 600, low=1, high=7200
     )
-    connections: int | None = key("simultaneous connections of one drain, 4 by default", None, low=1, high=100)
+    connections: int | None = key(
+        "simultaneous connections of one drain (of all, with outbox.url), 4 by default", None, low=1, high=100
+    )
     messages_per_connection: int | None = key("renew the connection after so many messages", None, low=1)
     join_envelopes: bool = key("with PIPELINING, send the next envelope together with the content before it", True)
     messages_per_minute: int | None = key(

@@ -33,16 +33,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.editing import Edit
     from prx_email_cli.outbox.messages import Limit
     from prx_email_cli.outbox.slots import Slots
-    from prx_email_cli.outbox.views import (
-        Failure,
-        Figures,
-        Filter,
-        Health,
-        Known,
-        Row,
-        Stats,
-        Usage,
-    )
+    from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
 
 
 class Outbox(Protocol):

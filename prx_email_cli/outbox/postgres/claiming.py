@@ -50,7 +50,7 @@ def ask(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> 
 
 
 def claim_next(connection: PostgresConnection, claimant: Claimant, wish: ClaimNext) -> list[Claimed]:
-    """Claim the next due messages that *wish* and its limits, which are locked, admit, and for which there are numbers."""
+    """Claim the next due messages that *wish* and its locked limits admit, and for which there are numbers."""
     if not wish.limits:
         return ask(connection, claimant, wish).claims()
     claims: list[Claimed] = []  # one by one, for each counts against the limits
