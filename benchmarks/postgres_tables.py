@@ -33,7 +33,10 @@ INSERT INTO attempt (outbox_id, retries, account, run_id, message_id, started_at
 SELECT id, retries, account, '1-1-bench', message_id, sent_at, sent_at, 'sent', 250, acceptance, FALSE, TRUE
   FROM outbox WHERE status = 'sent'
 """
-_CONTENT = "INSERT INTO content (id, data) SELECT id * 65536, decode(repeat('20', 200), 'hex') FROM outbox"
+_CONTENT = """
+INSERT INTO content (id, data)
+SELECT id * 65536, decode(repeat('20', 200), 'hex') FROM outbox WHERE status <> 'sent'
+"""
 _NEXT = "SELECT setval('outbox_id', %(sent)s + %(due)s + 1)"
 
 

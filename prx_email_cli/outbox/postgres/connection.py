@@ -72,6 +72,7 @@ def _set_up(connection: PostgresConnection, where: Where, busy_timeout_seconds: 
         "SELECT set_config('lock_timeout', ?, FALSE)", (f"{max(1, int(busy_timeout_seconds * 1000))}ms",)
     )
     connection.execute("SET timezone = 'UTC'")
+    connection.execute("SET jit = off")  # it takes seconds for statements of milliseconds whose costs look high
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.lifecycle import Scope, code_class
 from prx_email_cli.outbox.messages import Finished
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.postgres.many import as_json, rows_of
 from prx_email_cli.outbox.relational import accounts, queue, sql
 from prx_email_cli.outbox.relational.database import Cursor
-from prx_email_cli.outbox.texts import storable
 
 # The columns of what is written, and their types: of messages, of their recipients, and of their attempts.
 _ENDED = {
@@ -28,23 +28,16 @@ _ATTEMPT = {
     "response": "TEXT", "uncertain": "BOOLEAN", "counts": "BOOLEAN", "dialogue": "TEXT", "recipients": "BIGINT",
 }  # fmt: skip
 
-
-def _rows(parameter: str, columns: dict[str, str]) -> str:
-    """Read the rows of a JSON list, which is quicker than as many parameters."""
-    names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"SELECT * FROM json_to_recordset(CAST(:{parameter} AS json)) AS one ({names})"
-
-
 SETTLE = f"""
 -- sending -> sent|failed, with recipients, attempts and their counts: each whose claim this run still holds; reads
 -- which those were, and whether an account is failing
-WITH ended AS MATERIALIZED ({_rows("ended", _ENDED)}),
+WITH ended AS MATERIALIZED ({rows_of("ended", _ENDED)}),
      mine AS ({sql.END_CLAIMS} RETURNING outbox.id),
-     answer AS (SELECT one.* FROM ({_rows("answers", _ANSWER)}) AS one JOIN mine USING (id)),
+     answer AS (SELECT one.* FROM ({rows_of("answers", _ANSWER)}) AS one WHERE id = ANY (ARRAY(SELECT id FROM mine))),
      answered AS ({sql.RECORD_ANSWERS}),
      counted AS MATERIALIZED (
-         SELECT one.* FROM ({_rows("attempts", {**_ATTEMPT, "code_class": "INTEGER"})}) AS one
-           JOIN mine ON id = outbox_id),
+         SELECT one.* FROM ({rows_of("attempts", {**_ATTEMPT, "code_class": "INTEGER"})}) AS one
+          WHERE outbox_id = ANY (ARRAY(SELECT id FROM mine))),
      recorded AS (INSERT INTO attempt ({", ".join(_ATTEMPT)}) SELECT {", ".join(_ATTEMPT)} FROM counted),
      slots AS (
          INSERT INTO attempted_slot (account, outcome, code_class, attempts, latest_at)
@@ -89,11 +82,11 @@ def begin(connection: PostgresConnection, run_id: str, finished: Sequence[Finish
     """Send finished attempts to be recorded; in a pipeline, the answer is there once that has ended."""
     once = {one.claimed.outbox_id: one for one in reversed(finished)}.values()
     values = {
-        "ended": _as_json([queue.row_of(one, run_id) for one in once]),
-        "answers": _as_json([
+        "ended": as_json([queue.row_of(one, run_id) for one in once]),
+        "answers": as_json([
             queue.recipient_of(one.claimed.outbox_id, *item) for one in once for item in one.outcome.recipients.items()
         ]),
-        "attempts": _as_json([_attempt_of(one, run_id) for one in once]),
+        "attempts": as_json([_attempt_of(one, run_id) for one in once]),
     }  # fmt: skip
     return Settling(finished, connection.execute_soon(SETTLE, values))
 
@@ -107,11 +100,3 @@ def settle(connection: PostgresConnection, run_id: str, finished: Sequence[Finis
 def _attempt_of(finished: Finished, run_id: str) -> dict[str, Any]:
     row = queue.attempt_of(finished, run_id)
     return {**row, "code_class": code_class(row["outcome"], row["code"])}
-
-
-def _as_json(rows: list[dict[str, Any]]) -> str:
-    text = json.dumps(rows, ensure_ascii=False)
-    if "\\u0000" not in text:
-        return text
-    return json.dumps([{name: storable(one) if isinstance(one, str) else one for name, one in row.items()}
-                       for row in rows], ensure_ascii=False)  # fmt: skip

@@ -2,28 +2,40 @@
 
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.lifecycle import Priority
+from prx_email_cli.outbox.postgres.many import rows_of
 from prx_email_cli.outbox.postgres.schema import HERE
 from prx_email_cli.outbox.relational.accounts import IS_PAUSED
 from prx_email_cli.outbox.relational.sql import BY_HAND, DUE
 
 HEAD_BYTES = 16 * 1024  # a content up to so many is read with its claim: what is claimed ahead stays in memory
 
-INSERT_MESSAGE = """
--- (none) -> pending: a new message
-INSERT INTO outbox (id, account, sender, subject, created_at, next_attempt_at, first_due_at, expires_at,
-                    needs_smtputf8, size_bytes, content_digest, envelope_digest, priority, enqueued_by,
-                    own_message_id, esmtp)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+# The columns of a new message in the order of ``storing.row_of``, and of its recipients, with their types.
+MESSAGE = {
+    "id": "BIGINT", "account": "TEXT", "sender": "TEXT", "subject": "TEXT", "created_at": "BIGINT",
+    "next_attempt_at": "BIGINT", "first_due_at": "BIGINT", "expires_at": "BIGINT", "needs_smtputf8": "BOOLEAN",
+    "size_bytes": "BIGINT", "content_digest": "TEXT", "envelope_digest": "TEXT", "priority": "TEXT",
+    "enqueued_by": "TEXT", "own_message_id": "TEXT", "esmtp": "TEXT",
+}  # fmt: skip
+RECIPIENT = {"outbox_id": "BIGINT", "number": "BIGINT", "address": "TEXT", "kind": "TEXT"}
 
-# (none) -> pending: a recipient of a new message.
-INSERT_RECIPIENT = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (?, ?, ?, ?)"
+# (none) -> pending: new messages.
+INSERT_MESSAGES = f"INSERT INTO outbox ({', '.join(MESSAGE)}) {rows_of('rows', MESSAGE)}"
+
+# (none) -> pending: recipients of new messages.
+INSERT_RECIPIENTS = f"INSERT INTO recipient ({', '.join(RECIPIENT)}) {rows_of('rows', RECIPIENT)}"
 
 # Stores one piece of a new message's content.
 INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
 # Gives ids to new messages; no other transaction gets them.
 NEXT_IDS = "SELECT nextval('outbox_id') FROM generate_series(1, ?)"
+
+FIND_KEYS = f"""
+-- reads which messages have some idempotency keys; none once a message's record is deleted
+SELECT idempotency.account, idempotency.key, outbox_id, fingerprint
+  FROM ({rows_of("rows", {"account": "TEXT", "key": "TEXT"})}) AS wanted
+       JOIN idempotency USING (account, key) JOIN outbox ON outbox.id = outbox_id
+"""
 
 INSERT_KEY = """
 -- stores an idempotency key, in place of one that belonged to a deleted record; none where another one has it
@@ -58,8 +70,9 @@ _RECIPIENTS = """
 _CLAIMED = """
           id, account, retries, next_attempt_at, first_due_at, expires_at, uncertain, claimed_as, claim, claimed_at,
           convert_to(sender, 'UTF8'), convert_to(subject, 'UTF8'), needs_smtputf8, size_bytes,
-          (SELECT drained_seconds FROM ledger), CASE WHEN drained_from IS NULL AND first_due_at <= claimed_at
-          THEN (SELECT drained_seconds FROM ledger) ELSE drained_from END,
+          (SELECT drained_seconds FROM ledger WHERE id = 1),
+          CASE WHEN drained_from IS NULL AND first_due_at <= claimed_at
+          THEN (SELECT drained_seconds FROM ledger WHERE id = 1) ELSE drained_from END,
           convert_to(envelope_digest, 'UTF8'), convert_to(content_digest, 'UTF8'), own_message_id IS NOT NULL,
           convert_to(esmtp, 'UTF8'), {recipients}, {head}
 """
@@ -86,6 +99,16 @@ _CLAIM = f"""
 
 
 _FOUND_OF_CLASS = _OF_CLASS + " ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED"
+
+# Has this transaction find its rows by their indexes, by plans made once, however wrong the server's statistics are:
+# where it takes all messages for sent ones, or all for due ones, it would read every row to find one.
+BY_INDEX = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', TRUE)"
+    for name, value in {
+        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off",
+        "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+    }.items()
+)  # fmt: skip
 
 CLAIM_NEXT = f"""
 -- pending|failed -> sending: if due, and neither held, given up, expired nor paused; the highest class first; what
@@ -122,12 +145,13 @@ SELECT CAST(coalesce(jsonb_agg(jsonb_build_array(id, claim)), '[]') AS TEXT) FRO
 
 NEXT_ACCOUNT = f"""
 -- reads the first account after :after that has messages for drains, due or not: a step of a skip scan over outbox_due
-SELECT account FROM outbox WHERE account > :after AND {DUE} ORDER BY account LIMIT 1
+SELECT account FROM outbox WHERE account > :after AND {DUE}
+ ORDER BY account, priority, next_attempt_at LIMIT 1
 """
 
 COUNT_DUE = f"""
 -- counts the messages that CLAIM_NEXT may take, up to :limit
-SELECT count(*) FROM ({_by_class(_OF_CLASS)} LIMIT :limit) AS found
+SELECT count(*) FROM ({_by_class(_OF_CLASS + " ORDER BY next_attempt_at, id")} LIMIT :limit) AS found
 """
 
 _NEXT_DUE_OF_CLASS = f"""
@@ -247,7 +271,8 @@ WITH RECURSIVE clock AS MATERIALIZED (SELECT CAST(EXTRACT(EPOCH FROM clock_times
                 WHERE CAST(:by AS TEXT) IS NOT NULL AND last_drain_at NOT BETWEEN (SELECT now FROM clock) - 60
                                                                               AND (SELECT now FROM clock)),
      named AS ((SELECT account FROM outbox WHERE {DUE} ORDER BY account LIMIT 1) UNION ALL
-               SELECT (SELECT account FROM outbox WHERE account > named.account AND {DUE} ORDER BY account LIMIT 1)
+               SELECT (SELECT account FROM outbox WHERE account > named.account AND {DUE}
+ ORDER BY account, priority, next_attempt_at LIMIT 1)
                  FROM named WHERE named.account IS NOT NULL),
      alone AS (SELECT account, paused_at IS NOT NULL AS paused FROM account_state, clock
                 WHERE (paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > now)) OR rests_until > now),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from prx_email_cli.errors import ClaimLost
 from prx_email_cli.outbox.messages import Claimed, ClaimNext, Finished
-from prx_email_cli.outbox.postgres import claiming, settling
+from prx_email_cli.outbox.postgres import claiming, settling, sql
 from prx_email_cli.outbox.postgres.claiming import Asked, Claimant
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.relational import queue
@@ -27,6 +27,7 @@ class Step(NamedTuple):
         """Record, give back and claim; return for each attempt the error if it was lost, and the claims by wish."""
         together = not any(wish.limits for wish in wishes) and 0 < sum(wish.most for wish in wishes) <= len(who.numbers)
         with connection.pipeline():
+            connection.execute(sql.BY_INDEX)
             settled = settling.begin(connection, self.run_id, self.finished) if self.finished else None
             if self.returned:
                 queue.give_back(connection, self.run_id, self.returned)

@@ -1,13 +1,24 @@
 """Store new messages, or find the earlier ones with their idempotency keys, inside the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prx_email_cli.errors import PrxEmailError, ValidationError
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.messages import NewMessage, Submitted
 from prx_email_cli.outbox.postgres import sql
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
-from prx_email_cli.outbox.relational.storing import Keys, Numbered, check_storable, find_earlier, pieces, row_of
+from prx_email_cli.outbox.postgres.many import as_json
+from prx_email_cli.outbox.relational.storing import (
+    Keys,
+    Numbered,
+    check_storable,
+    find_earlier,
+    is_anonymising,
+    pieces,
+    row_of,
+)
+
+_AT_ONCE_BYTES = 512 * 1024  # of contents, which are in memory until the server has taken them
 
 
 def submit_all(
@@ -20,9 +31,14 @@ def submit_all(
     """
     refused = [_refusal(message) for message in messages]
     wanted = [one for one, answer in zip(messages, refused, strict=True) if answer is None]
-    for account, key in sorted({(one.account, one.idempotency_key) for one in wanted if one.idempotency_key}):
-        connection.execute(sql.LOCK_KEY, (account, key))
-    stored = [answer or _earlier(connection, one) for one, answer in zip(messages, refused, strict=True)]
+    known = _known(
+        connection, sorted({(one.account, one.idempotency_key) for one in wanted if one.idempotency_key is not None})
+    )
+    anonymised = any(one.idempotency_key is not None for one in wanted) and is_anonymising(connection)
+    stored = [
+        answer or _earlier(connection, one, known, anonymised=anonymised)
+        for one, answer in zip(messages, refused, strict=True)
+    ]
     unknown = {
         (one.account, one.idempotency_key or number) for number, one in enumerate(messages) if not stored[number]
     }
@@ -55,10 +71,25 @@ def _refusal(message: NewMessage) -> Submitted | None:
     return None
 
 
-def _earlier(connection: PostgresConnection, message: NewMessage) -> Submitted | None:
-    """Return the answer to a message that is stored already, or whose key another one has; None to one that is new."""
+def _known(connection: PostgresConnection, keys: Sequence[tuple[str, str]]) -> Keys:
+    """Return the messages that have *keys*, which no other transaction can give to others until this one ends."""
+    if not keys:
+        return {}
+    connection.executemany(sql.LOCK_KEY, keys)
+    rows = as_json([{"account": account, "key": key} for account, key in keys])
+    found = connection.execute(sql.FIND_KEYS, {"rows": rows})
+    return {(account, key): (outbox_id, fingerprint) for account, key, outbox_id, fingerprint in found}
+
+
+def _earlier(connection: PostgresConnection, message: NewMessage, known: Keys, *, anonymised: bool) -> Submitted | None:
+    """Return the answer to a message that is stored already, or whose key another one has; None to one that is new.
+
+    anonymised: there may be messages without names, whose keys cannot be read.
+    """
+    if not anonymised and (message.account, message.idempotency_key) not in known:
+        return None
     try:
-        return find_earlier(connection, message, {})
+        return find_earlier(connection, message, known)
     except PrxEmailError as error:
         return Submitted(0, error=error)
 
@@ -85,17 +116,32 @@ def _insert(connection: PostgresConnection, new: Numbered, keys: Keys) -> None:
     """Insert messages with recipients, contents and keys."""
     if not new:
         return
-    connection.executemany(sql.INSERT_MESSAGE, [row_of(outbox_id, message) for outbox_id, message in new])
-    connection.executemany(
-        sql.INSERT_RECIPIENT,
-        [
-            (outbox_id, number, address, kind)
-            for outbox_id, message in new
-            for number, (address, kind) in enumerate(message.recipients)
-        ],
-    )
+    messages = [dict(zip(sql.MESSAGE, row_of(*one), strict=True)) for one in new]
+    recipients = [
+        {"outbox_id": outbox_id, "number": number, "address": address, "kind": kind}
+        for outbox_id, message in new
+        for number, (address, kind) in enumerate(message.recipients)
+    ]
+    some = _some_pieces(new)
+    with connection.pipeline():
+        connection.execute(sql.INSERT_MESSAGES, {"rows": as_json(messages)})
+        connection.execute(sql.INSERT_RECIPIENTS, {"rows": as_json(recipients)})
+        if keys:
+            connection.executemany(sql.INSERT_KEY, [(*named, *whose) for named, whose in keys.items()])
+        connection.executemany(sql.INSERT_PIECE, next(some))
+    for more in some:
+        connection.executemany(sql.INSERT_PIECE, more)
+
+
+def _some_pieces(new: Numbered) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield the pieces of contents with their ids, _AT_ONCE_BYTES or a little more at once."""
+    some: list[tuple[int, bytes]] = []
+    size = 0
     for outbox_id, message in new:
         for number, piece in enumerate(pieces(message.content)):
-            connection.execute(sql.INSERT_PIECE, (outbox_id * PIECES_PER_MESSAGE + number, piece))
-    for (account, key), (outbox_id, fingerprint) in keys.items():
-        connection.execute(sql.INSERT_KEY, (account, key, outbox_id, fingerprint))
+            some.append((outbox_id * PIECES_PER_MESSAGE + number, piece))
+            size += len(piece)
+            if size >= _AT_ONCE_BYTES:
+                yield some
+                some, size = [], 0
+    yield some

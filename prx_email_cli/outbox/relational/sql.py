@@ -192,9 +192,10 @@ SELECT coalesce(recorded_at, (SELECT created_at FROM outbox ORDER BY id LIMIT 1)
 """
 
 # When a moment is to be recorded: something waits for drains, and the last one is :least seconds old or in the future.
+# Asked for in the order of outbox_due, that is looked up there, whatever a planner takes for likely.
 _TO_RECORD = f"""
        (recorded_at IS NULL OR recorded_at NOT BETWEEN CAST(:now AS BIGINT) - CAST(:least AS BIGINT) AND :now)
-       AND EXISTS (SELECT 1 FROM outbox WHERE {DUE})
+       AND (SELECT id FROM outbox WHERE {DUE} ORDER BY account, priority, next_attempt_at LIMIT 1) IS NOT NULL
 """
 
 # Reads whether RECORD_MOMENT would record anything.

@@ -41,9 +41,14 @@ def find_earlier(connection: Connection, message: NewMessage, keys: Keys) -> Sub
     return Submitted.again(message, outbox_id, fingerprint)
 
 
+def is_anonymising(connection: Connection) -> bool:
+    """Tell whether there may be messages without names, whose idempotency keys are stored as pseudonyms."""
+    return bool(connection.execute(sql.PSEUDONYM_KEY).fetchone() != (None,))
+
+
 def _find_anonymised(connection: Connection, message: NewMessage, key: str) -> Submitted | None:
     """Return the answer to a message whose key is that of one without names; None when there is none."""
-    if connection.execute(sql.PSEUDONYM_KEY).fetchone() == (None,):
+    if not is_anonymising(connection):
         return None
     from prx_email_cli.outbox.relational.anonymising import pseudonyms  # on use
 
