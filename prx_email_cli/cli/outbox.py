@@ -26,7 +26,7 @@ Source = Annotated[Path, typer.Argument(metavar="FILE", help="File that outbox b
 
 @app.callback()
 def outbox() -> None:
-    """Back up, verify, restore or move the outbox as a whole.
+    """Back up, verify, restore, move or migrate the outbox as a whole.
 
     Example: prx-email outbox backup /mnt/backup/outbox.db
     """
@@ -216,6 +216,24 @@ def compact(ctx: typer.Context, as_json: Json = False) -> None:
         )
     if this.json:
         put_json({"bytes": after, "bytes_before": before})
+    else:
+        put(done)
+
+
+@app.command()
+def migrate(ctx: typer.Context, as_json: Json = False) -> None:
+    """Bring the outbox's tables up to date, or make them, and say from which version to which.
+
+    Other commands do it by themselves, but for a role of PostgreSQL that does not own the tables.
+    Example: prx-email --config owner.toml outbox migrate
+    """
+    this = invocation(ctx)
+    name = this.settings().outbox.name
+    before, after = _whole(this).migrate()
+    done = f"migrated: from version {before} to {after}" if before != after else f"up to date: version {after}"
+    work_is_done(done)
+    if this.json:
+        put_json({"outbox": name, "version_before": before, "version": after})
     else:
         put(done)
 

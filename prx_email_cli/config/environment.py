@@ -34,7 +34,9 @@ def load(file: Path | None) -> Settings:
     account = _account(variable) if os.environ.get(variable) else None
     if file is None:
         table = _completed({}, account)
-        return check_settings(table, Path(variable))
+        settings = check_settings(table, Path(variable))
+        hide(settings.outbox.variables_with_secrets())
+        return settings
     return load_settings(file, lambda table: _completed(table, account))
 
 
@@ -60,7 +62,7 @@ def _outbox(*, ephemeral: bool) -> dict[str, Any]:
     """
     named = os.environ.get(ENV_OUTBOX)
     if named and named.startswith(SCHEMES):
-        keys = {"url": remember(named)}
+        keys = {"url": named}
     else:
         keys = {} if not named else {"path": str(absolute(named))}
     return {**keys, "message_id_domain": f"{os.urandom(4).hex()}.prx-email.local"} if ephemeral else keys

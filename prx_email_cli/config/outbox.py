@@ -8,6 +8,7 @@ from prx_email_cli.config.paths import default_outbox_file
 from prx_email_cli.config.table import Place, Table, key
 
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_USERINFO = re.compile("(?:([^/@]*)@)?(.*)", re.DOTALL)  # as libpq reads it
 SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -50,11 +51,30 @@ class OutboxSettings(Table):
         """The outbox for people: its file, or its database without a password."""
         if self.url is None:
             return str(self.path)
-        from urllib.parse import urlsplit, urlunsplit  # on use
+        scheme, _, rest = self.url.partition("://")
+        userinfo, place = _USERINFO.match(rest).groups()  # type: ignore[union-attr]  # it matches anything
+        place = place.partition("?")[0]
+        if "@" in place:  # in a password that is not encoded
+            userinfo, place = userinfo or place, place.rpartition("@")[2]
+        user = (userinfo or "").partition(":")[0]
+        return f"{scheme}://{user}{'@' if userinfo else ''}{place}"
 
-        parts = urlsplit(self.url)
-        user, at, host = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query="", fragment=""))
+    @property
+    def holds_secret(self) -> bool:
+        """Whether the config itself has the database's password, in a key of its own or in the URL."""
+        return self.password is not None or self._url_holds_secret
+
+    @property
+    def _url_holds_secret(self) -> bool:
+        from urllib.parse import parse_qs  # on use
+
+        userinfo, place = _USERINFO.match((self.url or "").partition("://")[2]).groups()  # type: ignore[union-attr]
+        return ":" in (userinfo or "") or not {"password", "sslpassword"}.isdisjoint(parse_qs(place.partition("?")[2]))
+
+    def variables_with_secrets(self) -> tuple[str, ...]:
+        """Name the environment variables, but password_env, from which libpq takes a secret of this database."""
+        named = self.holds_secret or self.password_env or self.password_command or self.password_file
+        return () if self.url is None or named else ("PGPASSWORD",)
 
     def is_same_as(self, other: "OutboxSettings") -> bool:
         """Tell whether both name one outbox in one way."""

@@ -172,8 +172,9 @@ def load_settings(
     """
     table, status = _read_toml(file)
     settings = check_settings(complete(table), file)
-    hide((ENV_TOKEN, *_variables_with_secrets(settings)))
-    if is_open(file, status) and any(_holds_secret(settings.accounts[name]) for name in table.get("accounts", {})):
+    hide((ENV_TOKEN, *_variables_with_secrets(settings), *settings.outbox.variables_with_secrets()))
+    held = any(_holds_secret(settings.accounts[name]) for name in table.get("accounts", {}))
+    if is_open(file, status) and (held or (settings.outbox.holds_secret and "url" in table.get("outbox", {}))):
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise ReadableByOthers(
             f"{file} holds a password and is readable by others (mode {mode})", hint=f"chmod 600 {file}"

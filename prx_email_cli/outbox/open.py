@@ -56,14 +56,14 @@ def whole_of(outbox: "OutboxSettings") -> "Whole":
     if outbox.url is not None:
         from prx_email_cli.outbox.postgres.whole import PostgresWhole  # on use
 
-        return PostgresWhole(outbox.name)
+        return PostgresWhole(outbox)
     from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
     from prx_email_cli.outbox.sqlite.whole import SqliteWhole  # on use
 
-    def opened() -> SqliteStore:
+    def opened(*, create: bool = True) -> SqliteStore:
         return SqliteStore(
             outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
-            create=False,
+            create=create,
         )  # fmt: skip
 
     return SqliteWhole(outbox.path, opened, outbox.busy_timeout_seconds)

@@ -251,6 +251,13 @@ class Copied(NamedTuple):
     unfinished: int
 
 
+class Migrated(NamedTuple):
+    """Tables that were brought up to date: from which version, 0 where there were none, to which."""
+
+    before: int
+    after: int
+
+
 class Replaced(NamedTuple):
     """The outbox that was put in the place of another one.
 

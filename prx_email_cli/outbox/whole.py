@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from prx_email_cli.outbox.views import Copied, Replaced, Verified
+    from prx_email_cli.outbox.views import Copied, Migrated, Replaced, Verified
 
 
 class Whole(Protocol):
-    """An outbox as a whole, which no method makes where there is none."""
+    """An outbox as a whole, which no method but ``migrate`` makes where there is none."""
+
+    def migrate(self) -> "Migrated":
+        """Bring the tables up to date, or make them.  Waits for another who does so."""
 
     def backup(self, file: Path, *, force: bool, progress: Callable[[int, int], None] | None = None) -> "Copied":
         """Copy the outbox as it is at this moment into *file*, while others use it; with *force* in place of a file.

@@ -37,7 +37,8 @@ def programs() -> Path | None:
 class PostgresServer:
     """A server that nobody else reaches; it refuses to run as root, so root starts it as another user."""
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *settings: str, port: int = 5432, durable: bool = False) -> None:
+        """Make and start it.  settings: as name=value, in place of those of this class."""
         where = programs()
         assert where is not None, MISSING
         self._programs = where
@@ -52,8 +53,10 @@ class PostgresServer:
         self._run("initdb", "--pgdata", str(self.directory / "data"), "--username", USER, "--auth", "trust",
                   "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
         fast = [] if durable else ["-c", "fsync=off"]
-        self._options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.directory}",
-                         "-c", "max_connections=200", "-c", "shared_buffers=64MB", *fast]  # fmt: skip
+        self.port = port
+        all_settings = (f"port={port}", "listen_addresses=", f"unix_socket_directories={self.directory}",
+                        "max_connections=200", "shared_buffers=64MB", *settings)  # fmt: skip
+        self._options = [*fast, *(word for one in all_settings for word in ("-c", one))]
         self._process: subprocess.Popen[bytes] | None = None
         self._databases, self._template = 0, ""
         self.start()
@@ -93,6 +96,15 @@ class PostgresServer:
             self._process.wait(_PATIENCE_SECONDS)
             self._process = None
 
+    def ask_to_stop(self) -> None:
+        """Let it stop once its sessions have ended; return when it takes no new ones."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._answers():
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
     def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop and start it."""
         self.stop(how)
@@ -110,7 +122,8 @@ class PostgresServer:
 
     def url(self, database: str, user: str = USER) -> str:
         """The URL of a database."""
-        return f"postgresql://{user}@/{database}?host={self.directory}"
+        port = "" if self.port == 5432 else f"&port={self.port}"
+        return f"postgresql://{user}@/{database}?host={self.directory}{port}"
 
     def new_database(self, *, migrated: bool = True) -> str:
         """Make a database and return its URL; *migrated*: with the tables of an empty outbox, as a quick copy."""
@@ -138,10 +151,33 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
+    def write(self, name: str, text: str) -> Path:
+        """Write a private file of the server's, in its directory; return its path."""
+        path = self.directory / name
+        path.write_text(text)
+        path.chmod(0o600)
+        if self._uid is not None and self._gid is not None:
+            os.chown(path, self._uid, self._gid)
+        return path
+
+    def sql(self, *statements: str, database: str = "postgres") -> None:
+        """Execute statements as the server's first user, each in a transaction of its own."""
+        import psycopg  # on use
+
+        url = database if "://" in database else self.url(database)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def dump(self, url: str) -> bytes:
+        """What pg_dump says of the database at *url*."""
+        said = subprocess.run([str(self._programs / "pg_dump"), url], capture_output=True, check=True).stdout
+        lines = said.splitlines(keepends=True)
+        return b"".join(line for line in lines if not line.startswith((b"\\restrict", b"\\unrestrict")))  # random words
+
     def copy_of(self, url: str) -> str:
         """Dump the database at *url* and restore the dump into a new one; return its URL."""
-        copy = self.new_database(migrated=False)
-        dump = subprocess.run([str(self._programs / "pg_dump"), url], capture_output=True, check=True).stdout
+        copy, dump = self.new_database(migrated=False), self.dump(url)
         subprocess.run([str(self._programs / "psql"), "-q", copy], input=dump, stdout=subprocess.DEVNULL, check=True)
         return copy
 
@@ -151,6 +187,11 @@ def empty(connection: psycopg.Connection[Any]) -> None:
     statements = [f"DELETE FROM {table}" for table in _TABLES]
     statements += ["UPDATE ledger SET drained_seconds = 0, recorded_at = NULL", "SELECT setval('outbox_id', 1, FALSE)"]
     connection.execute(";".join(statements).encode())
+
+
+def database_of(url: str) -> str:
+    """The name of the database at one of this module's URLs."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 def _somebody() -> pwd.struct_passwd:

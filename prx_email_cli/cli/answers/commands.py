@@ -89,6 +89,7 @@ ANSWERS = {
     "outbox move": Answer({"anyOf": [ref("copied"), ref("move_undone")]}),
     "outbox adopt": Answer(ref("replaced")),
     "outbox compact": Answer(ref("compacted")),
+    "outbox migrate": Answer(ref("migrated")),
     "providers": Answer(_list_of("provider")),
     "doctor": _also("doctor"),
     "check": _also("backlog"),

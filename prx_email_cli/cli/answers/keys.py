@@ -305,6 +305,8 @@ OF_COUNTS: dict[str, Schema] = {
     "imported": number("how many messages were learned"),
     "known_already": number("how many were known before"),
     "skipped": number("how many could not be read as a message"),
+    "version_before": number("version of the outbox's tables before; 0 if there were none"),
+    "version": number("version of the outbox's tables"),
     "accepted": flag("whether the outbox was a restored backup, and is accepted now"),
 }  # fmt: skip
 KEYS: dict[str, Schema] = {

@@ -183,6 +183,7 @@ SHAPES = {
     "by_status": Shape("", "pending sending sent failed", own=COUNTS),
     "replaced": Shape("stored not_ended kept guarded only_in_kept file hints"),
     "compacted": Shape("bytes bytes_before"),
+    "migrated": Shape("outbox version_before version"),
     "accepted": Shape("accepted"),
     "arrived": Shape("message_id subject recipients in_reply_to attachments size_bytes", own={
         "in_reply_to": text("Message-ID of what it answers; null if it answers nothing", null=True),

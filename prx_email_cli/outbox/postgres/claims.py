@@ -13,9 +13,9 @@ from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment
 from prx_email_cli.outbox.postgres import claiming, settling, sql, stepping
 from prx_email_cli.outbox.postgres.claiming import Claimant
-from prx_email_cli.outbox.postgres.connection import SessionLost
 from prx_email_cli.outbox.postgres.database import OpenDatabase
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.postgres.faults import SessionLost
 from prx_email_cli.outbox.relational import actions, queue
 from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.actions import Deed

@@ -9,8 +9,9 @@ import psycopg
 from psycopg import errors as pg
 
 from prx_email_cli.outbox.postgres import compacting, sql
-from prx_email_cli.outbox.postgres.connection import Where, connect, run_ended, storage_errors
+from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.postgres.faults import run_ended, storage_errors
 
 T = TypeVar("T")
 _TRIES = 5

@@ -1,11 +1,14 @@
 """Open the outbox that the config names by a URL."""
 
-from typing import TYPE_CHECKING
+import os
+import re
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.errors import ConfigError
 from prx_email_cli.outbox.digest import content_digest
+from prx_email_cli.redaction import remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,17 +17,16 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.postgres.connection import Where
     from prx_email_cli.outbox.postgres.store import PostgresStore
 
+_ENCODE = "write each character of user and password but letters and digits as %XX: @ is %40, / is %2F, # is %23"
+
 
 def open_store(outbox: "OutboxSettings") -> "PostgresStore":
-    """Open the outbox.  Raises ConfigError where psycopg is missing, and what ``connection.connect`` does."""
-    try:
-        from prx_email_cli.outbox.postgres.store import Patience, PostgresStore  # on use
-    except ImportError:
-        raise ConfigError(
-            "[outbox] url needs psycopg, which is not installed", hint="pip install 'prx-email-cli[postgres]'"
-        ) from None
+    """Open the outbox.  Raises what ``where`` and ``connection.connect`` do."""
+    place = where(outbox)
+    from prx_email_cli.outbox.postgres.store import Patience, PostgresStore  # on use
+
     patience = Patience(outbox.busy_timeout_seconds, others_wait_seconds=outbox.others_wait_seconds)
-    return PostgresStore(where(outbox), records(outbox), outbox.message_id_domain, patience)
+    return PostgresStore(place, records(outbox), outbox.message_id_domain, patience)
 
 
 def records(outbox: "OutboxSettings") -> "Path":
@@ -33,10 +35,40 @@ def records(outbox: "OutboxSettings") -> "Path":
 
 
 def where(outbox: "OutboxSettings") -> "Where":
-    """Return what libpq is to be given.  Raises as ``secrets.secret_in``."""
-    from psycopg.conninfo import make_conninfo  # on use
+    """Return what libpq is to be given.
 
+    Raises ConfigError where psycopg is missing and for a wrong URL, and as ``secrets.secret_in``.
+    """
+    try:
+        from psycopg.conninfo import make_conninfo  # on use
+    except ImportError:
+        raise ConfigError(
+            "[outbox] url needs psycopg, which is not installed", hint="pip install 'prx-email-cli[postgres]'"
+        ) from None
     from prx_email_cli.outbox.postgres.connection import Where  # on use
 
+    parameters = _parameters(outbox.url or "")
     password = secret_in(outbox, "password", "outbox")
-    return Where(make_conninfo(outbox.url or "", **({} if password is None else {"password": password})), outbox.name)
+    if password is not None:
+        parameters["password"] = password
+    for name in outbox.variables_with_secrets():
+        remember(os.environ.get(name, ""))
+    return Where(make_conninfo(**parameters), outbox.name)
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """Read the URL as libpq does.  Raises ConfigError, which shows nothing that might be a part of a password."""
+    import psycopg  # on use
+    from psycopg.conninfo import conninfo_to_dict  # on use
+
+    try:
+        parameters = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError) as error:
+        what = re.sub(r':? "[^"]*"?', "", " ".join(str(error).split()))
+        raise ConfigError(f"[outbox] url: {what}", hint=_ENCODE) from None
+    for name in ("password", "sslpassword"):
+        remember(str(parameters.get(name) or ""))
+    for port in str(parameters.get("port") or "").split(","):
+        if port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+            raise ConfigError("[outbox] url: the port is not a number from 1 to 65535", hint=_ENCODE)
+    return parameters

@@ -12,7 +12,7 @@ from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
 from prx_email_cli.outbox.messages import Advanced, Claimed, ClaimNext, ClaimOne, Finished, Moment, Recovered
 from prx_email_cli.outbox.postgres import recovery, sql
-from prx_email_cli.outbox.postgres.connection import run_ended
+from prx_email_cli.outbox.postgres.faults import run_ended
 from prx_email_cli.outbox.postgres.schema import LOCK
 from prx_email_cli.outbox.relational import marks, queue
 from prx_email_cli.outbox.relational.actions import Deed

@@ -1,16 +1,10 @@
-"""Make the tables by numbered migrations.  A released migration is never edited: a change is a new one.
+"""The numbered migrations that make the tables.  A released migration is never edited: a change is a new one.
 
 The tables have the names and columns of SQLite's, so that the steps are the same.  What every transaction would have to
 write in SQLite, and all would wait for here, is divided by ``slot``: counts of messages and of attempts.
 """
 
-from typing import TYPE_CHECKING
-
-from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.lifecycle import MAX_PAUSE_SECONDS
-
-if TYPE_CHECKING:
-    from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 
 SLOTS = 32  # rows of one count, so that so many transactions can raise it at once
 LOCK = 0x70727865  # "prxe": the class of this program's advisory locks; 0 of it: who migrates
@@ -296,39 +290,3 @@ _OUTBOX = (
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_OUTBOX,)
-
-
-def migrate(connection: "PostgresConnection", name: str) -> None:
-    """Bring the schema up to date, each migration and its number in one transaction.
-
-    Raises StorageError for a schema newer than this program and for a database that is somebody else's.
-    """
-    if check_ours(connection, name) == len(MIGRATIONS):
-        return
-    connection.execute("SELECT pg_advisory_lock(?, ?)", (LOCK, MIGRATING))
-    try:
-        for number in range(check_ours(connection, name), len(MIGRATIONS)):
-            with connection.transaction():
-                for statement in MIGRATIONS[number]:
-                    connection.execute_as_it_is(statement)
-                connection.execute("DELETE FROM prx_email")
-                connection.execute("INSERT INTO prx_email (version) VALUES (?)", (number + 1,))
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(?, ?)", (LOCK, MIGRATING))
-
-
-def check_ours(connection: "PostgresConnection", name: str) -> int:
-    """Return the schema's number, 0 for a database without tables.  Raises StorageError as ``migrate``."""
-    ours, others = connection.execute(
-        "SELECT to_regclass('prx_email') IS NOT NULL, count(*) FROM pg_class"
-        " WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
-    ).fetchone()
-    if not ours and others:
-        raise StorageError(f"{name} is a database of another program", hint="name another database in [outbox] url")
-    version = int(connection.execute("SELECT version FROM prx_email").fetchone()[0]) if ours else 0
-    if version > len(MIGRATIONS):
-        raise StorageError(
-            f"{name} has schema {version}, newer than the {len(MIGRATIONS)} this prx-email knows",
-            hint="install the newer prx-email that wrote it",
-        )
-    return version

@@ -11,9 +11,10 @@ from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, TOLD_AGAIN_SECONDS, lef
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.postgres import sql, submit
 from prx_email_cli.outbox.postgres.claims import Claims
-from prx_email_cli.outbox.postgres.connection import SessionLost, Where, connect, storage_errors
+from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.database import OpenDatabase
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.postgres.faults import SessionLost, storage_errors
 from prx_email_cli.outbox.postgres.restored import RestoreGuard
 from prx_email_cli.outbox.postgres.run import PostgresRun
 from prx_email_cli.outbox.postgres.schema import LOCK

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from prx_email_cli.errors import OutboxBusy, PrxEmailError, ValidationError
@@ -11,10 +12,10 @@ from prx_email_cli.outbox.relational.moved import SET_MOVED_TO, Journey, Stage
 from prx_email_cli.outbox.runs import Runs
 from prx_email_cli.outbox.sqlite import copying, replacing
 from prx_email_cli.outbox.sqlite.connection import open_beside, storage_errors
-from prx_email_cli.outbox.sqlite.schema import check_ours
+from prx_email_cli.outbox.sqlite.schema import MIGRATIONS, check_ours
 from prx_email_cli.outbox.sqlite.store import SqliteStore
 from prx_email_cli.outbox.sqlite.verifying import verify
-from prx_email_cli.outbox.views import Copied, Replaced, Verified
+from prx_email_cli.outbox.views import Copied, Migrated, Replaced, Verified
 
 _SENDING = "SELECT count(*) FROM outbox WHERE status = 'sending'"
 
@@ -22,10 +23,20 @@ Progress = Callable[[int, int], None]
 
 
 class SqliteWhole:
-    """See ``Whole`` for what each method promises.  open_store: opens the outbox at *path*, which must be there."""
+    """See ``Whole`` for what each method promises.  open_store: opens the one at *path*, there or with *create*."""
 
-    def __init__(self, path: Path, open_store: Callable[[], SqliteStore], patience_seconds: float) -> None:
-        self._path, self._open, self._patience_seconds = path, open_store, patience_seconds
+    def __init__(self, path: Path, open_store: Callable[..., SqliteStore], patience_seconds: float) -> None:
+        self._path, self._patience_seconds = path, patience_seconds
+        self._open, self._make = partial(open_store, create=False), open_store
+
+    def migrate(self) -> Migrated:
+        """Bring the tables up to date, or make them, which opening does."""
+        before = 0
+        if self._path.exists():
+            with self._beside() as connection:
+                before = check_ours(connection, self._path)
+        self._make().close()
+        return Migrated(before, len(MIGRATIONS))
 
     def backup(self, file: Path, *, force: bool, progress: Progress | None = None) -> Copied:
         """Copy the outbox as it is at this moment into *file*."""

@@ -55,6 +55,6 @@ def test_no_error_shows_the_password(program: Program, server: PostgresServer) -
     program.url = f"postgresql://prx:very-secret@/missing?host={server.directory}"
     program.configure()
     answer = program.run("list")
-    assert answer.status == 74
+    assert answer.status == 78
     assert 'database "missing" does not exist' in answer.err
     assert "very-secret" not in answer.out + answer.err
