@@ -1,5 +1,6 @@
 """Where a campaign takes place: an outbox, its servers, what was acknowledged, and who was killed where."""
 
+import copy
 import json
 import re
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psycopg
 
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
@@ -81,10 +84,19 @@ class Field:
         )
         program.config.write_text(program.config.read_text() + others)
 
-    def start(self, *command: str, point: str = "-", nth: int = 1, **environment: str) -> "subprocess.Popen[str]":
+    def machine(self, number: int) -> Program:
+        """The program on another machine, if the outbox is a database: with flight records of its own."""
+        other = copy.copy(self.program)
+        if number and other.url is not None:
+            other.environment = {**other.environment, "XDG_STATE_HOME": str(other.home / f"machine-{number}")}
+        return other
+
+    def start(
+        self, *command: str, point: str = "-", nth: int = 1, machine: int = 0, **environment: str
+    ) -> "subprocess.Popen[str]":
         """Start the command under a sentence, or without one the installed command itself."""
         if point == "-" and not environment:
-            return self.program.start(*command, stdin=subprocess.PIPE)
+            return self.machine(machine).start(*command, stdin=subprocess.PIPE)
         runner = [sys.executable, "-W", "error", str(RUNNER), point, str(nth), *command]
         return subprocess.Popen(
             runner, env={**self.program.environment, **environment}, cwd=self.program.home, text=True,
@@ -102,7 +114,7 @@ class Field:
 
     def run(self, *command: str, text: str = "", point: str = "-", nth: int = 1, **environment: str) -> Ended:
         """Run the command to its end."""
-        return self.end(self.start(*command, point=point, nth=nth, **environment), text, point)
+        return self.end(self.start(*command, point=point, nth=nth, machine=0, **environment), text, point)
 
     def lines(self, count: int, account: str = "work", *, large_every: int = 0) -> tuple[list[str], str]:
         """Tokens of *count* new messages, and their requests as ``send --batch`` takes them."""
@@ -136,7 +148,10 @@ class Field:
         return self.acknowledge(tokens, answer.out)
 
     def query(self, statement: str, *values: object) -> list[Any]:
-        """What the outbox's file says."""
+        """What the outbox says."""
+        if self.program.url is not None:
+            with psycopg.connect(self.program.url) as database:
+                return database.execute(statement.replace("?", "%s").encode(), values).fetchall()
         with closing(sqlite3.connect(self.program.outbox)) as connection:
             return connection.execute(statement, values).fetchall()
 
@@ -174,6 +189,12 @@ class Field:
                     found[token[1].decode(), recipient].append(message.message_id)
         return found
 
+    def _integrity(self) -> str:
+        if self.program.url is None:
+            return str(self.query("PRAGMA integrity_check")[0][0])
+        with closing(self.program.store()) as store:
+            return " ".join(store.health(0).faults) or "ok"
+
     def tally(self) -> Tally:
         """The campaign in numbers, once it has been finished."""
         copies = self.copies()
@@ -194,7 +215,7 @@ class Field:
             attempts = self.program.show(ids[token])["attempts"]
             recorded += sum(attempt["uncertain"] for attempt in attempts) >= most - 1
         states = Counter(status for (status,) in self.query("SELECT status FROM outbox"))
-        lock_files = list(Path(f"{self.program.outbox}.runs").glob("*-*-*"))
+        lock_files = list(self.program.home.rglob("*.runs/*-*-*"))
         return Tally(
             kills=len(self.sentences),
             recoveries=self.query("SELECT count(*) FROM attempt WHERE outcome = 'died'")[0][0],
@@ -208,5 +229,5 @@ class Field:
             stuck_in_sending=states["sending"],
             unsent=states.total() - states["sent"],
             lock_files=len(lock_files),
-            integrity=self.query("PRAGMA integrity_check")[0][0],
+            integrity=self._integrity(),
         )
