@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check coverage torture simulate mutation format docs interop clean
+.PHONY: demo test test-postgres check coverage torture simulate mutation format docs interop clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/prx-email demo
@@ -14,6 +14,11 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test: $(VENV)/.dev
 	$(PYTEST)
+
+# The commands on an outbox in a PostgreSQL database, all of them; make test has a few of each, marked on_both.
+ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py
+test-postgres: $(VENV)/.dev
+	PRX_TEST_OUTBOX=postgresql $(PYTEST) $(ON_POSTGRES)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -218,6 +218,11 @@ class Program:
         with closing(sqlite3.connect(self.outbox, timeout=60)) as file, file:
             return file.execute(statement).fetchall()
 
+    @property
+    def outbox_name(self) -> str:
+        """What the program calls its outbox."""
+        return str(self.outbox) if self.url is None else self.url.partition("?")[0]
+
     def is_made(self) -> bool:
         """Whether there is an outbox; a database always is."""
         return self.url is not None or self.outbox.exists()

@@ -10,6 +10,7 @@ from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.setup import Tables, set_up
 from prx_email_cli.config.edit import refuse_existing, write_new_config
+from prx_email_cli.config.outbox import SCHEMES
 from prx_email_cli.config.paths import absolute, default_outbox_file
 
 app = typer.Typer(add_completion=False)
@@ -21,7 +22,10 @@ def init(
     ctx: typer.Context,
     account: Annotated[str, typer.Option("--account", metavar="NAME", help="Name of the account.")] = "default",
     outbox: Annotated[
-        str | None, typer.Option("--outbox", metavar="FILE", help="Outbox file; by default in your data directory.")
+        str | None,
+        typer.Option(
+            "--outbox", metavar="FILE|URL", help="Outbox file, by default in your data directory; or database."
+        ),
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Try the account at the end; a dialogue always does.")] = False,
     options: AccountOptions = AccountOptions(),  # noqa: B008 - it does not change
@@ -38,11 +42,17 @@ def init(
 
     def write(table: Tables) -> None:
         domain = {"message_id_domain": f"{secrets.token_hex(4)}.prx-email.local"}
-        path = {"path": str(absolute(outbox))} if outbox is not None else {}
-        document = {"default_account": account, "outbox": {**path, **domain}, "accounts": {account: table}}
+        document = {"default_account": account, "outbox": {**_place(outbox), **domain}, "accounts": {account: table}}
         write_new_config(this.config_file, document)
 
     set_up(this, account, options, write, test=test)
+
+
+def _place(outbox: str | None) -> dict[str, str]:
+    """Return the keys that name the outbox."""
+    if outbox is None:
+        return {}
+    return {"url": outbox} if outbox.startswith(SCHEMES) else {"path": str(absolute(outbox))}
 
 
 apps = {"init": app}

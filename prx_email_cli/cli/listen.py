@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,7 @@ from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import safe
 from prx_email_cli.errors import ConfigError, ValidationError
+from prx_email_cli.files import make_directories
 from prx_email_cli.notify_socket import notify
 
 if TYPE_CHECKING:
@@ -180,6 +181,9 @@ def _endpoints(settings: "Settings", asked: list[str] | None, around: "Surroundi
 
     own = settings.listen
     addresses = asked or own.addresses or [str(settings.outbox.path.with_name(SOCKET_NAME))]
+    if settings.outbox.url is not None and not (asked or own.addresses):
+        with suppress(OSError):  # binding says why
+            make_directories(settings.outbox.path.parent)  # where a file would be
     handed = activated(os.environ)
     endpoints = inherited(handed) if handed else open_endpoints(addresses, int(own.socket_mode, 8))
     try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-from prx_email_cli.outbox.runs import Runs
 
 from ..conftest import Program
 
@@ -70,10 +69,9 @@ def marker(program: Program) -> Path:
 
 def drained(program: Program, seconds_ago: float = 0) -> None:
     """There is an outbox, and the last drain ended so long ago; quicker than the command, which has its own tests."""
-    program.store().close()
-    runs, moment = Runs(program.outbox), time.time() - seconds_ago
-    with runs.start(int(moment)):
-        runs.note_drain(moment)
+    moment = time.time() - seconds_ago
+    with closing(program.store()) as store, store.start_run(int(moment)):
+        store.note_drain(moment)
 
 
 def snapshot(program: Program) -> dict[str, tuple[int, bytes | None]]:

@@ -114,7 +114,7 @@ def test_a_person_and_a_script_are_told_the_same(program: Program, certificates:
     assert fixes == [check["fix"] for check in checks if check["result"] != "ok"]
     heads = [line for line in person.out.splitlines() if not line.startswith(" ")]
     assert heads == list(dict.fromkeys(check["group"] for check in checks))
-    assert heads == ["machine", f"outbox {program.outbox}", f"account work: localhost:{server.port}",
+    assert heads == ["machine", f"outbox {program.outbox_name}", f"account work: localhost:{server.port}",
                      f"account gone: localhost:{port}"]  # fmt: skip
     assert person.err == f"2 of {len(checks)} checks are not well\n"
     assert person.status == script.status == TRY_LATER

@@ -51,6 +51,7 @@ def test_a_config_with_a_secret_that_others_can_read_is_77(healthy: Program) -> 
 
 
 class TestPermissions:
+    @pytest.mark.of_files
     @pytest.mark.parametrize("mode", [0o640, 0o604])
     def test_of_an_outbox_that_others_can_read_are_77(self, mode: int, healthy: Program) -> None:
         healthy.outbox.chmod(mode)
@@ -60,6 +61,7 @@ class TestPermissions:
         assert f"chmod go= {healthy.outbox}" in told["error"]["hint"]
         assert healthy.outbox.stat().st_mode & 0o777 == mode
 
+    @pytest.mark.of_files
     @pytest.mark.parametrize("end", ["-wal", "-shm"])
     def test_of_the_databases_log_are_looked_at_too(self, end: str, healthy: Program) -> None:
         with closing(healthy.store()):  # keeps both files there
@@ -67,6 +69,7 @@ class TestPermissions:
             file.chmod(0o644)
             check_only(healthy, "permissions", "failed", 77, str(file), "chmod go=")
 
+    @pytest.mark.of_files
     @pytest.mark.parametrize(
         ("name", "mode", "fix"), [("outbox.db.runs", 0o755, "chmod go="), ("config.toml", 0o622, "chmod go-w")]
     )

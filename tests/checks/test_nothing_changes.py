@@ -14,6 +14,8 @@ from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .healthy import configure, drained, examined, marker, snapshot, unwell
 
+pytestmark = pytest.mark.of_files
+
 
 def mixed(program: Program) -> None:
     """Messages pending, held, given up, uncertain and sent."""

@@ -20,6 +20,8 @@ from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
 from .healthy import HOUR, MINUTE, check_only, configure, drained, examined, marker, not_ok, unwell
 
+pytestmark = pytest.mark.of_files
+
 PAGE = 4096
 ORPHAN = "INSERT INTO recipient (outbox_id, number, address, kind) VALUES (7, 1, 'a@x.org', 'to')"
 

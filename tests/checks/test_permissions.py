@@ -13,6 +13,8 @@ from ..files.people import BEN, needs_root
 from ..support.scripted import ScriptedServer
 from .healthy import SECRET, configure, examined, unwell
 
+pytestmark = pytest.mark.of_files
+
 
 def faults_told(program: Program) -> list[dict[str, Any]]:
     """The checks of permissions that failed."""

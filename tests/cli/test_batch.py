@@ -84,6 +84,7 @@ class TestABadLine:
         ("[" * 100_000 + "\n", ""),
     )
 
+    @pytest.mark.on_both
     def test_is_reported_and_the_good_ones_are_kept(self, program: Program) -> None:
         lines = [text for bad, _ in self.BAD for text in (line(), bad)] + [line()]
         answer = batch(program, *lines)
@@ -147,6 +148,7 @@ class TestABadLine:
 
 
 class TestThousands:
+    @pytest.mark.of_files
     def test_make_one_transaction_each(self, program: Program) -> None:
         assert program.run("stats").status == 0
         with closing(sqlite3.connect(program.outbox)) as onlooker:  # as long as it is there, the log is kept
@@ -157,6 +159,7 @@ class TestThousands:
         assert answer.out == "".join(f"{number}\n" for number in range(1, 2501))
         assert made == 3
 
+    @pytest.mark.of_files
     @pytest.mark.parametrize("as_json", [False, True])
     def test_that_no_longer_fit_on_the_disk_are_not_acknowledged(self, as_json: bool, program: Program) -> None:
         def limit_files() -> None:
@@ -167,6 +170,7 @@ class TestThousands:
         answer = Answer(0, *process.communicate(timeout=60))
         check_only_the_stored_are_acknowledged(Answer(process.returncode, answer.out, answer.err), program, as_json)
 
+    @pytest.mark.of_files
     def test_that_meet_a_full_disk_are_not_acknowledged(self, small_disk: Path, program: Program) -> None:
         program.configure()
         program.config.write_text(program.config.read_text().replace('"outbox.db"', f'"{small_disk / "outbox.db"}"'))

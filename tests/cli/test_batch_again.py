@@ -207,6 +207,7 @@ class TestTheRefusedLines:
         assert told(again) == "0 queued, 3 refused: lines 1, 2, 3"
         assert (program.home / "worse.jsonl").read_bytes() == self.bad(program)
 
+    @pytest.mark.of_files
     def test_of_an_earlier_run_are_replaced_also_by_none(self, program: Program) -> None:
         (program.home / "bad.jsonl").write_text("old\n")
         assert batch(program, line(), "--rejected", "bad.jsonl").status == 0

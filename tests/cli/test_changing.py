@@ -139,6 +139,7 @@ class TestOnATerminal:
             assert "[y/N]" not in terminal.screen
 
 
+@pytest.mark.on_both
 def test_what_changes_between_the_question_and_the_answer_is_not_added(mixed: Program) -> None:
     with Terminal([*COMMAND, "hold", "--account", "work"], env=mixed.environment, cwd=mixed.home) as terminal:
         terminal.expect("hold 3 messages? [y/N]: ")
@@ -152,6 +153,7 @@ def test_what_changes_between_the_question_and_the_answer_is_not_added(mixed: Pr
 
 
 class TestDismiss:
+    @pytest.mark.on_both
     def test_a_failure_that_was_seen_wants_nobody_any_more(self, mixed: Program) -> None:
         assert mixed.run("cancel", str(BUSY), str(FULL), str(LATER)).status == 0
         before = mixed.run("check", "--json").data

@@ -1,6 +1,5 @@
 """``check``: one line and one of four exit statuses, as monitoring systems ask of a plugin."""
 
-import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -85,6 +84,7 @@ class TestWhatWantsAPerson:
         data = program.run("check", "--json").json
         assert (data["ok"], data["data"]["failures"], data["data"]["state"]) == (False, 1, "warning")
 
+    @pytest.mark.on_both
     def test_is_a_warning_when_it_is_uncertain_and_held(self, program: Program) -> None:
         with serving(program, Fault("after_dot", "close")) as server:
             program.configure(server.port, outbox='on_uncertain = "hold"')
@@ -146,6 +146,7 @@ def in_a_file(program: Program) -> None:
 
 
 class TestWhatKeepsItFromKnowing:
+    @pytest.mark.of_files
     @pytest.mark.parametrize("spoil", [no_config, wrong_config, no_database, newer, open_to_others, gone, in_a_file])
     def test_is_unknown_and_never_critical(self, spoil: Callable[[Program], None], program: Program) -> None:
         program.send("--now-ts", "1")
@@ -173,6 +174,7 @@ class TestWhatKeepsItFromKnowing:
     def test_is_unknown_before_the_name_of_the_command_too(self, words: tuple[str, ...], program: Program) -> None:
         told(program.run(*words), UNKNOWN)
 
+    @pytest.mark.of_files
     def test_is_unknown_when_another_process_holds_the_outbox(self, program: Program) -> None:
         program.configure(outbox="busy_timeout_seconds = 1")
         program.send()
@@ -192,6 +194,7 @@ class TestWhatKeepsItFromKnowing:
         assert program.run("send", "--bogus", "check").status == 2
 
 
+@pytest.mark.of_files
 def test_an_outbox_that_was_never_made_is_ok_and_is_not_made(program: Program) -> None:
     assert told(program.run("check"), OK) == "nothing is undelivered"
     assert not program.outbox.exists()
@@ -204,6 +207,7 @@ def test_no_server_is_asked(program: Program) -> None:
         assert server.connections == 0
 
 
+@pytest.mark.on_both
 def test_json_has_the_figures(program: Program) -> None:
     program.send("--now-ts", str(NOW))
     answer = check(program, "--json", at=NOW + 2 * HOUR)
@@ -213,7 +217,7 @@ def test_json_has_the_figures(program: Program) -> None:
         "oldest_age_seconds": 2 * HOUR, "waiting": 1, "held_uncertain": 0, "failures": 0, "last_drain_at": None,
     }  # fmt: skip
     assert answer.json["error"]["code"] == "unwell"
-    assert os.path.exists(program.outbox)
+    assert program.is_made()
 
 
 def test_an_account_that_does_not_work_is_a_warning_and_a_pause_is_told_when_mail_is_late(program: Program) -> None:

@@ -100,6 +100,7 @@ class TestAccounts:
 
 
 class TestIds:
+    @pytest.mark.on_both
     def test_are_those_that_the_command_is_for_the_newest_first(self, program: Program) -> None:
         for _ in range(4):
             program.send()
@@ -153,10 +154,12 @@ class TestWhateverIsWrong:
         program.config.unlink()
         assert asked(program, "show", "") == []
 
+    @pytest.mark.of_files
     def test_nothing_is_made_where_no_outbox_is(self, program: Program) -> None:
         assert asked(program, "show", "") == []
         assert not program.outbox.exists()
 
+    @pytest.mark.of_files
     def test_an_outbox_that_is_none(self, program: Program) -> None:
         program.outbox.write_text("no database")
         program.outbox.chmod(0o600)
@@ -171,6 +174,7 @@ class TestWhateverIsWrong:
             assert "prx-email 0" not in str(lines)
 
 
+@pytest.mark.of_files
 def test_it_loads_neither_what_speaks_to_servers_nor_what_draws_tables(program: Program) -> None:
     program.send()
     script = (

@@ -80,7 +80,7 @@ class TestConfig:
         assert (answer.status, answer.err) == (0, "")
         assert answer.out == f"{program.config}: ok, accounts: work (default)\n"
         assert program.run("config", "check", "--json").data == {
-            "config": str(program.config), "outbox": str(program.outbox), "account_names": ["work"],
+            "config": str(program.config), "outbox": program.outbox_name, "account_names": ["work"],
             "default_account": "work",
         }  # fmt: skip
         assert not program.outbox.exists()

@@ -80,6 +80,7 @@ def test_json_has_the_keys_of_the_contract(program: Program) -> None:
     assert (answer.status, answer.json["ok"], answer.json["error"], answer.data["attempted"]) == (0, True, None, 0)
 
 
+@pytest.mark.on_both
 def test_json_tells_which_messages_were_sent_deferred_and_given_up(program: Program) -> None:
     faults = [
         Fault("rcpt", "550 5.1.1 no", address="gone@example.org"),

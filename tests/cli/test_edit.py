@@ -34,6 +34,7 @@ def arrived(server: ScriptedServer | MailHost) -> Any:
     return email.message_from_bytes(server.messages[-1].content, policy=default)
 
 
+@pytest.mark.on_both
 def test_a_wrong_address_is_corrected_and_only_its_owner_gets_the_mail(program: Program, refusing: Any) -> None:
     answer = program.run("edit", "1", "--replace", f"{WRONG}={RIGHT}", "--retry", "--now-ts", str(NOW))
     assert (answer.status, answer.out, answer.err) == (0, "1 sent\n", "")

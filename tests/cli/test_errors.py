@@ -155,6 +155,7 @@ def change(database: Path, statement: str) -> None:
 
 
 class TestAnOutbox:
+    @pytest.mark.of_files
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
@@ -176,6 +177,7 @@ class TestAnOutbox:
         assert_error(program.run("drain"), 74, words, "hint: ")
         assert (program.outbox.read_bytes() if program.outbox.is_file() else b"") == before
 
+    @pytest.mark.of_files
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
     def test_that_others_can_reach_is_77(self, mode: int, program: Program) -> None:
         program.send()
@@ -184,6 +186,7 @@ class TestAnOutbox:
         program.outbox.chmod(0o600)
         assert len(rows(program)) == 1
 
+    @pytest.mark.of_files
     def test_is_private_from_the_start(self, program: Program) -> None:
         program.config.write_text(program.config.read_text().replace("outbox.db", "new/place/outbox.db"))
         assert shell(program, "umask 0; prx-email send --to a@example.org --subject s --body x").out == "1\n"
@@ -192,6 +195,7 @@ class TestAnOutbox:
         assert {file.name: file.stat().st_mode & 0o077 for file in place.iterdir()}["outbox.db"] == 0
         assert all(file.stat().st_mode & 0o077 == 0 for file in place.iterdir())
 
+    @pytest.mark.on_both
     @pytest.mark.parametrize("seconds", [0, 1])
     def test_locked_beyond_the_busy_timeout_is_75_and_acknowledges_nothing(
         self, seconds: int, program: Program
@@ -210,6 +214,7 @@ class TestAnOutbox:
                 assert_error(program.run("retry", "1"), 75, "locked")
         assert stored(program) == before
 
+    @pytest.mark.on_both
     def test_that_is_locked_for_a_moment_only_is_waited_for(self, program: Program) -> None:
         program.send()
         with program.locked():

@@ -75,6 +75,7 @@ class TestExport:
             assert drain.wait(timeout=60) == 0
             drain.communicate()
 
+    @pytest.mark.on_both
     def test_is_whole_however_large(self, program: Program) -> None:
         program.configure(account="", outbox="")
         program.config.write_text(program.config.read_text() + "\n[attachments.policy]\nmax_size_bytes = 9000000\n")
@@ -84,6 +85,7 @@ class TestExport:
         message = email.message_from_bytes(exported(program, "1"))
         assert message.get_payload(1).get_payload(decode=True) == data  # type: ignore[union-attr]
 
+    @pytest.mark.on_both
     def test_of_several_is_an_mbox_that_gives_each_back(self, program: Program) -> None:
         program.configure()
         for _ in range(2):
@@ -141,6 +143,7 @@ class TestExport:
         assert (answer.status, answer.out, "was pruned" in answer.err) == (66, "", True)
         assert program.run("export", "1", "--json").json["error"]["code"] == "not_found"
 
+    @pytest.mark.on_both
     def test_of_a_damaged_message_is_refused(self, program: Program) -> None:
         program.configure()
         program.send()

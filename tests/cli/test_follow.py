@@ -41,6 +41,7 @@ def test_new_mail_of_another_account_goes_while_one_server_hangs(program: Progra
     assert [program.show(number)["status"] for number in range(1, 5)] == ["sent"] * 4
 
 
+@pytest.mark.on_both
 def test_a_fault_of_the_config_is_told_once_and_the_others_are_delivered(program: Program) -> None:
     with ScriptedServer() as working:
         two_accounts(program, 1, working.port)

@@ -42,6 +42,7 @@ def brief(found: list[dict[str, Any]]) -> list[tuple[int, int | None, str]]:
 ALL = [(1500, 3, "held"), (2000, 1, "sent"), (2000, 2, "gave_up"), (3000, None, "paused")]
 
 
+@pytest.mark.on_both
 def test_everything_that_happened_is_there_the_oldest_first(program: Program) -> None:
     history(program)
     found = entries(program)
@@ -90,6 +91,7 @@ def test_a_terminal_gets_a_line_each_that_fits_and_hides_nothing(program: Progra
     assert "…" in lines[2]
 
 
+@pytest.mark.on_both
 def test_followed_it_tells_what_happens_as_it_happens_and_nothing_twice(program: Program) -> None:
     history(program)
     process = program.start("log", "--follow", "--json")

@@ -13,6 +13,7 @@ def ids(program: Program, *filters: str) -> list[int]:
     return [row["outbox_id"] for row in program.run("list", "--json", *filters).data]
 
 
+@pytest.mark.on_both
 def test_a_held_message_is_left_alone_until_it_is_released(program: Program, host: MailHost) -> None:
     held, other = program.send(), program.send()
     assert program.run("hold", str(held)).status == 0
@@ -34,6 +35,7 @@ def test_everything_can_be_held_at_once_as_after_a_restored_backup(program: Prog
     assert ids(program, "--held") == []
 
 
+@pytest.mark.on_both
 def test_a_cancelled_message_is_given_up_and_told_by_nobody(program: Program) -> None:
     outbox_id = program.send()
     assert program.run("cancel", str(outbox_id)).status == 0
@@ -80,6 +82,7 @@ class TestAnUncertainMessage:
         assert ids(program, "--uncertain") == [uncertain]
         assert program.run("drain", "--now-ts", "99999", "--json").data["attempted"] == 0
 
+    @pytest.mark.on_both
     def test_is_sent_when_a_person_says_so(self, program: Program, uncertain: int) -> None:
         assert program.run("resolve", str(uncertain), "--sent").status == 0
         row = program.show(uncertain)

@@ -38,6 +38,7 @@ def refused(answer: Answer, *words: str) -> None:
 
 
 class TestAMessageARow:
+    @pytest.mark.on_both
     def test_is_made_by_the_templates(self, program: Program) -> None:
         (program.home / "t.txt").write_text("Dear {{ name }},\n{% if number|int > 17 %}again {% endif %}pay.\n")
         (program.home / "t.html").write_text("<p>Dear {{ name }}</p>")

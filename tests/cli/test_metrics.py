@@ -74,6 +74,7 @@ def test_tells_what_waits_and_since_when(program: Program) -> None:
     assert value(found, "last_drain_timestamp_seconds") is None
 
 
+@pytest.mark.on_both
 def test_counts_attempts_by_outcome_and_class_of_the_code(program: Program) -> None:
     faults = Fault("rcpt", "550 5.1.1 no such user", times=1), Fault("rcpt", "451 4.7.1 later", times=1)
     with serving(program, *faults):
@@ -150,6 +151,7 @@ def test_json_and_prometheus_together_are_refused(program: Program) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (2, "validation")
 
 
+@pytest.mark.of_files
 def test_a_config_or_an_outbox_that_cannot_be_read_prints_no_metric(program: Program) -> None:
     program.outbox.write_text("Dear diary, " * 1000)
     program.outbox.chmod(0o600)

@@ -120,6 +120,7 @@ def test_a_server_out_of_reach_lets_no_account_rest(program: Program) -> None:
         assert server.connections == 3
 
 
+@pytest.mark.on_both
 def test_a_paused_account_gets_no_connection_and_everything_says_so(program: Program, server: ScriptedServer) -> None:
     configure(program, server)
     paused = program.run("pause", "--account", "work", "--reason", "provider moves")

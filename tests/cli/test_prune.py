@@ -44,6 +44,7 @@ def send_many(program: Program, first: int, count: int) -> None:
 
 
 class TestAnonymise:
+    @pytest.mark.of_files
     def test_no_name_is_left_in_any_file_of_the_outbox(self, program: Program, host: MailHost) -> None:
         for first in (0, 300, 600):  # pages are divided again and again
             send_many(program, first, 300)
@@ -59,6 +60,7 @@ class TestAnonymise:
         ]
         assert found_in_files(program, "waiting@example.net") == ["waiting@example.net"]
 
+    @pytest.mark.on_both
     def test_words_of_servers_dialogues_actions_and_imported_mail_go_with_it(self, program: Program) -> None:
         with serving(program, Fault("rcpt", f"550 5.1.1 <{JANE}>: no Jane here", address=JANE)):
             program.send(to=f"{JANE},bob@example.net", subject="For Jane")
@@ -100,6 +102,7 @@ class TestAnonymise:
         assert (answer.status, answer.out) == (0, "1 anonymised; 0 imported messages deleted\n")
         assert "prx-email outbox compact" in answer.err
 
+    @pytest.mark.of_files
     def test_while_another_process_reads_it_says_that_remains_are_left(self, program: Program, host: MailHost) -> None:
         program.configure(host.port, outbox="busy_timeout_seconds = 0")
         program.send(to=JANE)
@@ -114,6 +117,7 @@ class TestAnonymise:
 
 
 class TestAPerson:
+    @pytest.mark.on_both
     def test_what_has_ended_goes_and_what_has_not_is_told(self, program: Program, host: MailHost) -> None:
         program.send(to=JANE)
         program.send(to="bob@example.net")
@@ -202,6 +206,7 @@ def test_what_is_not_understood_deletes_nothing(
 
 
 class TestCompact:
+    @pytest.mark.of_files
     def test_it_gives_the_space_of_what_was_deleted_back(self, program: Program) -> None:
         for _ in range(3):
             program.send(body="long\n" * 100_000)
@@ -214,6 +219,7 @@ class TestCompact:
         assert program.run("outbox", "compact").out.startswith("compacted: 1.")
         assert [row["status"] for row in rows(program)] == ["pending", "pending"]
 
+    @pytest.mark.of_files
     def test_it_says_when_another_process_keeps_what_was_deleted(self, program: Program) -> None:
         program.configure(outbox="busy_timeout_seconds = 0")
         program.send()

@@ -66,6 +66,7 @@ class TestOneSecondEarly:
         assert_error(retry(program, "1", "--json", now=NOW + 7199), 75, "retry_not_due", code="retry_not_due")
 
 
+@pytest.mark.on_both
 def test_at_its_time_it_is_delivered(program: Program, host: MailHost) -> None:
     fail_once(program)
     answer = retry(program, "1", "--json", now=NOW + 10)
@@ -116,6 +117,7 @@ class TestAHeldMessage:
             assert "--force" in answer.json["error"]["hint"]
         assert stored(program) == before
 
+    @pytest.mark.on_both
     def test_is_tried_by_force(self, program: Program, host: MailHost) -> None:
         program.send()
         assert program.run("hold", "1").status == 0

@@ -25,7 +25,7 @@ def run_job(program: Program, *arguments: str, options: tuple[str, ...] = (), **
 
 def mails(program: Program) -> list[Any]:
     """The messages in the outbox, the oldest first."""
-    return list(reversed(program.call("list", "--json").data)) if program.outbox.exists() else []
+    return list(reversed(program.call("list", "--json").data)) if program.is_made() else []
 
 
 def text_of(program: Program, outbox_id: int = 1) -> str:
@@ -62,6 +62,7 @@ class TestAJob:
         assert run_job(program, "sh", "-c", "echo much; echo more >&2") == Answer(0, "", "")
         assert mails(program) == []
 
+    @pytest.mark.on_both
     def test_that_fails_is_silent_too_and_makes_one_mail_with_all_that_one_asks(self, program: Program) -> None:
         assert run_job(program, "sh", "-c", "echo one; echo two >&2; echo three; exit 7") == Answer(7, "", "")
         (mail,) = mails(program)
@@ -275,6 +276,7 @@ class TestMailThatCannotBeStored:
         assert "on_uncertain" in answer.err
         assert answer.err.rstrip().endswith("said")
 
+    @pytest.mark.of_files
     def test_on_a_full_disk_too_and_in_json(self, program: Program) -> None:
         program.outbox.mkdir()
         answer = run_job(program, "sh", "-c", "echo said; exit 3", options=("--json",))

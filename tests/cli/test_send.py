@@ -38,6 +38,7 @@ def test_a_script_notices_that_nothing_was_enqueued(program: Program) -> None:
     assert answer.out == "65 <>\n"
 
 
+@pytest.mark.on_both
 def test_json_gives_the_send_result(program: Program) -> None:
     answer = program.run(*options(), "--json", "--now-ts", str(NOW))
     assert (answer.status, answer.err, answer.json["ok"], answer.json["error"]) == (0, "", True, None)

@@ -320,6 +320,7 @@ class TestFollowing:
             assert terminal.end() == 130
             assert "Traceback" not in terminal.screen
 
+    @pytest.mark.of_files
     def test_says_so_when_the_outbox_is_gone(self, program: Program) -> None:
         program.send()
         process = program.start("show", "1", "--follow")

@@ -43,6 +43,7 @@ def test_where_all_is_well_nobody_is_wanted(program: Program) -> None:
     assert answer.out.splitlines()[-1] == "nobody is wanted"
 
 
+@pytest.mark.on_both
 def test_messages_behind_a_refused_login_are_one_cause_with_the_command_that_helps(program: Program) -> None:
     with ScriptedServer([Fault("auth", REFUSED)], auth={"ops@example.com": "right"}) as server:
         program.configure(server.port, smtp='user = "ops@example.com"', auth='password = "right"')
@@ -138,6 +139,7 @@ def test_the_screen_is_as_wide_as_the_terminal(program: Program, columns: str) -
     assert int(columns) - 15 < max(map(len, lines)) <= int(columns)
 
 
+@pytest.mark.on_both
 def test_what_was_delivered_in_the_last_hour_and_the_used_limits_are_shown(program: Program) -> None:
     with ScriptedServer() as server:
         program.configure(server.port, smtp="messages_per_day = 2\nmessages_per_minute = 100")

@@ -39,6 +39,7 @@ def status(program: Program, outbox_id: int) -> tuple[str, bool, str | None]:
     return row["status"], row["held"], row["gave_up"]
 
 
+@pytest.mark.on_both
 def test_a_claimed_message_that_was_not_begun_is_held_as_if_nobody_had_it(program: Program) -> None:
     with hanging(program) as server:
         answer = program.run("hold", "2")

@@ -15,6 +15,7 @@ SECRET = "correct-horse"
 class TestTheNotifyCommand:
     """Runs once per given-up message."""
 
+    @pytest.mark.on_both
     def test_gets_the_message_as_json_once_and_no_shell_expands_its_words(
         self, program: Program, refusing: ScriptedServer
     ) -> None:

@@ -27,6 +27,7 @@ def test_a_drain_deletes_what_was_kept_long_enough_after_it_has_delivered(progra
     assert "content was dropped" in program.run("show", "1").out
 
 
+@pytest.mark.on_both
 def test_records_go_too_and_nothing_younger(program: Program, host: MailHost) -> None:
     program.configure(host.port, outbox='keep_content = "1h"\nkeep_records = "2h"')
     long_ago = int(time.time()) - 90 * 60

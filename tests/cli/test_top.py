@@ -159,6 +159,7 @@ class TestOnce:
         for word in ("ALL ACCOUNTS", "1 message waits", "deferred", "paused"):
             assert word in answer.out
 
+    @pytest.mark.on_both
     def test_json_has_the_same(self, program: Program) -> None:
         program.send()
         program.run("pause", "--account", "work")

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from ..conftest import Answer, Program
 from ..support.mailhost import MailHost
 from .outside import NOW, rows
@@ -20,6 +22,7 @@ def send(program: Program, at: int, *options: str) -> Answer:
     return answer
 
 
+@pytest.mark.on_both
 def test_it_says_so_once_a_day_beside_the_id(program: Program) -> None:
     assert send(program, NOW).err == ""
     assert send(program, NOW + 29 * 60).err == ""
@@ -57,6 +60,7 @@ def test_it_says_nothing_with_json_now_preview_or_check(program: Program) -> Non
     assert "due for" in send(program, LATE).err
 
 
+@pytest.mark.of_files
 def test_it_says_nothing_while_drains_run_or_a_person_has_paused_them(program: Program) -> None:
     with MailHost() as host:
         program.configure(host.port)
@@ -73,6 +77,7 @@ def test_it_says_nothing_while_drains_run_or_a_person_has_paused_them(program: P
     assert "the last drain ended 30m ago" in answer.err
 
 
+@pytest.mark.of_files
 def test_a_place_where_it_cannot_be_noted_stops_no_message(program: Program) -> None:
     send(program, NOW)
     (program.home / "outbox.db.runs").write_text("in the way")

@@ -153,6 +153,7 @@ def make_old_outbox(program: Program, version: int) -> None:
     program.outbox.chmod(0o600)
 
 
+@pytest.mark.of_files
 def test_an_outbox_of_the_first_version_is_read_resolved_and_drained(program: Program, host: MailHost) -> None:
     """It has a message that is uncertain for B and certain for A, and one that waits."""
     make_old_outbox(program, 1)
@@ -164,6 +165,7 @@ def test_an_outbox_of_the_first_version_is_read_resolved_and_drained(program: Pr
     assert [program.show(outbox_id)["status"] for outbox_id in (1, 2)] == ["sent", "sent"]
 
 
+@pytest.mark.of_files
 def test_an_outbox_of_the_version_before_is_drained_and_what_a_dead_run_left_is_uncertain(
     program: Program, host: MailHost
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 
+import pytest
+
 from ..conftest import Program
 from ..support.scripted import ScriptedServer
 from .conftest import MESSAGE, Listener
@@ -15,6 +17,7 @@ def wait_for_messages(server: ScriptedServer, number: int) -> None:
     server.wait_for(lambda: len(server.messages) == number)
 
 
+@pytest.mark.on_both
 def test_what_comes_in_goes_out_at_once(program: Program) -> None:
     with ScriptedServer() as server:
         program.configure(server.port)

@@ -66,9 +66,11 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half(program: Program) -> N
     stored = dict(program.execute("SELECT id, subject FROM outbox"))
     assert len(acknowledged) >= ROUNDS * BEFORE_THE_KILL
     assert {outbox_id: stored.get(outbox_id) for outbox_id, _ in acknowledged} == dict(acknowledged)
-    assert program.run("outbox", "verify").status == 0
+    if program.url is None:
+        assert program.run("outbox", "verify").status == 0
 
 
+@pytest.mark.of_files
 def test_a_full_disk_defers_and_the_next_message_is_taken(program: Program) -> None:
     """The file may not grow beyond a size, as if the disk were full."""
     program.wrapper = ["prlimit", "--fsize=1500000", "--"]
@@ -87,6 +89,7 @@ def test_a_full_disk_defers_and_the_next_message_is_taken(program: Program) -> N
         assert replies[2].startswith("250 ")
 
 
+@pytest.mark.of_files
 def test_on_a_full_disk_nothing_is_acknowledged_until_there_is_room(program: Program, tmp_path: Path) -> None:
     try:
         disk = SmallDisk(tmp_path / "disk")
@@ -110,6 +113,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_until_there_is_room(program: Pro
         disk.unmount()
 
 
+@pytest.mark.on_both
 def test_an_outbox_that_another_process_locks_is_busy_and_the_client_may_try_again(program: Program) -> None:
     program.configure(outbox="busy_timeout_seconds = 1")
     with Listener(program, "--listen", "127.0.0.1:0") as listener:

@@ -31,6 +31,7 @@ def hand_in(client: RawClient, message: bytes = MESSAGE, *, mail: str = "", rcpt
     return client.reply()
 
 
+@pytest.mark.on_both
 def test_a_client_is_told_the_id_of_what_is_in_the_outbox(listener: Listener, program: Program) -> None:
     outbox_id = stored_id(hand_in(listener.raw()))
     row = program.show(outbox_id)

@@ -1,7 +1,5 @@
 """Messages of others, and the answers to them as they stand in the outbox."""
 
-import sqlite3
-from contextlib import closing
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
@@ -46,9 +44,8 @@ def enqueued(program: Program, answer: Answer) -> EmailMessage:
     """The message whose id *answer* tells, as a strict reader understands it."""
     assert answer.status == 0, answer
     first = int(answer.out) * 65_536
-    with closing(sqlite3.connect(program.outbox)) as connection:
-        pieces = connection.execute("SELECT data FROM content WHERE id >= ? AND id < ?", (first, first + 65_536))
-        content = b"".join(piece for (piece,) in pieces)
+    pieces = program.execute(f"SELECT data FROM content WHERE id >= {first} AND id < {first + 65_536} ORDER BY id")
+    content = b"".join(piece for (piece,) in pieces)
     message = BytesParser(policy=default).parsebytes(content)
     assert isinstance(message, EmailMessage)
     assert [part.defects for part in message.walk()] == [[] for _ in message.walk()]

@@ -19,6 +19,8 @@ from prx_email_cli.sendmail.remember import SETTLED_SECONDS, SETTLED_SECONDS_OF_
 
 from .conftest import Ended, Sendmail, addresses
 
+pytestmark = pytest.mark.of_files
+
 COMMON = [
     (["-t", "-i"], "To: a@example.org\nSubject: s\n\nx\n"), (["-oi", "-f", "me@example.org", "a@example.org"], "x\n"),
     (["-i", "-FCronDaemon", "-B8BITMIME", "-oem", "root"], "From: root (Cron Daemon)\nSubject: s\n\n\u00fc\n"),

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from prx_email_cli.errors import Exit
 
 from ..support.faults import Fault
@@ -16,6 +18,7 @@ RECIPIENT = re.compile(r"^\s{20,}(\S+@\S+)$")
 SUMMARY = re.compile(r"^-- (\d+) Kbytes in (\d+) Requests?\.$")
 
 
+@pytest.mark.on_both
 def test_each_message_is_shown_with_id_size_time_sender_reason_and_recipients(sendmail: Sendmail) -> None:
     for words in (("-fme@example.net", "a@example.org", "b@example.org"), ("-f<>", "c@example.org")):
         assert sendmail(*words, text=b"Subject: s\n\n" + b"x\n" * 1000).status == 0

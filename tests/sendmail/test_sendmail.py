@@ -100,6 +100,7 @@ def test_a_local_name_goes_where_the_config_says_or_ends_with_67(sendmail: Sendm
     assert addresses(sendmail.last()) == ["ops@example.com", "second@example.com"]
 
 
+@pytest.mark.on_both
 def test_one_bad_recipient_keeps_the_whole_message_with_the_caller(sendmail: Sendmail) -> None:
     assert (sendmail("a@example.org", "nobody").status, sendmail.stored()) == (67, [])
 
@@ -138,15 +139,17 @@ def test_without_a_config_it_ends_with_78(sendmail: Sendmail) -> None:
     assert "no such config file" in ended.err
 
 
+@pytest.mark.on_both
 def test_an_outbox_that_cannot_be_written_leaves_the_message_with_its_caller(sendmail: Sendmail) -> None:
     sendmail.program.configure(outbox="busy_timeout_seconds = 0")
     assert sendmail("a@example.org").status == 0
-    with _Locked(str(sendmail.program.outbox)):
+    with sendmail.program.locked():
         ended = sendmail("a@example.org")
     assert (ended.status, len(sendmail.stored())) == (75, 1)
     assert "was not stored" in ended.err
 
 
+@pytest.mark.of_files
 def test_an_outbox_in_a_directory_that_cannot_be_made_leaves_the_message_with_its_caller(sendmail: Sendmail) -> None:
     (sendmail.program.home / "file").write_text("")
     text = sendmail.program.config.read_text().replace('"outbox.db"', '"file/outbox.db"')
@@ -191,6 +194,7 @@ def test_verbose_says_the_id_and_nothing_on_standard_output(sendmail: Sendmail) 
     assert sendmail("-v", "a@example.org") == (0, "", "stored as 1\n")
 
 
+@pytest.mark.on_both
 def test_dsn_wishes_are_stored_with_it(sendmail: Sendmail) -> None:
     assert sendmail("-N", "success,failure", "-Rhdrs", "-V", "id 1", "a@example.org").status == 0
     assert sendmail.program.execute("SELECT esmtp FROM outbox")[0][0] == '[false, "SUCCESS,FAILURE", "HDRS", "id+201"]'
@@ -232,6 +236,7 @@ def test_help_explains_the_flags(sendmail: Sendmail) -> None:
         assert all(flag in ended.out for flag in ("-t ", "-oi", "-bp", "[sendmail.aliases]"))
 
 
+@pytest.mark.on_both
 def test_bs_speaks_smtp(sendmail: Sendmail) -> None:
     lines = (
         "", "EHLO localhost", "MAIL FROM:<me@example.net>", "RCPT TO:<a@x y>", "RCPT TO:<a@example.org>", "DATA",
@@ -280,26 +285,6 @@ def test_an_interrupt_ends_it_quietly_and_stores_nothing(sendmail: Sendmail) -> 
             with suppress(BrokenPipeError):
                 process.stdin.close()
     assert sendmail.stored() == []
-
-
-class _Locked:
-    """Another process that writes."""
-
-    def __init__(self, path: str) -> None:
-        script = (
-            f"import sqlite3; c = sqlite3.connect({path!r}, isolation_level=None); c.execute('BEGIN IMMEDIATE')\n"
-            "print('locked', flush=True); input()"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "locked\n"
-
-    def __exit__(self, *error: object) -> None:
-        self._process.communicate("\n")
 
 
 def test_root_at_this_machine_goes_where_root_goes(sendmail: Sendmail) -> None:

@@ -29,6 +29,7 @@ def deliver(service: Service, server: ScriptedServer) -> None:
     server.wait_for(lambda: len(server.messages) == number)
 
 
+@pytest.mark.on_both
 def test_it_is_ready_tells_what_it_did_and_says_when_it_stops(program: Program, server: ScriptedServer) -> None:
     with server, running(program) as service:
         service.is_ready()
@@ -91,6 +92,7 @@ def wait_for_silence(service: Service) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.of_files
 def test_it_goes_on_with_what_is_put_in_the_place_of_its_outbox(program: Program, server: ScriptedServer) -> None:
     with server, running(program, WATCHDOG_USEC="500000") as service:
         manager = service.manager

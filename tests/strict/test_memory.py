@@ -62,6 +62,7 @@ def test_enqueueing_25_mib_takes_less_than_96_mib_more(program: Program, files: 
     assert len(program.call("list", "--json").data) == 1 + len(WAYS)
 
 
+@pytest.mark.on_both
 def test_draining_25_mib_takes_less_than_96_mib_more(program: Program, files: Path) -> None:
     with ScriptedServer() as server:
         program.configure(server.port)

@@ -11,6 +11,7 @@ from ..conftest import Program
 from ..mail.strangers import ID, NOW, body, enqueued, imported, letter, mbox
 
 
+@pytest.mark.on_both
 def test_each_message_is_learned_once_and_the_unusable_stop_nothing(program: Program) -> None:
     messages = [letter(Message_ID=f"<{number}@x>") for number in range(3)]
     odd = [letter(Message_ID=None), b"no header at all\n", b"\n", bytes(range(256)), letter(Message_ID="< >")]
@@ -138,6 +139,7 @@ def test_a_pipe_is_read_to_its_end_whatever_is_kept_of_it(program: Program) -> N
     assert (answer.status, answer.out) == (0, "1 imported, 0 known already, 0 skipped\n")
 
 
+@pytest.mark.on_both
 def test_list_is_tab_separated_for_a_pipe_and_shows_the_newest(program: Program) -> None:
     imported(
         program, letter(Message_ID="<1@x>"), letter(From="=?utf-8?q?J=C3=B6rg?= <j@x.org>", Subject="a\t\x1b[31mb")

@@ -98,6 +98,7 @@ def test_contradictions_are_2(words: tuple[str, ...], program: Program) -> None:
     assert not program.outbox.exists()
 
 
+@pytest.mark.on_both
 def test_parent_imports_and_answers_in_one_step(program: Program) -> None:
     piped = b"From ann Tue Mar  4 10:15:00 2025\n" + letter()
     enqueued(program, program.call("reply", "--parent", "-", "--body", "x", text=piped.decode()))
@@ -133,6 +134,7 @@ def test_ones_own_messages_are_known_and_answered_to_those_they_went_to(program:
         assert_error(program.call("reply", unsent, "--body", "x"), 66, UNKNOWN)
 
 
+@pytest.mark.on_both
 def test_the_same_idempotency_key_answers_once(program: Program) -> None:
     imported(program, letter())
     command = ("reply", ID, "--body", "x", "--idempotency-key", "k", "--json")

@@ -15,6 +15,7 @@ from prx_email_cli.outbox.messages import ClaimOne
 
 from ...cli.outside import assert_error
 from ...conftest import Program
+from ...listen.conftest import Listener
 from ...support.postgres import PostgresServer
 
 HERE = host_name()
@@ -131,6 +132,15 @@ def test_top_names_the_machine_of_each_run(program: Program) -> None:
         told = program.run("top", "--once", "--json")
         assert [one["run_id"] for one in told.data["runs"]] == [run.run_id]
         assert f"run of process {os.getpid()} on {HERE} for" in program.run("top", "--once").out
+
+
+def test_listen_has_its_socket_in_the_data_directory_where_no_outbox_is(program: Program) -> None:
+    with Listener(program) as listener:
+        client = listener.unix()
+        assert client.recv(100).startswith(b"220 ")
+        client.close()
+        assert Path(listener.address).parent == program.home / ".local" / "share" / "prx-email"
+        assert Path(listener.address).parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_dumped_and_restored_outbox_is_told_by_show_and_doctor(program: Program, server: PostgresServer) -> None:

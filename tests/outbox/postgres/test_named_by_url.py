@@ -41,6 +41,16 @@ def test_the_environment_names_it_unless_the_config_does(program: Program, datab
     assert len(program.run("list", "--json", PRX_EMAIL_OUTBOX=database).data) == 1
 
 
+def test_a_first_config_names_it(program: Program, database: str) -> None:
+    program.config.unlink()
+    account = ("--host", "localhost:25", "--tls", "none", "--from", "a@example.org")
+    assert program.run("init", *account, "--outbox", database).status == 0
+    assert program.send() == 1
+    assert [file.name for file in program.home.iterdir()] == ["config.toml"]
+    program.url = database
+    assert program.execute("SELECT count(*) FROM outbox") == [(1,)]
+
+
 def test_what_works_on_files_names_the_tool_of_databases(program: Program, database: str) -> None:
     program.url = database
     program.configure()
