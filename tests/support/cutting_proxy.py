@@ -1,7 +1,8 @@
 """A proxy between a client and PostgreSQL that knows what they say, and cuts the connection at a chosen step.
 
-A step is what the client asks until it waits: a statement, from its first message to Sync.  It is named by its
-statement; a COMMIT by what its transaction has done, "commit:claim" for example.
+A step is what the client asks until it waits: a statement or a pipeline of them, from its first message to Sync.  It is
+named by its statement, by the first of _DEEDS in a pipeline; a COMMIT by what its transaction has done, "commit:claim"
+for example.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import struct
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -33,7 +34,7 @@ _NAMES = tuple(
         (r"\s*ROLLBACK", "rollback"),
         (r"\s*WITH found ", "claim"),
         (r"\s*INSERT INTO outbox ", "submit"),
-        (r"\s*INSERT INTO attempt ", "settle"),
+        (r"\s*WITH ended ", "settle"),
         (r"\s*UPDATE run SET died_at", "recover"),
         (r"\s*INSERT INTO run ", "run"),
         (r"\s*DELETE FROM run ", "end"),
@@ -79,7 +80,7 @@ class _Line:
     client: socket.socket
     server: socket.socket
     statements: dict[bytes, str] = field(default_factory=dict)  # prepared: their names
-    deeds: set[str] = field(default_factory=set)  # of the transaction that is open
+    deeds: set[str] = field(default_factory=set)  # of the steps since the last transaction
     asked: deque[Cut | None] = field(default_factory=deque)  # steps that wait for their answers, and how they end
     cut: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -200,13 +201,13 @@ class CuttingProxy:
 
     def _requests(self, line: _Line) -> None:
         self._greet(line)
-        step, name = b"", "read"
+        step, names = b"", []
         for kind, message in _messages(line.client):
             step += message
-            name = _named(line, kind, message, name)
+            names += _named(line, kind, message)
             if kind in _ENDS_STEP:
-                self._ask(line, step, name)
-                step, name = b"", "read"
+                self._ask(line, step, names)
+                step, names = b"", []
 
     def _greet(self, line: _Line) -> None:
         while True:
@@ -214,13 +215,14 @@ class CuttingProxy:
             length, code = _UNTYPED.unpack(head)
             line_head = head + _read(line.client, length - len(head))
             if code == _STARTUP:
-                self._ask(line, line_head, "connect")
+                self._ask(line, line_head, ["connect"])
                 return
             line.server.sendall(line_head)
 
-    def _ask(self, line: _Line, step: bytes, name: str) -> None:
-        if name in _DEEDS:
-            line.deeds.add(name)
+    def _ask(self, line: _Line, step: bytes, names: Sequence[str]) -> None:
+        line.deeds.update(names)
+        named = [name for name in (*_DEEDS, *names) if name in names and name != "read"]
+        name = named[0] if named else "read"
         if name == "commit":
             name = f"commit:{next((deed for deed in _DEEDS if deed in line.deeds), 'other')}"
         if name.startswith(("commit", "rollback")):
@@ -271,19 +273,16 @@ class CuttingProxy:
                 answer = b""
 
 
-def _named(line: _Line, kind: bytes, message: bytes, name: str) -> str:
-    """The name of a step of which *message* is the next; *name*: by those before."""
+def _named(line: _Line, kind: bytes, message: bytes) -> list[str]:
+    """The name of the statement that *message* asks for; none for a message that only goes with others."""
     if kind == b"Q":
-        return _name_of(message[5:])
+        return [_name_of(message[5:])]
     if kind == b"P":
         prepared, _, statement = message[5:].partition(b"\0")
         line.statements[prepared] = _name_of(statement)
-        return line.statements[prepared] if name == "read" else name
     if kind == b"B":
-        prepared = message[5:].split(b"\0", 2)[1]
-        bound = line.statements.get(prepared, "read")
-        return bound if name == "read" else name
-    return name
+        return [line.statements.get(message[5:].split(b"\0", 2)[1], "read")]
+    return []
 
 
 def _name_of(statement: bytes) -> str:

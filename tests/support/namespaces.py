@@ -45,6 +45,10 @@ class Network:
         """What starts a command in it."""
         return [] if self._holder is None else ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--"]
 
+    def take_down(self) -> None:
+        """Let nothing through any more, as if a cable were pulled."""
+        subprocess.run([*self.wrapper, "ip", "link", "set", "lo", "down"], check=True, timeout=60)
+
     def listener(self) -> socket.socket:
         """A socket that listens on its loopback, whoever accepts from it."""
         if self._holder is None:

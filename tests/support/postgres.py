@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.schema import HERE
 
+from .namespaces import Network
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -35,9 +37,12 @@ def programs() -> Path | None:
 
 
 class PostgresServer:
-    """A server that nobody else reaches; it refuses to run as root, so root starts it as another user."""
+    """A server that nobody else reaches; it refuses to run as root, so root starts it as another user.
 
-    def __init__(self, *settings: str, port: int = 5432, durable: bool = False) -> None:
+    network: in which it listens on loopback, too.
+    """
+
+    def __init__(self, *settings: str, port: int = 5432, durable: bool = False, network: Network | None = None) -> None:
         """Make and start it.  settings: as name=value, in place of those of this class."""
         where = programs()
         assert where is not None, MISSING
@@ -53,8 +58,9 @@ class PostgresServer:
         self._run("initdb", "--pgdata", str(self.directory / "data"), "--username", USER, "--auth", "trust",
                   "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
         fast = [] if durable else ["-c", "fsync=off"]
-        self.port = port
-        all_settings = (f"port={port}", "listen_addresses=", f"unix_socket_directories={self.directory}",
+        self.port, self._network = port, network
+        listens = "" if network is None else "127.0.0.1"
+        all_settings = (f"port={port}", f"listen_addresses={listens}", f"unix_socket_directories={self.directory}",
                         "max_connections=200", "shared_buffers=64MB", *settings)  # fmt: skip
         self._options = [*fast, *(word for one in all_settings for word in ("-c", one))]
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,11 +76,15 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
+        wrapper, user, group = [], self._uid, self._gid
+        if self._network is not None and self._network.is_own:  # which only root may enter
+            wrapper = [*self._network.wrapper, "setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+            user = group = None
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self.directory / "data"), *self._options],
+                [*wrapper, str(self._programs / "postgres"), "-D", str(self.directory / "data"), *self._options],
                 stdout=log, stderr=log, cwd=self.directory, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-                user=self._uid, group=self._gid,
+                user=user, group=group,
             )  # fmt: skip
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self._answers():
@@ -118,7 +128,7 @@ class PostgresServer:
     @property
     def socket(self) -> str:
         """The path of the socket on which it listens."""
-        return str(self.directory / ".s.PGSQL.5432")
+        return str(self.directory / f".s.PGSQL.{self.port}")
 
     def url(self, database: str, user: str = USER) -> str:
         """The URL of a database."""

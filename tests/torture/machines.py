@@ -88,7 +88,7 @@ class Machine:
             self.kills += ended.killed
             if err and ended.status > 0:
                 self.said.append(err)
-        assert "Traceback" not in err, err[-3000:]
+        assert not any(word in err for word in ("Traceback", "psycopg")), err[-3000:]
         return ended
 
     def run(self, *command: str, text: str = "") -> Ended:

@@ -1,5 +1,6 @@
 """Connect to the database."""
 
+import logging
 from typing import Any, NamedTuple
 
 import psycopg
@@ -12,11 +13,20 @@ from prx_email_cli.outbox.postgres.migrating import migrate
 
 OLDEST_SERVER = 130_000  # normalize() and gen_random_uuid() came with 13
 
-# The server notices within a minute that a client's machine is gone, and the client that the server's is.
+# The client notices within a minute that the server's machine is gone, and the server that the client's is, whose runs
+# are then dead; but for who has set these for the server, the database or the role.
 _LIVELY = (
     "keepalives=1 keepalives_idle=20 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=50000"
     " connect_timeout=10"
 )
+_LIVELY_SERVER = """
+SELECT set_config(name, wanted, FALSE)
+  FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
+               ('tcp_user_timeout', '50000')) AS lively (name, wanted) JOIN pg_settings USING (name)
+ WHERE source = 'default'
+"""
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it logs is no more than its errors say
 
 
 class Where(NamedTuple):
@@ -60,3 +70,5 @@ def _set_up(connection: PostgresConnection, where: Where, busy_timeout_seconds: 
     )
     connection.execute("SET timezone = 'UTC'")
     connection.execute("SET jit = off")  # it takes seconds for statements of milliseconds whose costs look high
+    if connection.connection.info.hostaddr:  # by a network
+        connection.execute(_LIVELY_SERVER)
