@@ -51,8 +51,9 @@ def signalled(program: Program, number: signal.Signals, name: str, *arguments: s
     "module",
     ["prx_email_cli.cli", "prx_email_cli.cli.interrupts", "typing", "typer", "inspect", "rich",
      "prx_email_cli.cli.output", "prx_email_cli.cli.send",
-     "prx_email_cli.config.settings", "prx_email_cli.submission.request", "sqlite3",
-     "prx_email_cli.outbox.sqlite.store"],
+     "prx_email_cli.config.settings", "prx_email_cli.submission.request",
+     pytest.param("sqlite3", marks=pytest.mark.of_files),
+     pytest.param("prx_email_cli.outbox.sqlite.store", marks=pytest.mark.of_files)],
 )  # fmt: skip
 def test_while_the_program_starts(program: Program, number: signal.Signals, module: str) -> None:
     arguments = ["--help"] if module == "rich" else ["send", "--to", "a@example.org", "--subject", "s", "--body", "b"]

@@ -132,6 +132,7 @@ class TestAPerson:
         assert program.run("prune", "--to", JANE, "--all", "--json").data["pruned"] == 1
         assert found_in_files(program, "jane") == []
 
+    @pytest.mark.of_files
     def test_mail_from_them_is_deleted_and_mail_of_others_stays(self, program: Program) -> None:
         for name, sender in (("a", JANE), ("b", "bob@example.net")):
             file = program.home / f"{name}.eml"

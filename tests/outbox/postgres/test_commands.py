@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,8 @@ from prx_email_cli.outbox.history import host_name
 from prx_email_cli.outbox.messages import ClaimOne
 
 from ...cli.outside import assert_error
-from ...conftest import Program
+from ...cli.test_interrupts import signalled
+from ...conftest import Answer, Program
 from ...listen.conftest import Listener
 from ...support.postgres import PostgresServer
 
@@ -141,6 +143,13 @@ def test_listen_has_its_socket_in_the_data_directory_where_no_outbox_is(program:
         client.close()
         assert Path(listener.address).parent == program.home / ".local" / "share" / "prx-email"
         assert Path(listener.address).parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("module", ["psycopg", "psycopg._queries", "prx_email_cli.outbox.postgres.store"])
+def test_ctrl_c_while_the_driver_is_loaded_ends_it_quietly_and_stores_nothing(program: Program, module: str) -> None:
+    words = ("send", "--to", "a@example.org", "--subject", "s", "--body", "b")
+    assert signalled(program, signal.SIGINT, module, *words) == Answer(130, "", "")
+    assert program.execute("SELECT count(*) FROM outbox") == [(0,)]
 
 
 def test_a_dumped_and_restored_outbox_is_told_by_show_and_doctor(program: Program, server: PostgresServer) -> None:
