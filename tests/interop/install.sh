@@ -4,10 +4,10 @@
 # s-nail, bsd-mailx, git send-email, cron, PHP with Symfony's mailer, Django, logwatch, mdadm, smartmontools and
 # unattended-upgrades; swaks, msmtp and curl, which speak SMTP to listen; mandoc, which judges our man pages; zsh and
 # fish, which complete our command lines; monitoring-plugins, which read our mailq; systemd and logrotate, which run the
-# examples; for the benchmarks also HAProxy, nullmailer and dma.
+# examples; PgBouncer; for the benchmarks also HAProxy, nullmailer and dma.
 #
 #   install.sh [postfix|opensmtpd|exim|dovecot|prometheus|clients|swaks|msmtp|curl|mandoc|zsh|fish|monitoring-plugins|
-#               systemd|logrotate|haproxy|nullmailer|dma]...            (default: all but those for the benchmarks)
+#               systemd|logrotate|pgbouncer|haproxy|nullmailer|dma]...  (default: all but those for the benchmarks)
 #
 # Most of them conflict with each other, and installing one would start a system-wide daemon. So nothing is
 # installed: the packages of a server, and each shared library that this machine lacks, are unpacked together into
@@ -66,6 +66,7 @@ programs_of() {
         fish) echo usr/bin/fish ;;
         systemd) echo usr/lib/systemd/systemd usr/bin/systemd-analyze usr/bin/systemctl ;;
         logrotate) echo usr/sbin/logrotate ;;
+        pgbouncer) echo usr/sbin/pgbouncer ;;
         dovecot)
             echo usr/sbin/dovecot usr/bin/doveconf usr/lib/dovecot/auth usr/lib/dovecot/submission \
                 usr/lib/dovecot/submission-login usr/bin/socat
@@ -161,12 +162,12 @@ mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9 # two test runs at once: the second finds what the first fetched
 [ $# -gt 0 ] || set -- postfix opensmtpd exim dovecot prometheus clients swaks msmtp curl mandoc zsh fish \
-    monitoring-plugins systemd logrotate
+    monitoring-plugins systemd logrotate pgbouncer
 for server in "$@"; do
     case $server in
         postfix | opensmtpd | exim | dovecot | prometheus | clients | swaks | msmtp | curl) install_server "$server" ;;
         monitoring-plugins | mandoc | zsh | fish | haproxy | nullmailer | dma) install_server "$server" ;;
-        systemd | logrotate) install_server "$server" ;;
+        systemd | logrotate | pgbouncer) install_server "$server" ;;
         *) die "unknown server: $server" ;;
     esac
 done

@@ -161,6 +161,11 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
+    @property
+    def owner(self) -> tuple[int | None, int | None]:
+        """User and group that it runs as; None for our own."""
+        return self._uid, self._gid
+
     def write(self, name: str, text: str) -> Path:
         """Write a private file of the server's, in its directory; return its path."""
         path = self.directory / name

@@ -10,6 +10,7 @@ from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.faults import connection_errors, storage_errors
 from prx_email_cli.outbox.postgres.migrating import migrate
+from prx_email_cli.outbox.postgres.pooling import check_session
 
 OLDEST_SERVER = 130_000  # normalize() and gen_random_uuid() came with 13
 
@@ -38,10 +39,7 @@ class Where(NamedTuple):
 
 def connect(where: Where, busy_timeout_seconds: float, *, prepare: bool = True) -> PostgresConnection:
     """Connect to the database; with *prepare*, bring its tables up to date.  Raises StorageError, OutboxBusy."""
-    with connection_errors(where.name):
-        connection: psycopg.Connection[Any] = psycopg.connect(
-            make_conninfo(_LIVELY, **conninfo_to_dict(where.conninfo)), autocommit=True
-        )
+    connection = _open(where)
     with storage_errors(where.name):
         try:
             if connection.info.server_version < OLDEST_SERVER:
@@ -50,11 +48,23 @@ def connect(where: Where, busy_timeout_seconds: float, *, prepare: bool = True) 
             ours = PostgresConnection(connection)
             _set_up(ours, where, busy_timeout_seconds)
             if prepare:
+                check_kept(ours, where)
                 migrate(ours, where.name)
         except BaseException:
             connection.close()
             raise
     return ours
+
+
+def _open(where: Where) -> psycopg.Connection[Any]:
+    with connection_errors(where.name):
+        return psycopg.connect(make_conninfo(_LIVELY, **conninfo_to_dict(where.conninfo)), autocommit=True)
+
+
+def check_kept(connection: PostgresConnection, where: Where) -> None:
+    """Raise ConfigError where a pooler does not keep the session."""
+    (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    check_session(connection.connection, backend, lambda: _open(where), where.name)
 
 
 def _set_up(connection: PostgresConnection, where: Where, busy_timeout_seconds: float) -> None:

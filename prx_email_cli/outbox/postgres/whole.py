@@ -25,11 +25,12 @@ class PostgresWhole:
 
         place = where(self._outbox)
         from prx_email_cli.outbox.postgres import migrating, schema  # on use
-        from prx_email_cli.outbox.postgres.connection import connect  # on use
+        from prx_email_cli.outbox.postgres.connection import check_kept, connect  # on use
         from prx_email_cli.outbox.postgres.faults import storage_errors  # on use
 
         connection = connect(place, self._outbox.busy_timeout_seconds, prepare=False)
         with closing(connection.connection), storage_errors(place.name):
+            check_kept(connection, place)
             before = migrating.migrate(connection, place.name, by_hand=True).version
         return Migrated(before, len(schema.MIGRATIONS))
 
