@@ -21,6 +21,7 @@ from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.actions import Deed
 
 READ_BYTES = 32 * 1024  # of a content: what each connection holds of a large one adds up
+READ_AGAIN = 10  # times, a second apart: all that a drain has on the wire waits meanwhile
 PATIENCE = 60  # lock timeouts: what a provider accepted must not be forgotten, however long a lock lasts
 _PART = "SELECT substr(data, ?, ?) FROM content WHERE id = ?"
 
@@ -126,14 +127,27 @@ class Claims:
         for number in range(1 if claimed.head or not claimed.size_bytes else 0, PIECES_PER_MESSAGE):
             place = claimed.outbox_id * PIECES_PER_MESSAGE + number
             for start in count(1, READ_BYTES):
-                with self._database.reading() as connection:
-                    found = connection.execute(_PART, (start, READ_BYTES, place)).fetchone()
+                found = self._part(place, start)
                 if found is None:
                     return
                 if found[0]:
                     yield found[0]
                 if len(found[0]) < READ_BYTES:
                     break
+
+    def _part(self, place: int, start: int) -> tuple[bytes] | None:
+        """Read a part of a content; in a new session where one was lost, for the message is on the wire."""
+        for _ in range(READ_AGAIN):
+            with suppress(SessionLost, OutboxBusy), self._database.reading() as connection:
+                return self._read_part(connection, place, start)
+            time.sleep(1)
+        with self._database.reading() as connection:
+            return self._read_part(connection, place, start)
+
+    @staticmethod
+    def _read_part(connection: PostgresConnection, place: int, start: int) -> tuple[bytes] | None:
+        found: tuple[bytes] | None = connection.execute(_PART, (start, READ_BYTES, place)).fetchone()
+        return found
 
     def _claiming(
         self, run: InFlight, most: int, make: Callable[[PostgresConnection, Claimant], _Claims], *,
@@ -164,8 +178,9 @@ def _is_recorded(connection: PostgresConnection, run_id: str, finished: Finished
 
 
 def patiently(change: Callable[[], T]) -> T:
-    """Return the result of *change*, which is repeated while others hold the lock."""
+    """Return the result of *change*, which is repeated while others hold the lock, or the server starts."""
     for _ in range(PATIENCE):
         with suppress(OutboxBusy):
             return change()
+        time.sleep(1)
     return change()

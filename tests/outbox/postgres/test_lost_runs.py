@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from prx_email_cli.errors import PrxEmailError
@@ -113,3 +115,32 @@ def test_the_record_of_a_run_that_waits_for_its_own_machine_stays(machine: Machi
         assert [done.claimed.outbox_id for done in mine.recover(POLICY, NOW).finished] == [1]
     assert not list(Runs(one._records).directory.glob("*.flight"))
     assert one.row(1).status == Status.SENT
+
+
+def test_a_content_on_the_wire_is_read_on_in_a_new_session(server: PostgresServer, machine: Machine) -> None:
+    store = machine("one")
+    content = b"Subject: s\r\n\r\n" + b"0123456789\r\n" * 20_000
+    store.enqueue([new_message(content=content), new_message()])
+    with store.start_run(NOW) as run:
+        claimed = claim(run)
+        pieces = run.content(claimed)
+        begun = (claimed.head or b"") + next(pieces)
+        server.restart()
+        assert begun + b"".join(pieces) == content
+        assert run.advance([sent(claimed)], [wish()]) == ([None], [[]])
+    assert store.row(1).status == Status.SENT
+
+
+def test_a_result_waits_for_a_server_that_is_down_for_a_while(server: PostgresServer, machine: Machine) -> None:
+    store = machine("one")
+    store.enqueue([new_message()])
+    with store.start_run(NOW) as run:
+        claimed = claim(run)
+        server.stop()
+        starting = threading.Timer(0.5, server.start)
+        starting.start()
+        try:
+            assert run.advance([sent(claimed)], []).lost == [None]
+        finally:
+            starting.join()
+    assert store.row(1).status == Status.SENT
