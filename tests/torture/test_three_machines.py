@@ -42,7 +42,7 @@ class _Campaign:
         self.restarts = 0
         self._written, self._over = threading.Event(), threading.Event()
         self._lock = threading.Lock()
-        self._batch = max(25, messages // 100)
+        self._batch = max(60, messages // 100)
 
     def run(self) -> None:
         """Play it: on each machine some enqueue, one follows, and one drains as cron would."""
@@ -181,7 +181,7 @@ class _Campaign:
 
 
 def test_three_machines_lose_nothing_whatever_is_killed_restarted_and_cut(tmp_path: Path, rng: random.Random) -> None:
-    messages, restarts = size("MACHINES", 200), size("RESTARTS", 1)
+    messages, restarts = size("MACHINES", 240), size("RESTARTS", 1)
     with Cluster(tmp_path, rng, others_wait_seconds=size("OTHERS_WAIT", 2)) as cluster:
         began = time.monotonic()
         campaign = _Campaign(cluster, rng, messages, restarts)
@@ -220,4 +220,4 @@ def test_a_machine_recovers_what_two_held_that_died_for_good(tmp_path: Path, rng
         tally = cluster.tally()
         print(f"two died for good, recovered after {took:.0f} s: {tally}")
         tally.check()
-        assert tally.second_copies == 4
+        assert tally.second_copies >= 4  # what was on the wire, and what was answered and not recorded
