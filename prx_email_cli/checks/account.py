@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 
 from prx_email_cli.checks.check import Check, failed, ok, warning
 from prx_email_cli.config.auth import LOOPBACK_HOSTS
+from prx_email_cli.config.outbox import OutboxSettings
 from prx_email_cli.config.providers import TlsMode, provider_named
 from prx_email_cli.config.settings import Account
-from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, Unwell
+from prx_email_cli.config.shelf import Shelf
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, StorageError, Unwell
+from prx_email_cli.oauth.shared import has_token_key
 from prx_email_cli.smtp.credentials import Login, login_of
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
@@ -17,6 +20,16 @@ from prx_email_cli.smtp.session import SessionFactory
 
 CERTIFICATE_DAYS_LEFT = 3  # with fewer its renewal has failed: even six-day certificates have more
 _DAY = 86_400
+
+
+class Shared(NamedTuple):
+    """The outbox of many machines that may share tokens, and where it keeps those; without one, each has its own."""
+
+    outbox: OutboxSettings | None = None
+    shelf: Shelf | None = None
+
+
+ALONE = Shared()
 
 
 class Examination(NamedTuple):
@@ -32,12 +45,12 @@ class Examination(NamedTuple):
     error: PrxEmailError | None
 
 
-def examine(account: Account, now: float) -> Examination:
+def examine(account: Account, now: float, shared: Shared = ALONE) -> Examination:
     """Resolve, connect, agree on TLS, greet and log in; return the checks of these.
 
-    now: Unix seconds.  What fails is the last check, and not raised.
+    now: Unix seconds.  shared: where machines may share tokens.  What fails is the last check, and not raised.
     """
-    checks, ready = _prepared(account)
+    checks, ready = _prepared(account, shared)
     if isinstance(ready, PrxEmailError):
         return Examination(account, checks, [], ServerProfile(), ready)
     login, factory = ready
@@ -61,19 +74,24 @@ def unexamined(account: Account, why: PrxEmailError) -> Examination:
     return Examination(account, [failed("connection", why)], [], ServerProfile(), why)
 
 
-def examine_offline(account: Account) -> list[Check]:
+def examine_offline(account: Account, shared: Shared = ALONE) -> list[Check]:
     """Check what of *account* needs no network: its secret can be had, its certificates can be read."""
-    return _prepared(account)[0]
+    return _prepared(account, shared)[0]
 
 
-def _prepared(account: Account) -> tuple[list[Check], tuple[Login, SessionFactory] | PrxEmailError]:
+def _prepared(account: Account, shared: Shared) -> tuple[list[Check], tuple[Login, SessionFactory] | PrxEmailError]:
     """Return the checks before the network is needed, and what opens sessions, or the failure."""
     try:
-        login = login_of(account)
+        login = login_of(account, *shared)
         login.check_place()
-    except (ConfigError, ReadableByOthers, AccountUnusable) as error:
+    except (ConfigError, ReadableByOthers, AccountUnusable, StorageError) as error:
         return [failed("secret", error)], error
     secret = ok("secret", _secret(account))
+    if account.smtp.auth.oauth is not None and shared.outbox is not None and not has_token_key(shared.outbox):
+        secret = warning(
+            "secret", f"{secret.detail}; its tokens are on this machine alone",
+            "token_key in [outbox] lets all machines share them: docs/scaling.md", Unwell,
+        )  # fmt: skip
     try:
         return [secret], (login, SessionFactory(account, login))
     except (ConfigError, ReadableByOthers) as error:

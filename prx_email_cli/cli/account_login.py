@@ -21,6 +21,7 @@ from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.secrets import forget_password, store_password
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 from prx_email_cli.oauth.server import ExchangeFailed
+from prx_email_cli.oauth.shared import Vault, vault_for
 from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
 from prx_email_cli.redaction import remember
 
@@ -81,16 +82,21 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
             f"accounts.{account.name} has no [accounts.{account.name}.smtp.auth.oauth]",
             hint="add it with your client_id: docs/providers.md says how to get one",
         )
-    tokens = AccessTokens(account, time.time)
-    tokens.check_place()
-    try:
-        granted = _granted(account, tokens, way)
-    except ExchangeFailed as failed:
-        hint = failed.hint or _hint(failed.error)
-        raise AccountUnusable(failed.code, f"login failed: {failed.message}", hint) from None
-    tokens.keep(granted)
+    from prx_email_cli.cli.sharing import sharing  # on use
+
+    with sharing(this, this.settings()) as (shared, _):
+        vault = vault_for(account, shared.outbox, shared.shelf) if shared.outbox else None
+        tokens = AccessTokens(account, time.time, vault)
+        tokens.check_place()
+        try:
+            granted = _granted(account, tokens, way)
+        except ExchangeFailed as failed:
+            hint = failed.hint or _hint(failed.error)
+            raise AccountUnusable(failed.code, f"login failed: {failed.message}", hint) from None
+        tokens.keep(granted)
     work_is_done("logged in")
-    say("logged in; the tokens are kept where only you can read them")
+    place = "where only you can read them" if vault is None else "in the outbox's database, encrypted, for all machines"
+    say(f"logged in; the tokens are kept {place}")
     if granted.refresh_token is None and account.smtp.auth.oauth.grant == "refresh_token":
         say("warning: the server gave no refresh token: you will have to log in again when this one expires")
     try_account(this, account)
@@ -168,7 +174,11 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     auth = account.smtp.auth
     revoked = False
     if auth.oauth is not None:
-        revoked, removed = forget_tokens(account)
+        from prx_email_cli.cli.sharing import sharing  # on use
+
+        with sharing(this, this.settings()) as (shared, _):
+            vault = vault_for(account, shared.outbox, shared.shelf) if shared.outbox else None
+            revoked, removed = forget_tokens(account, vault)
     elif auth.keyring:
         removed = forget_password(account)
     else:
@@ -183,12 +193,12 @@ def logout(ctx: typer.Context, name: Name = None, as_json: Json = False) -> None
     say(f"{safe(account.name)}: {'logged out' if removed else 'there was nothing to delete'}")
 
 
-def forget_tokens(account: "Account") -> tuple[bool, bool]:
+def forget_tokens(account: "Account", vault: Vault | None = None) -> tuple[bool, bool]:
     """Revoke and delete an account's tokens; tell whether each of the two was done."""
-    revoked, cache = False, TokenCache(account)
-    with cache.renewing():  # else a drain that is renewing would put them back
+    revoked, cache = False, TokenCache(account) if vault is None else vault.tokens_of(account, None)
+    with cache.alone():  # else a drain that is renewing would put them back
         try:
-            revoked = AccessTokens(account, time.time).revoke()
+            revoked = AccessTokens(account, time.time, vault).revoke()
         except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
             say(f"warning: the server did not revoke the token: {safe(masked(str(failed)))}")
         return revoked, cache.remove()

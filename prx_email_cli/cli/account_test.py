@@ -1,7 +1,6 @@
 """``prx-email account test``: try an account step by step, without sending mail."""
 
 import time
-from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +11,8 @@ from prx_email_cli.cli.output import put, put_check, put_json, report_error, say
 from prx_email_cli.cli.render import check_object, error_object, masked, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prx_email_cli.checks.account import Examination
     from prx_email_cli.config.settings import Account
-    from prx_email_cli.errors import ConnectionsInUse
 
 
 def test(
@@ -74,9 +70,11 @@ def _examined(this: Invocation, account: "Account") -> "Examination":
     """
     from prx_email_cli.checks.account import examine, unexamined  # on use
     from prx_email_cli.cli.pausing import wake  # on use
+    from prx_email_cli.cli.sharing import reserved, sharing  # on use
 
-    with _reserved(this, account) as in_use:
-        found = examine(account, time.time()) if in_use is None else unexamined(account, in_use)
+    with sharing(this, this.settings()) as (shared, store):
+        in_use = reserved(store, account)
+        found = examine(account, time.time(), shared) if in_use is None else unexamined(account, in_use)
     if found.error is None:
         wake(this, account.name)
     if not this.json:
@@ -84,27 +82,6 @@ def _examined(this: Invocation, account: "Account") -> "Examination":
         for check in found.checks:
             put_check(check, brief=check.result == "failed")
     return found
-
-
-@contextmanager
-def _reserved(this: Invocation, account: "Account") -> "Iterator[ConnectionsInUse | None]":
-    """Reserve a connection of *account* where machines share those; yield the error if others go on using all.
-
-    An account is tried all the same when the outbox cannot be asked.
-    """
-    from prx_email_cli.errors import ConnectionsInUse, PrxEmailError  # on use
-
-    in_use = None
-    with ExitStack() as until_tried:
-        with suppress(PrxEmailError):
-            settings = this.settings()
-            slots = settings.outbox.url and until_tried.enter_context(this.store(settings)).slots
-            if slots:
-                from prx_email_cli.outbox.slots import PatientSlots  # on use
-
-                if PatientSlots(slots).take(account.name, account.connections) is None:
-                    in_use = ConnectionsInUse(account.name, account.connections)
-        yield in_use
 
 
 def _error(found: "Examination") -> dict[str, str] | None:

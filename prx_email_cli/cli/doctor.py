@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,6 +58,7 @@ def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]"
     from prx_email_cli.checks.drop import check_drop  # on use
     from prx_email_cli.checks.machine import check_machine  # on use
     from prx_email_cli.checks.outbox import check_outbox  # on use
+    from prx_email_cli.cli.sharing import sharing  # on use
 
     try:
         settings = this.settings()
@@ -75,9 +77,10 @@ def _checks(this: Invocation, *, offline: bool) -> "Iterator[tuple[str, Check]]"
         yield f"outbox {outbox}", check
     for check in check_drop(settings):
         yield f"outbox {outbox}", check
-    for account in settings.accounts.values():
-        for check in examine_offline(account) if offline else examine(account, now).checks:
-            yield f"account {account.name}: {account.host}:{account.port}", check
+    with suppress(PrxEmailError), sharing(this, settings) as (shared, _):  # what is wrong with the outbox was said
+        for account in settings.accounts.values():
+            for check in examine_offline(account, shared) if offline else examine(account, now, shared).checks:
+                yield f"account {account.name}: {account.host}:{account.port}", check
 
 
 def _object(groups: "dict[str, list[Check]]") -> dict[str, Any]:

@@ -23,6 +23,12 @@ class OutboxSettings(Table):
     password_env: str | None = key("name of the environment variable that holds it", None)
     password_command: tuple[str, ...] | None = key("argv of a command that prints it (no shell)", None)
     password_file: Path | None = key("a file whose first line is the password, mode 0600", None)
+    token_key: str | None = key(
+        "with url: the key, 32 bytes in base64, under which all machines share the tokens of OAuth", None, secret=True
+    )
+    token_key_env: str | None = key("name of the environment variable that holds it", None)
+    token_key_command: tuple[str, ...] | None = key("argv of a command that prints it (no shell)", None)
+    token_key_file: Path | None = key("a file whose first line is the key, mode 0600", None)
     others_wait_seconds: int = key(
         "how long other machines wait, before they recover a dead run, for its own, which may know more", 120, low=0
     )
@@ -93,9 +99,10 @@ def check_outbox(outbox: OutboxSettings, place: Place) -> None:
         raise place.error("url", "is set, and so is path", "keep exactly one of them: a database, or a file")
     if not outbox.url.startswith(SCHEMES):
         raise place.error("url", "does not begin with postgresql://", "name a file as path, or a database as url")
-    passwords = [name for name in outbox.keys if name.startswith("password") and getattr(outbox, name) is not None]
-    if len(passwords) > 1:
-        raise place.error(passwords[1], f"is set, and so is {passwords[0]}", "keep exactly one of them")
+    for secret in ("password", "token_key"):
+        named = [name for name in outbox.keys if name.startswith(secret) and getattr(outbox, name) is not None]
+        if len(named) > 1:
+            raise place.error(named[1], f"is set, and so is {named[0]}", "keep exactly one of them")
 
 
 def _check_duration(text: str | None, name: str, place: Place) -> None:

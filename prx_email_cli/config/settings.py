@@ -174,6 +174,7 @@ def load_settings(
     settings = check_settings(complete(table), file)
     hide((ENV_TOKEN, *_variables_with_secrets(settings), *settings.outbox.variables_with_secrets()))
     held = any(_holds_secret(settings.accounts[name]) for name in table.get("accounts", {}))
+    held = held or settings.outbox.token_key is not None
     if is_open(file, status) and (held or (settings.outbox.holds_secret and "url" in table.get("outbox", {}))):
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise ReadableByOthers(

@@ -206,7 +206,9 @@ class DeliveringRun:
             from prx_email_cli.smtp.session import SessionFactory  # on use
 
             settings = self.settings.account(account)
-            self._sessions[account] = SessionFactory(settings, login_of(settings))
+            self._sessions[account] = SessionFactory(
+                settings, login_of(settings, self.settings.outbox, self.store.shelf)
+            )
         return self._sessions[account]
 
     def refused(self, wish: Wish, refused: PrxEmailError) -> PrxEmailError:

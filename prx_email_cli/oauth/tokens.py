@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
 from prx_email_cli.config.paths import default_state_dir
@@ -30,8 +30,12 @@ from prx_email_cli.oauth.server import (
 )
 from prx_email_cli.redaction import remember
 
+if TYPE_CHECKING:
+    from prx_email_cli.oauth.shared import SharedRenewal, Vault
+
 RENEW_BEFORE_SECONDS = 60  # what is left must do for a login and a long message
 WAIT_SECONDS = TOTAL_SECONDS + 10
+BUSY_HINT = "end any prx-email account login that still waits; the next run tries again"
 _POLL_SECONDS = 0.05
 _MAX_FILE_BYTES = 1 << 20
 _ROOM_BYTES = 64 * 1024  # more than the tokens of any provider take
@@ -40,11 +44,11 @@ _ROOM_BYTES = 64 * 1024  # more than the tokens of any provider take
 class AccessTokens:
     """The access tokens of an account with ``[..auth.oauth]``.
 
-    clock: gives Unix seconds.  Raises ConfigError when a secret or the ``oauth`` extra is missing, ReadableByOthers
-    when the file of a secret is open to others.
+    clock: gives Unix seconds.  vault: where machines share them.  Raises ConfigError when a secret or the ``oauth``
+    extra is missing, ReadableByOthers when the file of a secret is open to others.
     """
 
-    def __init__(self, account: Account, clock: Callable[[], float]) -> None:
+    def __init__(self, account: Account, clock: Callable[[], float], vault: "Vault | None" = None) -> None:
         oauth = account.smtp.auth.oauth
         if oauth is None:
             raise ValueError(f"{account.name} has no OAuth settings")
@@ -55,7 +59,9 @@ class AccessTokens:
         self.oauth = oauth
         self._refresh_token = secret_in(oauth, "refresh_token", place)
         self.exchange = Exchange(oauth, secret_in(oauth, "client_secret", place), clock)
-        self._cache = TokenCache(account, self._refresh_token)
+        self._cache = (
+            TokenCache(account, self._refresh_token) if vault is None else vault.tokens_of(account, self._refresh_token)
+        )
         self._renewed: str | None = None  # a token got here, until a server accepts it
 
     def check(self) -> None:
@@ -156,7 +162,7 @@ class AccessTokens:
             raise ExchangeFailed("the token has expired and there is no refresh token", "invalid_grant")
         return self.exchange.refresh(refresh_token, kept and kept.scope)
 
-    def _write(self, renewal: "Renewal", granted: Tokens, kept: Tokens | None) -> None:
+    def _write(self, renewal: "Renewal | SharedRenewal", granted: Tokens, kept: Tokens | None) -> None:
         refresh_token = granted.refresh_token or (kept and kept.refresh_token) or None
         if refresh_token == self._refresh_token:
             refresh_token = None  # the config has it, and one copy is enough
@@ -191,16 +197,9 @@ class TokenCache:
     """
 
     def __init__(self, account: Account, origin: str | None = None, directory: Path | None = None) -> None:
-        oauth = account.smtp.auth.oauth
-        if oauth is None:
-            raise ValueError(f"{account.name} has no OAuth settings")
-        user = account.smtp.user or ""
-        identity = json.dumps([user, oauth.client_id, oauth.token_url, oauth.scope, oauth.grant])
-        name = re.sub("[^A-Za-z0-9@.-]", "_", user)[:100]
-        self._stem = f"{name}-{_digest(identity)}"
-        kind = _digest(origin) if origin is not None else "login"
+        self._stem, name = names_of(account, origin)
         self._lock_file = (directory or default_state_dir()) / "tokens" / f"{self._stem}.lock"
-        self.file = (directory or default_state_dir()) / "tokens" / f"{self._stem}-{kind}.json"
+        self.file = (directory or default_state_dir()) / "tokens" / f"{name}.json"
 
     def read(self) -> Tokens | None:
         """Return the kept tokens; None if there are none or the file is damaged.
@@ -221,7 +220,7 @@ class TokenCache:
             check_unchangeable(self.file)
             if status.st_mode & 0o077:
                 raise ReadableByOthers(f"{self.file} holds tokens and is readable by others", hint="log in again")
-            return _parse(stream.read(_MAX_FILE_BYTES))
+            return tokens_in(stream.read(_MAX_FILE_BYTES))
 
     @contextmanager
     def renewing(self) -> "Iterator[Renewal]":
@@ -243,7 +242,7 @@ class TokenCache:
             raise AccountUnusable(
                 "network",
                 f"another run has been renewing the token for {WAIT_SECONDS} s",
-                "end any prx-email account login that still waits; the next run tries again",
+                BUSY_HINT,
             ) from None
         except OSError as error:
             raise self._unusable(error) from None
@@ -251,6 +250,8 @@ class TokenCache:
             yield Renewal(self)
         finally:
             lock.release()
+
+    alone = renewing
 
     def remove(self) -> bool:
         """Remove the tokens of this login; False if there were none.  Raises ConfigError."""
@@ -317,8 +318,19 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _parse(data: bytes) -> Tokens | None:
-    """Return the tokens in a cache file, None if this program did not write it."""
+def names_of(account: Account, origin: str | None) -> tuple[str, str]:
+    """Return the names of an account's login and of its tokens.  origin: see ``TokenCache``."""
+    oauth = account.smtp.auth.oauth
+    if oauth is None:
+        raise ValueError(f"{account.name} has no OAuth settings")
+    user = account.smtp.user or ""
+    identity = json.dumps([user, oauth.client_id, oauth.token_url, oauth.scope, oauth.grant])
+    login = f"{re.sub('[^A-Za-z0-9@.-]', '_', user)[:100]}-{_digest(identity)}"
+    return login, f"{login}-{_digest(origin) if origin is not None else 'login'}"
+
+
+def tokens_in(data: bytes) -> Tokens | None:
+    """Return the tokens in a cache file, None if this program did not write it; they are masked from then on."""
     try:
         values = json.loads(data)
         tokens = Tokens(**{name: values[name] for name in Tokens._fields if name != "obtained_at" or name in values})

@@ -27,6 +27,7 @@ from prx_email_cli.outbox.messages import (
 )
 
 if TYPE_CHECKING:
+    from prx_email_cli.config.shelf import Shelf
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.accounts import AccountState, Event
     from prx_email_cli.outbox.decisions import Decided, Decision, Spread
@@ -347,6 +348,10 @@ class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, R
     @property
     def slots(self) -> "Slots | None":
         """Return the connections of accounts that all runs share; None where each run counts its own."""
+
+    @property
+    def shelf(self) -> "Shelf | None":
+        """Return where all machines keep tokens, encrypted; None where they are in files."""
 
     def watch(self, *, whole: bool = False) -> Watch:
         """Begin to notice changes by other processes: those that are a follower's matter, or *whole*, all."""

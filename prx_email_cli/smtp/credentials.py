@@ -3,15 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from prx_email_cli.config.oauth_servers import CLIENT_CREDENTIALS
+from prx_email_cli.config.outbox import OutboxSettings
 from prx_email_cli.config.secrets import password_of, secret_in
 from prx_email_cli.config.settings import Account
-from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers
+from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, StorageError
 from prx_email_cli.oauth.server import ExchangeFailed, usable_token
 from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
+
+if TYPE_CHECKING:
+    from prx_email_cli.config.shelf import Shelf
+    from prx_email_cli.oauth.shared import Vault
 
 # RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5: errors of wrong client settings, and errors that pass.
 _CLIENT_FAULTS = ("invalid_client", "unauthorized_client")
@@ -81,14 +87,14 @@ class TokenLogin(Login):
 
     is_token = True
 
-    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, account: Account, clock: Callable[[], float] = time.time, vault: "Vault | None" = None) -> None:
         self._account = account
         self._auth = account.smtp.auth
         self._clock = clock
         self._named = self._read_named()
         # Tokens that the command has printed and no login has used yet.
         self._printed = [self._named] if self._named is not None and self._auth.oauth_token_command is not None else []
-        self._tokens = AccessTokens(account, clock) if self._auth.oauth is not None else None
+        self._tokens = AccessTokens(account, clock, vault) if self._auth.oauth is not None else None
         if self._tokens is not None and (self._named is None or self._over()):
             self._tokens.check()
 
@@ -107,6 +113,8 @@ class TokenLogin(Login):
             raise self._expired()
         try:
             return self._tokens.current()
+        except StorageError:  # of the outbox, which is no fault of the account
+            raise
         except PrxEmailError as error:
             raise self._not_renewed(error) from None
 
@@ -139,6 +147,8 @@ class TokenLogin(Login):
             return True
         try:
             return self._tokens.replace(rejected)
+        except StorageError:
+            raise
         except PrxEmailError as error:
             raise self._not_renewed(error) from None
 
@@ -212,11 +222,20 @@ class TokenLogin(Login):
         return SessionFailed(Category.AUTH, message, hint)
 
 
-def login_of(account: Account) -> Login:
+def login_of(account: Account, outbox: OutboxSettings | None = None, shelf: "Shelf | None" = None) -> Login:
     """Return the login of *account*.
 
-    Raises ConfigError when a secret is missing and cannot be got, ReadableByOthers when its file is open to others.
+    outbox, shelf: where machines may share tokens.  Raises ConfigError when a secret is missing and cannot be got,
+    ReadableByOthers when its file is open to others.
     """
     if account.smtp.auth.token_kinds:
-        return TokenLogin(account)
+        return TokenLogin(account, vault=_vault_for(account, outbox, shelf))
     return PasswordLogin(password_of(account))
+
+
+def _vault_for(account: Account, outbox: OutboxSettings | None, shelf: "Shelf | None") -> "Vault | None":
+    if outbox is None or shelf is None:
+        return None
+    from prx_email_cli.oauth.shared import vault_for  # on use
+
+    return vault_for(account, outbox, shelf)

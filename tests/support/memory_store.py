@@ -161,7 +161,7 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
         self._told_at: int | None = None
         self._told: telling.Told = {}
 
-    slots = None
+    slots = shelf = None
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
     def check_usable(self) -> None: ...

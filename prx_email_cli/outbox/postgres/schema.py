@@ -271,6 +271,8 @@ _OUTBOX = (
         died_at    BIGINT  -- when somebody first saw that it had died
     )
     """,
+    # Tokens of accounts, encrypted with a key that no database knows.
+    'CREATE TABLE oauth_token (name TEXT COLLATE "C" PRIMARY KEY, sealed BYTEA NOT NULL)',
     # As lifecycle.drained_since.
     f"""
     CREATE FUNCTION drained_since(recorded_at BIGINT, now BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE AS $$

@@ -255,6 +255,22 @@ SELECT number FROM generate_series(1, CAST(:most AS INTEGER)) AS number
 # Gives a connection of an account back.
 FREE_SLOT = f"SELECT pg_advisory_unlock({_SLOT.format(account='?', number='?')})"
 
+# Keeps other machines from renewing the tokens of this login until the session ends.
+LOCK_LOGIN = "SELECT pg_advisory_lock(hashtextextended(chr(4) || ?, 0))"
+
+# Reads what is kept under a name: tokens, encrypted.
+READ_TOKENS = "SELECT sealed FROM oauth_token WHERE name = ?"
+
+KEEP_TOKENS = """
+-- keeps encrypted tokens in place of those that were there :before, or of :any
+INSERT INTO oauth_token (name, sealed) VALUES (:name, CAST(:sealed AS BYTEA))
+    ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed
+     WHERE CAST(:any AS BOOLEAN) OR oauth_token.sealed = CAST(:before AS BYTEA)
+"""
+
+# Forgets the tokens of a login, whatever they were got from.
+REMOVE_TOKENS = "DELETE FROM oauth_token WHERE starts_with(name, ? || '-')"
+
 CHANNEL = "prx_email"
 
 # Tells followers that something may be to do, once this transaction is durable.

@@ -18,6 +18,7 @@ from prx_email_cli.outbox.postgres.faults import SessionLost, storage_errors
 from prx_email_cli.outbox.postgres.restored import RestoreGuard
 from prx_email_cli.outbox.postgres.run import PostgresRun
 from prx_email_cli.outbox.postgres.schema import LOCK
+from prx_email_cli.outbox.postgres.shelf import PostgresShelf
 from prx_email_cli.outbox.postgres.slots import PostgresSlots
 from prx_email_cli.outbox.relational import queue
 from prx_email_cli.outbox.relational import sql as moves
@@ -62,6 +63,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         self._records, self._others_wait_seconds = records, patience.others_wait_seconds
         self._guard = RestoreGuard(where.name)
         self.claims, self.slots = Claims(self, domain), PostgresSlots(self)
+        self.shelf = PostgresShelf(self)
 
     @contextmanager
     def session(self) -> Iterator[tuple[PostgresConnection, int]]:

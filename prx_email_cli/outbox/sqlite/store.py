@@ -37,6 +37,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
     """See ``Store`` for what each method promises."""
 
     slots = None  # each process counts its own connections
+    shelf = None  # tokens are in files
 
     def __init__(
         self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True,
