@@ -15,7 +15,9 @@ _SECTION = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 def table() -> str:
     """The section, between its marks."""
-    return f"{BEGIN}\n{_HEAD}{''.join(map(_row, NIGHTS))}\n{END}"
+    only = ", ".join(f"“{night.title}”" for night in NIGHTS if night.of_files)
+    where = f"All of it is so in a file and in a PostgreSQL database; of a file alone is {only}.\n"
+    return f"{BEGIN}\n{_HEAD}{''.join(map(_row, NIGHTS))}\n{where}\n{END}"
 
 
 def rewritten(page: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from ..restore.backups import backup, restore
 from ..support.faults import Fault
+from ..support.postgres import the_server
 from ..support.small_disk import NoDisk, SmallDisk
 from .night import Night
 from .stage import DAY, HOUR, Stage
@@ -72,9 +73,15 @@ def space_again(stage: Stage) -> None:
 
 def restored_backup(stage: Stage) -> None:
     stage.send("one", "two")
-    copy = backup(stage.program)
-    stage.drain()
-    restore(stage.program, copy)
+    if stage.program.url is None:
+        copy = backup(stage.program)
+        stage.drain()
+        restore(stage.program, copy)
+    else:
+        dumped = the_server().copy_of(stage.program.url)
+        stage.drain()
+        stage.program.url = dumped
+        stage.configure()
     stage.send("three")
     stage.drain(1)
 
@@ -114,6 +121,7 @@ NIGHTS = (
         disk_full,
         deed="make room; what was refused was not acknowledged, so its sender still has it",
         put_right=space_again,
+        of_files=True,
     ),
     Night(
         "A backup was restored",

@@ -22,7 +22,7 @@ class Night:
     heard.  afterwards: what a person does after them, which then does.  play: brings the incident about, drains
     included.  sleeps: how long after all that the last drain is, in seconds.  arrives: how often what reaches whom in
     the end.  message: the one that ``show`` explains.  stdin: what is piped into the mending commands.  scene: how the
-    account logs in.
+    account logs in.  of_files: on a database this is another's night.
     """
 
     title: str
@@ -39,3 +39,4 @@ class Night:
     message: int = 1
     stdin: str = ""
     scene: Literal["password", "tls", "oauth"] = "password"
+    of_files: bool = False

@@ -13,6 +13,7 @@ from .night import Night
 from .stage import Stage
 
 
+@pytest.mark.on_both
 @pytest.mark.parametrize("night", NIGHTS, ids=lambda night: night.title)
 def test_a_night_is_told_and_explained_and_mended_by_what_it_names(stage: Stage, night: Night) -> None:
     night.play(stage)

@@ -27,7 +27,8 @@ def mail_for(oauth: OAuthServer) -> ScriptedServer:
 def write_config(owner: Program, mail: ScriptedServer, auth: dict[str, Any], **smtp: Any) -> None:
     """A config with the one account ``work``."""
     server = {"host": "localhost", "port": mail.port, "tls": "none", "user": USER, "timeout_seconds": 5, **smtp}
-    document = {"outbox": {"path": "outbox.db"}, "accounts": {"work": {"from": USER, "smtp": {**server, "auth": auth}}}}
+    place = {"path": "outbox.db"} if owner.url is None else {"url": owner.url}
+    document = {"outbox": place, "accounts": {"work": {"from": USER, "smtp": {**server, "auth": auth}}}}
     owner.config.write_text(tomli_w.dumps(document))
     owner.config.chmod(0o600)
 
