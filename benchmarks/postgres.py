@@ -52,7 +52,7 @@ class Database(Outbox):
 
     def __init__(self, server: PostgresServer, directory: Path, port: int) -> None:
         self._server, self._port = server, port
-        super().__init__(directory, port)
+        super().__init__(directory, port, 'tls = "none"\nconnections = 10')  # of all machines together
         self.forget()
 
     def forget(self) -> None:

@@ -55,8 +55,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             self._uid, self._gid = _somebody().pw_uid, _somebody().pw_gid
             os.chown(self.directory, self._uid, self._gid)
-        self._run("initdb", "--pgdata", str(self.directory / "data"), "--username", USER, "--auth", "trust",
-                  "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
+        self._make()
         fast = [] if durable else ["-c", "fsync=off"]
         self.port, self._network = port, network
         listens = "" if network is None else "127.0.0.1"
@@ -66,6 +65,10 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._databases, self._template = 0, ""
         self.start()
+
+    def _make(self) -> None:
+        self._run("initdb", "--pgdata", str(self.directory / "data"), "--username", USER, "--auth", "trust",
+                  "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")  # fmt: skip
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
@@ -207,6 +210,19 @@ def empty(connection: psycopg.Connection[Any]) -> None:
 def database_of(url: str) -> str:
     """The name of the database at one of this module's URLs."""
     return url.partition("@/")[2].partition("?")[0]
+
+
+class PostgresReplica(PostgresServer):
+    """A streaming replica of *primary*, until it is promoted."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        self._primary = primary
+        super().__init__(port=primary.port)
+
+    def _make(self) -> None:
+        self._run("pg_basebackup", "--pgdata", str(self.directory / "data"), "--host", str(self._primary.directory),
+                  "--port", str(self._primary.port), "--username", USER, "--write-recovery-conf",
+                  "--checkpoint", "fast", "--no-sync")  # fmt: skip
 
 
 def _somebody() -> pwd.struct_passwd:
