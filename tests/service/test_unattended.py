@@ -18,6 +18,7 @@ EXAMPLES = ROOT / "examples"
 UNITS = sorted((EXAMPLES / "systemd").iterdir())
 DOCKERFILE = (EXAMPLES / "docker" / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((EXAMPLES / "docker" / "compose.yaml").read_text())
+MACHINES = yaml.safe_load((EXAMPLES / "docker" / "compose-postgres.yaml").read_text())
 LOGROTATE = (EXAMPLES / "prx-email.logrotate").read_text()
 PROGRAMS = ("prx-email", "prx-sendmail")
 
@@ -45,8 +46,11 @@ def command_lines() -> Iterator[str]:
     check, entrypoint, command = (yaml.safe_load(one) for one in words)
     yield from (shlex.join(check), shlex.join([*entrypoint, *command]))
     yield shlex.join([*entrypoint, *COMPOSE["services"]["mail"]["command"]])
+    for service in MACHINES["services"].values():
+        if "command" in service:
+            yield shlex.join([*entrypoint, *service["command"]])
     for file in (EXAMPLES / "docker").iterdir():
-        yield from re.findall(r"exec (?:-i )?mail (prx-email .*)$", file.read_text(), re.MULTILINE)
+        yield from re.findall(r"exec (?:-i )?(?:mail|drain-1) (prx-email .*)$", file.read_text(), re.MULTILINE)
 
 
 def test_there_is_something_to_check() -> None:
@@ -137,6 +141,43 @@ def test_the_compose_file_gives_the_account_as_a_secret_and_lets_only_its_networ
     assert program.run("config", "check", PRX_EMAIL_URL_FILE=str(url)).status == 0
     every = {name for of in COMPOSE["services"].values() for name in of.get("networks", [])}
     assert every == set(COMPOSE["networks"])
+
+
+def test_the_compose_file_for_machines_has_two_of_each_that_share_a_database_and_no_volume(program: Program) -> None:
+    services: dict[str, Any] = MACHINES["services"]
+    machines = {name: one for name, one in services.items() if name != "database"}
+    assert [one["command"][0] for one in machines.values()] == ["listen", "listen", "drain", "drain"]
+    own = [mount["source"] for one in services.values() for mount in one["volumes"] if mount["type"] == "volume"]
+    assert sorted(own) == sorted(set(own)) == sorted(MACHINES["volumes"])
+    for one in machines.values():
+        mounts = {mount["target"]: mount for mount in one["volumes"] if mount["type"] == "bind"}
+        assert all(mount["read_only"] for mount in mounts.values())
+        assert {one["environment"]["PRX_EMAIL_CONFIG"], one["environment"]["PRX_EMAIL_URL_FILE"]} < set(mounts)
+        assert one["environment"]["PRX_EMAIL_OUTBOX"] == "postgresql://mail@database/outbox"
+        assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"])
+        assert one["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert all("ports" not in one and "secrets" not in one for one in services.values())
+    assert all("healthcheck" in one for name, one in services.items() if not name.startswith("drain"))
+
+
+def test_the_config_for_machines_finds_the_database_and_its_password(program: Program) -> None:
+    text = (EXAMPLES / "docker" / "config-postgres.toml").read_text()
+    password = MACHINES["services"]["database"]["environment"]["POSTGRES_PASSWORD_FILE"]
+    assert f'password_file = "{password}"' in text
+    (network,) = MACHINES["networks"].values()
+    assert network["ipam"]["config"][0]["subnet"] in text
+    secrets = {name: program.home / name for name in ("url", "password")}
+    secrets["url"].write_text("smtps://user:password@smtp.example.com/?from=ops@example.com\n")
+    secrets["password"].write_text("secret\n")
+    for secret in secrets.values():
+        secret.chmod(0o600)
+    program.config.write_text(text.replace(password, str(secrets["password"])))
+    environment = {
+        "PRX_EMAIL_URL_FILE": str(secrets["url"]), "PRX_EMAIL_OUTBOX": "postgresql://mail@database/outbox",
+    }  # fmt: skip
+    answer = program.run("config", "check", **environment)
+    assert answer.status == 0, answer
+    assert "[listen,postgres]" in DOCKERFILE
 
 
 def test_rotating_needs_no_signal_and_no_copy() -> None:
