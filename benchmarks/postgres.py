@@ -43,7 +43,6 @@ from tests.support.postgres import PostgresServer
 ROWS = ("drain", "two", "store", "flat")
 DRAIN_LIMIT, TWO_LIMIT, FLAT_LIMIT = 0.5, 1.5, 1.5
 ROUND_TRIP_MS = 20
-FAR_SHARE = 4  # so much fewer messages are sent to the sink that is far away
 BATCHES = (1, 8, 32, 100)
 
 
@@ -107,7 +106,6 @@ def one_drain(verdicts: Verdicts, server: PostgresServer, directory: Path, count
 
 def two_drains(verdicts: Verdicts, server: PostgresServer, directory: Path, count: int, rounds: int) -> None:
     """Compare two drains with one, to a server at a distance."""
-    count //= FAR_SHARE
     requests = write_requests(directory / "far-requests", count)
     with running_sink() as sink, distance(sink, ROUND_TRIP_MS, Source(count, 2048)) as port:
         outbox = Database(server, directory / "far", port)
