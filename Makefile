@@ -37,6 +37,7 @@ coverage: $(VENV)/.dev
 # The long campaigns; make test has short ones.  For a longer night: make torture KILLS=3000 ROUNDS=50 SEED=7
 KILLS ?= 250
 EACH ?= 500
+COPIES ?= 20
 MESSAGES ?= 20000
 ROUNDS ?= 6
 MACHINES ?= 10000
@@ -44,8 +45,12 @@ EXAMPLES ?= 2000
 FUZZ ?= 10000
 torture: $(VENV)/.dev
 	@sh tests/install.sh strace strace
+<<<<<<< HEAD
 	TORTURE_KILLS=$(KILLS) TORTURE_EACH=$(EACH) TORTURE_MINUTES=1440 TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	TORTURE_MACHINES=$(MACHINES) TORTURE_RESTARTS=5 TORTURE_OTHERS_WAIT=120 TORTURE_VANISHED=1 \
+=======
+	TORTURE_KILLS=$(KILLS) TORTURE_COPIES=$(COPIES) TORTURE_EACH=$(EACH) TORTURE_MINUTES=1440 TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
+>>>>>>> 101661c0 (An outbox is copied into another database, of which at no moment both send, and verify reads a database)
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model \
 	tests/sendmail/test_no_loops.py
 	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) SENDMAIL_QUICK=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \

@@ -7,6 +7,7 @@ import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
+from prx_email_cli.cli.outbox_copy import copy
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import error_object, listed, safe
 from prx_email_cli.cli.standing import this_person
@@ -26,7 +27,7 @@ Source = Annotated[Path, typer.Argument(metavar="FILE", help="File that outbox b
 
 @app.callback()
 def outbox() -> None:
-    """Back up, verify, restore, move or migrate the outbox as a whole.
+    """Back up, verify, restore, move, copy or migrate the outbox as a whole.
 
     Example: prx-email outbox backup /mnt/backup/outbox.db
     """
@@ -68,14 +69,16 @@ def verify(
     Example: prx-email outbox verify /mnt/backup/outbox.db
     """
     this = invocation(ctx)
-    outbox_file = this.settings().outbox.path
+    settings = this.settings().outbox
     found = _whole(this).verify(file, lambda messages: None)
-    name = file or outbox_file
+    name = file or settings.name
     error = None
     if found.faults:
         error = OutboxDamaged(
             f"{name} is damaged: {len(found.faults)} faults, the first is: {found.faults[0]}",
-            hint="take an older backup, or try the sqlite3 shell's .recover on a copy",
+            hint="take an older backup, or try the sqlite3 shell's .recover on a copy"
+            if settings.url is None
+            else "restore a dump into a new database, and let the server check itself: see pg_amcheck",
         )
     if this.json:
         data = {"file": str(name), **_called(found._asdict())}
@@ -288,4 +291,5 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
+app.command("copy")(copy)
 apps = {"outbox": app}

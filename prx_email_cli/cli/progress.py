@@ -73,3 +73,21 @@ def change_bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def copy_line() -> Iterator[Callable[[str, int], None]]:
+    """Show a line, and give a function to call with what is being done and how many further rows of that are done."""
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} rows"), _Rate())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("copying", total=None)
+        doing = ""
+
+        def tell(now: str, rows: int) -> None:
+            nonlocal doing
+            if now != doing:
+                doing = now
+                bar.reset(task, total=None, description=now)
+            bar.advance(task, rows)
+
+        yield tell

@@ -3,8 +3,10 @@
 TYPE_CHECKING = False  # typing itself would cost as much as a third of a call of prx-sendmail
 if TYPE_CHECKING:
     from prx_email_cli.config.outbox import OutboxSettings
+    from prx_email_cli.outbox.lifecycle import RetryPolicy
     from prx_email_cli.outbox.small import SmallMessage, SmallOutbox
     from prx_email_cli.outbox.store import Store, Surroundings
+    from prx_email_cli.outbox.transfer import End
     from prx_email_cli.outbox.whole import Whole
 
 PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: its owner or mode may come later
@@ -67,6 +69,25 @@ def whole_of(outbox: "OutboxSettings") -> "Whole":
         )  # fmt: skip
 
     return SqliteWhole(outbox.path, opened, outbox.busy_timeout_seconds)
+
+
+def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, create: bool) -> "End":
+    """Open an outbox that is to be copied, or with *create* one that is to be a copy.
+
+    policy: by which what dead runs had claimed is settled at *now*.  Raises as ``open_store``.
+    """
+    if outbox.url is not None:
+        from prx_email_cli.outbox.postgres.opening import end_of  # on use
+
+        return end_of(outbox, policy, now)
+    from prx_email_cli.outbox.sqlite.end import SqliteEnd  # on use
+    from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
+
+    store = SqliteStore(
+        outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
+        create=create,
+    )  # fmt: skip
+    return SqliteEnd(store, policy, now, outbox.busy_timeout_seconds)
 
 
 class Vacancy:

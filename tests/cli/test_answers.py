@@ -70,6 +70,7 @@ install-system --dry-run | install-system --purge
 config check | config path | cron | completion zsh | completion tcsh | providers | help | help send | help nonsense
 demo
 outbox backup b.db | outbox backup b.db | outbox verify b.db | outbox verify missing.db | outbox restore b.db
+outbox copy --to c.db | outbox copy --undo --lost | outbox copy --to outbox.db
 outbox restore missing.db | outbox accept-restore | outbox move m.db | outbox move --undo | outbox move m2.db
 outbox move
 outbox adopt missing.db | outbox adopt m2.db | outbox adopt m2.db

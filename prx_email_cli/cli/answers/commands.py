@@ -87,6 +87,7 @@ ANSWERS = {
     "outbox verify": _also("verified"),
     "outbox restore": Answer(ref("replaced")),
     "outbox move": Answer({"anyOf": [ref("copied"), ref("move_undone")]}),
+    "outbox copy": Answer({"anyOf": [ref("outbox_copied"), ref("copy_undone")]}),
     "outbox adopt": Answer(ref("replaced")),
     "outbox compact": Answer(ref("compacted")),
     "outbox migrate": Answer(ref("migrated")),

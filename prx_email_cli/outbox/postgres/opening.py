@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prx_email_cli.config.outbox import OutboxSettings
+    from prx_email_cli.outbox.lifecycle import RetryPolicy
     from prx_email_cli.outbox.postgres.connection import Where
+    from prx_email_cli.outbox.postgres.end import PostgresEnd
     from prx_email_cli.outbox.postgres.store import PostgresStore
 
 _ENCODE = "write each character of user and password but letters and digits as %XX: @ is %40, / is %2F, # is %23"
@@ -27,6 +29,14 @@ def open_store(outbox: "OutboxSettings") -> "PostgresStore":
 
     patience = Patience(outbox.busy_timeout_seconds, others_wait_seconds=outbox.others_wait_seconds)
     return PostgresStore(place, records(outbox), outbox.message_id_domain, patience)
+
+
+def end_of(outbox: "OutboxSettings", policy: "RetryPolicy", now: int) -> "PostgresEnd":
+    """Open an outbox that is copied, or made by a copy; see ``open.end_of_copy``."""
+    store = open_store(outbox)
+    from prx_email_cli.outbox.postgres.end import PostgresEnd  # on use
+
+    return PostgresEnd(store, policy, now, outbox.busy_timeout_seconds)
 
 
 def records(outbox: "OutboxSettings") -> "Path":

@@ -97,7 +97,7 @@ def _check_journey(journey: Journey | None, file: Path, *, adopt: bool) -> None:
         )
     if not adopt and stage is Stage.CARRIED:
         raise ValidationError(f"{file} was made by prx-email outbox move", hint="prx-email outbox adopt takes it")
-    if stage is Stage.LEFT and journey is not None:
+    if journey is not None and stage not in (Stage.CARRIED, Stage.ADOPTED):
         raise journey.error(file)
 
 
@@ -118,7 +118,8 @@ def _prepare(copied: sqlite3.Connection, path: Path, ledger: _Ledger, present: _
     counted = [mark.generation for mark in high_water.marks() if mark.identity == ledger.identity]
     same = present.ledger is not None and present.ledger.identity == ledger.identity
     if same and present.ledger is not None:
-        counted.append(present.ledger.generation)
+        gone = present.ledger.journey is not None  # what it has sent since, it has sent elsewhere
+        counted.append(present.ledger.generation + gone)
         copied.execute(_RAISE_LAST_ID, (present.ledger.last_id,))
     guarded = not adopt and (not counted or max(counted) > ledger.generation)
     if guarded:

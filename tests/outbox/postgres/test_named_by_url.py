@@ -55,10 +55,14 @@ def test_what_works_on_files_names_the_tool_of_databases(program: Program, datab
     program.url = database
     program.configure()
     program.send()
-    for words, tool in (("backup", "pg_dump"), ("restore", "pg_restore"), ("verify", "pg_amcheck")):
-        answer = program.run("outbox", words, *(["x.db"] if words != "verify" else []))
-        assert answer.status == 65
-        assert tool in answer.err
+    tools = {
+        "backup x.db": "pg_dump -Fc", "restore x.db": "pg_restore", "adopt": "outbox copy", "adopt x.db": "outbox copy",
+        "move x.db": "outbox copy", "move --undo": "outbox copy --undo", "verify x.db": "--config NAME",
+    }  # fmt: skip
+    for words, tool in tools.items():
+        answer = program.run("outbox", *words.split(), "--json")
+        assert answer.status == 65, words
+        assert tool in answer.json["error"]["hint"], words
 
 
 def test_no_error_shows_the_password(program: Program, server: PostgresServer) -> None:
