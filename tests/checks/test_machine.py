@@ -120,7 +120,14 @@ class TestTheNotifyCommand:
 
 
 class TestTheLog:
-    @pytest.mark.parametrize("place", ["missing/attempts.log", "config.toml/attempts.log", "outbox.db.runs"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "missing/attempts.log",
+            "config.toml/attempts.log",
+            pytest.param("outbox.db.runs", marks=pytest.mark.of_files),
+        ],
+    )
     def test_that_cannot_be_written_is_told(self, place: str, healthy: Program, server: ScriptedServer) -> None:
         """Its directory is missing or none, or there is a directory in its place."""
         configure(healthy, server.port, more=f'[log]\nfile = "{place}"')
@@ -139,6 +146,7 @@ class TestTheLog:
         assert (healthy.home / "attempts.log").read_text() == "kept\n"
 
 
+@pytest.mark.of_files
 class TestTheDisk:
     def test_with_no_room_for_a_few_of_the_largest_messages_is_told(
         self, healthy: Program, server: ScriptedServer

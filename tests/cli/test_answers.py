@@ -91,7 +91,7 @@ STORY = [
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Any]]:
     """What each command of the story answered."""
-    program = Program(tmp_path_factory.mktemp("story"))
+    program = Program(tmp_path_factory.mktemp("story"), on_postgres=False)  # its commands on files have answers, too
     files = {"x.txt": "attached\n", "t.csv": "email,n\na@example.org,1\nnobody,2\n", "line": LINE, "lines": LINE * 2,
              "bad": LINE + "x\n"}  # fmt: skip
     for name, text in files.items():

@@ -122,6 +122,7 @@ def test_wishes_of_notifications_go_on_to_a_server_that_knows_them(listener: Lis
     }  # fmt: skip
 
 
+@pytest.mark.of_files
 def test_a_unix_socket_beside_the_outbox_is_the_default_and_only_the_owners(program: Program) -> None:
     path = program.home / "listen.sock"
     with Listener(program) as listener:
@@ -144,6 +145,7 @@ def test_a_unix_socket_beside_the_outbox_is_the_default_and_only_the_owners(prog
     assert not path.exists()
 
 
+@pytest.mark.of_files
 def test_a_socket_that_a_killed_one_left_is_replaced_and_another_file_is_not(program: Program) -> None:
     with Listener(program):
         pass

@@ -73,6 +73,7 @@ def test_a_config_that_cannot_be_used_is_told_and_changes_nothing(
     assert listener.stop() == (0, "")
 
 
+@pytest.mark.of_files
 def test_an_outbox_elsewhere_needs_a_restart(listener: Listener, program: Program) -> None:
     program.config.write_text(program.config.read_text().replace("outbox.db", "other.db"))
     assert reload(listener) == f"{IN_FORCE}the outbox has changed (restart listen)\n"
