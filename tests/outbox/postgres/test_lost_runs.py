@@ -144,3 +144,21 @@ def test_a_result_waits_for_a_server_that_is_down_for_a_while(server: PostgresSe
         finally:
             starting.join()
     assert store.row(1).status == Status.SENT
+
+
+def test_a_result_waits_for_those_who_lock_the_outbox(machine: Machine) -> None:
+    store, other = machine("one"), machine("other")
+    store.enqueue([new_message()])
+    with store.start_run(NOW) as run:
+        claimed = claim(run)
+        store.change(lambda connection: connection.execute("SET lock_timeout = '50ms'"), tell=False)
+        holding = other._connection.connection
+        holding.execute(b"BEGIN")
+        holding.execute(b"LOCK TABLE outbox")
+        releasing = threading.Timer(0.5, holding.rollback)
+        releasing.start()
+        try:
+            assert run.advance([sent(claimed)], []).lost == [None]
+        finally:
+            releasing.join()
+    assert store.row(1).status == Status.SENT
