@@ -147,6 +147,10 @@ class OutboxBusy(StorageError):
     exit_code = Exit.TRY_LATER
 
 
+class OutboxAway(StorageError):
+    """The server that keeps the outbox cannot be reached, or it ended the session."""
+
+
 class RestoredBackup(StorageError):
     """The outbox is older than what it has delivered; nothing is sent from it until a person accepts it."""
 

@@ -38,9 +38,9 @@ def follow(
             try:
                 report = deliver(store, _UntilReplaced(stop, store))
             except PrxEmailError:
-                if not store.replaced():
+                if not store.cut_off():
                     raise
-            if not stop.is_set() and store.replaced():
+            if not stop.is_set() and store.cut_off():
                 store.check_usable()
                 store.close()
                 store = _successor(store, outbox, stop, idle)
@@ -51,14 +51,14 @@ def follow(
 
 
 class _UntilReplaced(threading.Event):
-    """Set when *stop* is, or when *store* is replaced, after which nothing of it is claimed."""
+    """Set when *stop* is, or when *store* is replaced or cut off, after which nothing of it is claimed."""
 
     def __init__(self, stop: threading.Event, store: "Store") -> None:
         super().__init__()
         self._stop, self._store = stop, store
 
     def is_set(self) -> bool:
-        return super().is_set() or self._stop.is_set() or self._store.replaced()
+        return super().is_set() or self._stop.is_set() or self._store.cut_off()
 
 
 def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, idle: Callable[[], object]) -> "Store":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.delivery.looks import Looks
 from prx_email_cli.delivery.report import DrainReport
+from prx_email_cli.errors import StorageError
 
 if TYPE_CHECKING:
     from prx_email_cli.delivery.conductor import Conductor
@@ -57,10 +58,16 @@ class Follower:
         settings = self._attend(self._owed.seconds(run.ticks()))
         if run.schedule.stopped:
             return True
-        if settings is not None:
-            self._go_by(settings, conductor)
-        elif self._looks.due(run.ticks()) and self._round_is_due():
-            self._next_round(conductor)
+        try:
+            if settings is not None:
+                self._go_by(settings, conductor)
+            elif self._looks.due(run.ticks()) and self._round_is_due():
+                self._next_round(conductor)
+        except StorageError as error:
+            if not run.store.cut_off():
+                raise
+            run.break_off(error)  # what is on the wire ends all the same
+            return True
         return False
 
     def _go_by(self, settings: Settings, conductor: Conductor) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from prx_email_cli.errors import OutboxBusy, PrxEmailError, StorageError, as_ours
+from prx_email_cli.errors import OutboxAway, OutboxBusy, PrxEmailError, StorageError, as_ours
 from prx_email_cli.outbox.messages import NewMessage
 from prx_email_cli.outbox.open import open_store
 
@@ -81,7 +81,7 @@ class Clerk:
             return self._commit(jobs)
         except Exception as error:  # noqa: BLE001 - the clients must hear of it, and the clerk goes on
             known = as_ours(error)
-            if len(jobs) == 1 or isinstance(known, OutboxBusy):
+            if len(jobs) == 1 or isinstance(known, OutboxBusy | OutboxAway):
                 return [known for _ in jobs]
         return [self._stored([job])[0] for job in jobs]
 

@@ -22,7 +22,7 @@ from prx_email_cli.outbox.relational.actions import Deed
 
 READ_BYTES = 32 * 1024  # of a content: what each connection holds of a large one adds up
 READ_AGAIN = 10  # times, a second apart: all that a drain has on the wire waits meanwhile
-PATIENCE = 60  # lock timeouts: what a provider accepted must not be forgotten, however long a lock lasts
+PATIENCE = 60  # lock timeouts, or seconds without a server: what a provider accepted must not be forgotten
 _PART = "SELECT substr(data, ?, ?) FROM content WHERE id = ?"
 
 T = TypeVar("T")
@@ -101,7 +101,8 @@ class Claims:
                     lost[number] = None
             queue.give_back(connection, run_id, returned)
 
-        for _ in range(PATIENCE):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             with suppress(SessionLost, OutboxBusy):
                 return self._database.change(make, tell=False)
             time.sleep(1)

@@ -1,6 +1,7 @@
 """Open the outbox's database, and let threads read and change it in turn."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -8,6 +9,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors as pg
 
+from prx_email_cli.errors import OutboxBusy, StorageError
 from prx_email_cli.outbox.postgres import compacting, sql
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
@@ -15,6 +17,15 @@ from prx_email_cli.outbox.postgres.faults import run_ended, storage_errors
 
 T = TypeVar("T")
 _TRIES = 5
+_DOUBT_SECONDS, _DOUBT_PAUSE_SECONDS = 15.0, 0.2  # for finding out whether a change was made of which no answer came
+
+
+class _Undone(Exception):
+    """The session ended before the change was durable, which it will never be."""
+
+    def __init__(self, why: psycopg.Error) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class OpenDatabase:
@@ -25,6 +36,7 @@ class OpenDatabase:
         self._busy_timeout_seconds = busy_timeout_seconds
         self._connection = connect(where, busy_timeout_seconds)
         self.sessions = 1  # how many there were: with each, the runs of the one before ended
+        self._heard_at, self._is_cut_off = _now(), False
         self._reader: PostgresConnection | None = None
         self._lock, self._reading_lock = threading.Lock(), threading.Lock()
 
@@ -44,10 +56,17 @@ class OpenDatabase:
         tell: whether followers on any machine are told, or what says so of the result.  session: the one in which alone
         it may be made; raises SessionLost in another.
         """
+        anew = session is None
         with storage_errors(self.where.name), self._lock:
             for _ in range(_TRIES):
-                with suppress(pg.DeadlockDetected, pg.SerializationFailure):  # of two, the server lets one go on
+                try:
                     return self._change(make, session, tell=tell)
+                except (pg.DeadlockDetected, pg.SerializationFailure):  # of two, the server lets one go on
+                    continue
+                except _Undone as undone:
+                    if not anew:
+                        raise undone.why from None
+                    anew = False  # once: the session may have been lost long ago
             return self._change(make, session, tell=tell)
 
     def _change(
@@ -56,11 +75,53 @@ class OpenDatabase:
         connection = self._writer()
         if session not in (None, self.sessions):
             raise run_ended()
-        with connection.transaction():
-            result = make(connection)
-            if tell(result) if callable(tell) else tell:
-                connection.execute(sql.TELL_OTHERS)
-            return result
+        ending, number = False, None
+        try:
+            with self._noticing(connection), connection.transaction():
+                result = make(connection)
+                if tell(result) if callable(tell) else tell:
+                    _, number = connection.execute(sql.TELL_OTHERS).fetchone()
+                ending = True
+        except psycopg.Error as error:
+            if not connection.connection.closed or (ending and number is None):
+                raise
+            if number is None or not self._is_made(number):
+                raise _Undone(error) from None
+        self._heard_at = _now()
+        return result
+
+    @contextmanager
+    def _noticing(self, connection: PostgresConnection) -> Iterator[None]:
+        """Note of an error of the block whether it ended the session."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if connection.connection.closed or error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+                connection.connection.close()
+                self._is_cut_off = True
+            raise
+
+    def _is_made(self, number: str) -> bool:
+        """Find out whether the transaction of this number is durable: the answer to its COMMIT did not come."""
+        deadline = time.monotonic() + _DOUBT_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(psycopg.Error, StorageError):
+                (status,) = self._writer().execute(sql.STATUS_OF_TRANSACTION, (number,)).fetchone()
+                if status != "in progress":
+                    return bool(status == "committed")
+            time.sleep(_DOUBT_PAUSE_SECONDS)
+        raise OutboxBusy(
+            f"the session with the database {self.where.name} was lost, and whether the change was made is not known",
+            hint="look before you do it again: prx-email list",
+        )
+
+    def cut_off(self) -> bool:
+        """Tell whether a session was lost, so that whoever goes on with this store is to begin anew."""
+        return self._is_cut_off or self.sessions > 1 or bool(self._connection.connection.closed)
+
+    def unheard_seconds(self) -> float:
+        """Return for how long the server has not answered; as long ago it may have ended the session."""
+        return _now() - self._heard_at
 
     def _writer(self) -> PostgresConnection:
         """Return the connection, a new one if its session has ended."""
@@ -75,12 +136,17 @@ class OpenDatabase:
         with storage_errors(self.where.name):
             if self._lock.acquire(blocking=False):
                 try:
-                    yield self._writer()
+                    connection = self._writer()
+                    with self._noticing(connection):
+                        yield connection
+                    self._heard_at = _now()
                 finally:
                     self._lock.release()
                 return
             with self._reading_lock:
-                yield self._beside()
+                connection = self._beside()
+                with self._noticing(connection):
+                    yield connection
 
     looking = reading
 
@@ -107,3 +173,8 @@ class OpenDatabase:
 
     def forget_contents(self) -> None:
         """Do nothing: VACUUM, which the server runs by itself, takes what was deleted from its files."""
+
+
+def _now() -> float:
+    """Return seconds that never go back, and pass while the machine is suspended, too, where the system counts them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

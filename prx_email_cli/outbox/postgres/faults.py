@@ -4,6 +4,7 @@ While a session begins, libpq tells no SQLSTATE, so that what the server said ha
 language than English, an error is that the database cannot be reached.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from psycopg import errors as pg
 from prx_email_cli.errors import (
     ConfigError,
     NotFound,
+    OutboxAway,
     OutboxBusy,
     OutboxDamaged,
     PrxEmailError,
@@ -31,7 +33,10 @@ _PROMOTED = "wait until one of the URL's hosts may be written to, or check targe
 _FULL = "try again; or raise max_connections, or let fewer programs use the database at once"
 
 
-class SessionLost(StorageError):
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it cannot do is an error of ours
+
+
+class SessionLost(OutboxAway):
     """The session with the server ended; whether a transaction that was being committed is durable is not known."""
 
 

@@ -51,6 +51,8 @@ class PostgresRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.in_flight.close()
+        if self._store.cut_off():
+            return
         with suppress(PrxEmailError), self._store.session() as (connection, session):
             if session == self._session:
                 connection.execute(sql.DELETE_RUN, (self.run_id, self.run_id))
@@ -111,7 +113,20 @@ class PostgresRun:
 
     def about_to_end(self, claimed: Claimed, results: Mapping[int, RecipientResult]) -> None:
         """Note that the bytes that complete the content may leave now."""
+        if self._store.unheard_seconds() > self._store.others_wait_seconds / 2:
+            self._check_held(claimed)
         self.in_flight.about_to_end(claimed, results)
+
+    def _check_held(self, claimed: Claimed) -> None:
+        """Raise StorageError if others may by now take this run for dead, and the message for theirs."""
+        with self._store.session() as (connection, session):
+            asked = {"ids": str([claimed.outbox_id]), "run": self.run_id}
+            held = connection.execute(sql.OURS, asked).fetchone()[0]
+        if session != self._session or held == "[]":
+            raise StorageError(
+                f"outbox message {claimed.outbox_id} was not sent, for the session with the database was lost",
+                hint="the next drain sends it",
+            )
 
     def answered(self, claimed: Claimed, outcome: Outcome, at: int) -> None:
         """Note what the attempt came to."""

@@ -273,8 +273,11 @@ REMOVE_TOKENS = "DELETE FROM oauth_token WHERE starts_with(name, ? || '-')"
 
 CHANNEL = "prx_email"
 
-# Tells followers that something may be to do, once this transaction is durable.
-TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', '')"
+# Tells followers that something may be to do, once this transaction is durable; reads its number.
+TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', ''), CAST(pg_current_xact_id() AS TEXT)"
+
+# Reads whether the transaction of this number is durable.
+STATUS_OF_TRANSACTION = "SELECT pg_xact_status(CAST(? AS xid8))"
 
 # Tells the session that listens to this channel of its own.
 PROVE = "SELECT pg_notify(:channel, '')"

@@ -14,7 +14,7 @@ from prx_email_cli.outbox.postgres.claims import Claims
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.database import OpenDatabase
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
-from prx_email_cli.outbox.postgres.faults import SessionLost, storage_errors
+from prx_email_cli.outbox.postgres.faults import storage_errors
 from prx_email_cli.outbox.postgres.restored import RestoreGuard
 from prx_email_cli.outbox.postgres.run import PostgresRun
 from prx_email_cli.outbox.postgres.schema import LOCK
@@ -70,12 +70,18 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         """Yield the connection for changes, and the number of its session."""
         with storage_errors(self.where.name), self._lock:
             connection = self._writer()
-            yield connection, self.sessions
+            with self._noticing(connection):
+                yield connection, self.sessions
 
     def identity(self) -> str:
         """Return the outbox's identity, which no other outbox has."""
         with self.reading() as connection:
             return self._guard.identity(connection)
+
+    @property
+    def others_wait_seconds(self) -> int:
+        """Return how long others wait before they settle what a run had in hand that lost its session."""
+        return self._others_wait_seconds
 
     def has_waited(self, dead_for: int) -> bool:
         """Tell whether a run that has been dead for so many seconds may be settled without its flight record."""
@@ -94,8 +100,8 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         return PostgresWatch(self, lambda: connect(self.where, self._busy_timeout_seconds, prepare=False))
 
     def replaced(self) -> bool:
-        """Tell whether the session was lost, with which all runs ended."""
-        return self.sessions > 1
+        """Return False: another database has another URL."""
+        return False
 
     def check_usable(self) -> None:
         """Do nothing: a database that cannot be written says so."""
@@ -194,11 +200,9 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         try:
             return self.change(make, tell=stores)
         except StorageError as error:
-            one = len(messages) == 1
-            was = ("the message was" if one else f"these {len(messages)} messages were") + " not stored"
-            if isinstance(error, SessionLost):  # perhaps while the server was asked to make it durable
-                was = f"whether {'the message was' if one else 'they were'} stored is not known: see prx-email list"
-            error.hint = f"{error.hint}; {was}"
+            if "is not known" not in error.message:
+                what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
+                error.hint = f"{error.hint}; {what} not stored"
             raise
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[int]:

@@ -66,6 +66,10 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         """Tell whether the path by now has another database than the open one, or none."""
         return self._place.replaced()
 
+    def cut_off(self) -> bool:
+        """Tell whether the database was replaced."""
+        return self._place.replaced()
+
     def check_usable(self) -> None:
         """Raise StorageError when the database is at its path and its log is not: then writes are lost."""
         if self._place.lost_its_log():

@@ -25,7 +25,7 @@ def test_a_run_that_lost_its_session_records_what_it_sent_and_claims_no_more(
         assert (store.row(1).status, store.row(2).status) == (Status.SENT, Status.PENDING)
         with pytest.raises(StorageError, match="claims no more"):
             run.advance([], [wish()])
-    assert store.replaced()
+    assert store.cut_off()
     with machine("one").start_run(NOW + 1) as later:
         assert claim(later, NOW + 1).outbox_id == 2
 

@@ -139,7 +139,7 @@ def test_a_watch_that_is_cut_off_looks_itself_and_listens_again(server: Postgres
         cut = [pid for (pid,) in admin.execute(LISTENERS) if admin.execute("SELECT pg_terminate_backend(%s)", (pid,))]
         assert cut
         until(lambda: not watch._sound)
-        assert not one.replaced(), "the run's own session lives"
+        assert not one.cut_off(), "the run's own session lives"
         other.submit([new_message()])
         assert watch.changed()
         until(lambda: watch._sound)
