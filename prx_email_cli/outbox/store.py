@@ -360,10 +360,7 @@ class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, R
         """Tell whether the path by now has another database than the open one, or none."""
 
     def cut_off(self) -> bool:
-        """Tell whether the database was replaced, or a session with its server lost: runs that had it claim no more.
-
-        Whoever stays then begins anew with what it opens next.
-        """
+        """Tell whether the database was replaced, or a session with its server lost: its runs claim no more."""
 
     def check_usable(self) -> None:
         """Raise StorageError when writes would be lost although the database was not replaced."""
