@@ -36,6 +36,16 @@ def programs() -> Path | None:
     return max(found, key=lambda one: int(one.parent.name), default=None)
 
 
+# Reads until the process of the tests closes its end, which it does by dying, too; then no server of it is left.
+_GUARD = """
+cat >/dev/null
+if pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null; then
+    for try in 1 2 3 4 5 6 7 8 9; do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
+fi
+rm -rf "$0"
+"""
+
+
 class PostgresServer:
     """A server that nobody else reaches; it refuses to run as root, so root starts it as another user.
 
@@ -48,6 +58,10 @@ class PostgresServer:
         assert where is not None, MISSING
         self._programs = where
         self.directory = Path(tempfile.mkdtemp(prefix="prx-pg-", dir="/tmp"))
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, str(self.directory)], stdin=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         self.directory.chmod(0o755)  # whoever a command runs as reaches the socket
         self._log = self.directory / "log"
         self._uid: int | None = None
@@ -127,6 +141,7 @@ class PostgresServer:
         """Stop it and remove its files."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+        self._guard.communicate()
 
     @property
     def socket(self) -> str:
