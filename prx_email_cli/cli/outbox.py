@@ -228,7 +228,7 @@ def migrate(ctx: typer.Context, as_json: Json = False) -> None:
     """Bring the outbox's tables up to date, or make them, and say from which version to which.
 
     Other commands do it by themselves, but for a role of PostgreSQL that does not own the tables.
-    Example: prx-email --config owner.toml outbox migrate
+    Example: prx-email outbox migrate
     """
     this = invocation(ctx)
     name = this.settings().outbox.name

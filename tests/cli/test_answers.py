@@ -57,7 +57,7 @@ export 1 5 | export 99 | export 1 --maildir m
 release 4 | release --all | release 99 | resolve 1 --sent | resolve --all --sent | cancel 5 | cancel 1
 pause --for 1h --reason why | status | drain | list --held | resume | resume | resume --account nobody | pause --for 0s
 prune --older-than 0s --dry-run | prune --older-than 0s | prune --older-than x | show 1 | export 1
-prune --anonymise --older-than 0s | outbox compact | outbox accept-restore | outbox
+prune --anonymise --older-than 0s | outbox compact | outbox migrate | outbox accept-restore | outbox
 run --to o@example.org true | run --to o@example.org false | run --to o@example.org --timeout x true
 listen add-user web | listen users | listen users --bogus
 listen remove-user web
@@ -79,7 +79,7 @@ config path --bogus | providers --bogus | demo --bogus
 """
 WITHOUT_A_CONFIG = (
     "config check", "stats", "drain", "list", "check", "doctor", "cron", "status", "account list", "outbox compact",
-    "outbox accept-restore",
+    "outbox migrate", "outbox accept-restore",
 )  # fmt: skip
 # In this order, on one outbox: 1 is sent, 2 given up, 3 deferred, 4 held, 5 scheduled.
 STORY = [

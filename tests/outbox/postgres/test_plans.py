@@ -51,8 +51,9 @@ def explain(store: PostgresStore, statement: str, values: Mapping[str, Any]) -> 
     def make(connection: PostgresConnection) -> None:
         connection.execute(sql.BY_INDEX if statement == sql.CLAIM_NEXT else "SELECT 1")
         text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {spelled(statement)}"
-        plans.extend(connection.connection.execute(text.encode(), values).fetchall()[0][0])
-        raise psycopg.Rollback
+        with connection.transaction():
+            plans.extend(connection.connection.execute(text.encode(), values).fetchall()[0][0])
+            raise psycopg.Rollback
 
     plans: list[dict[str, Any]] = []
     store.change(make, tell=False)
