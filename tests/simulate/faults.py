@@ -9,7 +9,8 @@ import pytest
 
 from prx_email_cli.outbox.flight_record import SLOTS
 from prx_email_cli.outbox.in_flight import InFlight
-from prx_email_cli.outbox.sqlite import sql
+from prx_email_cli.outbox.relational import sql
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.smtp.transaction import Transaction
 
 from .scenario import Fault
@@ -47,10 +48,12 @@ def give_back_after_the_dot(patch: pytest.MonkeyPatch) -> None:
 
 def finalize_without_its_run(patch: pytest.MonkeyPatch) -> None:
     """Record a result whichever run holds the message by now."""
-    for name, guard in (("FINALIZE", " AND run_id = ended.run"), ("OURS", " AND run_id = :run")):
-        statement = getattr(sql, name)
-        assert guard in statement
-        patch.setattr(sql, name, statement.replace(guard, ""))
+    guard = "run_id = ended.run AND "
+    assert guard in sql.FINALIZE
+    patch.setattr(sql, "FINALIZE", sql.FINALIZE.replace(guard, ""))
+    spelling, guard = SqliteConnection.spelling, " AND run_id = :run"
+    assert guard in spelling.ours
+    patch.setattr(SqliteConnection, "spelling", spelling._replace(ours=spelling.ours.replace(guard, "")))
 
 
 FAULTS: tuple[Fault, ...] = (reuse_a_slot_early, give_back_after_the_dot, finalize_without_its_run)

@@ -20,6 +20,7 @@ from prx_email_cli.outbox.flight_record import FlightRecord
 from prx_email_cli.outbox.in_flight import InFlight
 from prx_email_cli.outbox.lock import Lock
 from prx_email_cli.outbox.relational import withdrawing
+from prx_email_cli.outbox.sqlite.dialect import SqliteConnection
 from prx_email_cli.outbox.sqlite.high_water import HighWater
 from prx_email_cli.outbox.sqlite.run import SqliteRun
 from prx_email_cli.outbox.sqlite.store import SqliteStore
@@ -31,7 +32,7 @@ DOMAIN = "simulated.example"
 BUSY_SECONDS = 5.0
 
 
-class Connection(sqlite3.Connection):
+class Connection(SqliteConnection):
     """A connection to the outbox; its COMMIT is a point, and no sync waits for a disk."""
 
     machine: Machine
@@ -195,9 +196,14 @@ def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Connection, "machine", machine, raising=False)
         connect = sqlite3.connect
-        patch.setattr(
-            sqlite3, "connect", lambda *places, **options: connect(*places, **{"factory": Connection, **options})
-        )
+
+        def connected(*places: Any, **options: Any) -> sqlite3.Connection:
+            kind = options.get("factory", sqlite3.Connection)
+            assert issubclass(Connection, kind), "the program has connections of a kind that the simulation does not"
+            connection: sqlite3.Connection = connect(*places, **{**options, "factory": Connection})
+            return connection
+
+        patch.setattr(sqlite3, "connect", connected)
         patch.setattr(flight_record, "boot_id", lambda: f"boot {machine.boots}")
         patch.setattr(os, "urandom", world.rng.randbytes)
         patch.setattr(os, "getpid", lambda: 1)
