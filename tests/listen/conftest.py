@@ -31,7 +31,9 @@ class Listener:
         self.process: subprocess.Popen[str] = self.program.start("listen", *self._given, **self._options)
         assert self.process.stderr is not None
         self.said = [self.process.stderr.readline()]
-        assert self.said[0].startswith("listening on "), self.said
+        if not self.said[0].startswith("listening on "):
+            self.__exit__()  # or the process would be found by a later test
+            raise AssertionError(self.said)
         self.address = self.said[0].removeprefix("listening on ").strip()
         return self
 

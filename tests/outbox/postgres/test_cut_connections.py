@@ -84,16 +84,19 @@ def test_what_was_sent_when_the_connection_was_cut_is_recorded_once(
 
 
 @pytest.mark.parametrize("place", list(Place))
-def test_a_message_whose_commit_got_no_answer_is_stored_once_under_its_key(proxied: Proxied, place: Place) -> None:
+def test_a_message_whose_commit_got_no_answer_is_stored_once_under_its_key_and_acknowledged(
+    proxied: Proxied, place: Place
+) -> None:
     proxy, store = proxied
     message = new_message()._replace(idempotency_key="k", fingerprint="f")
     proxy.plan([Cut("commit:submit", place)])
-    with pytest.raises(StorageError) as refused:
-        store.submit([message])
-    assert "whether the message was stored is not known" in refused.value.hint
     (answer,) = store.submit([message])
+    assert proxy.planned == []
+    assert not answer.duplicate
     assert store.stats(NOW).total == 1
-    assert answer.duplicate or place in (Place.BEFORE, Place.WITHIN, Place.ASKED)
+    (again,) = store.submit([message])
+    assert (again.outbox_id, again.duplicate) == (answer.outbox_id, True)
+    assert store.stats(NOW).total == 1
 
 
 def test_a_run_that_was_cut_leaves_neither_session_nor_lock(proxied: Proxied, other: PostgresStore) -> None:
