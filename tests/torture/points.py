@@ -26,7 +26,8 @@ class Point(NamedTuple):
     """A point of a drain over one connection.
 
     first, later: the effect at its first passing, and at a later one, None where there is no later one.  account:
-    ``plain`` is the one whose server offers no PIPELINING.  orphan: a dead run must have left a message before.
+    ``plain`` is the one whose server offers no PIPELINING, ``apart`` the one that joins no envelope to the content
+    before.  orphan: a dead run must have left a message before.
     """
 
     name: str
@@ -55,7 +56,8 @@ DRAIN = [
     Point("MAIL written", NOTHING, NOTHING, account="plain"),
     Point("RCPT written", NOTHING, NOTHING, account="plain"),
     Point("DATA written", NOTHING, NOTHING, account="plain"),
-    Point("envelope written", NOTHING, NOTHING),
+    Point("envelope written", NOTHING),  # most later ones leave with the final dot before
+    Point("envelope written", NOTHING, NOTHING, account="apart"),
     Point("piece of the content written", NOTHING, NOTHING),
     Point("before the end is noted", NOTHING, NOTHING),
     Point("end noted", AGAIN, AGAIN),

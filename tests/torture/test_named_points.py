@@ -2,8 +2,13 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from ..conftest import Program
+from ..support.scripted import ScriptedServer
 from .conftest import size
 from .field import Ended, Field
 from .points import DRAIN, NOTHING, RETRY, SEND, Effect, Point
@@ -12,6 +17,15 @@ AT_A_TIME = 3
 TRIES = 5
 REFILL = 60
 ONE = ("--connections", "1")
+
+
+@pytest.fixture
+def field(program: Program) -> Iterator[Field]:
+    """An outbox with an account for each way in which envelopes leave, as ``Point`` has them."""
+    with ScriptedServer() as work, ScriptedServer(pipelining=False) as plain, ScriptedServer() as apart:
+        field = Field(program, {"work": work, "plain": plain, "apart": apart})
+        program.config.write_text(program.config.read_text() + "join_envelopes = false\n")  # of the last one
+        yield field
 
 
 class _Campaign:
@@ -95,7 +109,8 @@ def _play(campaign: _Campaign, rng: random.Random) -> None:
     by_hand = field.send(len(RETRY))
     assert field.run("hold", *map(str, by_hand)).status == 0  # keeps drains away, not a person's retry
     field.send(240, large_every=4)
-    field.send(60, "plain")
+    for account in ("plain", "apart"):
+        field.send(60, account)
     later = [point for point in DRAIN if point.later]
     if size("ROUNDS", 0) == 0:  # the short run's: in the end every point has its turn
         later = rng.sample(later, len(later) // 2)
