@@ -147,7 +147,8 @@ def test_the_wheel_has_the_program_its_pages_and_its_licence_and_nothing_else(bu
         ".json",
     }
     assert (metadata["Version"], metadata["License-Expression"]) == (__version__, "MIT")
-    assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "dev", "keyring", "listen", "oauth"}
+    extras = {"demo", "dev", "keyring", "listen", "oauth", "postgres", "shared-tokens"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 
 def test_the_sdist_has_what_git_has_and_no_private_file(built: Built) -> None:
