@@ -32,7 +32,6 @@ from prx_email_cli.outbox.runs import Runs
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.postgres.watch import EachLook, PostgresWatch
-    from prx_email_cli.outbox.views import Known
 
 
 class Patience(NamedTuple):
@@ -265,27 +264,6 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             return received.learn(connection, account, messages, now)
 
         return self.change(make, tell=False)
-
-    def known(self, account: str, message_id: str) -> "Known | None":
-        """Return the known message of *account* with this id; None when there is none."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.find(connection, account, message_id)
-
-    def known_messages(self, account: str | None, limit: int) -> "list[Known]":
-        """Return the known messages imported last (of *account*), without their texts."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.newest(connection, account, limit)
-
-    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.head_sent_as(connection, account, message_id)
 
     def _accounts(self) -> list[str]:
         names: list[str] = []

@@ -8,6 +8,7 @@ from prx_email_cli.outbox.relational.database import Connection, OpenOutbox
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.history import InHand, LivingRun, Log, Span
+    from prx_email_cli.outbox.views import Known
 
 _OUR_ID = re.compile(r"<outbox-(\d{1,18})-\d{1,18}@.*>")
 
@@ -32,7 +33,28 @@ SELECT outbox_id FROM stored JOIN idempotency ON idempotency.account = stored.ac
 
 
 class Finding(OpenOutbox):
-    """See ``History`` for what each method promises."""
+    """See ``Store`` and ``History`` for what each method promises."""
+
+    def known(self, account: str, message_id: str) -> "Known | None":
+        """Return the known message of *account* with this id; None when there is none."""
+        from prx_email_cli.outbox.relational import received  # on use
+
+        with self.reading() as connection:
+            return received.find(connection, account, message_id)
+
+    def known_messages(self, account: str | None, limit: int) -> "list[Known]":
+        """Return the known messages imported last (of *account*), without their texts."""
+        from prx_email_cli.outbox.relational import received  # on use
+
+        with self.reading() as connection:
+            return received.newest(connection, account, limit)
+
+    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
+        """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
+        from prx_email_cli.outbox.relational import received  # on use
+
+        with self.reading() as connection:
+            return received.head_sent_as(connection, account, message_id)
 
     def with_message_id(self, message_id: str, account: str | None) -> int | None:
         """Return the message (of *account*) that was attempted under this Message-ID, or is to be next."""

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.sqlite.run import SqliteRun
     from prx_email_cli.outbox.sqlite.watch import SqliteWatch
-    from prx_email_cli.outbox.views import Known
 
 T = TypeVar("T")
 
@@ -208,27 +207,6 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             return received.learn(connection, account, messages, now)
 
         return self.change(make)
-
-    def known(self, account: str, message_id: str) -> "Known | None":
-        """Return the known message of *account* with this id; None when there is none."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.find(connection, account, message_id)
-
-    def known_messages(self, account: str | None, limit: int) -> "list[Known]":
-        """Return the known messages imported last (of *account*), without their texts."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.newest(connection, account, limit)
-
-    def head_sent_as(self, account: str, message_id: str) -> bytes | None:
-        """Return the first piece of the message of *account* that was attempted under this Message-ID; else None."""
-        from prx_email_cli.outbox.relational import received  # on use
-
-        with self.reading() as connection:
-            return received.head_sent_as(connection, account, message_id)
 
     def _accounts(self) -> list[str]:
         names: list[str] = []
