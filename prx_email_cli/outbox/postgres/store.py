@@ -24,6 +24,7 @@ from prx_email_cli.outbox.relational import queue
 from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.account_states import AccountStates
 from prx_email_cli.outbox.relational.accounts import read as read_states
+from prx_email_cli.outbox.relational.database import at_home
 from prx_email_cli.outbox.relational.finding import Finding
 from prx_email_cli.outbox.relational.operating import Operating
 from prx_email_cli.outbox.relational.reporting import Reporting
@@ -189,7 +190,6 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def _submit(self, messages: Sequence[NewMessage], *, together: bool = False) -> list[Submitted]:
         def make(connection: PostgresConnection) -> list[Submitted]:
-            self._guard.refuse_moved(connection)
             return submit.submit_all(connection, messages, together=together)
 
         def stores(answers: list[Submitted]) -> bool:
@@ -197,7 +197,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             return not (together and refused) and any(not one.duplicate and one.error is None for one in answers)
 
         try:
-            return self.change(make, tell=stores)
+            return self.change(at_home(self._guard, make), tell=stores)
         except StorageError as error:
             if "is not known" not in error.message:
                 what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
@@ -229,7 +229,11 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             untold = [
                 outbox_id for outbox_id in queue.ids(connection.execute(moves.UNTOLD)) if only in (None, outbox_id)
             ]
-        return [one for one in untold if self.change(partial(queue.tell, outbox_id=one, now=now), tell=False)]
+
+        def tell(connection: PostgresConnection, outbox_id: int) -> bool:
+            return queue.tell(connection, outbox_id, now)
+
+        return [one for one in untold if self.change(at_home(self._guard, partial(tell, outbox_id=one)), tell=False)]
 
     def accounts_due(self, now: int) -> list[str]:
         """Name the accounts with due messages."""
@@ -260,10 +264,9 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         from prx_email_cli.outbox.relational import received  # on use
 
         def make(connection: PostgresConnection) -> int:
-            self._guard.refuse_moved(connection)
             return received.learn(connection, account, messages, now)
 
-        return self.change(make, tell=False)
+        return self.change(at_home(self._guard, make), tell=False)
 
     def _accounts(self) -> list[str]:
         names: list[str] = []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from prx_email_cli.outbox.accounts import to_tell
 from prx_email_cli.outbox.relational import accounts
 from prx_email_cli.outbox.relational.actions import Deed
-from prx_email_cli.outbox.relational.database import OpenOutbox
+from prx_email_cli.outbox.relational.database import AtHome, OpenOutbox
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.accounts import AccountState, Event
@@ -21,28 +21,28 @@ class AccountStates(OpenOutbox):
 
     def pause(self, pause: "AccountState") -> None:
         """Keep drains from an account."""
-        self.change(lambda connection: accounts.pause(connection, pause))
+        AtHome(self).change(lambda connection: accounts.pause(connection, pause))
 
     def resume(self, account: str, now: int, *, alone: bool = False) -> bool:
         """End pause and rest of an account; tell whether there was one."""
         deed = Deed("resumed", now, self.acting)
-        return self.change(lambda connection: accounts.resume(connection, account, deed, alone=alone))
+        return AtHome(self).change(lambda connection: accounts.resume(connection, account, deed, alone=alone))
 
     def wake(self, account: str) -> None:
         """End the rest of an account; costs one read when nothing is known of it."""
         if account in self.account_states():
-            self.change(lambda connection: accounts.wake(connection, account))
+            AtHome(self).change(lambda connection: accounts.wake(connection, account))
 
     def forget_account(self, account: str) -> None:
         """Forget what is known of an account."""
-        self.change(lambda connection: accounts.forget(connection, account))
+        AtHome(self).change(lambda connection: accounts.forget(connection, account))
 
     def note_config(self, account: str, config: str) -> None:
         """Note the fingerprint of the config under which an account fails."""
-        self.change(lambda connection: accounts.note_config(connection, account, config))
+        AtHome(self).change(lambda connection: accounts.note_config(connection, account, config))
 
     def take_untold(self, now: int) -> "list[tuple[Event, AccountState]]":
         """Return what a person is to be told of accounts now; costs one read when that is nothing."""
         if not any(to_tell(state, now) for state in self.account_states().values()):
             return []
-        return self.change(lambda connection: accounts.take_untold(connection, now))
+        return AtHome(self).change(lambda connection: accounts.take_untold(connection, now))

@@ -135,3 +135,32 @@ class OpenOutbox(Database, Protocol):
 
     def write_note(self, note: bytes) -> None:
         """Note how far tidying came."""
+
+
+def at_home(guard: Guard, make: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return *make* for an outbox that may be changed: raises OutboxMoved, first of all, for one that went elsewhere.
+
+    It looks in the change's own transaction.  A copy begins, or the outbox is moved, once no transaction goes on that
+    has looked: so it has what this one changes, or is seen by it.
+    """
+
+    def checked(connection: Any) -> T:
+        guard.refuse_moved(connection)
+        return make(connection)
+
+    return checked
+
+
+class AtHome:
+    """An outbox for steps that change it in several transactions, each as ``at_home`` does."""
+
+    def __init__(self, outbox: OpenOutbox) -> None:
+        self._outbox = outbox
+
+    def change(self, make: Callable[[Any], T]) -> T:
+        """Run *make* in a transaction.  Raises OutboxMoved."""
+        return self._outbox.change(at_home(self._outbox._guard, make))
+
+    def reading(self) -> AbstractContextManager[Any]:
+        """Yield the connection, for reading."""
+        return self._outbox.reading()

@@ -8,7 +8,7 @@ from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.decisions import Decided, Decision, Spread
 from prx_email_cli.outbox.relational import actions, marks, queue, sql
 from prx_email_cli.outbox.relational.actions import Deed
-from prx_email_cli.outbox.relational.database import Connection, OpenOutbox
+from prx_email_cli.outbox.relational.database import AtHome, Connection, OpenOutbox
 
 if TYPE_CHECKING:
     from prx_email_cli.outbox.editing import Edit
@@ -37,26 +37,19 @@ class Operating(OpenOutbox):
         """Carry out a decision on each of these messages; yield what became of some once that is durable."""
         from prx_email_cli.outbox.relational import deciding  # on use
 
-        self._refuse_moved()
-        return deciding.decide(self, decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
+        return deciding.decide(AtHome(self), decision, ids, Deed("", now, self.acting), self._withdraw_seconds)
 
     def edit(self, ids: Sequence[int], change: "Edit") -> Iterator[list[Decided]]:
         """Correct these messages."""
         from prx_email_cli.outbox.relational import editing  # on use
 
-        self._refuse_moved()
-        return editing.edit(self, ids, change, self.acting)
+        return editing.edit(AtHome(self), ids, change, self.acting)
 
     def spread(self, ids: Sequence[int], spread: Spread) -> Iterator[list[Decided]]:
         """Let drains take these messages, also given-up ones, one after the other."""
         from prx_email_cli.outbox.relational import spreading  # on use
 
-        self._refuse_moved()
-        return spreading.spread(self, ids, spread, self.acting)
-
-    def _refuse_moved(self) -> None:
-        with self.reading() as connection:
-            self._guard.refuse_moved(connection)
+        return spreading.spread(AtHome(self), ids, spread, self.acting)
 
     def hold(self, outbox_id: int, now: int) -> None:
         """Keep drains from this message."""
@@ -69,7 +62,6 @@ class Operating(OpenOutbox):
         claimed: list[int] = []
 
         def make(connection: Connection) -> tuple[list[int], Any]:
-            self._guard.refuse_moved(connection)
             values = {"account": account, "now": now}
             held = queue.ids(connection.execute(sql.HOLD_ALL, values))
             if self._withdraw_seconds:
@@ -83,12 +75,12 @@ class Operating(OpenOutbox):
             actions.record(connection, held, self._deed("held", now))
             return held, mark
 
-        held, mark = self.change(make)
+        held, mark = AtHome(self).change(make)
         if mark is not None:
             self._guard.note(mark)
         elif claimed:  # what is being sent is held afterwards, unless it is sent
             wait_until_given_back(self, claimed, self._withdraw_seconds)
-            held += self.change(lambda connection: self._note_held(connection, claimed, now))
+            held += AtHome(self).change(lambda connection: self._note_held(connection, claimed, now))
         return held
 
     def _note_held(self, connection: Connection, claimed: list[int], now: int) -> list[int]:
@@ -104,12 +96,11 @@ class Operating(OpenOutbox):
         """Release every held message (of *account*); return their ids."""
 
         def make(connection: Connection) -> list[int]:
-            self._guard.refuse_moved(connection)
             released = queue.ids(connection.execute(sql.RELEASE_ALL, {"account": account}))
             actions.record(connection, released, self._deed("released", now))
             return released
 
-        return self.change(make)
+        return AtHome(self).change(make)
 
     def cancel(self, outbox_id: int, now: int) -> None:
         """Give this message up."""
@@ -132,7 +123,7 @@ class Operating(OpenOutbox):
 
         if pruning.drop is not Drop.CONTENT or pruning.to is not None:
             self.forget_contents()
-        return prune.prune(self, pruning)
+        return prune.prune(AtHome(self), pruning)
 
     def tidy(self, keeping: "Keeping") -> None:
         """Delete a part of what has been kept long enough."""

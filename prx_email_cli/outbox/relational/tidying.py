@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from prx_email_cli.outbox.relational import anonymising
-from prx_email_cli.outbox.relational.database import Connection, Database, OpenOutbox
+from prx_email_cli.outbox.relational.database import AtHome, Connection, Database, OpenOutbox
 from prx_email_cli.outbox.relational.pruning import PRUNABLE_WITHIN, prune_some, values_of
 from prx_email_cli.outbox.relational.short_transactions import Enough, change_in_slices
 from prx_email_cli.outbox.views import Drop, Keeping, Pruning
@@ -60,10 +60,11 @@ def tidy(database: OpenOutbox, keeping: Keeping) -> None:
         up_to = connection.execute(_UP_TO, values).fetchone()[0]
     if up_to is None:
         if progress.dropped:
-            change_in_slices(database, anonymising.keys_to_settle(database), anonymising.settle_keys)
+            home = AtHome(database)
+            change_in_slices(home, anonymising.keys_to_settle(home), anonymising.settle_keys)
         database.write_note(json.dumps(Progress(0, keeping.now, keeping.now + REST_SECONDS)).encode())
         return
-    done, dropped = _tidy_some(database, keeping, progress.after, up_to)
+    done, dropped = _tidy_some(AtHome(database), keeping, progress.after, up_to)
     after = up_to if done else progress.after
     database.write_note(json.dumps(Progress(after, keeping.now, 0, progress.dropped or dropped)).encode())
 

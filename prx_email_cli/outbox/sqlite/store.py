@@ -13,6 +13,7 @@ from prx_email_cli.outbox.relational import queue
 from prx_email_cli.outbox.relational import sql as moves
 from prx_email_cli.outbox.relational.account_states import AccountStates
 from prx_email_cli.outbox.relational.accounts import read as read_states
+from prx_email_cli.outbox.relational.database import AtHome, at_home
 from prx_email_cli.outbox.relational.finding import Finding
 from prx_email_cli.outbox.relational.operating import Operating
 from prx_email_cli.outbox.relational.reporting import Reporting
@@ -129,11 +130,10 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         from prx_email_cli.outbox.sqlite import submit  # on use
 
         def make(connection: SqliteConnection) -> list[Submitted]:
-            self._guard.refuse_moved(connection)
             return submit.submit_all(connection, messages, self._guard.last_id(), together=together)
 
         try:
-            return self.change(make)
+            return self.change(at_home(self._guard, make))
         except StorageError as error:
             what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"
             error.hint = f"{error.hint}; {what} not stored"
@@ -167,7 +167,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         told: list[int] = []
         for outbox_id in untold:
             with suppress(OutboxDamaged):
-                if self.change(partial(queue.tell, outbox_id=outbox_id, now=now)):
+                if AtHome(self).change(partial(queue.tell, outbox_id=outbox_id, now=now)):
                     told.append(outbox_id)
         return told
 
@@ -203,10 +203,9 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         from prx_email_cli.outbox.relational import received  # on use
 
         def make(connection: SqliteConnection) -> int:
-            self._guard.refuse_moved(connection)
             return received.learn(connection, account, messages, now)
 
-        return self.change(make)
+        return AtHome(self).change(make)
 
     def _accounts(self) -> list[str]:
         names: list[str] = []
