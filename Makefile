@@ -12,8 +12,9 @@ demo: $(VENV)/.demo
 WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
+# REST=1 leaves out what make coverage runs, so that after make check each test has run once.
 test: $(VENV)/.dev
-	$(PYTEST)
+	$(PYTEST) $(if $(REST),$(addprefix --ignore=tests/,$(COVERING)))
 
 # The commands on an outbox in a PostgreSQL database, all of them; make test has a few of each, marked on_both.
 ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py
