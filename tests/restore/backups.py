@@ -9,14 +9,18 @@ from pathlib import Path
 
 from ..cli.outside import parsed
 from ..conftest import Answer, Program
+from ..support.postgres import the_server
 from ..support.scripted import ScriptedServer
 
 SAYS = "restored backup: messages sent since the backup look due again"
 
 
 def backup(program: Program, name: str = "backup.db") -> Path:
-    """A copy of the outbox as it is now, made while others may use it."""
+    """A copy of the outbox as it is now, made while others may use it; of a database what pg_dump says."""
     copy = program.home / name
+    if program.url is not None:
+        copy.write_bytes(the_server().dump(program.url))
+        return copy
     with closing(sqlite3.connect(program.outbox)) as connection, closing(sqlite3.connect(copy)) as target:
         connection.backup(target)
     copy.chmod(0o600)
@@ -24,7 +28,12 @@ def backup(program: Program, name: str = "backup.db") -> Path:
 
 
 def restore(program: Program, copy: Path) -> None:
-    """Put the backup in the outbox's place, as docs/delivery.md says."""
+    """Put the backup in the outbox's place, as docs/delivery.md says; that of a database becomes another one."""
+    if program.url is not None:
+        before, program.url = program.url, the_server().restored(copy.read_bytes())
+        program.config.write_text(program.config.read_text().replace(before, program.url))
+        the_server().drop(before)
+        return
     for end in ("-wal", "-shm"):
         program.outbox.with_name(program.outbox.name + end).unlink(missing_ok=True)
     place = copy.with_suffix(".restored")

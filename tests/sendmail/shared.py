@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ..conftest import Answer, Program
+from ..support.postgres import the_server
 from ..support.scripted import ScriptedServer
 
 ROOT = Path(__file__).parents[2]
@@ -22,20 +23,23 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 class Shared(Program):
-    """A tree that every user can reach, laid out as ``install-system`` does."""
+    """A tree that every user can reach, laid out as ``install-system`` does; beside a database, too."""
 
-    def __init__(self, top: Path, port: int) -> None:
-        super().__init__(top / "lib")
+    def __init__(self, top: Path, port: int, *, on_postgres: bool) -> None:
+        super().__init__(top / "lib", on_postgres=on_postgres)
         self.etc, self.drop, self.refused = top / "etc", top / "lib" / "drop", top / "lib" / "refused"
         self.config = self.etc / "config.toml"
         for directory, mode, owner in ((self.etc, 0o750, 0), (self.home, 0o711, A), (self.drop, 0o3733, A)):
             directory.mkdir()
             os.chown(directory, owner, A)
             directory.chmod(mode)
-        text = f'[outbox]\npath = "{self.outbox}"\nbase_backoff_seconds = 1\n'
+        place = f'path = "{self.outbox}"' if self.url is None else f'url = "{self.url}"'
+        text = f"[outbox]\n{place}\nbase_backoff_seconds = 1\n"
         text += '[accounts.work]\nfrom = "Ops <ops@example.com>"\n'
         text += f'[accounts.work.smtp]\nhost = "localhost"\nport = {port}\ntls = "none"\nuser = "u"\n'
-        text += 'auth.password = "hush"\n[sendmail.aliases]\nroot = "ops@example.com"\n'
+        text += 'auth.password = "hush"\n'
+        text += f'[sendmail]\ndrop = "{self.drop}"\n' if self.url is not None else ""
+        text += '[sendmail.aliases]\nroot = "ops@example.com"\n'
         self.config.write_text(text)
         os.chown(self.config, 0, A)
         self.config.chmod(0o640)
@@ -75,10 +79,16 @@ class Shared(Program):
 
     def rows(self) -> list[Any]:
         """All messages, oldest first."""
-        if not self.outbox.exists():
+        if not self.is_made():
             return []
         answer = self.call("list", "--json", "--limit", "1000")
         return sorted(answer.data, key=lambda row: int(row["outbox_id"]))
+
+    def has_run(self) -> bool:
+        """Whether a drain has begun."""
+        if self.url is not None:
+            return bool(self.execute("SELECT 1 FROM run"))
+        return self.outbox.exists() and (self.home / "outbox.db.runs").exists()
 
     def reasons(self) -> str:
         """Why something was refused."""
@@ -94,12 +104,15 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def shared(server: ScriptedServer) -> Iterator[Shared]:
+def shared(server: ScriptedServer, on_postgres: bool) -> Iterator[Shared]:
     """The three users' outbox."""
     top = Path(tempfile.mkdtemp(prefix="shared", dir="/tmp"))  # the tests' own directory is closed to other users
     try:
         top.chmod(0o755)
-        yield Shared(top, server.port)
+        shared = Shared(top, server.port, on_postgres=on_postgres)
+        yield shared
+        if shared.url is not None:
+            the_server().drop(shared.url)
     finally:
         shutil.rmtree(top)
 

@@ -13,6 +13,7 @@ import pytest
 from prx_email_cli.errors import Exit
 
 from ..conftest import COMMAND, Program
+from ..restore.backups import backup, restore
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer, refusing_port
 from .circle import MDADM, Cron
@@ -149,10 +150,9 @@ def test_an_outbox_that_may_not_be_drained_says_so_once_a_day(program: Program, 
     with ScriptedServer() as server:
         circle = cron(server.port)
         circle.mail(MDADM, "-t")
-        kept = program.home / "kept.db"
-        assert program.call("outbox", "backup", str(kept)).status == 0
+        kept = backup(program)
         circle.minute()
-        assert program.call("outbox", "restore", str(kept)).status == 0
+        restore(program, kept)
         circle.week(alarms=1)
         assert_bounded(circle)
         assert circle.mailed

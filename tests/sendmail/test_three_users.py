@@ -57,6 +57,7 @@ def put(shared: Shared, uid: int, data: bytes, name: str = READY) -> Path:
     return file
 
 
+@pytest.mark.on_both
 def test_an_ordinary_callers_mail_arrives_and_its_uid_is_recorded(shared: Shared, server: ScriptedServer) -> None:
     text = b"To: root, x@example.org\nSubject: s\n\n.\n"
     assert shared.sendmail(B, "-i", "-t", "-fb@example.net", text=text) == Answer(0, "", "")
@@ -220,6 +221,7 @@ def test_half_a_file_is_left_to_its_writer_for_a_day(shared: Shared) -> None:
     assert (shared.refused / f"new.{TOKEN}").read_bytes() == b"half"
 
 
+@pytest.mark.of_files  # root takes in for the owner of a file only
 def test_one_users_flood_keeps_no_other_user_waiting(shared: Shared) -> None:
     flood = closed(drop_file.head([("recipient", "c@example.org")]) + TEXT)
     for number in range(300):
@@ -233,6 +235,7 @@ def test_one_users_flood_keeps_no_other_user_waiting(shared: Shared) -> None:
     assert len(os.listdir(shared.drop)) == 297
 
 
+@pytest.mark.on_both
 def test_two_drains_at_once_take_each_file_in_once(shared: Shared) -> None:
     for _ in range(5):
         assert shared.sendmail(B, "root").status == 0
@@ -243,6 +246,7 @@ def test_two_drains_at_once_take_each_file_in_once(shared: Shared) -> None:
     assert (len(shared.rows()), os.listdir(shared.drop)) == (5, [])
 
 
+@pytest.mark.on_both
 def test_a_crash_between_storing_and_removing_doubles_nothing(shared: Shared, server: ScriptedServer) -> None:
     assert shared.sendmail(B, "root").status == 0
     (name,) = os.listdir(shared.drop)
@@ -254,10 +258,11 @@ def test_a_crash_between_storing_and_removing_doubles_nothing(shared: Shared, se
     assert (len(server.messages), os.listdir(shared.drop)) == (1, [])
 
 
+@pytest.mark.on_both
 def test_a_file_is_sent_at_once_while_a_follower_runs(shared: Shared, server: ScriptedServer) -> None:
     follower = shared.begin(A, "prx_email_cli", "drain", "--follow")
     try:
-        until(lambda: shared.outbox.exists() and (shared.home / "outbox.db.runs").exists())
+        until(shared.has_run)
         for number in range(1, 4):
             assert shared.sendmail(B, "root").status == 0
             began = time.monotonic()
@@ -283,6 +288,7 @@ def test_a_config_that_is_at_fault_keeps_the_files_and_is_told(shared: Shared) -
     assert (len(shared.rows()), os.listdir(shared.drop)) == (1, [])
 
 
+@pytest.mark.on_both
 def test_what_was_refused_is_taken_in_once_it_is_moved_back(shared: Shared) -> None:
     assert shared.sendmail(B, "nobody").status == 0
     assert "no address for the local name 'nobody'" in shared.drains().err
@@ -309,6 +315,7 @@ def test_a_place_for_refused_files_that_is_open_to_others_is_told_and_keeps_no_g
     assert os.listdir(shared.drop) == [READY]
 
 
+@pytest.mark.of_files  # root takes in for the owner of a file only
 def test_root_appends_to_no_file_that_the_outboxs_user_has_put_in_the_place_of_the_reasons(
     shared: Shared, tmp_path: Path
 ) -> None:
@@ -322,6 +329,21 @@ def test_root_appends_to_no_file_that_the_outboxs_user_has_put_in_the_place_of_t
     ended = shared.call("drain")
     assert "cannot be noted" in ended.err
     assert victim.read_text() == ""
+
+
+@pytest.mark.on_both
+def test_roots_drain_takes_in_for_the_user_of_the_file_and_of_a_database_names_whom_to_run_it_as(
+    shared: Shared, tmp_path: Path, on_postgres: bool
+) -> None:
+    assert shared.drains().status == 0
+    assert shared.sendmail(B, "root").status == 0
+    ended = shared.call("drain", HOME=str(tmp_path))  # whose state directory root makes
+    assert (ended.status, len(shared.rows()), len(os.listdir(shared.drop))) == (
+        (77, 0, 1) if on_postgres else (0, 1, 0)
+    )
+    assert (f"hint: run prx-email as user {A}" in ended.err) == on_postgres
+    assert shared.drains().status == 0
+    assert (len(shared.rows()), os.listdir(shared.drop)) == (1, [])
 
 
 def test_who_has_no_home_leaves_mail_too(shared: Shared) -> None:

@@ -90,9 +90,10 @@ def test_a_config_with_a_fault_is_told_and_the_one_before_stays_in_force(program
     with ScriptedServer() as server:
         program.configure(server.port)
         right = program.config.read_text()
+        elsewhere = right.replace("outbox.db", "other.db").replace("@/outbox", "@/other")
         with running(program) as service:
             service.is_ready()
-            for wrong in ("[accounts.work", right.replace("port", "prot"), right.replace("outbox.db", "other.db")):
+            for wrong in ("[accounts.work", right.replace("port", "prot"), elsewhere):
                 program.config.write_text(wrong)
                 service.reload()
                 service.manager.wait_for(lambda: "the config has a fault" in service.manager.status())

@@ -210,7 +210,11 @@ class PostgresServer:
 
     def copy_of(self, url: str) -> str:
         """Dump the database at *url* and restore the dump into a new one; return its URL."""
-        copy, dump = self.new_database(migrated=False), self.dump(url)
+        return self.restored(self.dump(url))
+
+    def restored(self, dump: bytes) -> str:
+        """Restore what ``dump`` said into a new database; return its URL."""
+        copy = self.new_database(migrated=False)
         subprocess.run([str(self._programs / "psql"), "-q", copy], input=dump, stdout=subprocess.DEVNULL, check=True)
         return copy
 
