@@ -57,7 +57,8 @@ class Database(Outbox):
     def forget(self) -> None:
         """Begin anew with an empty database."""
         config = self.config.read_text().splitlines()
-        config[1] = f'url = "{self._server.new_database()}"'
+        self.url = self._server.new_database()
+        config[1] = f'url = "{self.url}"'
         self.config.write_text("\n".join(config) + "\n")
         self.env["XDG_STATE_HOME"] = str(self.directory / "state")
 

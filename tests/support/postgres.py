@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,8 @@ class PostgresServer:
     network: in which it listens on loopback, too.
     """
 
+    env: Mapping[str, str] = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+
     def __init__(self, *settings: str, port: int = 5432, durable: bool = False, network: Network | None = None) -> None:
         """Make and start it.  settings: as name=value, in place of those of this class."""
         where = programs()
@@ -87,7 +90,7 @@ class PostgresServer:
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
             [str(self._programs / program), *words], capture_output=True, text=True, check=False, cwd=self.directory,
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, user=self._uid, group=self._gid,
+            env=PostgresServer.env, user=self._uid, group=self._gid,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 
@@ -100,7 +103,7 @@ class PostgresServer:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*wrapper, str(self._programs / "postgres"), "-D", str(self.directory / "data"), *self._options],
-                stdout=log, stderr=log, cwd=self.directory, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                stdout=log, stderr=log, cwd=self.directory, env=self.env,
                 user=user, group=group,
             )  # fmt: skip
         deadline = time.monotonic() + _PATIENCE_SECONDS

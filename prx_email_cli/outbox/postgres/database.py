@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
@@ -75,17 +75,21 @@ class OpenDatabase:
         connection = self._writer()
         if session not in (None, self.sessions):
             raise run_ended()
-        ending, number = False, None
+        ended, number = False, None
         try:
-            with self._noticing(connection), connection.transaction():
-                result = make(connection)
-                if tell(result) if callable(tell) else tell:
-                    _, number = connection.execute(sql.TELL_OTHERS).fetchone()
-                ending = True
+            with self._noticing(connection), ExitStack() as ending:
+                with connection.transaction():
+                    result = make(connection)
+                    if tell(result) if callable(tell) else tell:
+                        (number,) = connection.execute(sql.NUMBER_OF_TRANSACTION).fetchone()
+                        ending.enter_context(connection.pipeline())  # a client that dies has sent both, or none
+                    ended = True
+                if number is not None:
+                    connection.execute(sql.TELL_OTHERS)
         except psycopg.Error as error:
-            if not connection.connection.closed or (ending and number is None):
-                raise
             if number is None or not self._is_made(number):
+                if (ended and number is None) or not connection.connection.closed:
+                    raise
                 raise _Undone(error) from None
         self._heard_at = _now()
         return result

@@ -273,8 +273,12 @@ REMOVE_TOKENS = "DELETE FROM oauth_token WHERE starts_with(name, ? || '-')"
 
 CHANNEL = "prx_email"
 
-# Tells followers that something may be to do, once this transaction is durable; reads its number.
-TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', ''), CAST(pg_current_xact_id() AS TEXT)"
+# Tells followers that something may be to do.  Not inside a change: a COMMIT that tells makes all others that tell wait
+# until it is on the disk, and this one changes nothing that would have to be there.
+TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', '')"
+
+# Reads the number of this transaction.
+NUMBER_OF_TRANSACTION = "SELECT CAST(pg_current_xact_id() AS TEXT)"
 
 # Reads whether the transaction of this number is durable.
 STATUS_OF_TRANSACTION = "SELECT pg_xact_status(CAST(? AS xid8))"

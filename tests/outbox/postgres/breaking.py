@@ -79,6 +79,8 @@ class Breaking:
             with original(connection) as begun:
                 yield begun
             if self._is_time(connection, Manner.COMMITTED):
+                with connection.pipeline():
+                    pass  # what waits to be sent together is sent
                 end_session(connection)
                 connection.connection.execute(b"SELECT 1")  # raises what an unanswered COMMIT does
 
