@@ -151,6 +151,10 @@ class OutboxAway(StorageError):
     """The server that keeps the outbox cannot be reached, or it ended the session."""
 
 
+class NotPermitted(StorageError):
+    """The role under which the outbox's database is used may not do that."""
+
+
 class RestoredBackup(StorageError):
     """The outbox is older than what it has delivered; nothing is sent from it until a person accepts it."""
 

@@ -18,7 +18,7 @@ from prx_email_cli.cli.standing import this_person
 from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
 from prx_email_cli.delivery.attempt import RetryOptions
 from prx_email_cli.delivery.run import DeliveringRun, Environment
-from prx_email_cli.errors import Exit, PrxEmailError, ValidationError
+from prx_email_cli.errors import Exit, NotPermitted, PrxEmailError, ValidationError
 from prx_email_cli.outbox.decisions import Decided, Spread
 from prx_email_cli.outbox.lifecycle import Status
 
@@ -121,6 +121,10 @@ def attempt_now(this: Invocation, attempts: "Attempts", outbox_id: int, failure_
     try:
         attempts.make([outbox_id], RetryOptions(failure_mode=failure_mode))
         attempts.raise_refusal(outbox_id)
+    except NotPermitted as error:
+        error.hint += f"; message {outbox_id} is stored, and a drain sends it"
+        report_error(error, as_json=this.json, data={"outbox_id": outbox_id, "duplicate": False})
+        raise typer.Exit(error.exit_code) from None
     except PrxEmailError as error:
         report_error(error, as_json=this.json, data=send_result(attempts.row(outbox_id)))
         raise typer.Exit(error.exit_code) from None

@@ -11,8 +11,8 @@ from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
 from prx_email_cli.cli.times import clock, schedule_of
 from prx_email_cli.cli.undrained import warn_undrained
-from prx_email_cli.errors import ValidationError
-from prx_email_cli.outbox.lifecycle import Priority
+from prx_email_cli.errors import NotPermitted, ValidationError
+from prx_email_cli.outbox.lifecycle import Priority, Status
 from prx_email_cli.submission.caller import caller
 from prx_email_cli.submission.draft import empty
 from prx_email_cli.submission.request import Request, read_json, request_from_json
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from prx_email_cli.cli.batch import Asked
     from prx_email_cli.config.settings import Settings
+    from prx_email_cli.outbox.messages import NewMessage, Submitted
+    from prx_email_cli.outbox.store import Store
     from prx_email_cli.submission.reply import Answer
 
 _BESIDE_A_REQUEST = {
@@ -180,10 +182,27 @@ def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request |
             if request.failure_mode is not None and not now:
                 say("note: without --now nothing is attempted, so --failure-mode has no effect here")
             if this.json:
-                put_json({**send_result(store.row(submitted.outbox_id)), "duplicate": submitted.duplicate})
+                put_json(_stored(store, message, submitted))
             else:
                 put(str(submitted.outbox_id))
                 warn_undrained(this, store, tick())
+
+
+def _stored(store: "Store", message: "NewMessage", submitted: "Submitted") -> dict[str, Any]:
+    """Make the JSON object of a message that was just stored, or of the earlier one with its key.
+
+    Of an earlier one that the outbox's role may not read, no more than its id.
+    """
+    answer = {"outbox_id": submitted.outbox_id, "duplicate": submitted.duplicate}
+    if not submitted.duplicate:
+        return {
+            **answer, "status": Status.PENDING, "retries": 0, "provider_message_id": None,
+            "next_attempt_at": message.schedule.due_at, "message_id": None,
+        }  # fmt: skip
+    try:
+        return {**send_result(store.row(submitted.outbox_id)), **answer}
+    except NotPermitted:
+        return answer
 
 
 def _from_file(name: str, typed: "Request", settings: "Settings") -> "Request":

@@ -10,7 +10,7 @@ from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.render import moment, row_object, shown_status
 from prx_email_cli.cli.wrapping import put_labelled, put_wrapped
 from prx_email_cli.delivery.attempt import limits_of, retry_policy
-from prx_email_cli.errors import NotFound, OutboxMoved, PrxEmailError, RestoredBackup, StorageError
+from prx_email_cli.errors import NotFound, NotPermitted, OutboxMoved, PrxEmailError, RestoredBackup, StorageError
 from prx_email_cli.mail.headers import decoded_words
 from prx_email_cli.mail.outline import Attached, attachments_of
 from prx_email_cli.mail.received import address_text, head_and_body, header_fields
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.messages import Caller
     from prx_email_cli.outbox.store import Store
+
+_UNREAD = "the outbox's role may not read contents"
 
 
 class Content(NamedTuple):
@@ -81,6 +83,8 @@ def _content(store: "Store", outbox_id: int) -> Content:
         while b"\r\n\r\n" not in head and (piece := next(pieces, None)) is not None:
             head += piece
         attachments = attachments_of(chain([head], pieces))
+    except NotPermitted:
+        return Content(None, None, _UNREAD)
     except (NotFound, StorageError) as error:
         return Content(None, None, error.message)
     sender = header_fields(head_and_body(head)[0], {b"from"}).get(b"from")

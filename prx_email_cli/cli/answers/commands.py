@@ -29,7 +29,11 @@ def _also(name: str) -> Answer:
     return Answer(ref(name), ref(name))
 
 
-_SENT = Answer({"anyOf": [ref("sent"), ref("send_result"), ref("previewed")]}, ref("send_result"))
+# A role that only enqueues cannot read messages: it answers with a stored_line.
+_SENT = Answer(
+    {"anyOf": [ref("sent"), ref("stored_line"), ref("send_result"), ref("previewed")]},
+    {"anyOf": [ref("send_result"), ref("stored_line")]},
+)
 _DECIDED = Answer({"anyOf": [_list_of("decided"), _list_of("row")]}, {"anyOf": [_list_of("decided"), _list_of("row")]})
 _RETRIED = {"anyOf": [ref("send_result"), _list_of("retried"), _list_of("row")]}
 _EDITED = {"anyOf": [*_RETRIED["anyOf"], _list_of("decided")]}
@@ -55,7 +59,8 @@ ANSWERS = {
     "install-system": Answer(ref("installation")),
     "run": _also("job"),
     "send": Answer(
-        {"anyOf": [*_SENT.data["anyOf"], ref("batch")]}, {"anyOf": [ref("send_result"), ref("batch")]}
+        {"anyOf": [*_SENT.data["anyOf"], ref("batch")]},
+        {"anyOf": [ref("send_result"), ref("stored_line"), ref("batch")]},
     ),
     "reply": _SENT,
     "import": _also("imported"),

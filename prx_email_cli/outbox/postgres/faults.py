@@ -16,6 +16,7 @@ from psycopg import errors as pg
 from prx_email_cli.errors import (
     ConfigError,
     NotFound,
+    NotPermitted,
     OutboxAway,
     OutboxBusy,
     OutboxDamaged,
@@ -27,7 +28,7 @@ from prx_email_cli.redaction import from_outside
 
 _REACH = "check that the server runs and can be reached"
 _OTHERS = "name another database in [outbox] url"
-_RIGHTS = 'this role may not do that: see "Roles" in docs/scaling.md'
+_RIGHTS = 'this role may not do that, the one that drains may: see "Roles" in docs/scaling.md'
 _READ_ONLY = "name the primary: host=one,two&target_session_attrs=read-write in the URL finds it after a failover"
 _PROMOTED = "wait until one of the URL's hosts may be written to, or check target_session_attrs"
 _FULL = "try again; or raise max_connections, or let fewer programs use the database at once"
@@ -177,7 +178,7 @@ def storage_error(error: psycopg.Error, name: str) -> StorageError:
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("08", "57")):
         return SessionLost(message, hint=_REACH)
     if isinstance(error, pg.InsufficientPrivilege):
-        return StorageError(message, hint=_RIGHTS)
+        return NotPermitted(message, hint=_RIGHTS)
     return StorageError(message, hint=_REACH)
 
 
