@@ -55,10 +55,12 @@ torture: $(VENV)/.dev
 	@$(MAKE) mutation
 
 # Whole runs in one thread, on a played network, clock and disk; make test plays 500 seeds.  A seed that failed is played
-# again, with its trace: make simulate SEED=7
+# again, with its trace: make simulate SEED=7.  DATABASE=postgresql: several machines on a real server, whose sessions they
+# lose; it takes some times as long
 SEEDS ?= 5000
+DATABASE ?= sqlite
 simulate: $(VENV)/.dev
-	$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m tests.simulate --database $(DATABASE) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 # Mutants of the rules; each makes a test fail or is explained in tests/mutation.  Those of the statements take longer:
 # make mutation MUTATED=prx_email_cli/outbox/relational/sql.py

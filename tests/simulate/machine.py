@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, Protocol
 
 import pytest
 
@@ -72,11 +73,18 @@ class Connection(SqliteConnection):
 class Machine:
     """A machine with one outbox."""
 
+    deaths = (
+        "before BEGIN", "before COMMIT", "after COMMIT", "after it has sent", "after the mark is raised",
+        "before the end is noted", "after the end is noted", "before an answer is noted", "after an answer is noted",
+    )  # fmt: skip
+    rounds, each_alone, undisturbed = 1, False, True
+
     def __init__(self, world: World, home: Path, template: Path) -> None:
         self.world, self.path = world, home / "outbox.db"
         shutil.copyfile(template, self.path)
         self.path.chmod(0o600)
-        self.truth = Truth(world, self.path)
+        self._connection = sqlite3.connect(self.path, isolation_level=None)
+        self.truth = Truth(world, self._connection.execute)
         self.boots = 1
         self._marks: list[bytes] = [b""]  # what the high-water mark has been
 
@@ -84,6 +92,17 @@ class Machine:
     def runs(self) -> Path:
         """The directory of the runs."""
         return self.path.with_name("outbox.db.runs")
+
+    def close(self) -> None:
+        """Let the outbox go."""
+        self._connection.close()
+
+    def boot(self) -> str:
+        """The kernel's name for its run."""
+        return f"boot {self.boots}"
+
+    def begins(self, process: Process) -> None:
+        """A drain is about to begin."""
 
     def open_store(self, process: Process) -> SqliteStore:
         """Open the outbox for a process; its death closes it."""
@@ -116,19 +135,58 @@ class Machine:
 
     def cut_power(self) -> None:
         """The machine is started anew; what was not synced is there, is older, or is torn."""
+        for process in self.world.processes:
+            process.kill("dies")
         self.boots += 1
-        self.truth.power_cut()
+        self.truth.power_cut(self.truth.owners)
         rng = self.world.rng
         for file in sorted(self.runs.iterdir()) if self.runs.is_dir() else []:
             if file.name == "high-water":
                 file.write_bytes(rng.choice(self._marks))
             elif file.name.endswith(".flight"):
-                _tear(file, rng.randrange(5), rng.randrange)
+                tear(file, rng.randrange(5), rng.randrange)
             elif rng.random() < 0.3:
                 file.unlink()
 
+    def trouble(self, rng: Random, again: Callable[[], object]) -> None:
+        """Let something else go wrong now and then.  again: starts a drain."""
+        if rng.random() < 0.15:
+            self.world.at(rng.random() * 3, lambda: self._sweep(again))
 
-def _tear(file: Path, how: int, randrange: Callable[[int], int]) -> None:
+    def _sweep(self, again: Callable[[], object]) -> None:
+        """Somebody cleans up where nobody should."""
+        living = [run_id for run_id, owner in self.truth.owners.items()
+                  if owner.alive and run_id not in self.truth.ended]  # fmt: skip
+        if living:
+            run_id = self.world.rng.choice(living)
+            self.world.say("world", "somebody removes the lock of run {}", run_id)
+            (self.runs / run_id).unlink(missing_ok=True)
+            self.truth.sweep(run_id)
+            again()
+
+    def left(self) -> list[str]:
+        """Files of runs that lie about."""
+        return [file.name for file in self.runs.iterdir() if file.name not in ("high-water", "last-drain")]
+
+    def install(self, patch: pytest.MonkeyPatch, points: Points) -> None:
+        """Let the program use this outbox."""
+        patch.setattr(Connection, "machine", self, raising=False)
+        connect = sqlite3.connect
+
+        def connected(*places: Any, **options: Any) -> sqlite3.Connection:
+            kind = options.get("factory", sqlite3.Connection)
+            assert issubclass(Connection, kind), "the program has connections of a kind that the simulation does not"
+            connection: sqlite3.Connection = connect(*places, **{**options, "factory": Connection})
+            return connection
+
+        patch.setattr(sqlite3, "connect", connected)
+        points.around(HighWater, "raise_to", "the mark is raised", lambda *_: self.note_mark())
+        points.around(runs, "_removed_as_dead", "a lock file is removed")
+        points.around(Lock, "release", "the lock is released", lambda _, lock: setattr(lock, "_descriptor", -1))
+        points.only_alive(SqliteStore, "close")
+
+
+def tear(file: Path, how: int, randrange: Callable[[int], int]) -> None:
     """Lose some of what was written to a file."""
     content = bytearray(file.read_bytes())
     if how == 0:
@@ -143,11 +201,61 @@ def _tear(file: Path, how: int, randrange: Callable[[int], int]) -> None:
         file.write_bytes(content)
 
 
+class Playable(Protocol):
+    """What the scenario wants of the machines and their outbox."""
+
+    world: World
+    truth: Truth
+
+    @property
+    def deaths(self) -> Sequence[str]:
+        """Points at which drains are killed."""
+
+    @property
+    def rounds(self) -> int:
+        """So many drains it takes at the most until what a dead run held is recovered."""
+
+    @property
+    def each_alone(self) -> bool:
+        """Whether each command of a person is a process of its own."""
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nobody who is dead holds anything."""
+
+    def close(self) -> None:
+        """Let the outbox go."""
+
+    def boot(self) -> str:
+        """The name that the kernel of the running process has for its run."""
+
+    def begins(self, process: Process) -> None:
+        """A drain is about to begin."""
+
+    def open_store(self, process: Process) -> Any:
+        """Open the outbox for a process; its death closes it."""
+
+    def run(self, process: Process, store: Any) -> AbstractContextManager[Any]:
+        """Start a run; the death of its process ends it."""
+
+    def cut_power(self) -> None:
+        """A machine is started anew."""
+
+    def trouble(self, rng: Random, again: Callable[[], object]) -> None:
+        """Let something else go wrong now and then.  again: starts a drain."""
+
+    def left(self) -> list[str]:
+        """Files of runs that lie about."""
+
+    def install(self, patch: pytest.MonkeyPatch, points: Points) -> None:
+        """Let the program use this outbox."""
+
+
 class Points:
     """Wraps functions of the program so that they pass points."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, machine: Machine) -> None:
-        self.patch, self.machine = patch, machine
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch = patch
 
     def around(self, owner: Any, name: str, what: str, after: Callable[..., object] | None = None) -> None:
         """Pass a point before and after *name*; *after* is called with its arguments in between."""
@@ -180,7 +288,7 @@ class Points:
 
 
 @contextmanager
-def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
+def installed(machine: Playable) -> Iterator[pytest.MonkeyPatch]:
     """Let the program run on *machine*."""
     world, noting = machine.world, dict[Any, Any]()
 
@@ -194,34 +302,21 @@ def installed(machine: Machine) -> Iterator[pytest.MonkeyPatch]:
         machine.truth.answered(noting[process, claim], outcome)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "machine", machine, raising=False)
-        connect = sqlite3.connect
-
-        def connected(*places: Any, **options: Any) -> sqlite3.Connection:
-            kind = options.get("factory", sqlite3.Connection)
-            assert issubclass(Connection, kind), "the program has connections of a kind that the simulation does not"
-            connection: sqlite3.Connection = connect(*places, **{**options, "factory": Connection})
-            return connection
-
-        patch.setattr(sqlite3, "connect", connected)
-        patch.setattr(flight_record, "boot_id", lambda: f"boot {machine.boots}")
+        points = Points(patch)
+        machine.install(patch, points)
+        patch.setattr(flight_record, "boot_id", machine.boot)
         patch.setattr(os, "urandom", world.rng.randbytes)
         patch.setattr(os, "getpid", lambda: 1)
-        patch.setattr(withdrawing, "time", _Time(world))
+        patch.setattr(withdrawing, "time", PlayedTime(world))
         _number(patch, conductor._Task)
         _number(patch, AccountRun)
-        points = Points(patch, machine)
         points.around(FlightRecord, "answered", "an answer is noted", answered)
         points.around(InFlight, "about_to_end", "the end is noted", ending)
         points.around(InFlight, "answered", "the answer", answering)
         _remember(patch, noting)
-        points.around(HighWater, "raise_to", "the mark is raised", lambda *_: machine.note_mark())
         points.around(runs, "_remove", "files are removed")
-        points.around(runs, "_removed_as_dead", "a lock file is removed")
         points.around(InFlight, "numbers", "claims are numbered")
         points.around(InFlight, "close", "the record is closed")
-        points.around(Lock, "release", "the lock is released", lambda _, lock: setattr(lock, "_descriptor", -1))
-        points.only_alive(SqliteStore, "close")
         yield patch
 
 
@@ -242,13 +337,18 @@ def _number(patch: pytest.MonkeyPatch, kind: type) -> None:
     patch.setattr(kind, "__hash__", lambda self: self.__dict__.setdefault("_hash", next(numbers)))
 
 
-class _Time:
-    """The module ``time``, for a person's command that waits."""
+class PlayedTime:
+    """The module ``time``, for what waits."""
+
+    CLOCK_MONOTONIC = 1
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def monotonic(self) -> float:
+        return self._world.now
+
+    def clock_gettime(self, clock: int) -> float:
         return self._world.now
 
     def sleep(self, seconds: float) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
-from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-from .machine import Machine
+from .machine import Playable
 from .truth import Sent
 from .world import Process, World
 
@@ -23,10 +22,10 @@ _LINES = (b"text\r\n", b".\r\n", b"..dots\r\n", b"\r\n", b"a longer line of text
 class People:
     """A process through which everybody speaks to the outbox, a new one after each power cut."""
 
-    def __init__(self, world: World, machine: Machine, plan: Plan) -> None:
+    def __init__(self, world: World, machine: Playable, plan: Plan) -> None:
         self._world, self._machine, self._plan = world, machine, plan
         self._process: Process | None = None
-        self._store: SqliteStore
+        self._store: Any = None
         self._number = 0
 
     def send(self, rng: Random, after: float) -> None:
@@ -40,7 +39,7 @@ class People:
             content += rng.choice(_LINES) * (1 if size < 1000 else 50)
         expires = rng.choice((None, 2, 100)) if self._plan.expiring else None
 
-        def submit(store: SqliteStore, now: int) -> str:
+        def submit(store: Any, now: int) -> str:
             message = NewMessage(
                 account, f"m{number}@example.com", [Addressee(one) for one in addresses], "s", Content.of(content),
                 Schedule(now, now, None if expires is None else now + expires),
@@ -55,7 +54,7 @@ class People:
         """Let a person hold, cancel or release something so many seconds from now."""
         what = rng.choice(("hold", "hold", "cancel", "release", "hold all"))
 
-        def decide(store: SqliteStore, now: int) -> str:
+        def decide(store: Any, now: int) -> str:
             if what == "hold all":
                 return f"holds {store.hold_all(rng.choice(list(self._plan.accounts)), now)}"
             outbox_id = rng.choice(sorted(self._machine.truth.sent) or [1])
@@ -74,18 +73,30 @@ class People:
         """Let everything be released that is held."""
         self._say(lambda store, now: f"releases {store.release_all(None, now)}", 0)
 
-    def _say(self, speak: Callable[[SqliteStore, int], str], after: float) -> None:
-        def speaks() -> None:
+    def _say(self, speak: Callable[[Any, int], str], after: float) -> None:
+        def begin() -> None:
             process = self._living()
-            try:
-                said = speak(self._store, int(self._world.now))
-            except PrxEmailError as error:
-                said = f"is told: {error.message}"
-            self._world.say(process.name, "{}", said)
+            process.start(lambda: self._speaks(process, speak))
 
-        self._world.at(after, lambda: self._living().start(speaks))
+        self._world.at(after, begin)
+
+    def _speaks(self, process: Process, speak: Callable[[Any, int], str]) -> None:
+        alone = self._machine.each_alone
+        try:
+            store = self._machine.open_store(process) if alone else self._store
+            said = speak(store, int(self._world.now))
+            if alone:
+                store.close()
+        except PrxEmailError as error:
+            said = f"is told: {error.message}"
+        process.over = alone
+        self._world.say(process.name, "{}", said)
 
     def _living(self) -> Process:
+        if self._machine.each_alone:
+            process = Process(self._world, "person")
+            self._machine.begins(process)
+            return process
         if self._process is None or not self._process.alive:
             self._process = Process(self._world, "person")
             self._store = self._machine.open_store(self._process)

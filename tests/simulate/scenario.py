@@ -14,23 +14,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from prx_email_cli.cli.following import _UntilReplaced
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.run import DrainOptions, Environment
 from prx_email_cli.delivery.wires import LOOK_SECONDS
 from prx_email_cli.errors import PrxEmailError, StorageError
 
-from .machine import Machine, installed, make_template
+from .machine import Machine, Playable, installed, make_template
 from .people import People
 from .server import Manners, Server
 from .truth import Row
 from .wires import PlayedRun
 from .world import Death, Process, Violation, World
 
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
 Fault = Callable[[pytest.MonkeyPatch], object]
-_DEATHS = (
-    "before BEGIN", "before COMMIT", "after COMMIT", "after it has sent", "after the mark is raised",
-    "before the end is noted", "after the end is noted", "before an answer is noted", "after an answer is noted",
-)  # fmt: skip
 _LAST_ROUNDS = 30
 
 
@@ -52,22 +50,36 @@ class Plan(NamedTuple):
     persons: bool
 
 
+class _Asked(NamedTuple):
+    """What a drain was asked for.  follow_until: None for one that does not follow."""
+
+    stop: threading.Event
+    limit: int | None
+    follow_until: float | None
+    interrupt_at: float | None
+
+
 class Failure(NamedTuple):
     """A seed that failed: what was wrong, and all that had happened."""
 
     seed: int
     why: str
     trace: str
+    database: str
 
     def __str__(self) -> str:
-        return f"{self.trace}\nseed {self.seed}: {self.why}\nplay it again: make simulate SEED={self.seed}"
+        more = "" if self.database == SQLITE else f" DATABASE={self.database}"
+        return f"{self.trace}\nseed {self.seed}: {self.why}\nplay it again: make simulate SEED={self.seed}{more}"
 
 
-def play(seed: int, fault: Fault | None = None) -> Failure | None:
-    """Play one seed; None when all was well.  fault: changes the program on purpose."""
+def play(seed: int, fault: Fault | None = None, database: str = SQLITE) -> Failure | None:
+    """Play one seed; None when all was well.
+
+    fault: changes the program on purpose.  database: SQLITE, or POSTGRESQL: then there are several machines.
+    """
     world = World(seed)
     with _home() as home:
-        machine = Machine(world, home, _template())
+        machine = _machine(world, home, database)
         with installed(machine) as patch:
             if fault is not None:
                 fault(patch)
@@ -75,23 +87,31 @@ def play(seed: int, fault: Fault | None = None) -> Failure | None:
                 _Scenario(world, machine).play()
             except Exception as error:
                 kind = "" if isinstance(error, Violation) else f"{type(error).__name__}: "
-                return Failure(seed, f"{kind}{error}", world.shown())
+                return Failure(seed, f"{kind}{error}", world.shown(), database)
             finally:
                 world.end()
-                machine.truth.close()
+                machine.close()
     return None
 
 
-def trace_of(seed: int) -> str:
+def trace_of(seed: int, database: str = SQLITE) -> str:
     """What happens in a seed that may be in order."""
     world = World(seed)
     with _home() as home:
-        machine = Machine(world, home, _template())
+        machine = _machine(world, home, database)
         with installed(machine):
             _Scenario(world, machine).play()
             world.end()
-        machine.truth.close()
+            machine.close()
     return world.shown()
+
+
+def _machine(world: World, home: Path, database: str) -> Playable:
+    if database == SQLITE:
+        return Machine(world, home, _template())
+    from .machines import Machines  # on use: PostgreSQL
+
+    return Machines(world, home)
 
 
 _MEMORY = Path("/dev/shm")
@@ -115,7 +135,7 @@ def _template() -> Path:
 class _Scenario:
     """A played seed."""
 
-    def __init__(self, world: World, machine: Machine) -> None:
+    def __init__(self, world: World, machine: Playable) -> None:
         self.world, self.machine, self.truth = world, machine, machine.truth
         self.plan = _plan(world.rng)
         self.servers = {
@@ -140,11 +160,10 @@ class _Scenario:
         for _ in range(rng.randint(1, 8) if self.truth.sent else rng.randint(2, 12)):
             self.people.send(rng, 0.0 if rng.random() < 0.8 else rng.random() * 20)
         for _ in range(rng.choice((1, 1, 2, 3))):
-            self._start(rng, 0.0 if rng.random() < 0.5 else rng.random() * 10, _death(rng))
+            self._start(rng, 0.0 if rng.random() < 0.5 else rng.random() * 10, self._death(rng))
         if rng.random() < 0.2:
             self.world.at(rng.random() * rng.choice((1, 10, 100)), self._cut_power)
-        if rng.random() < 0.15:
-            self.world.at(rng.random() * 3, self._sweep)
+        self.machine.trouble(rng, lambda: self._start(self.world.rng, 0.1))
         for _ in range(rng.choice((1, 2, 5)) if self.plan.persons else 0):
             self.people.decide(rng, rng.random() * 20)
 
@@ -172,6 +191,9 @@ class _Scenario:
             if rng.random() < 0.5:
                 interrupt_at = self.world.now + after + rng.random() * 20
 
+        self.machine.begins(process)
+        asked = _Asked(stop, limit, follow_until, interrupt_at)
+
         def drain() -> None:
             self.world.say(
                 process.name,
@@ -179,42 +201,65 @@ class _Scenario:
                 "" if limit is None else f" --limit {limit}",
                 "" if follow_until is None else " --follow",
             )
-            store = self.machine.open_store(process)
-            with self.machine.run(process, store) as claims:
-                around = Environment(lambda: int(self.world.now), lambda: self.world.now, stop)
-                run = PlayedRun(store, self.plan.settings, claims, around)
-                run.process, run.servers = process, self.servers
-                if self.plan.persons:
-                    run.look_seconds = LOOK_SECONDS
-                if interrupt_at is not None:
-                    run.interrupt_at = interrupt_at
-                well, waiting, runs = False, self._waiting(), len(self.truth.owners)
-                try:
-                    if follow_until is None:
-                        report = run.drain(DrainOptions(limit=limit))
-                    else:
-                        self.world.at(follow_until, lambda: self._stop(process, stop))
-                        report = run.follow(DrainOptions(), lambda done: None)
-                    well = True
-                except KeyboardInterrupt:
-                    well = True
-                    raise
-                except StorageError as error:
-                    self.world.say(process.name, "breaks off: {}", error.message)
-                    return
-                finally:
-                    if process.alive:
-                        self.truth.run_over(claims.run_id, well=well)
-                self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
-                alone = runs == len(self.truth.owners)
-                if alone and limit is None and follow_until is None and not stop.is_set():
-                    self.truth.check_served(waiting)
-                if limit is not None and follow_until is None and report.attempted > limit:
-                    raise Violation(f"--limit {limit}, and {report.attempted} were attempted")
-            store.close()
+            if follow_until is not None:
+                self.world.at(follow_until, lambda: self._stop(process, stop))
+            self._deliver(process, self.machine.open_store(process), asked)
 
         self._live(process, drain, after)
         return process
+
+    def _deliver(self, process: Process, store: Any, asked: _Asked) -> None:
+        """Be a drain, or a follower, which begins anew with a new session once it has lost one."""
+        while True:
+            try:
+                with self.machine.run(process, store) as claims:
+                    self._run(process, store, claims, asked)
+            except StorageError as error:
+                self.world.say(process.name, "breaks off: {}", error.message)
+                if asked.follow_until is None or not store.cut_off():
+                    return
+            again = asked.follow_until is not None and not asked.stop.is_set() and store.cut_off()
+            store.close()
+            while again and (found := self._reopened(process)) is None:
+                again = not asked.stop.is_set()
+            if not again:
+                return
+            store = found
+
+    def _reopened(self, process: Process) -> Any:
+        process.sleep(1)
+        try:
+            return self.machine.open_store(process)
+        except StorageError:
+            return None
+
+    def _run(self, process: Process, store: Any, claims: Any, asked: _Asked) -> None:
+        stop, limit, follow = asked.stop, asked.limit, asked.follow_until is not None
+        around = Environment(
+            lambda: int(self.world.now), lambda: self.world.now, _UntilReplaced(stop, store) if follow else stop
+        )
+        run = PlayedRun(store, self.plan.settings, claims, around)
+        run.process, run.servers = process, self.servers
+        if self.plan.persons:
+            run.look_seconds = LOOK_SECONDS
+        if asked.interrupt_at is not None:
+            run.interrupt_at = asked.interrupt_at
+        well, waiting, runs = False, self._waiting(), len(self.truth.owners)
+        try:
+            report = run.follow(DrainOptions(), lambda done: None) if follow else run.drain(DrainOptions(limit=limit))
+            well = not store.cut_off()
+        except KeyboardInterrupt:
+            well = True
+            raise
+        finally:
+            if process.alive:
+                self.truth.run_over(claims.run_id, well=well)
+        self.world.say(process.name, "drain ends: {} attempted, {} sent", report.attempted, report.sent)
+        alone = runs == len(self.truth.owners)
+        if alone and limit is None and not follow and not stop.is_set() and self.machine.undisturbed:
+            self.truth.check_served(waiting)
+        if limit is not None and not follow and report.attempted > limit:
+            raise Violation(f"--limit {limit}, and {report.attempted} were attempted")
 
     def _waiting(self) -> list[Row]:
         """The due messages of accounts whose servers are honest: a drain that is alone attempts each of them.
@@ -236,20 +281,7 @@ class _Scenario:
 
     def _cut_power(self) -> None:
         self.world.say("world", "POWER CUT")
-        for process in self.world.processes:
-            process.kill("dies")
         self.machine.cut_power()
-
-    def _sweep(self) -> None:
-        """Somebody cleans up where nobody should."""
-        living = [run_id for run_id, owner in self.truth.owners.items()
-                  if owner.alive and run_id not in self.truth.ended]  # fmt: skip
-        if living:
-            run_id = self.world.rng.choice(living)
-            self.world.say("world", "somebody removes the lock of run {}", run_id)
-            (self.machine.runs / run_id).unlink(missing_ok=True)
-            self.truth.sweep(run_id)
-            self._start(self.world.rng, 0.1)
 
     def _peace(self) -> None:
         """Let everybody be honest, and drain until nothing is left."""
@@ -258,19 +290,27 @@ class _Scenario:
         self.people.release_all()
         while self.world.go_on():
             pass
-        for _ in range(_LAST_ROUNDS):
+        for number in range(_LAST_ROUNDS):
             self._start(self.world.rng, 0)
             while self.world.go_on():
                 pass
-            self._check_owners()
-            due = self._next_due()
-            if due is None:
-                break
-            self.world.now = max(self.world.now + 60, float(due))
+            if number + 1 >= self.machine.rounds:
+                self._check_owners()
+                if self._next_due() is None:
+                    break
+            self.world.now = max(self.world.now + 60, float(self._next_due() or 0))
         self.truth.everything_is_over()
-        left = [file.name for file in self.machine.runs.iterdir() if file.name not in ("high-water", "last-drain")]
+        left = self.machine.left()
         if left:
             raise Violation(f"files of runs are left: {left}")
+
+    def _death(self, rng: Random) -> Death | None:
+        """Choose where a drain is killed, if it is."""
+        if rng.random() < 0.35:
+            return None
+        if rng.random() < 0.3:
+            return Death(rng.randint(1, rng.choice((30, 150, 500))))
+        return Death(rng.randint(1, 5), rng.choice(self.machine.deaths))
 
     def _next_due(self) -> int | None:
         dues = [row.next_attempt_at for row in self.truth.rows.values()
@@ -282,15 +322,6 @@ class _Scenario:
         left = [row.outbox_id for row in self.truth.rows.values() if row.status == "sending"]
         if left:
             raise Violation(f"nobody recovers {left}")
-
-
-def _death(rng: Random) -> Death | None:
-    """Choose where a drain is killed, if it is."""
-    if rng.random() < 0.35:
-        return None
-    if rng.random() < 0.3:
-        return Death(rng.randint(1, rng.choice((30, 150, 500))))
-    return Death(rng.randint(1, 5), rng.choice(_DEATHS))
 
 
 def _plan(rng: Random) -> Plan:

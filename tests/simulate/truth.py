@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientStatus
 from prx_email_cli.outbox.messages import Claimed
@@ -14,10 +13,11 @@ from .world import Process, Violation, World
 if TYPE_CHECKING:
     from .scenario import Account
 
+Ask = Callable[..., Iterable[Any]]
 _ROWS = """
 SELECT id, status, run_id, claim, claimed_as, retries, gave_up, held_at, next_attempt_at, expires_at, sender,
        by_account AND status = 'failed', first_due_at
-  FROM outbox
+  FROM outbox ORDER BY id
 """
 _STARTS = "SELECT started_at FROM attempt WHERE account = ? AND counts ORDER BY started_at"
 _RECIPIENTS = "SELECT outbox_id, number, status, uncertain FROM recipient"
@@ -61,9 +61,9 @@ class Copy(NamedTuple):
 class Truth:
     """What every message stands for, and what has become of it."""
 
-    def __init__(self, world: World, path: Path) -> None:
-        self.world = world
-        self._connection = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, world: World, ask: Ask) -> None:
+        """ask: reads what is durable."""
+        self.world, self._ask = world, ask
         self.sent: dict[int, Sent] = {}
         self._coming: dict[str, Sent] = {}  # by sender
         self._ids: dict[str, int] = {}  # by address
@@ -77,12 +77,10 @@ class Truth:
         self._since: dict[int, int] = {}  # copies of a message when it was claimed
         self._promised: set[str] = set()
         self._refused: set[str] = set()
+        self.others_wait_seconds = 0  # before they settle what a living process had claimed that lost its session
+        self.lost: dict[str, float] = {}  # runs whose sessions the server has ended, and when
         self._certain: dict[str, str] = {}  # recorded as answered, durably
-        self._noted: dict[str, str] = {}  # the same in a flight record, which the power cut forgets
-
-    def close(self) -> None:
-        """Let the outbox go."""
-        self._connection.close()
+        self._noted: dict[str, tuple[str, str | None]] = {}  # the same in a run's flight record, which it forgets
 
     def about_to_submit(self, message: Sent) -> None:
         """A message is about to be stored."""
@@ -118,8 +116,8 @@ class Truth:
 
     def named(self, address: str) -> None:
         """A server is asked to take something for this recipient."""
-        known = self._certain.get(address) or self._noted.get(address)
-        if known is not None and self._ids[address] not in self.excused:
+        known = self._certain.get(address) or self._noted.get(address, ("",))[0]
+        if known and self._ids[address] not in self.excused:
             raise Violation(f"{address} is recorded as {known}, and is sent to again")
 
     def taken(self, message_id: str, addresses: list[str], content: bytes) -> None:
@@ -158,13 +156,14 @@ class Truth:
 
     def answered(self, claimed: Claimed, outcome: Outcome) -> None:
         """An answer is in a flight record."""
+        run_id = self.rows[claimed.outbox_id].run_id
         for number, result in outcome.recipients.items():
             if result.status is not RecipientStatus.PENDING:
-                self._noted[self.sent[claimed.outbox_id].addresses[number]] = result.status
+                self._noted[self.sent[claimed.outbox_id].addresses[number]] = result.status, run_id
 
-    def power_cut(self) -> None:
-        """What was not durable may be lost."""
-        self._noted.clear()
+    def power_cut(self, runs: Collection[str]) -> None:
+        """What these had noted and was not durable may be lost."""
+        self._noted = {address: noted for address, noted in self._noted.items() if noted[1] not in runs}
 
     def sweep(self, run_id: str) -> None:
         """Somebody has removed the lock of a living run: others take it for dead, and may send what it sends."""
@@ -174,10 +173,10 @@ class Truth:
     def committed(self, process: Process | None) -> None:
         """Look at all that has changed; *process* has changed it."""
         recipients: dict[int, list[tuple[int, str, bool]]] = {}
-        for outbox_id, *recipient in self._connection.execute(_RECIPIENTS):
+        for outbox_id, *recipient in self._ask(_RECIPIENTS):
             recipients.setdefault(outbox_id, []).append((recipient[0], recipient[1], bool(recipient[2])))
         rows = {}
-        for found in self._connection.execute(_ROWS):
+        for found in self._ask(_ROWS):
             everyone = tuple((status, uncertain) for _, status, uncertain in sorted(recipients.get(found[0], [])))
             rows[found[0]] = Row._make((*found, everyone))
         lost = self.sent.keys() - rows.keys()
@@ -206,6 +205,8 @@ class Truth:
         if owner is None or process is None:
             raise Violation(f"message {row.outbox_id} was nobody's")
         abandoned = not owner.alive or before.run_id in self.swept or before.run_id in self.ended
+        lost_at = self.lost.get(before.run_id or "")
+        abandoned = abandoned or (lost_at is not None and self.world.now - lost_at >= self.others_wait_seconds - 1)
         mine = owner is process
         if not mine and not abandoned:
             raise Violation(f"message {row.outbox_id} is {owner.name}'s, and {process.name} has moved it")
@@ -277,7 +278,7 @@ class Truth:
     def check_limits(self, accounts: dict[str, Account]) -> None:
         """No span of a minute has more messages of an account than its limit allows, and each copy counts."""
         for name, account in accounts.items():
-            starts = [at for (at,) in self._connection.execute(_STARTS, (name,))]
+            starts = [at for (at,) in self._ask(_STARTS, (name,))]
             taken = sum(max(len(self.copies.get(address, ())) for address in sent.addresses)
                         for sent in self.sent.values() if sent.account == name)  # fmt: skip
             if taken > len(starts) and not self.swept:

@@ -54,6 +54,18 @@ class PlayedWires(SessionWires):
 
         self._process.start(work)
 
+    def aside(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """See ``Wires``."""
+
+        def beside() -> None:
+            try:
+                came = work()
+            except Exception as error:
+                came = error
+            self._call(partial(done, came))
+
+        self._process.start(beside)
+
     def _connect(self, server: Server) -> Session | SessionFailed:
         world, self._opened = self._world, self._opened + 1
         who = f"{self._process.name}.{server.name}{self._opened}"
