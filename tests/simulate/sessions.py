@@ -27,7 +27,7 @@ from .world import Process, World, current
 LOCK_SECONDS = 5.0
 NOTICED_SECONDS = 60.0  # so long at most a server takes a client for alive whose connection is cut
 _LOOK_SECONDS = 0.05
-_AT_ONCE_MS, _POLL_MS = 2, 5
+_LOOKS_MS = (2, 5, 10, 20, 50)  # between two, whether a statement waits for a lock
 _PATIENCE_SECONDS = 60.0  # real ones, on a busy machine
 
 
@@ -148,7 +148,7 @@ class PlayedServer:
                 late = process.world.now >= until
                 if late or self._is_deadlock(session.number):
                     self.observer.execute("SELECT pg_cancel_backend(%s)", (session.number,))
-                    while not ready(_POLL_MS):
+                    while not ready(_LOOKS_MS[-1]):
                         pass
                     return pg.LockNotAvailable("lock timeout") if late else pg.DeadlockDetected("deadlock detected")
                 process.sleep(_LOOK_SECONDS)
@@ -211,7 +211,8 @@ class PlayedSession(psycopg.Connection[Any]):
         try:
             state = next(gen)
             while True:
-                while not (ready := self._poll(state, _AT_ONCE_MS)):
+                looks = iter(_LOOKS_MS)
+                while not (ready := self._poll(state, next(looks, _LOOKS_MS[-1]))):
                     if self.server.blockers(self.number):
                         refused = self.server.wait(process, self, partial(self._poll, state))
                 state = gen.send(Ready(ready))
@@ -237,7 +238,8 @@ class PlayedSession(psycopg.Connection[Any]):
     def settle(self) -> None:
         """Wait until its statement has an answer, or waits for a lock."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not self._poll(1, _AT_ONCE_MS) and not self.server.blockers(self.number):
+        looks = iter(_LOOKS_MS)
+        while not self._poll(1, next(looks, _LOOKS_MS[-1])) and not self.server.blockers(self.number):
             assert time.monotonic() < deadline, "a statement neither ends nor waits"
 
     def close(self) -> None:
