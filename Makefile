@@ -12,9 +12,10 @@ demo: $(VENV)/.demo
 WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
-# REST=1 leaves out what make coverage runs, so that after make check each test has run once.
+# COUNT=1 counts branches on the way, for the make check COUNT=1 that follows, so that each test runs once.
 test: $(VENV)/.dev
-	$(PYTEST) $(if $(REST),$(addprefix --ignore=tests/,$(COVERING)))
+	$(if $(COUNT),$(COUNTING))
+	$(PYTEST) $(if $(COUNT),$(addprefix --ignore=tests/,$(COVERING)))
 
 # The commands on an outbox in a PostgreSQL database, all of them; make test has a few of each, marked on_both.
 ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py
@@ -31,8 +32,9 @@ check: $(VENV)/.dev
 COVERED := outbox delivery smtp
 COVERING := outbox delivery smtp oauth model damage restore files faults submission cli/test_drain.py cli/test_retry.py \
             sendmail/test_quick.py
+COUNTING = $(PYTEST) $(addprefix tests/,$(COVERING)) --cov --cov-report=
 coverage: $(VENV)/.dev
-	$(PYTEST) $(addprefix tests/,$(COVERING)) --cov --cov-report=
+	$(if $(COUNT),,$(COUNTING))
 	$(foreach folder,$(COVERED),$(BIN)/coverage report --include='prx_email_cli/$(folder)/*' --fail-under=95 &&) true
 
 # The long campaigns; make test has short ones.  For a longer night: make torture KILLS=3000 ROUNDS=50 SEED=7
