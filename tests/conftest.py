@@ -221,7 +221,7 @@ class Program:
     @property
     def outbox_name(self) -> str:
         """What the program calls its outbox."""
-        return str(self.outbox) if self.url is None else self.url.partition("?")[0]
+        return str(self.outbox) if self.url is None else self.url
 
     def is_made(self) -> bool:
         """Whether there is an outbox; a database always is."""

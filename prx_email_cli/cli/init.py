@@ -7,11 +7,12 @@ import typer
 
 from prx_email_cli.cli.account_options import AccountOptions, with_account_options
 from prx_email_cli.cli.context import invocation
+from prx_email_cli.cli.inputs import password_on_command_line
 from prx_email_cli.cli.options import Json
 from prx_email_cli.cli.setup import Tables, set_up
 from prx_email_cli.config.edit import refuse_existing, write_new_config
-from prx_email_cli.config.outbox import SCHEMES
-from prx_email_cli.config.paths import absolute, default_outbox_file
+from prx_email_cli.config.outbox import holds_secret, keys_naming
+from prx_email_cli.config.paths import default_outbox_file
 
 app = typer.Typer(add_completion=False)
 
@@ -37,12 +38,11 @@ def init(
     """
     this = invocation(ctx)
     refuse_existing(this.config_file)
-    if outbox is None:
-        default_outbox_file()  # raises where there is no home directory for it
+    place = _place(outbox)
 
     def write(table: Tables) -> None:
         domain = {"message_id_domain": f"{secrets.token_hex(4)}.prx-email.local"}
-        document = {"default_account": account, "outbox": {**_place(outbox), **domain}, "accounts": {account: table}}
+        document = {"default_account": account, "outbox": {**place, **domain}, "accounts": {account: table}}
         write_new_config(this.config_file, document)
 
     set_up(this, account, options, write, test=test)
@@ -51,8 +51,12 @@ def init(
 def _place(outbox: str | None) -> dict[str, str]:
     """Return the keys that name the outbox."""
     if outbox is None:
+        default_outbox_file()  # raises where there is no home directory for it
         return {}
-    return {"url": outbox} if outbox.startswith(SCHEMES) else {"path": str(absolute(outbox))}
+    named = keys_naming(outbox, "--outbox")
+    if "url" in named and holds_secret(outbox):
+        raise password_on_command_line("name the URL without it, and then a password_file in [outbox] of the config")
+    return named
 
 
 apps = {"init": app}

@@ -90,6 +90,11 @@ class _PatientPipe(io.RawIOBase):
         super().close()
 
 
+def password_on_command_line(hint: str) -> ValidationError:
+    """Make the error for a password that is an argument."""
+    return ValidationError("a password on the command line can be seen by others on this machine", hint=hint)
+
+
 def first_line_of_stdin() -> str:
     """Read the first line of stdin, without its line end, and leave the rest to other programs.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.inputs import password_on_command_line
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import safe
@@ -136,7 +137,7 @@ def _place(place: str | None, settings: "OutboxSettings") -> "OutboxSettings":
 
     Raises ValidationError.
     """
-    from prx_email_cli.config.outbox import SCHEMES  # on use
+    from prx_email_cli.config.outbox import SCHEMES, holds_secret  # on use
 
     if place is None:
         return settings
@@ -147,19 +148,11 @@ def _place(place: str | None, settings: "OutboxSettings") -> "OutboxSettings":
         own = settings.url is None and settings.path.absolute() == file.absolute()
         return settings if own else settings.replace(url=None, path=file.absolute())
     named = settings.replace(url=place)
-    _check_no_password(place)
+    if holds_secret(place):
+        raise password_on_command_line(
+            "name the URL without it; the password is taken from the config, if it names this database, else from "
+            "PGPASSFILE or ~/.pgpass"
+        )
     if settings.url is not None and settings.name == named.name:
         return settings
     return named.replace(password=None, password_env=None, password_command=None, password_file=None)
-
-
-def _check_no_password(url: str) -> None:
-    from urllib.parse import parse_qs, urlsplit  # on use
-
-    parts = urlsplit(url)
-    if parts.password is not None or "password" in parse_qs(parts.query):
-        raise ValidationError(
-            "a password on the command line can be seen by others on this machine",
-            hint="name the URL without it; the password is taken from the config, if it names this database, else from "
-            "PGPASSFILE or ~/.pgpass",
-        )

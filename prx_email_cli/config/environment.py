@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from prx_email_cli.children import hide
 from prx_email_cli.config.auth import LOOPBACK_HOSTS
 from prx_email_cli.config.domains import is_domain
-from prx_email_cli.config.outbox import SCHEMES
+from prx_email_cli.config.outbox import keys_naming
 from prx_email_cli.config.paths import absolute
 from prx_email_cli.config.settings import Settings, check_settings, is_sender, load_settings
 from prx_email_cli.config.source import ENV_FROM, ENV_OUTBOX, ENV_URL, ENV_URL_FILE
@@ -61,10 +61,7 @@ def _outbox(*, ephemeral: bool) -> dict[str, Any]:
     ephemeral: without a file the outbox may be a new one at each start, and its ids begin anew; no Message-ID may.
     """
     named = os.environ.get(ENV_OUTBOX)
-    if named and named.startswith(SCHEMES):
-        keys = {"url": named}
-    else:
-        keys = {} if not named else {"path": str(absolute(named))}
+    keys = keys_naming(named, ENV_OUTBOX) if named else {}
     return {**keys, "message_id_domain": f"{os.urandom(4).hex()}.prx-email.local"} if ephemeral else keys
 
 

@@ -4,12 +4,45 @@ import re
 from pathlib import Path
 
 from prx_email_cli.config.durations import seconds_of
-from prx_email_cli.config.paths import default_outbox_file
+from prx_email_cli.config.paths import absolute, default_outbox_file
 from prx_email_cli.config.table import Place, Table, key
+from prx_email_cli.errors import ConfigError
 
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _USERINFO = re.compile("(?:([^/@]*)@)?(.*)", re.DOTALL)  # as libpq reads it
+_PLACE = ("service", "host", "hostaddr", "port", "dbname", "user")  # parameters of a URL that say where it leads
 SCHEMES = ("postgresql://", "postgres://")
+
+
+def parts_of(url: str) -> tuple[str, str, str]:
+    """Return user and password of *url*, then hosts and database, then the parameters, each as it is written there.
+
+    An @ in the second is one of a password that is not encoded.
+    """
+    userinfo, rest = _USERINFO.match(url.partition("://")[2]).groups()  # type: ignore[union-attr]  # it matches anything
+    place, _, query = rest.partition("?")
+    return userinfo or "", place, query
+
+
+def holds_secret(url: str) -> bool:
+    """Tell whether *url* has a password, also one that is not encoded."""
+    from urllib.parse import parse_qs  # on use
+
+    userinfo, place, query = parts_of(url)
+    return ":" in userinfo or "@" in place or not {"password", "sslpassword"}.isdisjoint(parse_qs(query))
+
+
+def keys_naming(outbox: str, where: str) -> dict[str, str]:
+    """Return the keys of ``[outbox]`` that name the file or database *outbox*.
+
+    where: what names it, for the error.  Raises ConfigError, which never shows a URL.
+    """
+    if outbox.startswith(SCHEMES):
+        return {"url": outbox}
+    if "://" in outbox:
+        hint = "name a file, or a database as postgresql://USER@HOST/NAME"
+        raise ConfigError(f"{where}: does not begin with postgresql://", hint=hint)
+    return {"path": str(absolute(outbox))}
 
 
 class OutboxSettings(Table):
@@ -54,28 +87,21 @@ class OutboxSettings(Table):
 
     @property
     def name(self) -> str:
-        """The outbox for people: its file, or its database without a password."""
+        """The outbox for people: its file, or its database without a password.  No two databases have one name."""
         if self.url is None:
             return str(self.path)
-        scheme, _, rest = self.url.partition("://")
-        userinfo, place = _USERINFO.match(rest).groups()  # type: ignore[union-attr]  # it matches anything
-        place = place.partition("?")[0]
+        scheme = self.url.partition("://")[0]
+        userinfo, place, query = parts_of(self.url)
         if "@" in place:  # in a password that is not encoded
             userinfo, place = userinfo or place, place.rpartition("@")[2]
-        user = (userinfo or "").partition(":")[0]
-        return f"{scheme}://{user}{'@' if userinfo else ''}{place}"
+        user = userinfo.partition(":")[0]
+        more = "&".join(one for one in query.split("&") if one.partition("=")[0] in _PLACE)
+        return f"{scheme}://{user}{'@' if userinfo else ''}{place}{'?' if more else ''}{more}"
 
     @property
     def holds_secret(self) -> bool:
         """Whether the config itself has the database's password, in a key of its own or in the URL."""
-        return self.password is not None or self._url_holds_secret
-
-    @property
-    def _url_holds_secret(self) -> bool:
-        from urllib.parse import parse_qs  # on use
-
-        userinfo, place = _USERINFO.match((self.url or "").partition("://")[2]).groups()  # type: ignore[union-attr]
-        return ":" in (userinfo or "") or not {"password", "sslpassword"}.isdisjoint(parse_qs(place.partition("?")[2]))
+        return self.password is not None or holds_secret(self.url or "")
 
     def variables_with_secrets(self) -> tuple[str, ...]:
         """Name the environment variables, but password_env, from which libpq takes a secret of this database."""

@@ -106,12 +106,18 @@ class Table:
         raise AttributeError(f"settings do not change: {name}")
 
     def __repr__(self) -> str:
-        shown = {key.name: "***" if key.secret else self.__dict__.get(key.name) for key in self.keys.values()}
+        values = {key.name: "***" if key.secret else self.__dict__.get(key.name) for key in self.keys.values()}
+        shown = {name: "***" if _may_hold_secret(value) else value for name, value in values.items()}
         return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy of the table with these values changed."""
         return type(self)(**{**self.__dict__, **changes})
+
+
+def _may_hold_secret(value: object) -> bool:
+    """Tell whether *value* looks like a URL, which may have a password."""
+    return "://" in str(value)
 
 
 T = TypeVar("T", bound=Table)
@@ -156,6 +162,8 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
         return tuple(value)
     if kind is Path and isinstance(value, str):
         _check_text(value, name, place)
+        if _may_hold_secret(value):
+            raise place.error(name, "is a URL, and must be a path", "name a file; [outbox] url names a database")
         try:
             return place.file.parent / expanded(value)
         except ConfigError as error:
@@ -163,7 +171,9 @@ def _convert(declared: Key, value: Any, name: str, place: Place) -> Any:
     if type(value) is not kind:
         raise place.error(
             name,
-            f"must be {_NAMES[kind]}, not {value!r}" if not declared.secret else "has the wrong type",
+            "has the wrong type"
+            if declared.secret or _may_hold_secret(value)
+            else f"must be {_NAMES[kind]}, not {value!r}",
             f"write {name} = {_example(kind)}",
         )
     _check_limits(declared, value, name, place)

@@ -151,3 +151,13 @@ def test_without_a_file_no_two_processes_make_the_same_message_id(bare: Program,
     assert bare.run(*SEND, **environment).status == 0
     domains = {bare.run("export", "1", **environment).out.split("@", 1)[1].split(">")[0] for _ in range(2)}
     assert len(domains) == 2
+
+
+@pytest.mark.parametrize("url", ["mysql://u:very-secret@h/db", "postgresqll://u:very-secret@h/db", "sqlite:///very.db"])
+def test_an_outbox_by_a_url_of_another_kind_is_refused_and_makes_no_file(program: Program, url: str) -> None:
+    program.config.write_text(program.config.read_text().replace('path = "outbox.db"\n', ""))
+    answer = program.run(*SEND, PRX_EMAIL_OUTBOX=url)
+    assert answer.status == 78
+    assert "PRX_EMAIL_OUTBOX: does not begin with postgresql://" in answer.err
+    assert "very" not in answer.err
+    assert not list(program.home.glob("*:*"))

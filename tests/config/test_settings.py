@@ -8,6 +8,7 @@ import pytest
 
 from prx_email_cli.config import paths
 from prx_email_cli.config.edit import write_new_config
+from prx_email_cli.config.outbox import OutboxSettings
 from prx_email_cli.config.paths import default_config_file, default_outbox_file
 from prx_email_cli.config.settings import Account, Settings, load_settings
 from prx_email_cli.errors import ConfigError, ReadableByOthers
@@ -278,6 +279,30 @@ def test_a_secret_in_a_broken_line_is_not_shown(file: Path, line: str, says: str
     refused = refusal(file, f"{MINIMAL}[accounts.work.smtp.auth]\n{line}\n")
     assert says in refused.message
     assert "271828" not in refused.message + refused.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('url = ["postgresql://u:271828182@h/db"]', "outbox.url has the wrong type"),
+        ('path = "postgresql://u:271828182@h/db"', "outbox.path is a URL, and must be a path"),
+        ('url = "mysql://u:271828182@h/db"', "outbox.url does not begin with postgresql://"),
+    ],
+)
+def test_a_url_in_a_wrong_place_is_not_shown(file: Path, line: str, says: str) -> None:
+    refused = refusal(file, f"[outbox]\n{line}\n{MINIMAL}")
+    assert says in refused.message
+    assert "271828" not in refused.message + refused.hint
+
+
+def test_two_databases_never_have_one_name() -> None:
+    urls = ("postgresql://u@/db?host=/one", "postgresql://u@/db?host=/two", "postgresql://?service=one",
+            "postgresql://?service=two", "postgresql://u@h/db", "postgresql://u@h/db?port=6432")  # fmt: skip
+    names = [OutboxSettings(url=url).name for url in urls]
+    assert names == list(urls)
+    with_more = OutboxSettings(url="postgresql://u:secret@h/db?sslmode=require&host=/s&password=secret")
+    assert with_more.name == "postgresql://u@h/db?host=/s"
+    assert "secret" not in repr(with_more)
 
 
 def test_a_file_that_is_not_there_not_text_or_not_a_file_is_refused(file: Path) -> None:

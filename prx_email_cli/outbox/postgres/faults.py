@@ -111,9 +111,9 @@ _FAULTS = (
         "check sslmode and sslrootcert in [outbox] url: see docs/scaling.md",
     ),
     _Fault(
-        "^invalid |^bad value|Servname not supported|unrecognized",
+        "^invalid |^bad value|Servname not supported|unrecognized|invalid (value for|configuration) parameter",
         ConfigError,
-        "check [outbox] url",
+        "check [outbox] url, and the variables that libpq reads, such as PGPORT and PGOPTIONS",
     ),
     _Fault(
         "resolve host|translate host name",

@@ -4,6 +4,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from prx_email_cli.config.outbox import parts_of
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.errors import ConfigError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.postgres.store import PostgresStore
 
 _ENCODE = "write each character of user and password but letters and digits as %XX: @ is %40, / is %2F, # is %23"
+_PARAMETERS = "after the ? stand libpq's parameters: sslmode=verify-full&sslrootcert=FILE; a ? of a password is %3F"
 
 
 def open_store(outbox: "OutboxSettings") -> "PostgresStore":
@@ -71,11 +73,13 @@ def _parameters(url: str) -> dict[str, Any]:
     import psycopg  # on use
     from psycopg.conninfo import conninfo_to_dict  # on use
 
+    if "@" in parts_of(url)[1]:  # libpq would ask the network for a host that is named like the end of a password
+        raise ConfigError("[outbox] url: has one @ too many before its host", hint=_ENCODE)
     try:
         parameters = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError) as error:
         what = re.sub(r':? "[^"]*"?', "", " ".join(str(error).split()))
-        raise ConfigError(f"[outbox] url: {what}", hint=_ENCODE) from None
+        raise ConfigError(f"[outbox] url: {what}", hint=_PARAMETERS if "parameter" in what else _ENCODE) from None
     for name in ("password", "sslpassword"):
         remember(str(parameters.get(name) or ""))
     for port in str(parameters.get("port") or "").split(","):

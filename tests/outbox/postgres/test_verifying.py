@@ -107,4 +107,4 @@ def test_the_command_says_what_is_wrong_and_ends_with_74(program: Program, serve
     assert (answer.status, answer.json["ok"]) == (74, False)
     assert answer.data["faults"] == ["outbox message 1: its content is not as submitted"]
     assert "pg_amcheck" in answer.json["error"]["hint"]
-    assert answer.data["file"] == program.url.partition("?")[0]
+    assert answer.data["file"] == program.url
