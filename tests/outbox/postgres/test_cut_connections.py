@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.lifecycle import Status
 from prx_email_cli.outbox.postgres.connection import Where
 from prx_email_cli.outbox.postgres.store import Patience, PostgresStore
+from prx_email_cli.outbox.store import Run
 
 from ...support.cutting_proxy import Cut, CuttingProxy, Manner, Place
 from ...support.postgres import USER, PostgresServer
@@ -46,6 +48,14 @@ def other(url: str, tmp_path: Path) -> Iterator[PostgresStore]:
     store.close()
 
 
+def wait_until_dead(other: PostgresStore, run: Run) -> None:
+    """Return when the server has ended the session of a run that was cut: it sees that a little later than the run."""
+    deadline = time.monotonic() + 60
+    while run.run_id in other.living():
+        assert time.monotonic() < deadline, "the session does not end"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("manner", list(Manner))
 def test_what_was_claimed_without_an_answer_is_given_back_and_not_in_doubt(
     proxied: Proxied, other: PostgresStore, manner: Manner
@@ -58,6 +68,7 @@ def test_what_was_claimed_without_an_answer_is_given_back_and_not_in_doubt(
             run.advance([], [wish()])
         assert proxy.planned == []
     assert other.row(1).status is Status.SENDING
+    wait_until_dead(other, run)
     with other.start_run(NOW) as later:
         recovered = later.recover(POLICY, NOW)
         assert (recovered.uncertain, recovered.given_back) == ([], [1])
@@ -106,6 +117,7 @@ def test_a_run_that_was_cut_leaves_neither_session_nor_lock(proxied: Proxied, ot
     with pytest.raises(StorageError):
         run.advance([], [wish()])
     run.__exit__(None, None, None)
+    wait_until_dead(other, run)
     with other.start_run(NOW) as later:
         later.recover(POLICY, NOW)
         assert other.living() == [later.run_id]
