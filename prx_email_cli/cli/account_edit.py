@@ -20,7 +20,11 @@ def remove(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Remove it even if messages of it are not sent, or the config is wrong.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Remove it even if messages of it are not sent, machines share its tokens, or the config is wrong.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -34,6 +38,11 @@ def remove(
     if settings is not None and not force:
         settings.account(name)
         _refuse_unsent(this, settings, name)
+        if _shares_tokens(this, settings, name):
+            raise ValidationError(
+                f"the outbox's database keeps tokens of account {name} for all machines; nothing was changed",
+                hint=f"prx-email account logout {name} deletes them; --force leaves them to other machines",
+            )
     removed = remove_account(this.config_file, name)
     work_is_done(f"removed {safe(name)}")
     if settings is not None and name in settings.accounts:
@@ -96,6 +105,22 @@ def _refuse_unsent(this: Invocation, settings: "Settings", name: str) -> None:
             f"{messages} to be sent by account {name}; nothing was changed",
             hint=f"prx-email list --account {name} shows them: drain or cancel them first, or use --force",
         )
+
+
+def _shares_tokens(this: Invocation, settings: "Settings", name: str) -> bool:
+    """Tell whether machines share tokens of this account, and of no other one in the config."""
+    from prx_email_cli.oauth.shared import has_token_key  # on use
+
+    if settings.accounts[name].smtp.auth.oauth is None or not has_token_key(settings.outbox):
+        return False
+    from prx_email_cli.oauth.tokens import names_of  # on use
+
+    logins = {one.name: names_of(one, None)[0] for one in settings.accounts.values() if one.smtp.auth.oauth}
+    login = logins.pop(name)
+    if login in logins.values():
+        return False
+    with this.store(settings) as store:
+        return store.shelf is not None and store.shelf.has(login)
 
 
 def _forget_state(this: Invocation, settings: "Settings", name: str) -> None:

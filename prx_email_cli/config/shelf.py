@@ -20,6 +20,9 @@ class Shelf(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return what is kept under *name*; None if that is nothing."""
 
+    def has(self, login: str) -> bool:
+        """Tell whether something is kept under a name of *login*."""
+
     def hold(self, login: str, seconds: float) -> AbstractContextManager[Held]:
         """Keep all others from renewing *login*, until the block ends or this machine dies.
 

@@ -151,3 +151,33 @@ def test_drains_of_two_machines_send_with_the_token_that_one_got(oauth: OAuthSer
         assert [(one.communicate(timeout=120)[1], one.returncode) for one in drains] == [("", 0)] * 2
         assert len(server.messages) == 2
     assert oauth.count("refresh_token") == 1
+
+
+def test_an_account_is_not_removed_while_machines_share_its_tokens(oauth: OAuthServer, field: Field) -> None:
+    (program, account), (other, _) = (field.machine(number, 9, renewed_by(oauth, None)) for number in range(2))
+    for machine in (program, other):
+        config = machine.config.read_text()
+        machine.config.write_text(config + "\n" + _again(config).replace("client_id = ", 'client_id = "another" # '))
+    field.keep(account, Tokens("access", None, None))
+    answer = program.call("account", "remove", "work")
+    assert answer.status == 65
+    assert "keeps tokens of account work for all machines; nothing was changed" in answer.err
+    assert "prx-email account logout work deletes them; --force leaves them to other machines" in answer.err
+    assert program.call("account", "remove", "work", "--force").status == 0
+    assert len(field.rows()) == 1
+    assert other.call("account", "logout", "work").status == 0
+    assert field.rows() == []
+    assert other.call("account", "remove", "work").status == 0
+
+
+def test_an_account_is_removed_while_another_one_has_the_same_tokens(oauth: OAuthServer, field: Field) -> None:
+    program, account = field.machine(1, 9, renewed_by(oauth, None))
+    program.config.write_text(program.config.read_text() + "\n" + _again(program.config.read_text()))
+    field.keep(account, Tokens("access", None, None))
+    assert program.call("account", "remove", "again").status == 0
+    assert len(field.rows()) == 1
+
+
+def _again(config: str) -> str:
+    """The tables of the account once more, under another name."""
+    return config[config.index("[accounts.work]") :].replace("accounts.work", "accounts.again")

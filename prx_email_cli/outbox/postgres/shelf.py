@@ -28,6 +28,11 @@ class PostgresShelf:
         with self._store.reading() as connection:
             return _read(connection, name)
 
+    def has(self, login: str) -> bool:
+        """Tell whether something is kept under a name of *login*."""
+        with self._store.reading() as connection:
+            return connection.execute(sql.HAS_TOKENS, (login,)).fetchone() is not None
+
     @contextmanager
     def hold(self, login: str, seconds: float) -> "Iterator[PostgresHeld]":
         """Keep all others from renewing *login*, by a session of its own; raises TimeoutError after so long."""

@@ -268,6 +268,9 @@ INSERT INTO oauth_token (name, sealed) VALUES (:name, CAST(:sealed AS BYTEA))
      WHERE CAST(:any AS BOOLEAN) OR oauth_token.sealed = CAST(:before AS BYTEA)
 """
 
+# Reads whether there are tokens of a login, whatever they were got from.
+HAS_TOKENS = "SELECT 1 FROM oauth_token WHERE starts_with(name, ? || '-') LIMIT 1"
+
 # Forgets the tokens of a login, whatever they were got from.
 REMOVE_TOKENS = "DELETE FROM oauth_token WHERE starts_with(name, ? || '-')"
 

@@ -32,7 +32,8 @@ def test_what_is_kept_is_read_replaced_and_removed(shelf: Shelf) -> None:
         assert held.write(NAME, b"two", b"\0one")
         assert held.write("ops@example.com-01234-login", b"another's", None)
     assert shelf.read(NAME) == b"two"
-    assert [shelf.remove(LOGIN), shelf.remove(LOGIN)] == [True, False]
+    assert [shelf.has(LOGIN), shelf.has("ops@example.com-012")] == [True, False]
+    assert [shelf.remove(LOGIN), shelf.remove(LOGIN), shelf.has(LOGIN)] == [True, False, False]
     assert shelf.read("ops@example.com-01234-login") == b"another's"
 
 
