@@ -151,15 +151,19 @@ class _Deliveries:
     def stay(self, store: "Store", stop: threading.Event, attendant: "Beside") -> "DrainReport":
         """Deliver until *stop* is set, also from an outbox that replaces this one, and give the last report."""
         from prx_email_cli.cli.dropping import Following  # on use
-        from prx_email_cli.cli.following import Teller  # on use
+        from prx_email_cli.cli.following import Absence, Teller  # on use
         from prx_email_cli.cli.following import follow as follow_outbox  # on use
 
-        self._attendant = attendant
+        self._attendant, absence = attendant, Absence(self._settings.outbox)
 
         with Following(self._settings, stop) as dropped:
 
             def attend(owed_seconds: float, run: "DeliveringRun | None") -> "Settings | None":
-                settings = attendant.attend(owed_seconds, None if run is None else run.report)
+                if run is not None:
+                    absence.note(run.store, owed_seconds)
+                    if run.store.cut_off():  # it waits for the server, and no longer than for a minute
+                        owed_seconds = 0.0
+                settings = attendant.attend(owed_seconds, None if run is None or absence.told else run.report)
                 if settings is not None:
                     self._settings = dropped.settings = settings
                 if settings is not None and run is not None:
@@ -177,7 +181,7 @@ class _Deliveries:
                     on_round(report)
                 return report
 
-            return follow_outbox(store, self._settings.outbox, stop, deliver, lambda: attend(0.0, None))
+            return follow_outbox(store, absence, stop, deliver, lambda: attend(0.0, None))
 
     def _dropped(self) -> list[PrxEmailError]:
         """Store what was left in the drop directory, where there is one; return what keeps files there."""

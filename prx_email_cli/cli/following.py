@@ -18,18 +18,48 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.store import Store
 
 LOOK_SECONDS = 0.2
+GONE_SECONDS, UNANSWERED_SECONDS = 1.0, 10.0  # for which a step is owed before that is told
+
+
+class Absence:
+    """Says on stderr and to systemd, once for each time, that an outbox is gone or does not answer."""
+
+    def __init__(self, outbox: "OutboxSettings") -> None:
+        self._outbox = outbox
+        self.told = False
+
+    def vacancy(self) -> Vacancy:
+        """Begin to look for an outbox in its place."""
+        return Vacancy(self._outbox)
+
+    def note(self, store: "Store", owed_seconds: float) -> None:
+        """Note for how long *store* has not answered a step of the clerk, 0 for not at all."""
+        is_gone = store.cut_off()
+        if is_gone and owed_seconds >= GONE_SECONDS:
+            self.tell()
+        elif owed_seconds >= UNANSWERED_SECONDS:
+            self.tell("does not answer")
+        elif not is_gone and owed_seconds == 0:
+            self.told = False
+
+    def tell(self, how: str = "is gone") -> None:
+        """Say that the outbox *how*, unless that was said."""
+        if not self.told:
+            self.told = True
+            say(f"the outbox {safe(self._outbox.name)} {how}: waiting for it")
+            tell_status(f"waiting for the outbox {self._outbox.name}, which {how}")
 
 
 def follow(
     store: "Store",
-    outbox: "OutboxSettings",
+    absence: Absence,
     stop: threading.Event,
     deliver: "Callable[[Store, threading.Event], DrainReport]",
     idle: Callable[[], object],
 ) -> "DrainReport":
     """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
-    deliver: delivers from a store until an event is set.  idle: called now and then while there is no outbox.  Raises
+    absence: of that outbox.  deliver: delivers from a store until an event is set.  idle: called now and then while there is no outbox.  Raises
     the errors of delivering while the outbox is still in its place, and those of opening another one.
     """
     report = DrainReport("")
@@ -43,7 +73,7 @@ def follow(
             if not stop.is_set() and store.cut_off():
                 store.check_usable()
                 store.close()
-                store = _successor(store, outbox, stop, idle)
+                store = _successor(store, absence, stop, idle)
             if stop.is_set():
                 return report
     finally:
@@ -61,20 +91,19 @@ class _UntilReplaced(threading.Event):
         return super().is_set() or self._stop.is_set() or self._store.cut_off()
 
 
-def _successor(store: "Store", outbox: "OutboxSettings", stop: threading.Event, idle: Callable[[], object]) -> "Store":
+def _successor(store: "Store", absence: Absence, stop: threading.Event, idle: Callable[[], object]) -> "Store":
     """Open the outbox at the path as soon as there is one; never create one.
 
     Returns *store* itself once *stop* is set.  Raises as ``Vacancy.taken_by`` does.
     """
-    vacancy, told = Vacancy(outbox), False
+    vacancy = absence.vacancy()
     while not stop.is_set():
         successor = vacancy.taken_by(time.monotonic())
         if successor is not None:
+            absence.told = False
             return successor
-        if vacancy.empty and not told:
-            told = True
-            say(f"the outbox {safe(outbox.name)} is gone: waiting for it")
-            tell_status(f"waiting for the outbox {outbox.name}, which is gone")
+        if vacancy.empty:
+            absence.tell()
         idle()
         stop.wait(LOOK_SECONDS)
     return store

@@ -20,12 +20,27 @@ _LIVELY = (
     "keepalives=1 keepalives_idle=20 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=50000"
     " connect_timeout=10"
 )
-_LIVELY_SERVER = """
-SELECT set_config(name, wanted, FALSE)
+_LIVELY_SERVER = """(
+SELECT count(set_config(name, wanted, FALSE))
   FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
                ('tcp_user_timeout', '50000')) AS lively (name, wanted) JOIN pg_settings USING (name)
- WHERE source = 'default'
+ WHERE source = 'default')
 """
+
+_DURABLE = """
+CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+     THEN set_config('synchronous_commit', 'on', FALSE) END
+"""  # what was acknowledged must be on the disk
+
+# What our sessions go by, whatever is set for the server, the database or the role, and since which version it exists.
+# A run's session waits for mail servers, a follower's for mail; what must not wait for locks has lock_timeout.
+_OURS = (
+    ("statement_timeout", "0", 13), ("idle_in_transaction_session_timeout", "0", 13), ("idle_session_timeout", "0", 14),
+    ("transaction_timeout", "0", 17), ("default_transaction_isolation", "read committed", 13),
+    ("standard_conforming_strings", "on", 13), ("bytea_output", "hex", 13), ("TimeZone", "UTC", 13),
+    ("DateStyle", "ISO", 13),
+    ("jit", "off", 13),  # it takes seconds for statements of milliseconds whose costs look high
+)  # fmt: skip
 
 logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it logs is no more than its errors say
 
@@ -58,7 +73,8 @@ def connect(where: Where, busy_timeout_seconds: float, *, prepare: bool = True) 
 
 def _open(where: Where) -> psycopg.Connection[Any]:
     with connection_errors(where.name):
-        return psycopg.connect(make_conninfo(_LIVELY, **conninfo_to_dict(where.conninfo)), autocommit=True)
+        parameters = {**conninfo_to_dict(where.conninfo), "client_encoding": "UTF8"}
+        return psycopg.connect(make_conninfo(_LIVELY, **parameters), autocommit=True)
 
 
 def check_kept(connection: PostgresConnection, where: Where) -> None:
@@ -68,17 +84,14 @@ def check_kept(connection: PostgresConnection, where: Where) -> None:
 
 
 def _set_up(connection: PostgresConnection, where: Where, busy_timeout_seconds: float) -> None:
-    encoding, durable = connection.execute(
-        "SELECT current_setting('server_encoding'), current_setting('synchronous_commit')"
-    ).fetchone()
+    """Set what our sessions go by, by one statement: the first ends within a statement_timeout that others set."""
+    info = connection.connection.info
+    settings = [(name, value) for name, value, since in _OURS if info.server_version >= since * 10_000]
+    settings.append(("lock_timeout", f"{max(1, int(busy_timeout_seconds * 1000))}ms"))
+    parts = ["current_setting('server_encoding')", _DURABLE]
+    parts += [f"set_config('{name}', '{value}', FALSE)" for name, value in settings]
+    if info.hostaddr:  # by a network
+        parts.append(_LIVELY_SERVER)
+    encoding, *_ = connection.execute(f"SELECT {', '.join(parts)}").fetchone()
     if encoding != "UTF8":
         raise StorageError(f"{where.name} is encoded as {encoding}", hint="make a database with ENCODING 'UTF8'")
-    if durable in ("off", "local"):  # what was acknowledged must be on the disk
-        connection.execute("SET synchronous_commit = on")
-    connection.execute(
-        "SELECT set_config('lock_timeout', ?, FALSE)", (f"{max(1, int(busy_timeout_seconds * 1000))}ms",)
-    )
-    connection.execute("SET timezone = 'UTC'")
-    connection.execute("SET jit = off")  # it takes seconds for statements of milliseconds whose costs look high
-    if connection.connection.info.hostaddr:  # by a network
-        connection.execute(_LIVELY_SERVER)

@@ -29,7 +29,10 @@ from prx_email_cli.redaction import from_outside
 _REACH = "check that the server runs and can be reached"
 _OTHERS = "name another database in [outbox] url"
 _RIGHTS = 'this role may not do that, the one that drains may: see "Roles" in docs/scaling.md'
-_READ_ONLY = "name the primary: host=one,two&target_session_attrs=read-write in the URL finds it after a failover"
+_READ_ONLY = (
+    "name the primary: host=one,two&target_session_attrs=read-write in the URL finds it after a failover;"
+    " or end default_transaction_read_only of the role or the database"
+)
 _PROMOTED = "wait until one of the URL's hosts may be written to, or check target_session_attrs"
 _FULL = "try again; or raise max_connections, or let fewer programs use the database at once"
 

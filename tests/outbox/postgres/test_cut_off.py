@@ -6,13 +6,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from ...conftest import Program
 from ...support.database_proxy import Cut, DatabaseProxy
+from ...support.faults import Fault
 from ...support.mailhost import MailHost
+from ...support.manager import managing
 from ...support.postgres import PostgresServer
+from ...support.scripted import ScriptedServer
 
 PATIENCE_SECONDS = 60
 COMMITS = 7  # of a drain of three messages; a cut that is never reached does no harm
@@ -107,3 +111,35 @@ def ended(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE_SECONDS)
     return err
+
+
+def test_a_follower_with_a_result_in_hand_says_at_once_that_it_waits_for_its_server_and_stays_alive_for_systemd(
+    server: PostgresServer, program: Program, tmp_path: Path
+) -> None:
+    direct = server.new_database()
+    faults = [Fault("after_dot", "pause", times=1)]
+    with managing(tmp_path) as manager, ScriptedServer(faults) as host, DatabaseProxy(server.directory) as proxy:
+        program.url = direct
+        program.configure(host.port)
+        program.send()
+        program.url = proxy.url(direct)
+        program.configure(host.port)
+        program.environment |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"}
+        process = program.start("drain", "--follow")
+        host.wait_for(lambda: host.happened)
+        proxy.refuse()
+        host.release()
+        began = time.monotonic()
+        assert process.stderr is not None
+        assert process.stderr.readline().endswith("is gone: waiting for it\n")
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2  # and not after the minute for which it tries
+        manager.wait_for(lambda: manager.status().endswith(", which is gone"))
+        alive = manager.count("WATCHDOG=1")
+        manager.wait_for(lambda: manager.count("WATCHDOG=1") >= alive + 3)  # for longer than a step may take
+        proxy.serve()
+        manager.wait_for(lambda: " sent, " in manager.status())
+        program.url = direct
+        program.configure(host.port)
+        assert program.show(1)["status"] == "sent"
+        assert ended(process) == ""
+    assert (process.returncode, len(host.messages)) == (0, 1)
