@@ -40,7 +40,7 @@ class Absence:
         elif owed_seconds >= UNANSWERED_SECONDS:
             self.tell("does not answer")
         elif not is_gone and owed_seconds == 0:
-            self.told = False
+            self.over()
 
     def tell(self, how: str = "is gone") -> None:
         """Say that the outbox *how*, unless that was said."""
@@ -48,6 +48,12 @@ class Absence:
             self.told = True
             say(f"the outbox {safe(self._outbox.name)} {how}: waiting for it")
             tell_status(f"waiting for the outbox {self._outbox.name}, which {how}")
+
+    def over(self) -> None:
+        """Note that the outbox answers."""
+        if self.told:
+            self.told = False
+            tell_status(f"the outbox {self._outbox.name} is back")
 
 
 def follow(
@@ -59,8 +65,9 @@ def follow(
 ) -> "DrainReport":
     """Deliver from *store*, and from an outbox that replaces it, until *stop* is set; give the last report.
 
-    absence: of that outbox.  deliver: delivers from a store until an event is set.  idle: called now and then while there is no outbox.  Raises
-    the errors of delivering while the outbox is still in its place, and those of opening another one.
+    absence: of that outbox.  deliver: delivers from a store until an event is set.  idle: called now and then while
+    there is no outbox.  Raises the errors of delivering while the outbox is still in its place, and those of opening
+    another one.
     """
     report = DrainReport("")
     try:
@@ -100,7 +107,7 @@ def _successor(store: "Store", absence: Absence, stop: threading.Event, idle: Ca
     while not stop.is_set():
         successor = vacancy.taken_by(time.monotonic())
         if successor is not None:
-            absence.told = False
+            absence.over()
             return successor
         if vacancy.empty:
             absence.tell()

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings
-from prx_email_cli.errors import PrxEmailError, ValidationError, as_ours
+from prx_email_cli.errors import OutboxAway, PrxEmailError, ValidationError, as_ours
 from prx_email_cli.listen import replies
 from prx_email_cli.listen.clerk import Answer, Clerk, Job
 from prx_email_cli.listen.clients import Client
@@ -17,6 +17,7 @@ from prx_email_cli.listen.commands import Mail, Recipient
 from prx_email_cli.listen.endpoints import Network
 from prx_email_cli.listen.limits import Limits
 from prx_email_cli.listen.logins import Logins
+from prx_email_cli.notify_socket import tell_status
 from prx_email_cli.outbox.messages import Addressee, NewMessage, Schedule
 from prx_email_cli.submission.raw import Envelope, Qualify, Taker
 from prx_email_cli.submission.spool import Spool
@@ -58,6 +59,7 @@ class Desk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers: list[tuple[asyncio.Future[Answer], Answer]] = []
         self._said: dict[str, float] = {}
+        self._is_away = False  # the outbox, when a message was to be stored last
 
     @cached_property
     def clerk(self) -> Clerk:
@@ -97,7 +99,15 @@ class Desk:
         future: asyncio.Future[Answer] = loop.create_future()
         self.clerk.put(Job(messages, partial(self._note, future, spool)))
         answer = await future
+        self._note_absence(answer)
         return replies.stored(answer) if isinstance(answer, list) else self.refusal(answer)
+
+    def _note_absence(self, answer: Answer) -> None:
+        """Tell systemd when the outbox's server is gone, and when it is back."""
+        is_away = isinstance(answer, OutboxAway)
+        if is_away != self._is_away:
+            self._is_away, name = is_away, self.settings.outbox.name
+            tell_status(f"waiting for the outbox {name}, which is gone" if is_away else f"the outbox {name} is back")
 
     def say(self, text: str) -> None:
         """Tell the operator, but the same thing once a minute only."""
