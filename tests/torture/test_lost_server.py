@@ -78,8 +78,8 @@ class Scene(NamedTuple):
     def check_all(self) -> None:
         """Nothing is lost, a second copy is one that was recorded as uncertain, and nothing is in hand any more."""
         wait_until = time.monotonic() + PATIENCE_SECONDS
-        while self._left():
-            assert time.monotonic() < wait_until, self._left()
+        while self.left():
+            assert time.monotonic() < wait_until, self.left()
             assert self.program.run("drain").status in (0, 74, 75)
         copies = Counter(message.message_id for message in self.host.messages)
         for outbox_id in range(1, MESSAGES + 1):
@@ -88,7 +88,8 @@ class Scene(NamedTuple):
             assert len(mine) == 1, copies
             assert sum(mine.values()) <= 1 + len(doubts), (copies, doubts)
 
-    def _left(self) -> list[tuple[int, str]]:
+    def left(self) -> list[tuple[int, str]]:
+        """What has not been sent."""
         with psycopg.connect(self.direct) as connection:
             return connection.execute(b"SELECT id, status FROM outbox WHERE status <> 'sent'").fetchall()
 
@@ -155,6 +156,36 @@ def test_a_session_that_is_lost_loses_and_doubles_nothing(
         releasing.join()
         scene.check_end(process, follows=follows)
         scene.check_all()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_frozen_drain_that_wakes_neither_sends_nor_records_what_another_machine_recovered(
+    program: Program, tmp_path: Path, place: MailPlace
+) -> None:
+    direct = the_server().new_database()
+    other = Program(tmp_path / "other")
+    other.home.mkdir()
+    with ScriptedServer([Fault(place, "pause", times=1)]) as host:
+        scene = _scene(program, host, direct, direct)
+        other.url = program.url
+        other.configure(host.port, outbox=f"others_wait_seconds = {OTHERS_WAIT}\nbase_backoff_seconds = 1")
+        process = scene.drain(follows=False)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert other.run("drain").status == 0  # its session lives: what it has claimed is its own
+            assert len(scene.left()) > 0
+            terminated(the_server(), direct)
+            elsewhere = scene._replace(program=other)
+            elsewhere.check_all()
+            attempts = [other.show(outbox_id)["attempts"] for outbox_id in range(1, MESSAGES + 1)]
+            assert sum(one["uncertain"] for some in attempts for one in some) >= 1
+            host.release()
+        finally:
+            process.send_signal(signal.SIGCONT)
+        scene.check_end(process, follows=False)
+        elsewhere.check_all()
+        assert [other.show(outbox_id)["attempts"] for outbox_id in range(1, MESSAGES + 1)] == attempts
+    assert len(host.messages) == MESSAGES + (place == "after_dot")  # which had left whole before it froze
 
 
 class Far(NamedTuple):
