@@ -18,7 +18,8 @@ test: $(VENV)/.dev
 	$(PYTEST) $(if $(COUNT),$(addprefix --ignore=tests/,$(COVERING)))
 
 # The commands on an outbox in a PostgreSQL database, all of them; make test has a few of each, marked on_both.
-ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py
+ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py \
+               tests/torture/test_named_points.py tests/torture/test_kills_by_hand.py
 test-postgres: $(VENV)/.dev
 	PRX_TEST_OUTBOX=postgresql $(PYTEST) $(ON_POSTGRES)
 

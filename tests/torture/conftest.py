@@ -1,7 +1,7 @@
 """How big the campaigns are, and the field on which they take place.
 
 By environment: TORTURE_KILLS and TORTURE_MESSAGES (at random instants), TORTURE_ROUNDS (over the named points),
-TORTURE_SEED.  The defaults are the short run's.
+TORTURE_SEED.  The defaults are the short run's, in which a database, after the file, has a smaller part.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..conftest import Program
+from ..conftest import ON_POSTGRES, Program
 from ..support.scripted import ScriptedServer
 from .field import Field
 
@@ -18,6 +18,11 @@ from .field import Field
 def size(name: str, default: int) -> int:
     """A number from the environment."""
     return int(os.environ.get(f"TORTURE_{name}", default))
+
+
+def is_long(name: str) -> bool:
+    """Whether the size of this name was given, or only this kind of outbox has its turn: then nothing is left out."""
+    return ON_POSTGRES or f"TORTURE_{name}" in os.environ
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import closing
@@ -21,6 +22,11 @@ from ..support.scripted import ScriptedServer
 
 RUNNER = Path(__file__).with_name("killed.py")
 LARGE = "A line of a large message, of which there are many.\n" * 2500  # over 64 KiB: several writes
+PATIENCE = 60
+_SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 _TOKEN = re.compile(rb"^Subject: (\S+)\r$", re.MULTILINE)
 
 
@@ -98,6 +104,8 @@ class Field:
         if point == "-" and not environment:
             return self.machine(machine).start(*command, stdin=subprocess.PIPE)
         runner = [sys.executable, "-W", "error", str(RUNNER), point, str(nth), *command]
+        if self.program.url is not None:
+            environment["TORTURE_ON_POSTGRES"] = "1"
         return subprocess.Popen(
             runner, env={**self.program.environment, **environment}, cwd=self.program.home, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -155,6 +163,15 @@ class Field:
         with closing(sqlite3.connect(self.program.outbox)) as connection:
             return connection.execute(statement, values).fetchall()
 
+    def stored(self, token: str, *, at_last: bool) -> list[Any]:
+        """The ids of messages of this token.  at_last: wait for one, which a server may still be storing."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found = self.query("SELECT id FROM outbox WHERE subject = ?", token)
+            if found or not at_last or time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
+
     def due(self, account: str = "work") -> int:
         """How many messages of *account* are still to be sent."""
         found = "SELECT count(*) FROM outbox WHERE account = ? AND status IN ('pending', 'failed')"
@@ -162,12 +179,20 @@ class Field:
 
     def finish(self, *options: str) -> None:
         """Drain until everything is sent; the servers have seen everything then."""
+        self.wait_for_ends_of_sessions()
         for _ in range(5):
             answer = self.program.call("drain", *options)
             assert answer.status in (0, 75), answer
             if not self.query("SELECT 1 FROM outbox WHERE status <> 'sent' LIMIT 1"):
                 break
         self.settle()
+
+    def wait_for_ends_of_sessions(self) -> None:
+        """Wait until the database's server has noticed who is dead."""
+        deadline = time.monotonic() + PATIENCE
+        while self.program.url is not None and self.query(_SESSIONS)[0][0]:
+            assert time.monotonic() < deadline, "a session outlives its process"
+            time.sleep(0.02)
 
     def settle(self) -> None:
         """Wait until the servers have read what the dead had still written."""
@@ -189,7 +214,8 @@ class Field:
                     found[token[1].decode(), recipient].append(message.message_id)
         return found
 
-    def _integrity(self) -> str:
+    def integrity(self) -> str:
+        """What is wrong with the outbox, "ok" where nothing is."""
         if self.program.url is None:
             return str(self.query("PRAGMA integrity_check")[0][0])
         with closing(self.program.store()) as store:
@@ -229,5 +255,5 @@ class Field:
             stuck_in_sending=states["sending"],
             unsent=states.total() - states["sent"],
             lock_files=len(lock_files),
-            integrity=self._integrity(),
+            integrity=self.integrity(),
         )

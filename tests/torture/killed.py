@@ -2,8 +2,9 @@
 
 The process kills itself with SIGKILL at the Nth passing of the named POINT; ``points.py`` says what each one is.  The
 program has no hooks for this: its own functions are wrapped here, and one that no longer exists is an error.  With the
-point ``-`` nobody dies.  Settings by environment: TORTURE_MAX_PAGES limits the size of the database,
-TORTURE_CHECKPOINT_PAGES makes checkpoints come that early, TORTURE_SYNCHRONOUS asks for fewer fsyncs.
+point ``-`` nobody dies.  Settings by environment: TORTURE_ON_POSTGRES says that the outbox is in PostgreSQL; of a file,
+TORTURE_MAX_PAGES limits the size, TORTURE_CHECKPOINT_PAGES makes checkpoints come that early, and TORTURE_SYNCHRONOUS
+asks for fewer fsyncs.
 """
 
 import functools
@@ -13,9 +14,10 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-BEFORE_COMMIT, AFTER_COMMIT = ", before COMMIT", ", after COMMIT"
+BEFORE_COMMIT, COMMIT_SENT, AFTER_COMMIT = ", before COMMIT", ", COMMIT sent", ", after COMMIT"
 
 
 class Fate:
@@ -35,6 +37,10 @@ class Fate:
             if self._left == 0:
                 os.write(2, f"reached: {point}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def comes(self, point: str) -> bool:
+        """Whether the next passing of *point* is the end."""
+        return point == self.point and self._left == 1
 
 
 def wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -58,8 +64,8 @@ def around(owner: Any, name: str, *, before: Callable[[], object] = bool, after:
     wrap(owner, name, make)
 
 
-def wrap_database(fate: Fate) -> None:
-    """Points around the COMMIT of every kind of change."""
+def wrap_sqlite(fate: Fate) -> None:
+    """Points around the COMMIT of every kind of change of a file."""
 
     class Watched(sqlite3.Connection):
         """Knows which changes its open transaction has made."""
@@ -72,11 +78,9 @@ def wrap_database(fate: Fate) -> None:
             if statement == "BEGIN IMMEDIATE":
                 self.made = []
             made = list(dict.fromkeys(self.made)) if statement == "COMMIT" else []
-            for change in made:
-                fate.passes(change + BEFORE_COMMIT)
+            _pass_all(fate, made, BEFORE_COMMIT)
             cursor = super().execute(statement, *values)
-            for change in made:
-                fate.passes(change + AFTER_COMMIT)
+            _pass_all(fate, made, AFTER_COMMIT)
             if statement.startswith("PRAGMA user_version ="):
                 self.made.append("migrate")
             return cursor
@@ -96,31 +100,114 @@ def wrap_database(fate: Fate) -> None:
     wrap(sqlite3, "connect", make)
 
 
-def note_changes() -> None:
+def wrap_postgres(fate: Fate) -> None:
+    """Points around the COMMIT of every kind of change of a database, of which the answer may be missing, too."""
+    import psycopg
+
+    class Watched(psycopg.Connection[Any]):
+        """Knows which changes its open transaction has made, and which wait in a pipeline after their COMMIT."""
+
+        made: list[str]
+        committed: tuple[str, ...] = ()
+
+        @contextmanager
+        def transaction(self, *arguments: Any, **keywords: Any) -> Iterator[psycopg.Transaction]:
+            is_part = self.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+            if not is_part:
+                self.made = []
+            made: list[str] = []
+            with super().transaction(*arguments, **keywords) as transaction:
+                yield transaction
+                if not is_part:
+                    made = list(dict.fromkeys(self.made))
+                _pass_all(fate, made, BEFORE_COMMIT)
+                if any(fate.comes(change + COMMIT_SENT) for change in made):
+                    self.pgconn.send_query_params(b"COMMIT", None)
+                    while self.pgconn.flush():
+                        pass
+                _pass_all(fate, made, COMMIT_SENT)
+            self.committed += tuple(made)
+            self.pass_committed()
+
+        @contextmanager
+        def pipeline(self) -> Iterator[psycopg.Pipeline]:
+            with super().pipeline() as pipeline:
+                yield pipeline
+            self.pass_committed()
+
+        def pass_committed(self) -> None:
+            if self.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF:  # else nothing has left yet
+                made, self.committed = self.committed, ()
+                _pass_all(fate, made, AFTER_COMMIT)
+
+    from prx_email_cli.outbox.postgres import sql
+    from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+
+    points = {sql.LOCK_RUN: "run locked", sql.DELETE_RUN: "run deleted"}
+    changes = {"INSERT INTO prx_email ": "migrate", sql.CLEAR_DEAD: "forget the dead"}
+
+    def make(execute: Callable[..., Any]) -> Callable[..., Any]:
+        def executes(connection: Any, statement: str, *values: Any) -> Any:
+            cursor = execute(connection, statement, *values)
+            made = [change for start, change in changes.items() if statement.startswith(start)]
+            if made:
+                connection.connection.made += made
+            if statement in points:
+                fate.passes(points[statement])
+            return cursor
+
+        return executes
+
+    psycopg.connect = Watched.connect
+    wrap(PostgresConnection, "execute", make)
+
+
+def _pass_all(fate: Fate, changes: Iterable[str], where: str) -> None:
+    for change in changes:
+        fate.passes(change + where)
+
+
+def note_changes(*, on_postgres: bool) -> None:
     """Tell the connection of every change that a function of the store really made on it."""
-    from prx_email_cli.outbox.relational import operator, pruning, queue
+    from prx_email_cli.outbox.relational import operator, pruning
+
+    for change in ("hold", "release", "cancel", "resolve"):
+        _note_change(change, operator, change, always=True)
+    _note_change("prune", pruning, "prune_some")
+    (_note_changes_of_postgres if on_postgres else _note_changes_of_sqlite)()
+
+
+def _note_changes_of_sqlite() -> None:
+    from prx_email_cli.outbox.relational import queue
     from prx_email_cli.outbox.sqlite import claiming, claims, submit
 
-    changes = {
-        "enqueue": (submit, "submit_all"), "claim": (claiming, "claim_next"), "claim by hand": (claiming, "claim_one"),
-        "finalize": (queue, "finalize_all"), "recover": (claims, "recover_run"), "hold": (operator, "hold"),
-        "release": (operator, "release"), "cancel": (operator, "cancel"), "resolve": (operator, "resolve"),
-        "prune": (pruning, "prune_some"),
-    }  # fmt: skip
-    without_result = ("hold", "release", "cancel", "resolve")
-    for change, (owner, name) in changes.items():
-        _note_change(change, owner, name, always=change in without_result)
+    _note_change("enqueue", submit, "submit_all")
+    _note_change("claim by hand", claiming, "claim_one")
+    _note_change("claim", claiming, "claim_next")
+    _note_change("finalize", queue, "finalize_all")
+    _note_change("recover", claims, "recover_run")
 
 
-def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
+def _note_changes_of_postgres() -> None:
+    from prx_email_cli.outbox.postgres import claiming, recovery, settling, stepping, submit
+
+    _note_change("enqueue", submit, "submit_all")
+    _note_change("claim by hand", claiming, "claim_one")
+    _note_change("finalize", settling, "settle", always=True)
+    _note_change("recover", recovery, "recover_run")
+    wrap(stepping.Step, "make", _noting_step)
+
+
+def _note_change(change: str, owner: Any, name: str, *, always: bool = False) -> None:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(connection: Any, *arguments: Any, **keywords: Any) -> Any:
-            made = list(connection.made)
+            noted = getattr(connection, "connection", connection).made
+            made = list(noted)
             result = original(connection, *arguments, **keywords)
             if change == "recover":  # which finalizes, too
-                connection.made[:] = made
+                noted[:] = made
             if always or (any(result) if isinstance(result, tuple) else result):
-                connection.made.append(change)
+                noted.append(change)
             return result
 
         return wrapped
@@ -128,9 +215,27 @@ def _note_change(change: str, owner: Any, name: str, *, always: bool) -> None:
     wrap(owner, name, make)
 
 
-def wrap_store(fate: Fate) -> None:
+def _noting_step(original: Callable[..., Any]) -> Callable[..., Any]:
+    def make(step: Any, connection: Any, *arguments: Any) -> Any:
+        lost, claims = original(step, connection, *arguments)
+        connection.connection.made += ["finalize"] if step.finished else []
+        connection.connection.made += ["claim"] if any(claims) else []
+        return lost, claims
+
+    return make
+
+
+def wrap_store(fate: Fate, *, on_postgres: bool) -> None:
     """Points between the changes."""
     from prx_email_cli.outbox.in_flight import InFlight
+
+    around(InFlight, "about_to_end", **_both(fate, "before the end is noted", "end noted"))
+    around(InFlight, "answered", **_both(fate, "before the answer is noted", "answer noted"))
+    around(os, "fsync", before=_passing(fate, "before an fsync"))
+    (_wrap_store_of_postgres if on_postgres else _wrap_store_of_sqlite)(fate)
+
+
+def _wrap_store_of_sqlite(fate: Fate) -> None:
     from prx_email_cli.outbox.lock import Lock
     from prx_email_cli.outbox.runs import Runs
     from prx_email_cli.outbox.sqlite import storing
@@ -138,23 +243,42 @@ def wrap_store(fate: Fate) -> None:
     from prx_email_cli.outbox.sqlite.high_water import HighWater
     from prx_email_cli.outbox.sqlite.store import SqliteStore
 
-    def passes(point: str) -> Callable[[], None]:
-        return lambda: fate.passes(point)
-
-    around(SqliteStore, "submit", before=passes("before the enqueue"))
-    wrap(Claims, "advance", lambda original: _dying_step(original, fate))
-    around(Claims, "claim", before=passes("before the claim by hand"))
-    around(InFlight, "about_to_end", before=passes("before the end is noted"), after=passes("end noted"))
-    around(InFlight, "answered", before=passes("before the answer is noted"), after=passes("answer noted"))
-    around(Claims, "recover", before=passes("before the recovery"))
-    around(SqliteStore, "close", after=passes("outbox closed"))
-    around(HighWater, "raise_to", before=passes("before the mark is raised"), after=passes("mark raised"))
-    around(Runs, "start", after=passes("run begun"))
-    around(Runs, "clear_dead", before=passes("before the lock files go"), after=passes("lock files gone"))
-    around(Lock, "release", before=passes("before the run's end"))
-    around(os, "fsync", before=passes("before an fsync"))
+    _wrap_moves(fate, SqliteStore, Claims)
+    around(Claims, "recover", before=_passing(fate, "before the recovery"))
+    around(HighWater, "raise_to", **_both(fate, "before the mark is raised", "mark raised"))
+    around(Runs, "start", after=_passing(fate, "run begun"))
+    around(Runs, "clear_dead", **_both(fate, "before the lock files go", "lock files gone"))
+    around(Lock, "release", before=_passing(fate, "before the run's end"))
     if "TORTURE_CHECKPOINT_PAGES" in os.environ:
         storing.CHECKPOINT_PAGES = int(os.environ["TORTURE_CHECKPOINT_PAGES"])
+
+
+def _wrap_store_of_postgres(fate: Fate) -> None:
+    from prx_email_cli.outbox.postgres import recovery
+    from prx_email_cli.outbox.postgres.claims import Claims
+    from prx_email_cli.outbox.postgres.run import PostgresRun
+    from prx_email_cli.outbox.postgres.store import PostgresStore
+
+    _wrap_moves(fate, PostgresStore, Claims)
+    around(recovery, "recover", before=_passing(fate, "before the recovery"))
+    around(recovery, "_remove_records", **_both(fate, "before the records go", "records gone"))
+    around(PostgresRun, "__init__", after=_passing(fate, "run begun"))
+    around(PostgresRun, "__exit__", before=_passing(fate, "before the run's end"))
+
+
+def _wrap_moves(fate: Fate, store: Any, claims: Any) -> None:
+    around(store, "submit", before=_passing(fate, "before the enqueue"))
+    around(store, "close", after=_passing(fate, "outbox closed"))
+    around(claims, "claim", before=_passing(fate, "before the claim by hand"))
+    wrap(claims, "advance", lambda original: _dying_step(original, fate))
+
+
+def _passing(fate: Fate, point: str) -> Callable[[], None]:
+    return lambda: fate.passes(point)
+
+
+def _both(fate: Fate, before: str, after: str) -> dict[str, Callable[[], None]]:
+    return {"before": _passing(fate, before), "after": _passing(fate, after)}
 
 
 def _dying_step(advance: Callable[..., Any], fate: Fate) -> Callable[..., Any]:
@@ -254,9 +378,10 @@ def main() -> None:
     """Run the command that the rest of the arguments are, under the sentence of the first two."""
     _, point, nth, *command = sys.argv
     fate = Fate(point, int(nth))
-    wrap_database(fate)
-    note_changes()
-    wrap_store(fate)
+    on_postgres = "TORTURE_ON_POSTGRES" in os.environ
+    (wrap_postgres if on_postgres else wrap_sqlite)(fate)
+    note_changes(on_postgres=on_postgres)
+    wrap_store(fate, on_postgres=on_postgres)
     if command[0] in ("drain", "retry") or "--now" in command:
         wrap_dialogue(fate)
     from prx_email_cli.cli import main as command_line

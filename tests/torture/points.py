@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+FILE, DATABASE = "a file", "a database"  # of the two kinds of outbox, the one that alone has a point
 FEW = ("--limit", "3")  # so that the drain comes to its end
 
 
@@ -9,13 +10,16 @@ class Effect(NamedTuple):
     """What a kill leaves: whether a message is uncertain for it, and how often that message arrives in the end.
 
     in_hand: None where either may be, as when the clerk dies beside another message that may be anywhere on the wire.
+    stored: whether a message that was being enqueued is in the outbox.
     """
 
     in_hand: bool | None
     copies: int = 1
+    stored: bool = False
 
 
 NOTHING = Effect(in_hand=False)  # no message was claimed, or the flight record told all about it
+STORED = Effect(in_hand=False, stored=True)
 AGAIN = Effect(in_hand=True)  # attempted again; the provider never had the first attempt's copy
 DOUBLED = Effect(in_hand=True, copies=2)  # the provider had it, and the outbox could not know
 BESIDE = Effect(in_hand=None, copies=2)
@@ -27,7 +31,8 @@ class Point(NamedTuple):
 
     first, later: the effect at its first passing, and at a later one, None where there is no later one.  account:
     ``plain`` is the one whose server offers no PIPELINING, ``apart`` the one that joins no envelope to the content
-    before.  orphan: a dead run must have left a message before.
+    before.  orphan: a dead run must have left a message before.  only: the kind of outbox that has this point; else
+    both have it, with one effect.
     """
 
     name: str
@@ -36,23 +41,31 @@ class Point(NamedTuple):
     options: tuple[str, ...] = ()
     account: str = "work"
     orphan: bool = False
+    only: str = ""
 
 
 DRAIN = [
+    Point("run locked", NOTHING, only=DATABASE),
     Point("run begun", NOTHING),
     Point("before the recovery", NOTHING, orphan=True),
     Point("recover, before COMMIT", NOTHING, orphan=True),
     Point("recover, after COMMIT", NOTHING, orphan=True),
-    Point("before the lock files go", NOTHING, orphan=True),
-    Point("lock files gone", NOTHING, orphan=True),
+    Point("recover, COMMIT sent", NOTHING, orphan=True, only=DATABASE),  # the server makes what it was sent
+    Point("before the lock files go", NOTHING, orphan=True, only=FILE),
+    Point("lock files gone", NOTHING, orphan=True, only=FILE),
+    Point("forget the dead, before COMMIT", NOTHING, orphan=True, only=DATABASE),
+    Point("forget the dead, after COMMIT", NOTHING, orphan=True, only=DATABASE),
+    Point("before the records go", NOTHING, orphan=True, only=DATABASE),
+    Point("records gone", NOTHING, orphan=True, only=DATABASE),
     Point("before connecting", NOTHING),
     Point("connected", NOTHING),
     Point("session open", NOTHING),
     Point("before the claim", NOTHING),
     Point("claim, before COMMIT", NOTHING, BESIDE),  # later ones share the finalize's transaction
+    Point("claim, COMMIT sent", NOTHING, BESIDE, only=DATABASE),
     Point("claim, after COMMIT", NOTHING, BESIDE),
-    Point("before the mark is raised", NOTHING, BESIDE),
-    Point("mark raised", NOTHING, BESIDE),
+    Point("before the mark is raised", NOTHING, BESIDE, only=FILE),
+    Point("mark raised", NOTHING, BESIDE, only=FILE),
     Point("MAIL written", NOTHING, NOTHING, account="plain"),
     Point("RCPT written", NOTHING, NOTHING, account="plain"),
     Point("DATA written", NOTHING, NOTHING, account="plain"),
@@ -68,27 +81,37 @@ DRAIN = [
     Point("answer noted", NOTHING, NOTHING),
     Point("before the finalize", BESIDE, BESIDE),
     Point("finalize, before COMMIT", BESIDE, BESIDE),
+    Point("finalize, COMMIT sent", BESIDE, BESIDE, only=DATABASE),
     Point("finalize, after COMMIT", BESIDE, BESIDE),
     Point("before QUIT", NOTHING, options=FEW),
     Point("QUIT written", NOTHING, options=FEW),
     Point("QUIT answered", NOTHING, options=FEW),
     Point("before the run's end", NOTHING, options=FEW),
+    Point("run deleted", NOTHING, options=FEW, only=DATABASE),
     Point("outbox closed", NOTHING, options=FEW),
 ]
 
 RETRY = [
     Point("before the claim by hand", NOTHING),
     Point("claim by hand, before COMMIT", NOTHING),
+    Point("claim by hand, COMMIT sent", NOTHING, only=DATABASE),
     Point("claim by hand, after COMMIT", NOTHING),
-    Point("before the mark is raised", NOTHING),
-    Point("mark raised", NOTHING),
+    Point("before the mark is raised", NOTHING, only=FILE),
+    Point("mark raised", NOTHING, only=FILE),
     Point("envelope written", NOTHING),
     Point("end noted", AGAIN),
     Point("final dot written", DOUBLED),
     Point("before the answer is noted", DOUBLED),
     Point("answer noted", NOTHING),
     Point("finalize, before COMMIT", NOTHING),
+    Point("finalize, COMMIT sent", NOTHING, only=DATABASE),
     Point("finalize, after COMMIT", NOTHING),
 ]
 
-SEND = ["before the enqueue", "enqueue, before COMMIT", "enqueue, after COMMIT", "outbox closed"]
+SEND = [
+    Point("before the enqueue", NOTHING),
+    Point("enqueue, before COMMIT", NOTHING),
+    Point("enqueue, COMMIT sent", STORED, only=DATABASE),
+    Point("enqueue, after COMMIT", STORED),
+    Point("outbox closed", STORED),
+]

@@ -1,9 +1,8 @@
 """Somebody else holds the outbox's lock for longer than the busy timeout."""
 
-import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+import pytest
 
 from ..conftest import Program
 from ..support.faults import Fault
@@ -16,24 +15,13 @@ LOCKED_SECONDS = 1.5
 BUSY = "busy_timeout_seconds = 1"
 
 
-@contextmanager
-def locked(field: Field) -> Iterator[None]:
-    """A foreign process's long transaction."""
-    connection = sqlite3.connect(field.program.outbox, isolation_level=None, timeout=30)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
-
-
 def _send_is_refused(field: Field) -> None:
     ended = field.run("send", "--to", "a@example.org", "--subject", "m-0", "--body", "text")
     assert (ended.status, ended.out) == (75, ""), ended
     assert "locked" in ended.err
 
 
+@pytest.mark.on_both
 def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once_the_lock_goes(
     program: Program,
 ) -> None:
@@ -42,7 +30,7 @@ def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once
         field.send(CONNECTIONS)
         drain = field.start("drain", "--connections", str(CONNECTIONS))
         server.wait_for(lambda: len(server.messages) == CONNECTIONS, 60)
-        with locked(field):
+        with field.program.locked():
             server.release()
             for _ in range(size("ROUNDS", 1)):  # each of them waits for the busy timeout
                 _send_is_refused(field)
@@ -55,6 +43,7 @@ def test_what_the_provider_accepted_while_the_outbox_was_locked_is_recorded_once
         assert (tally.delivered, tally.doubled, tally.recoveries) == (CONNECTIONS, 0, 0)
 
 
+@pytest.mark.on_both
 def test_a_lock_that_comes_and_goes_during_a_drain_loses_and_doubles_nothing(program: Program) -> None:
     with ScriptedServer() as server:
         field = Field(program, {"work": server}, outbox=BUSY)
@@ -63,7 +52,7 @@ def test_a_lock_that_comes_and_goes_during_a_drain_loses_and_doubles_nothing(pro
             seen = len(server.messages)
             drain = field.start("drain", "--connections", str(CONNECTIONS))
             server.wait_for(lambda seen=seen: len(server.messages) > seen + 20, 60)  # type: ignore[misc]
-            with locked(field):
+            with field.program.locked():
                 threading.Event().wait(LOCKED_SECONDS)
             assert field.end(drain).status in (0, 75)
 

@@ -15,13 +15,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from prx_email_cli.errors import Exit
 
 from ..conftest import Program
 from ..listen.conftest import Listener
 from ..support.faults import Fault
 from ..support.scripted import ScriptedServer
-from .conftest import size
+from .conftest import is_long, size
 from .field import Field
 
 WRITERS = 20
@@ -141,12 +143,13 @@ def _drain_and_kill(field: Field, rng: random.Random, over: Callable[[], bool], 
         life = life * 1.5 if ended.killed else time.monotonic() - started
 
 
+@pytest.mark.on_both
 def test_twenty_writers_lose_nothing_and_double_nothing_in_silence_while_drains_are_killed(
     program: Program, rng: random.Random
 ) -> None:
-    each = size("EACH", 5)
+    each = size("EACH", 5 if program.url is None or is_long("EACH") else 1)
     total = WRITERS * each
-    kills = max(5, total // 200)
+    kills = max(min(each, 5), total // 200)
     with ScriptedServer([Fault("rcpt", "451 4.3.0 later", times=total // 20, skip=total // 4)]) as work:
         field, started = Field(program, {"work": work}), time.monotonic()
         mail, server = _Mail(field), _Server(program, total // 2 if total < 1000 else total // (LISTENERS_KILLED + 1))
