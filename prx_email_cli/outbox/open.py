@@ -79,7 +79,7 @@ def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, cr
     if outbox.url is not None:
         from prx_email_cli.outbox.postgres.opening import end_of  # on use
 
-        return end_of(outbox, policy, now)
+        return end_of(outbox, policy, now, create=create)
     from prx_email_cli.outbox.sqlite.end import SqliteEnd  # on use
     from prx_email_cli.outbox.sqlite.store import SqliteStore  # on use
 

@@ -187,5 +187,6 @@ def storage_error(error: psycopg.Error, name: str) -> StorageError:
 
 def _said(error: Exception) -> str:
     """Return an error's words on one line, without secrets."""
-    words = " ".join(str(error).split()) or type(error).__name__
+    shown = re.sub(r"\nLINE \d+:[^\n]*\n *\^", "", str(error))  # our statement is not what the reader can change
+    words = " ".join(shown.split()) or type(error).__name__
     return from_outside(words.removeprefix("connection is bad: ").removeprefix("connection failed: "))

@@ -16,7 +16,7 @@ _OURS = (("prx_email", "version", "int4"), ("ledger", "identity", "text"), ("out
 
 _WHOSE = f"""
 -- reads whether there is a table of versions, how many of our columns lie beside it, what there is at all, and what
--- this role may
+-- this role may; then whether there is no schema that it may use
 SELECT found.oid IS NOT NULL,
        (SELECT count(*) FROM pg_class AS one
                         JOIN pg_attribute ON attrelid = one.oid AND NOT attisdropped
@@ -26,7 +26,8 @@ SELECT found.oid IS NOT NULL,
        (SELECT count(*) FROM pg_class
          WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relkind IN ('r', 'p', 'v', 'm', 'f')),
        CASE WHEN found.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
-            ELSE pg_has_role(found.relowner, 'USAGE') END
+            ELSE pg_has_role(found.relowner, 'USAGE') END,
+       current_schema() IS NULL
   FROM (SELECT to_regclass('prx_email') AS named) AS searched LEFT JOIN pg_class AS found ON found.oid = named
 """
 
@@ -75,7 +76,12 @@ def _migrate(connection: PostgresConnection, number: int) -> None:
 
 def state_of(connection: PostgresConnection, name: str) -> State:
     """Return the state of the tables.  Raises StorageError as ``migrate``; changes nothing."""
-    named, ours, others, may = connection.execute(_WHOSE).fetchone()
+    named, ours, others, may, nowhere = connection.execute(_WHOSE).fetchone()
+    if nowhere:
+        raise StorageError(
+            f"the user of {name} may use no schema of its search_path",
+            hint="GRANT USAGE ON SCHEMA public TO this role; or check search_path, and PGOPTIONS",
+        )
     if (named and ours < len(_OURS)) or (not named and others):
         raise StorageError(f"{name} is a database of another program", hint="name another database in [outbox] url")
     if may is None:

@@ -2,12 +2,13 @@
 
 import os
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from prx_email_cli.config.outbox import parts_of
 from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import secret_in
-from prx_email_cli.errors import ConfigError
+from prx_email_cli.errors import ConfigError, StorageError
 from prx_email_cli.outbox.digest import content_digest
 from prx_email_cli.redaction import remember
 
@@ -33,12 +34,28 @@ def open_store(outbox: "OutboxSettings") -> "PostgresStore":
     return PostgresStore(place, records(outbox), outbox.message_id_domain, patience)
 
 
-def end_of(outbox: "OutboxSettings", policy: "RetryPolicy", now: int) -> "PostgresEnd":
+def end_of(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, create: bool) -> "PostgresEnd":
     """Open an outbox that is copied, or made by a copy; see ``open.end_of_copy``."""
+    if not create:
+        _check_is_made(outbox)
     store = open_store(outbox)
     from prx_email_cli.outbox.postgres.end import PostgresEnd  # on use
 
     return PostgresEnd(store, policy, now, outbox.busy_timeout_seconds)
+
+
+def _check_is_made(outbox: "OutboxSettings") -> None:
+    """Raise StorageError where the database has no tables yet: it would be made, and its emptiness be copied."""
+    place = where(outbox)
+    from prx_email_cli.outbox.postgres.connection import connect  # on use
+    from prx_email_cli.outbox.postgres.faults import storage_errors  # on use
+    from prx_email_cli.outbox.postgres.migrating import state_of  # on use
+
+    ours = connect(place, outbox.busy_timeout_seconds, prepare=False)
+    with closing(ours.connection), storage_errors(place.name):
+        version = state_of(ours, place.name).version
+    if not version:
+        raise StorageError(f"there is no outbox in the database {place.name}", hint="check the name of the database")
 
 
 def records(outbox: "OutboxSettings") -> "Path":

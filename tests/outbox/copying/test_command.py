@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+import psycopg
 import pytest
 
 from ...conftest import Program
@@ -69,6 +70,15 @@ def test_a_place_that_cannot_be_is_refused_and_no_password_is_shown(program: Pro
     assert program.run("outbox", "copy").status == 2
     assert program.run("outbox", "copy", "--to", "x.db", "--lost").status == 2
     assert program.send() == 2
+
+
+def test_a_database_without_an_outbox_is_no_original_and_stays_as_it_is(program: Program, database: str) -> None:
+    program.configure()
+    empty = the_server().new_database(migrated=False)
+    answer = program.run("outbox", "copy", "--from", empty, "--to", "x.db")
+    assert (answer.status, "there is no outbox in the database" in answer.err) == (74, True), answer
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
 
 
 def test_a_message_id_domain_that_differs_from_the_originals_is_told(program: Program, database: str) -> None:

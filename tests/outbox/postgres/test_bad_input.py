@@ -69,9 +69,25 @@ def test_a_wrong_url(program: Program, url: str, status: int, word: str) -> None
 def test_a_variable_of_libpq_that_cannot_be(program: Program, server: PostgresServer) -> None:
     program.url = server.new_database()
     program.configure()
-    for name, value in {"PGOPTIONS": "-c nosuch=1", "PGCLIENTENCODING": "nosuch", "PGSSLMODE": "nosuch"}.items():
+    for name, value in {"PGOPTIONS": "-c nosuch=1", "PGSSLMODE": "nosuch"}.items():
         answer = program.run("list", **{name: value})
         assert (answer.status, "PGOPTIONS" in answer.err or "sslmode" in answer.err) == (CONFIG, True), answer
+
+
+def test_a_role_that_may_use_no_schema(program: Program, server: PostgresServer) -> None:
+    program.url = server.new_database()
+    program.configure()
+    answer = program.run("list", PGOPTIONS="-c search_path=nosuch")
+    assert (answer.status, "may use no schema of its search_path" in answer.err) == (STORAGE, True), answer
+
+
+def test_a_table_that_is_missing_is_named_without_our_statement(program: Program, server: PostgresServer) -> None:
+    program.url = server.new_database()
+    program.configure()
+    server.sql("DROP TABLE attempt CASCADE", database=database_of(program.url))
+    answer = program.run("list")
+    assert (answer.status, 'relation "attempt" does not exist: its tables are not' in answer.err) == (STORAGE, True)
+    assert "LINE" not in answer.err
 
 
 def test_psycopg_is_missing(program: Program, tmp_path: Path) -> None:
