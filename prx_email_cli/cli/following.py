@@ -26,7 +26,7 @@ class Absence:
 
     def __init__(self, outbox: "OutboxSettings") -> None:
         self._outbox = outbox
-        self.told = False
+        self.told, self._why = False, ""
 
     def vacancy(self) -> Vacancy:
         """Begin to look for an outbox in its place."""
@@ -42,17 +42,18 @@ class Absence:
         elif not is_gone and owed_seconds == 0:
             self.over()
 
-    def tell(self, how: str = "is gone") -> None:
-        """Say that the outbox *how*, unless that was said."""
-        if not self.told:
-            self.told = True
-            say(f"the outbox {safe(self._outbox.name)} {how}: waiting for it")
-            tell_status(f"waiting for the outbox {self._outbox.name}, which {how}")
+    def tell(self, how: str = "is gone", why: str = "") -> None:
+        """Say that the outbox *how*, and *why* where that is known, unless that was said."""
+        if not self.told or why not in ("", self._why):
+            self.told, self._why = True, why
+            more = f": {why}" if why else ""
+            say(f"the outbox {safe(self._outbox.name)} {how}: waiting for it{safe(more)}")
+            tell_status(f"waiting for the outbox {self._outbox.name}, which {how}{more}")
 
     def over(self) -> None:
         """Note that the outbox answers."""
         if self.told:
-            self.told = False
+            self.told, self._why = False, ""
             tell_status(f"the outbox {self._outbox.name} is back")
 
 
@@ -110,7 +111,7 @@ def _successor(store: "Store", absence: Absence, stop: threading.Event, idle: Ca
             absence.over()
             return successor
         if vacancy.empty:
-            absence.tell()
+            absence.tell(why=vacancy.refused)
         idle()
         stop.wait(LOOK_SECONDS)
     return store

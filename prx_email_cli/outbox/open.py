@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.transfer import End
     from prx_email_cli.outbox.whole import Whole
 
+REFUSED_SECONDS = 2.0  # between two tries to be let in by a server that refuses: it logs each
 PATIENCE_SECONDS = 10.0  # with a file that cannot be opened and does not change: its owner or mode may come later
 
 
@@ -93,14 +94,14 @@ def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, cr
 class Vacancy:
     """The path of an outbox that is gone or replaced, watched until another one can be opened there.
 
-    empty: whether no file was there at the last look.
+    empty: whether no outbox was there at the last look.  refused: why a server does not let us in; "" if it does.
     """
 
     def __init__(self, outbox: "OutboxSettings") -> None:
         self._outbox = outbox
         self._seen: tuple[int, ...] | None = None
         self._deadline = 0.0
-        self.empty = False
+        self.empty, self.refused = False, ""
 
     def taken_by(self, now: float) -> "Store | None":
         """Open the outbox that is there by *now*; never make one.
@@ -128,11 +129,19 @@ class Vacancy:
             return None
 
     def _try(self, now: float) -> "Store | None":
-        """Open the outbox of a server that may be starting again; None until it answers, however long that takes."""
-        from prx_email_cli.errors import StorageError  # on use
+        """Open the outbox of a server that may be starting again; None until it answers, however long that takes.
 
+        It let us in before: what is wrong with the role, its password or the database may be mended.
+        """
+        from prx_email_cli.errors import ConfigError, StorageError  # on use
+
+        if now < self._deadline:
+            return None
+        self.empty = True
         try:
             return open_store(self._outbox, create=False)
         except StorageError:
-            self.empty = True
+            return None
+        except ConfigError as error:
+            self.refused, self._deadline = error.message, now + REFUSED_SECONDS
             return None

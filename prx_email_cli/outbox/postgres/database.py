@@ -9,11 +9,11 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors as pg
 
-from prx_email_cli.errors import OutboxBusy, StorageError
+from prx_email_cli.errors import ConfigError, OutboxBusy, StorageError
 from prx_email_cli.outbox.postgres import compacting, sql
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
-from prx_email_cli.outbox.postgres.faults import run_ended, storage_errors
+from prx_email_cli.outbox.postgres.faults import SessionLost, run_ended, storage_errors
 
 T = TypeVar("T")
 _TRIES = 5
@@ -130,7 +130,7 @@ class OpenDatabase:
     def _writer(self) -> PostgresConnection:
         """Return the connection, a new one if its session has ended."""
         if self._connection.connection.closed:
-            self._connection = connect(self.where, self._busy_timeout_seconds, prepare=False)
+            self._connection = self._connect_again()
             self.sessions += 1
         return self._connection
 
@@ -156,8 +156,15 @@ class OpenDatabase:
 
     def _beside(self) -> PostgresConnection:
         if self._reader is None or self._reader.connection.closed:
-            self._reader = connect(self.where, self._busy_timeout_seconds, prepare=False)
+            self._reader = self._connect_again()
         return self._reader
+
+    def _connect_again(self) -> PostgresConnection:
+        """Connect once more.  What the server does not accept any more it did before, so that it may be mended."""
+        try:
+            return connect(self.where, self._busy_timeout_seconds, prepare=False)
+        except ConfigError as error:
+            raise SessionLost(error.message, hint=error.hint) from None
 
     def compact(self, most_bytes: int | None = None) -> bool:
         """Rewrite the tables, so that no remainder of what was deleted is in them; tell if that is so.

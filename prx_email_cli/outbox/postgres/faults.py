@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import psycopg
-from psycopg import errors as pg
 
 from prx_email_cli.errors import (
     ConfigError,
@@ -34,6 +33,8 @@ _READ_ONLY = (
     " or end default_transaction_read_only of the role or the database"
 )
 _PROMOTED = "wait until one of the URL's hosts may be written to, or check target_session_attrs"
+_SPACE = "free some space on the disk of its server, and try again"
+_MEMORY = "try again; if it stays so, raise max_locks_per_transaction, or its memory"
 _FULL = "try again; or raise max_connections, or let fewer programs use the database at once"
 
 
@@ -102,6 +103,8 @@ _FAULTS = (
         OutboxBusy,
         _FULL,
     ),
+    _Fault("out of (shared )?memory|could not fork", OutboxBusy, _MEMORY),
+    _Fault("No space left on device", StorageError, _SPACE),
     _Fault("session is (not )?read-only|server is (not )?in hot standby", OutboxBusy, _PROMOTED),
     _Fault(
         'definition of service ".*" not found|service file|syntax error in service',
@@ -159,30 +162,55 @@ def no_session(error: Exception, name: str) -> PrxEmailError:
     return SessionLost(f"the database {name}: {said}", hint=_REACH)
 
 
+class _Trouble(NamedTuple):
+    """What an SQLSTATE in a session is to us, what to do, and what to say before and after the server's words."""
+
+    kind: type[StorageError]
+    hint: str
+    before: str = ""
+    after: str = ""
+
+
+_LOCKED = _Trouble(OutboxBusy, "try again; see pg_stat_activity", " is locked by others")
+_NOT_OURS = _Trouble(StorageError, _OTHERS, after=": its tables are not those of prx-email")
+_DAMAGED = _Trouble(OutboxDamaged, "restore a backup, or ask who runs the database")
+_ENDED = _Trouble(SessionLost, _REACH)
+
+# By SQLSTATE, or its first characters: PostgreSQL's src/backend/utils/errcodes.txt.  The longest that fits counts.
+_TROUBLES = {
+    "08": _ENDED,
+    "23": _DAMAGED,
+    "25006": _Trouble(StorageError, _READ_ONLY),
+    "25P": _ENDED,  # a timeout of idle or long transactions
+    "40": _LOCKED,
+    "42501": _Trouble(NotPermitted, _RIGHTS),
+    "42703": _NOT_OURS,
+    "42804": _NOT_OURS,
+    "42883": _NOT_OURS,
+    "42P01": _NOT_OURS,
+    "53": _Trouble(StorageError, "its server has no room left: ask who runs it"),
+    "53100": _Trouble(StorageError, _SPACE),
+    "53200": _Trouble(OutboxBusy, _MEMORY),
+    "53300": _Trouble(OutboxBusy, _FULL),
+    "53400": _Trouble(StorageError, "a limit of the server, the role or the database is too low: raise it"),
+    "55P03": _LOCKED,
+    "57": _ENDED,
+    "57014": _Trouble(OutboxBusy, "try again; see statement_timeout of the role and the database"),
+    "58": _Trouble(StorageError, "its server cannot use its disk: ask who runs it, and see its log"),
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
+_UNKNOWN = _Trouble(StorageError, "the server's log may say more: ask who runs it")
+
+
 def storage_error(error: psycopg.Error, name: str) -> StorageError:
     """Make our error for one of PostgreSQL's in a session."""
-    message = f"the database {name}: {_said(error)}"
-    if isinstance(error, (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)):
-        return OutboxBusy(
-            f"the database {name} is locked by others: {_said(error)}", hint="try again; see pg_stat_activity"
-        )
-    if isinstance(error, pg.QueryCanceled):
-        return OutboxBusy(message, hint="try again; see statement_timeout of the role and the database")
-    if isinstance(error, pg.OutOfMemory):
-        return OutboxBusy(message, hint=_FULL)
-    if isinstance(error, pg.InsufficientResources):
-        return StorageError(message, hint="its server has no room left: ask who runs it")
-    if isinstance(error, pg.ReadOnlySqlTransaction):
-        return StorageError(message, hint=_READ_ONLY)
-    if isinstance(error, (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.DatatypeMismatch)):
-        return StorageError(f"{message}: its tables are not those of prx-email", hint=_OTHERS)
-    if isinstance(error, (pg.DataCorrupted, pg.IndexCorrupted, pg.IntegrityError)):
-        return OutboxDamaged(message, hint="restore a backup, or ask who runs the database")
-    if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("08", "57")):
-        return SessionLost(message, hint=_REACH)
-    if isinstance(error, pg.InsufficientPrivilege):
-        return NotPermitted(message, hint=_RIGHTS)
-    return StorageError(message, hint=_REACH)
+    state = error.sqlstate or ""
+    found = (_TROUBLES.get(state[:length]) for length in (5, 3, 2))
+    trouble = next((one for one in found if one is not None), _UNKNOWN)
+    if not state:  # libpq's, or psycopg's own
+        trouble = _ENDED if isinstance(error, psycopg.OperationalError) else _Trouble(StorageError, _REACH)
+    return trouble.kind(f"the database {name}{trouble.before}: {_said(error)}{trouble.after}", hint=trouble.hint)
 
 
 def _said(error: Exception) -> str:
