@@ -18,7 +18,10 @@ test: $(VENV)/.dev
 	$(PYTEST) $(if $(COUNT),$(addprefix --ignore=tests/,$(COVERING)))
 
 # The commands on an outbox in a PostgreSQL database, all of them; make test has a few of each, marked on_both.
-ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/strict/test_memory.py \
+ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks tests/submission tests/oauth \
+               tests/restore/test_restored.py tests/config/test_environment.py tests/config/test_keyring.py \
+               tests/delivery/test_handing_over.py tests/delivery/test_unasked.py tests/mail/test_html.py tests/mail/test_style.py \
+               tests/mail/test_attachment_files.py tests/test_examples.py tests/strict/test_memory.py \
                tests/torture/test_named_points.py tests/torture/test_kills_by_hand.py
 test-postgres: $(VENV)/.dev
 	PRX_TEST_OUTBOX=postgresql $(PYTEST) $(ON_POSTGRES)

@@ -51,6 +51,8 @@ def test_it_may_stand_before_the_command(words: tuple[str, ...], program: Progra
 
 
 def test_errors_of_config_and_storage_answer_in_json_too(program: Program) -> None:
+    if program.url is not None:
+        program.execute("ALTER TABLE outbox RENAME TO gone")
     program.outbox.write_bytes(b"no database" * 1000)
     program.outbox.chmod(0o600)
     assert json.loads(program.run("--json", "stats").out)["error"]["code"] == "storage"

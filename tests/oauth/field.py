@@ -74,7 +74,8 @@ def configure(program: Program, port: int, auth: Auth, **more: Any) -> Account:
 
 def configure_accounts(program: Program, accounts: Mapping[str, Any], **more: Any) -> dict[str, Account]:
     """Write a config with these accounts."""
-    document = {**more, "outbox": {"path": "outbox.db"}, "accounts": dict(accounts)}
+    place = {"path": "outbox.db"} if program.url is None else {"url": program.url}
+    document = {**more, "outbox": place, "accounts": dict(accounts)}
     program.config.write_text(tomli_w.dumps(document))
     program.config.chmod(0o600)
     return check_settings(document, program.config).accounts
@@ -130,7 +131,8 @@ def kept(account: Account) -> Tokens | None:
 
 def leftovers(home: Path) -> list[Path]:
     """Files beside the tokens that only a write under way may have."""
-    return [file for file in (home / ".local/state/prx-email").rglob("*") if file.suffix not in (".json", ".lock", "")]
+    ours = (".json", ".lock", ".runs", "")  # of tokens, and of a database's flight records
+    return [file for file in (home / ".local/state/prx-email").rglob("*") if file.suffix not in ours]
 
 
 def account_asking(oauth: OAuthServer, **changes: Any) -> Account:

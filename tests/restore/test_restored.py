@@ -53,13 +53,12 @@ class TestNobodyDelivers:
     def test_what_send_now_stores(self, restored: Program, server: ScriptedServer) -> None:
         answer = restored.call("send", "--now", "--to", "a@example.org", "--subject", "five", "--body", "b")
         assert_refused(answer)
-        assert answer.out == "5\n"
         assert subjects(server) == SENT
-        assert restored.show(5)["status"] == "pending"
+        assert restored.show(int(answer.out))["status"] == "pending"
 
     def test_and_nothing_that_a_run_left_is_recovered(self, program: Program) -> None:
         with ScriptedServer([Fault("after_dot", "pause", times=1)]) as server:
-            program.configure(server.port)
+            program.configure(server.port, outbox="claim_ahead = 0\nothers_wait_seconds = 0")
             enqueue(program, 2)
             killed = program.start("drain", "--connections", "1")
             server.wait_for(lambda: server.happened, timeout=60)
@@ -94,6 +93,7 @@ class TestNobodyDelivers:
             assert_refused(program.call("drain"))
             assert len(server.messages) == 3
 
+    @pytest.mark.of_files
     @pytest.mark.parametrize("way", ["restored in place by sqlite3", "vacuumed"])
     def test_also_when_sqlite_itself_was_used(self, way: str, program: Program, server: ScriptedServer) -> None:
         program.send()
@@ -118,14 +118,14 @@ class TestThePersonLooksAndDecides:
         assert_refused(restored.call("drain"))
 
     def test_to_hold_everything_and_release_what_is_unsent(self, restored: Program, server: ScriptedServer) -> None:
-        restored.send(subject="since")  # held as well
+        since = restored.send(subject="since")  # held as well
         answer = restored.call("hold", "--all")
         assert (answer.status, answer.out) == (0, "2 held\n")
         assert "accepted" in answer.err
         drain(restored)
         assert subjects(server) == SENT
         restored.send(subject="new")
-        assert restored.call("release", "2", "5").status == 0
+        assert restored.call("release", "2", str(since)).status == 0
         drain(restored)
         assert sorted(subjects(server)) == sorted([*SENT, "since", "two", "new"])
 
@@ -144,6 +144,7 @@ class TestThePersonLooksAndDecides:
         first, second = (message.message_id for message in server.messages if b"Subject: three" in message.content)
         assert first == second
 
+    @pytest.mark.of_files  # so is the mark
     def test_in_json_and_a_second_time_nothing_is_changed(self, restored: Program) -> None:
         accept = ("outbox", "accept-restore", "--json")
         assert [row["outbox_id"] for row in restored.call("hold", "--all", "--json").data] == [3]
@@ -187,19 +188,28 @@ class TestThePersonLooksAndDecides:
 
 
 class TestIds:
+    @pytest.mark.of_files  # a database knows no outside
     def test_go_on_above_all_that_were_known_outside(self, restored: Program) -> None:
         assert restored.send() == 5
         enqueue(restored, 2)
         assert [restored.send("--idempotency-key", "k") for _ in range(2)] == [8, 8]
         assert [row["outbox_id"] for row in rows(restored)] == [1, 2, 3, 5, 6, 7, 8]
 
-    def test_so_no_message_id_comes_back_with_other_content(self, restored: Program, server: ScriptedServer) -> None:
-        restored.call("hold", "--all")
+    @pytest.mark.on_both
+    @pytest.mark.parametrize("decision", [("hold", "--all"), ("outbox", "accept-restore")], ids=" ".join)
+    def test_so_no_message_id_comes_back_with_other_content(
+        self, decision: tuple[str, ...], restored: Program, server: ScriptedServer
+    ) -> None:
+        restored.send(subject="before it")
+        assert restored.call(*decision).status == 0
         enqueue(restored, 3)
+        assert restored.call("release", "--all").status == 0
         drain(restored)
+        assert restored.call("outbox", "verify").status == 0
         contents = {(message.message_id, bytes(message.content)) for message in server.messages}
-        assert len({message_id for message_id, _ in contents}) == len(contents) == 6
+        assert len({message_id for message_id, _ in contents}) == len(contents) == 8
 
+    @pytest.mark.of_files
     def test_also_when_an_outbox_was_deleted_and_begun_anew(self, program: Program, server: ScriptedServer) -> None:
         enqueue(program, 3)
         drain(program)
@@ -208,12 +218,14 @@ class TestIds:
         drain(program)
         assert len(server.messages) == 4
 
+    @pytest.mark.of_files
     def test_begin_with_1_where_nothing_was_ever_claimed(self, program: Program) -> None:
         enqueue(program, 3)
         program.outbox.unlink()
         assert program.send() == 1
 
 
+@pytest.mark.of_files  # a database's copy is known by its place
 class TestWhatIsToldApart:
     def test_a_backup_since_which_nothing_was_claimed(self, program: Program, server: ScriptedServer) -> None:
         program.send()
@@ -267,6 +279,7 @@ class TestWhatIsToldApart:
         assert len(server.messages) == 2
 
 
+@pytest.mark.of_files
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_others_that_claim_while_one_looks_do_not_make_an_outbox_look_restored(
     when: str, program: Program, monkeypatch: pytest.MonkeyPatch
@@ -305,6 +318,7 @@ MEANINGLESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.of_files
 class TestTheMark:
     @pytest.mark.parametrize("name", MEANINGLESS)
     def test_that_means_nothing_is_none_and_is_written_anew(
@@ -387,6 +401,7 @@ class TestTheMark:
             water.close()
 
 
+@pytest.mark.of_files
 def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) -> None:
     program.send()
     for statement in ("UPDATE ledger SET identity = 'x y'", "DELETE FROM ledger"):
@@ -396,6 +411,7 @@ def test_a_database_without_identity_is_damaged_and_not_a_bug(program: Program) 
         assert (answer.status, answer.json["error"]["code"]) == (74, "storage"), answer
 
 
+@pytest.mark.of_files
 @pytest.mark.parametrize("way", ["accept-restore", "hold --all"])
 def test_accepting_a_backup_forgets_what_runs_noted_of_claims_that_it_has_otherwise(way: str, program: Program) -> None:
     """2 was claimed when the backup was taken, then given back, claimed anew with another number, and sent."""

@@ -30,9 +30,17 @@ class RestoreGuard:
 
     def refuse_moved(self, connection: PostgresConnection) -> None:
         """Raise OutboxMoved for an outbox that was taken elsewhere."""
-        moved_to = _ledger(connection)[3]
+        self.jump(connection)
+
+    def jump(self, connection: PostgresConnection) -> int:
+        """Return how far above the next ones the ids of new messages are to be, in a restored backup.
+
+        Raises OutboxMoved.
+        """
+        _, place, here, moved_to = _ledger(connection)
         if moved_to is not None:
             raise Journey.of(moved_to).error(self._name)
+        return 0 if place == here else sql.JUMP
 
     def identity(self, connection: PostgresConnection) -> str:
         """Return the outbox's identity, which no other outbox has."""
@@ -44,6 +52,7 @@ class RestoreGuard:
             return None
         forget_flights()
         connection.execute(sql.SET_PLACE)
+        connection.execute(sql.RAISE_IDS)
         return True
 
     def note(self, mark: object) -> None:

@@ -27,8 +27,12 @@ INSERT_RECIPIENTS = f"INSERT INTO recipient ({', '.join(RECIPIENT)}) {rows_of('r
 # Stores one piece of a new message's content.
 INSERT_PIECE = "INSERT INTO content (id, data) VALUES (?, ?)"
 
-# Gives ids to new messages; no other transaction gets them.
-NEXT_IDS = "SELECT nextval('outbox_id') FROM generate_series(1, ?)"
+# By how much the ids of a restored backup jump: above those of messages that are lost because they came after it.
+JUMP = 100_000
+JUMP_OF_RESTORED = f"CASE WHEN (SELECT place FROM ledger) <> {HERE} THEN {JUMP} ELSE 0 END"
+
+# Gives ids to new messages, so much above the next ones; no other transaction gets them.
+NEXT_IDS = "SELECT nextval('outbox_id') + ? FROM generate_series(1, ?)"
 
 FIND_KEYS = f"""
 -- reads which messages have some idempotency keys; none once a message's record is deleted
@@ -186,6 +190,9 @@ LEDGER = f"SELECT identity, place, {HERE}, moved_to FROM ledger"
 
 # Notes where the outbox is: a restored backup is accepted.
 SET_PLACE = f"UPDATE ledger SET place = {HERE}"
+
+# Lets ids go on above those that the restored backup gave; one jump more, for those who give some at this moment.
+RAISE_IDS = f"SELECT setval('outbox_id', nextval('outbox_id') + 2 * {JUMP})"
 
 # Reads whether a run has recorded this attempt.
 ATTEMPT_OF_RUN = "SELECT 1 FROM attempt WHERE outbox_id = ? AND retries = ? AND run_id = ? AND outcome <> 'died'"

@@ -190,14 +190,14 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def _submit(self, messages: Sequence[NewMessage], *, together: bool = False) -> list[Submitted]:
         def make(connection: PostgresConnection) -> list[Submitted]:
-            return submit.submit_all(connection, messages, together=together)
+            return submit.submit_all(connection, messages, together=together, jump=self._guard.jump(connection))
 
         def stores(answers: list[Submitted]) -> bool:
             refused = any(one.error is not None for one in answers)
             return not (together and refused) and any(not one.duplicate and one.error is None for one in answers)
 
         try:
-            return self.change(at_home(self._guard, make), tell=stores)
+            return self.change(make, tell=stores)
         except StorageError as error:
             if "is not known" not in error.message:
                 what = "the message was" if len(messages) == 1 else f"these {len(messages)} messages were"

@@ -22,12 +22,17 @@ _AT_ONCE_BYTES = 512 * 1024  # of contents, which are in memory until the server
 
 
 def submit_all(
-    connection: PostgresConnection, messages: Sequence[NewMessage], *, together: bool = False, rehearsal: bool = False
+    connection: PostgresConnection,
+    messages: Sequence[NewMessage],
+    *,
+    together: bool = False,
+    rehearsal: bool = False,
+    jump: int = 0,
 ) -> list[Submitted]:
     """Store new messages, or find the earlier ones with their idempotency keys; return an answer to each, in order.
 
     A message that cannot be stored is refused alone; *together*, it keeps all from being stored.  rehearsal: store
-    nothing; the ids mean nothing.
+    nothing; the ids mean nothing.  jump: how far above the next ids those of the new messages are.
     """
     refused = [_refusal(message) for message in messages]
     wanted = [one for one, answer in zip(messages, refused, strict=True) if answer is None]
@@ -42,7 +47,7 @@ def submit_all(
     unknown = {
         (one.account, one.idempotency_key or number) for number, one in enumerate(messages) if not stored[number]
     }
-    ids = iter(range(1, len(unknown) + 1) if rehearsal else _ids(connection, len(unknown)))
+    ids = iter(range(1, len(unknown) + 1) if rehearsal else _ids(connection, len(unknown), jump))
     new: Numbered = []
     keys: Keys = {}
     submitted: list[Submitted] = []
@@ -101,8 +106,8 @@ def _again(message: NewMessage, earlier: int, fingerprint: str) -> Submitted:
         return Submitted(0, error=error)
 
 
-def _ids(connection: PostgresConnection, many: int) -> list[int]:
-    return sorted(outbox_id for (outbox_id,) in connection.execute(sql.NEXT_IDS, (many,)))
+def _ids(connection: PostgresConnection, many: int, jump: int) -> list[int]:
+    return sorted(outbox_id for (outbox_id,) in connection.execute(sql.NEXT_IDS, (jump, many)))
 
 
 def _check_no_nul(message: NewMessage) -> None:

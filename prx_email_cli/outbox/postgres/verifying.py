@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.digest import envelope_digest
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
+from prx_email_cli.outbox.postgres.sql import JUMP_OF_RESTORED
 from prx_email_cli.outbox.views import Verified
 
 MOST_FAULTS = 100
@@ -48,9 +49,10 @@ SELECT account, coalesce(stored.messages, 0), coalesce(counted.messages, 0)
   FROM stored FULL JOIN (SELECT account, count(*) AS messages FROM outbox GROUP BY account) AS counted USING (account)
  WHERE coalesce(stored.messages, 0) <> coalesce(counted.messages, 0) ORDER BY account
 """
-_NEXT_ID = """
+_NEXT_ID = f"""
 SELECT max(id) FROM outbox
-HAVING max(id) >= (SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM outbox_id)
+HAVING max(id) >= {JUMP_OF_RESTORED}
+       + (SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM outbox_id)
 """
 
 

@@ -122,6 +122,18 @@ def test_the_enqueuing_role_enqueues_and_reads_nothing(program: Program, databas
     assert len(program.call("list", "--json").data) == 7
 
 
+def test_a_restored_backup_is_enqueued_into_and_accepted_under_the_roles_and_its_ids_jump(
+    program: Program, database: str, server: PostgresServer
+) -> None:
+    copy = server.copy_of(database)
+    as_role(program, copy, "mail_enqueue")
+    assert program.send() > 100_000
+    as_role(program, copy, "mail_drain")
+    assert program.call("hold", "--all").out == "2 held\n"
+    assert program.send() > 200_000
+    assert program.call("outbox", "verify").status == 0
+
+
 def test_the_enqueuing_role_is_answered_with_the_id_of_what_was_stored(program: Program, database: str) -> None:
     as_role(program, database, "mail_enqueue")
     keyed = (*SEND, "--json", "--idempotency-key", "mine")
