@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -314,3 +315,21 @@ def test_tables_that_are_not_ours_are_told_as_that(server: PostgresServer, progr
             assert "its tables are not those of prx-email" in answer.err
             assert "name another database in [outbox] url" in answer.err
         assert not host.messages or damage.startswith("DROP")
+
+
+@pytest.mark.parametrize("code", ["53100", "40P01", "42501"])
+def test_a_program_that_calls_sendmail_is_told_to_try_again(
+    server: PostgresServer, program: Program, code: str
+) -> None:
+    program.url = server.new_database()
+    program.configure()
+    program.run("list")
+    execute(program.url, _REFUSE.format(code=code, what="INSERT"))
+    command = [str(Path(sys.executable).with_name("prx-sendmail")), "a@example.org"]
+    done = subprocess.run(
+        command, input="Subject: s\n\nb\n", env=program.environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (TRY_LATER, ""), done
+    assert "it is refused" in done.stderr
+    execute(program.url, _MEND)
+    assert program.run("list", "--json").data == []
