@@ -10,7 +10,7 @@ from prx_email_cli.config.paths import default_state_dir
 from prx_email_cli.config.secrets import secret_in
 from prx_email_cli.errors import ConfigError, StorageError
 from prx_email_cli.outbox.digest import content_digest
-from prx_email_cli.redaction import remember
+from prx_email_cli.redaction import from_outside, remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.postgres.store import PostgresStore
 
 _ENCODE = "write each character of user and password but letters and digits as %XX: @ is %40, / is %2F, # is %23"
+_INSTALL = "pip install 'prx-email-cli[postgres]'"
 _PARAMETERS = "after the ? stand libpq's parameters: sslmode=verify-full&sslrootcert=FILE; a ? of a password is %3F"
 
 
@@ -66,14 +67,15 @@ def records(outbox: "OutboxSettings") -> "Path":
 def where(outbox: "OutboxSettings") -> "Where":
     """Return what libpq is to be given.
 
-    Raises ConfigError where psycopg is missing and for a wrong URL, and as ``secrets.secret_in``.
+    Raises ConfigError where psycopg is missing or broken and for a wrong URL, and as ``secrets.secret_in``.
     """
     try:
         from psycopg.conninfo import make_conninfo  # on use
-    except ImportError:
-        raise ConfigError(
-            "[outbox] url needs psycopg, which is not installed", hint="pip install 'prx-email-cli[postgres]'"
-        ) from None
+    except ModuleNotFoundError:
+        raise ConfigError("[outbox] url needs psycopg, which is not installed", hint=_INSTALL) from None
+    except Exception as error:  # noqa: BLE001 - half an installation can raise anything
+        said = from_outside(" ".join(str(error).split()))
+        raise ConfigError(f"[outbox] url needs psycopg, which does not work here: {said}", hint=_INSTALL) from None
     from prx_email_cli.outbox.postgres.connection import Where  # on use
 
     parameters = _parameters(outbox.url or "")

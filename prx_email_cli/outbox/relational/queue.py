@@ -1,7 +1,8 @@
 """Move messages by statements on a connection, each inside its caller's transaction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from prx_email_cli.errors import (
@@ -202,6 +203,20 @@ def _has_room(
         return limit.admits(connection.execute(sql.COUNT_TAKEN, values).fetchone()[0])
     taken = connection.execute(sql.COUNT_RECIPIENTS_TAKEN, values).fetchone()[0]
     return limit.admits(taken, connection.execute(*recipients).fetchone()[0])
+
+
+def accounts_waiting(reading: Callable[[], AbstractContextManager[Connection]], next_account: str) -> list[str]:
+    """Return the names of the accounts with messages for drains, due or not.
+
+    next_account: the statement that reads the first account after another one.
+    """
+    names: list[str] = []
+    with reading() as connection:
+        while True:
+            found = connection.execute(next_account, {"after": names[-1] if names else ""}).fetchone()
+            if found is None:
+                return names
+            names.append(found[0])
 
 
 def ids(cursor: Cursor) -> list[int]:

@@ -173,7 +173,11 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def accounts_due(self, now: int) -> list[str]:
         """Name the accounts with due messages."""
-        return [name for name in self._accounts() if self.count_due(name, now, limit=1)]
+        return [
+            name
+            for name in queue.accounts_waiting(self.reading, sql.NEXT_ACCOUNT)
+            if self.count_due(name, now, limit=1)
+        ]
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
@@ -190,7 +194,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def _next_due_at(self, without: Collection[str], now: int | None = None) -> int | None:
         """Return when the next message is due; with *now*, of an account that drains do not leave alone then."""
-        names = [name for name in self._accounts() if name not in without]
+        names = [name for name in queue.accounts_waiting(self.reading, sql.NEXT_ACCOUNT) if name not in without]
         with self.reading() as connection:
             if now is not None:
                 alone = left_alone(read_states(connection), now)
@@ -206,12 +210,3 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
             return received.learn(connection, account, messages, now)
 
         return AtHome(self).change(make)
-
-    def _accounts(self) -> list[str]:
-        names: list[str] = []
-        with self.reading() as connection:
-            while True:
-                found = connection.execute(sql.NEXT_ACCOUNT, {"after": names[-1] if names else ""}).fetchone()
-                if found is None:
-                    return names
-                names.append(found[0])

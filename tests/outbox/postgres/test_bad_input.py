@@ -90,14 +90,20 @@ def test_a_table_that_is_missing_is_named_without_our_statement(program: Program
     assert "LINE" not in answer.err
 
 
-def test_psycopg_is_missing(program: Program, tmp_path: Path) -> None:
+def test_psycopg_is_missing_or_broken(program: Program, tmp_path: Path) -> None:
     (tmp_path / "psycopg").mkdir()
-    (tmp_path / "psycopg" / "__init__.py").write_text("raise ImportError('none here')")
     program.url = f"postgresql://u:{SECRET}@h/db"
     program.configure()
-    answer = program.run("list", PYTHONPATH=str(tmp_path))
-    assert answer.status == CONFIG
-    assert "pip install 'prx-email-cli[postgres]'" in answer.err
+    for error, says in {
+        "ModuleNotFoundError('none here')": "which is not installed",
+        "ImportError('no pq wrapper available.')": "which does not work here: no pq wrapper available.",
+        "OSError('libpq.so.5: cannot open it')": "which does not work here: libpq.so.5: cannot open it",
+    }.items():
+        (tmp_path / "psycopg" / "__init__.py").write_text(f"raise {error}")
+        answer = program.run("list", PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+        assert answer.status == CONFIG
+        assert says in answer.err
+        assert "pip install 'prx-email-cli[postgres]'" in answer.err
 
 
 @pytest.mark.parametrize("version", ["12.22", "9.6.24"])
