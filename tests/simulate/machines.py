@@ -71,13 +71,19 @@ class Machines:
     def __init__(self, world: World, home: Path) -> None:
         self.world, url = world, _database()
         self._where = Where(url, "the simulated database")
-        self.server = PlayedServer(world, url, lambda process: self.truth.committed(process))
+        self.server = PlayedServer(world, url, self._committed)
         self.server.observer.execute(_EMPTY.encode())
         self.truth = Truth(world, self._ask)
         self.truth.others_wait_seconds = OTHERS_WAIT_SECONDS
         self.hosts = [Host(f"m{number}", home) for number in range(1, 1 + world.rng.choice((1, 2, 2, 3)))]
         self.rounds = 2 * len(self.hosts) + 1
         self._round = 0
+
+    def _committed(self, process: Process) -> None:
+        """Look at one moment: a COMMIT that a dead process has sent may be made just now."""
+        with self.server.observer.transaction():
+            self.server.observer.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self.truth.committed(process)
 
     def _ask(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return self.server.observer.execute(statement.replace("?", "%s").encode(), values).fetchall()

@@ -111,12 +111,14 @@ class PlayedServer:
 
     def _gone(self, session: PlayedSession) -> None:
         """Have the server end the process of a session, and return when its locks are free."""
-        del self.sessions[session]
+        owner = self.sessions.pop(session)
         ask = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s"
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while self.observer.execute(ask, (session.number,)).fetchall():
             assert time.monotonic() < deadline, "the session does not end"
             time.sleep(0.0005)
+        if owner is not None:  # it may have sent a COMMIT before it died
+            self.committed(owner)
         for happens in self.on_end.pop(session, ()):
             happens()
         self.settle()
