@@ -52,6 +52,7 @@ class PlayedServer:
         self.on_end: dict[PlayedSession, list[Callable[[], object]]] = {}
         self.opening: Process | None = None  # whose store is being opened by nobody's thread
         self.down_until = 0.0
+        self._began: list[PlayedSession] = []
         self._cuts: dict[Process, list[Cut]] = {}
         self._passed: dict[tuple[Process, str], int] = {}
         self._waiting: list[PlayedSession] = []  # for a lock
@@ -60,6 +61,8 @@ class PlayedServer:
         """End all sessions."""
         for session in list(self.sessions):
             self.end(session)
+        for session in self._began:
+            session.pgconn.finish()
         self.observer.close()
 
     def cut(self, process: Process, cut: Cut) -> None:
@@ -78,6 +81,7 @@ class PlayedServer:
         session = PlayedSession.connect(conninfo, **options)
         session.number = session.info.backend_pid
         self.sessions[session] = process or self.opening
+        self._began.append(session)
         return session
 
     def of(self, process: Process) -> list[PlayedSession]:
