@@ -121,7 +121,7 @@ class PlayedServer:
         while self.observer.execute(ask, (session.number,)).fetchall():
             assert time.monotonic() < deadline, "the session does not end"
             time.sleep(0.0005)
-        if owner is not None:  # it may have sent a COMMIT before it died
+        if owner is not None and not self.world.over:  # it may have sent a COMMIT before it died
             self.committed(owner)
         for happens in self.on_end.pop(session, ()):
             happens()

@@ -38,6 +38,7 @@ class World:
         self.disk_delay = self.rng.choice(DISK_DELAYS)
         self.now = float(START)
         self.troubled = True  # afterwards everybody is honest
+        self.over = False
         self.root = getcurrent()
         self.trace: list[tuple[float, str, str, tuple[Any, ...]]] = []
         self._events: list[tuple[float, int, Callable[[], object]]] = []
@@ -74,6 +75,7 @@ class World:
 
     def end(self) -> None:
         """End every process."""
+        self.over = True
         for process in self.processes:
             process.dispose()
 
