@@ -30,7 +30,7 @@ from prx_email_cli.redaction import forget_all
 from .support.answers import assert_as_published
 from .support.certs import Certificates
 from .support.postgres import MISSING, programs, the_server
-from .support.preloaded import preloaded
+from .support.preloaded import preloaded_for
 
 _RIGHTS = "-dac_override,-dac_read_search"  # capabilities(7): with them root passes over the modes of files
 HELD_TO_MODES = ["setpriv", f"--bounding-set={_RIGHTS}", f"--inh-caps={_RIGHTS}"] if os.geteuid() == 0 else []
@@ -157,8 +157,8 @@ class Program:
     def _run(self, *arguments: str, text: str | None, **environment: str) -> Answer:
         environment = {**self.environment, **environment}
         if self.wrapper in ([], HELD_TO_MODES):
-            forking = preloaded(tuple(self.wrapper))
-            if forking.serves(environment):
+            forking = preloaded_for(tuple(self.wrapper), environment)
+            if forking is not None:
                 return Answer(*forking.run(arguments, environment, self.home, text or ""))
         done = subprocess.run(
             [*self.wrapper, *COMMAND, *arguments], env=environment, cwd=self.home, check=False,

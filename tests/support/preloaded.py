@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -39,6 +40,10 @@ _READ_ONCE = (
     "FORCE_COLOR",
     "PY_COLORS",
 )
+_READ_LATER = ("PYTHON_KEYRING_BACKEND",)  # when a keyring is first asked, which is in the command's own process
+_KEPT = ("LC_", "LANG", "TERM")  # of which there may be a process for each kind of environment
+ENOUGH = 8  # commands in such an environment, after which a process in it is worth its start
+_asked: Counter[tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = Counter()
 
 
 class Preloaded:
@@ -54,9 +59,13 @@ class Preloaded:
             )  # fmt: skip
         atexit.register(self.close)
 
-    def serves(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether a process forked from it is as one started with *environment*."""
-        return self._read_once == _read_once(environment)
+    def serves(self, environment: Mapping[str, str], but_for: tuple[str, ...] = ()) -> bool:
+        """Tell whether a process forked from it is as one started with *environment*, or is but for these variables."""
+        ours, theirs = (
+            {name: value for name, value in read.items() if not name.startswith(but_for)}
+            for read in (self._read_once, _read_once(environment))
+        )
+        return ours == theirs
 
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path, text: str
@@ -95,13 +104,32 @@ class Preloaded:
 
 
 @cache
-def preloaded(wrapper: tuple[str, ...]) -> Preloaded:
-    """Give the process that commands behind *wrapper* are forked from; one for all tests."""
-    return Preloaded(wrapper, {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")})
+def preloaded(wrapper: tuple[str, ...], others: tuple[tuple[str, str], ...] | None = None) -> Preloaded:
+    """Give the process that commands behind *wrapper* are forked from; one for all tests.
+
+    others: the variables of _KEPT, where they are not those of this process.
+    """
+    left_out = ("COVERAGE_", *(() if others is None else _KEPT))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return Preloaded(wrapper, {**environment, **dict(others or ())})
+
+
+def preloaded_for(wrapper: tuple[str, ...], environment: Mapping[str, str]) -> Preloaded | None:
+    """Give the process from which a command with *environment* can be forked; None when it is to be started."""
+    usual = preloaded(wrapper)
+    if usual.serves(environment):
+        return usual
+    others = tuple(sorted((name, value) for name, value in environment.items() if name.startswith(_KEPT)))
+    if not usual.serves(environment, but_for=_KEPT):
+        return None
+    _asked[wrapper, others] += 1
+    return preloaded(wrapper, others) if _asked[wrapper, others] > ENOUGH else None
 
 
 def _read_once(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(_READ_ONCE)}
+    return {
+        name: value for name, value in environment.items() if name.startswith(_READ_ONCE) and name not in _READ_LATER
+    }
 
 
 def _umask() -> int:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from ..conftest import COMMAND, Program
-from .preloaded import preloaded
+from .preloaded import ENOUGH, preloaded, preloaded_for
 
 SEND = ("send", "--to", "a@example.org", "--subject", "s")
 
@@ -48,3 +48,27 @@ def test_what_is_read_once_is_given_to_a_new_process(program: Program) -> None:
     assert not preloaded(()).serves({**program.environment, "PYTHONIOENCODING": "latin-1"})
     program.send(subject="秘")
     assert r"\u79d8" in program.run("list", PYTHONIOENCODING="latin-1").out
+
+
+def test_the_keyring_is_the_one_that_the_commands_own_environment_names(program: Program) -> None:
+    program.configure(smtp='user = "ops"', auth="keyring = true")
+    works = {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}
+    assert preloaded(()).serves({**program.environment, **works})
+    assert program.run("account", "set-password", "work", text="right\n", **works).status == 0
+    fails = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    assert program.run("account", "set-password", "work", text="right\n", **fails).status == 78
+
+
+def test_commands_in_another_locale_are_forked_from_a_process_in_it_once_there_are_many(program: Program) -> None:
+    latin = {**program.environment, "LC_ALL": "POSIX", "LC_TIME": "C"}
+    assert [preloaded_for((), latin) for _ in range(ENOUGH)] == [None] * ENOUGH
+    other = preloaded_for((), latin)
+    assert other is not None
+    assert other is not preloaded(())
+    assert other.serves(latin)
+    assert not other.serves(program.environment)
+    started = subprocess.run(
+        [*COMMAND, "--help"], env=latin, cwd=program.home, capture_output=True, text=True, check=True
+    )
+    assert other.run(("--help",), latin, program.home, "") == (0, started.stdout, started.stderr)
+    assert preloaded_for((), {**latin, "PYTHONPATH": "/nowhere"}) is None
