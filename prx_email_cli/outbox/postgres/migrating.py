@@ -84,11 +84,6 @@ def state_of(connection: PostgresConnection, name: str) -> State:
         )
     if (named and ours < len(_OURS)) or (not named and others):
         raise StorageError(f"{name} is a database of another program", hint="name another database in [outbox] url")
-    if may is None:
-        raise StorageError(
-            f"{name}: its user may use no schema of its search_path",
-            hint="see search_path of the role and the database, and GRANT USAGE ON SCHEMA",
-        )
     if not named:
         return State(0, bool(may))
     found = connection.execute("SELECT version FROM prx_email").fetchone()

@@ -126,7 +126,7 @@ def test_a_follower_of_a_role_with_all_of_them_keeps_its_sessions_while_a_mail_s
     ("setting", "words"),
     [
         ("default_transaction_read_only = on", ("read-only transaction", "default_transaction_read_only")),
-        ("search_path = weird", ("no schema of its search_path", "see search_path")),
+        ("search_path = weird", ("no schema of its search_path", "check search_path")),
     ],
 )
 def test_what_may_be_meant_so_is_an_error_that_names_it(
