@@ -266,7 +266,7 @@ class CuttingProxy:
                     half = len(answer) // 2 if cut.place is Place.ANSWERING else 0
                     line.client.sendall(answer[:half])
                     self._make(line, cut)
-            if line.cut:
+            if line.cut or (cut is not None and cut.place is Place.ASKED):  # the answer was quicker than the cut
                 return
             if kind == b"Z" or cut is None:
                 line.client.sendall(answer)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -53,11 +55,18 @@ class PgBouncer:
                 cwd=self.directory, env={"LD_LIBRARY_PATH": str(self.directory)}, user=uid, group=gid,
             )  # fmt: skip
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (self.directory / ".s.PGSQL.6432").exists():
+        while not self._listens():
             assert self._process.poll() is None, (self.directory / "log").read_text()
             assert time.monotonic() < deadline, (self.directory / "log").read_text()
             time.sleep(0.02)
         return self
+
+    def _listens(self) -> bool:
+        """Whether it takes connections: the socket is there a little before."""
+        with socket.socket(socket.AF_UNIX) as asking, suppress(OSError):
+            asking.connect(str(self.directory / ".s.PGSQL.6432"))
+            return True
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
