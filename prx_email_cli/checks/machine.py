@@ -18,7 +18,7 @@ from prx_email_cli.config.table import Table
 from prx_email_cli.errors import ConfigError, ReadableByOthers, StorageError, Unwell
 from prx_email_cli.files import faults, program_faults
 from prx_email_cli.outbox.open import surroundings_of
-from prx_email_cli.outbox.store import Surroundings
+from prx_email_cli.outbox.surroundings import Surroundings
 
 WRITTEN_AFTER = 1_767_225_600  # 2026-01-01: a correct clock shows more, for the program is newer
 _MIB = 1 << 20

@@ -8,12 +8,16 @@ from prx_email_cli.checks.machine import is_writable
 from prx_email_cli.errors import NotPermitted, PrxEmailError, StorageError, Unwell
 from prx_email_cli.files import taking
 from prx_email_cli.outbox.accounts import AccountState
-from prx_email_cli.outbox.store import Store, Surroundings
+from prx_email_cli.outbox.skew import Skew
+from prx_email_cli.outbox.store import Store
+from prx_email_cli.outbox.surroundings import Surroundings
 from prx_email_cli.outbox.views import Health
 
 DRAIN_OVERDUE_SECONDS = 15 * 60  # cron starts drains every minute, or on some machines every ten
 OLD_SECONDS = 3600
 CLOCK_SLACK_SECONDS = 60
+SKEW_SECONDS = 5  # with NTP clocks are milliseconds apart
+_NTP, _NTP_OF_SERVER = "check the clock (NTP)", "check the clock of the database's server (NTP)"
 
 
 def check_outbox(
@@ -21,14 +25,17 @@ def check_outbox(
 ) -> Iterator[Check]:
     """Yield the checks of an outbox, or of its place if there is none yet.
 
-    opened: opens it.  now: Unix seconds.
+    opened: opens it.  now: Unix seconds by this machine's clock.
     """
     if not outbox.is_made():
         yield from check_missing(outbox, now)
         return
     try:
         with opened() as store:
-            yield from _made(store, outbox, now)
+            skew = store.skew
+            yield from _made(store, outbox, now if skew is None else round(now - skew.seconds))
+            if skew is not None:
+                yield _clocks(skew)
     except PrxEmailError as error:
         yield failed("database", error)
 
@@ -43,14 +50,14 @@ def _made(store: Store, outbox: Surroundings, now: int) -> Iterator[Check]:
     yield _database(store, health, outbox)
     if health.faults:
         return  # what a damaged database says of its messages cannot be trusted
-    yield _recorded_times(health, now)
+    yield _recorded_times(health, now, _NTP if outbox.is_file else _NTP_OF_SERVER)
     messages = _messages(health, outbox.dead_among(health.sending_runs))
     if messages.result is not Verdict.OK or not outbox.unreadable:
         yield messages
     for error in outbox.unreadable:
         yield failed("messages", error)
     yield from _accounts(store.account_states(), now)
-    yield _cron(outbox.last_drain_at(), now)
+    yield _cron(outbox.last_drain_at(), now, _NTP if outbox.is_file else _NTP_OF_SERVER)
 
 
 def check_missing(outbox: Surroundings, now: int) -> Iterator[Check]:
@@ -88,11 +95,22 @@ def _checked(store: Store, seen: str) -> Check:
     return ok("database", seen)
 
 
-def _recorded_times(health: Health, now: int) -> Check:
+def _clocks(skew: Skew) -> Check:
+    """Check that this machine's clock and that of the database's server agree."""
+    apart, unsure = abs(skew.seconds), skew.unsure_seconds
+    which = "ahead of" if skew.seconds > 0 else "behind"
+    detail = f"this machine's is {apart:.2f} s {which} the database server's, give or take {max(unsure, 0.005):.2f} s"
+    if apart - unsure > SKEW_SECONDS:
+        fix = "see to NTP on both: which is wrong cannot be told from here; the server's decides what is due"
+        return warning("clocks", detail, fix, Unwell)
+    return ok("clocks", detail)
+
+
+def _recorded_times(health: Health, now: int, fix: str) -> Check:
     """Check that no recorded time is in the future, as after a clock that was ahead."""
     if health.newest_at is not None and health.newest_at > now + CLOCK_SLACK_SECONDS:
         detail = f"the outbox has a time that is {health.newest_at - now} s ahead of the clock"
-        return warning("recorded times", detail, "check the clock (NTP)", Unwell)
+        return warning("recorded times", detail, fix, Unwell)
     return ok("recorded times", "none in the future")
 
 
@@ -125,13 +143,13 @@ def _accounts(states: dict[str, AccountState], now: int) -> Iterator[Check]:
             yield warning("accounts", detail, f"prx-email account test {name} tells whether it works again", Unwell)
 
 
-def _cron(last_drain: int | None, now: int) -> Check:
+def _cron(last_drain: int | None, now: int, clock: str = _NTP) -> Check:
     fix = "add the line that prx-email cron prints to your crontab (crontab -e)"
     if last_drain is None:
         return warning("cron", "no drain has ended here yet", fix, Unwell)
     ago = now - last_drain
     if ago < -CLOCK_SLACK_SECONDS:
-        return warning("cron", f"the last drain ended {-ago} s ahead of the clock", "check the clock (NTP)", Unwell)
+        return warning("cron", f"the last drain ended {-ago} s ahead of the clock", clock, Unwell)
     detail = f"the last drain ended {ago} s ago"
     if ago > DRAIN_OVERDUE_SECONDS:
         return warning("cron", detail, f"look at cron's own log; {fix}", Unwell)

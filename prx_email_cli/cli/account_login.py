@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -22,7 +21,7 @@ from prx_email_cli.config.secrets import forget_password, store_password
 from prx_email_cli.errors import AccountUnusable, ConfigError, ReadableByOthers, ValidationError
 from prx_email_cli.oauth.server import ExchangeFailed
 from prx_email_cli.oauth.shared import Vault, vault_for
-from prx_email_cli.oauth.tokens import AccessTokens, TokenCache
+from prx_email_cli.oauth.tokens import AccessTokens, TokenCache, clock_of
 from prx_email_cli.redaction import remember
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def log_in_and_try(this: Invocation, account: "Account", way: LoginWay) -> None:
 
     with sharing(this, this.settings()) as (shared, _):
         vault = vault_for(account, shared.outbox, shared.shelf) if shared.outbox else None
-        tokens = AccessTokens(account, time.time, vault)
+        tokens = AccessTokens(account, clock_of(vault), vault)
         tokens.check_place()
         try:
             granted = _granted(account, tokens, way)
@@ -198,7 +197,7 @@ def forget_tokens(account: "Account", vault: Vault | None = None) -> tuple[bool,
     revoked, cache = False, TokenCache(account) if vault is None else vault.tokens_of(account, None)
     with cache.alone():  # else a drain that is renewing would put them back
         try:
-            revoked = AccessTokens(account, time.time, vault).revoke()
+            revoked = AccessTokens(account, clock_of(vault), vault).revoke()
         except (ExchangeFailed, ConfigError, ReadableByOthers) as failed:
             say(f"warning: the server did not revoke the token: {safe(masked(str(failed)))}")
         return revoked, cache.remove()

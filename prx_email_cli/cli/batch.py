@@ -15,7 +15,7 @@ from prx_email_cli.cli.batch_report import Report
 from prx_email_cli.cli.context import Invocation
 from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.output import on_terminal, say
-from prx_email_cli.cli.times import Times, clock, schedule_of
+from prx_email_cli.cli.times import Times, schedule_of
 from prx_email_cli.config.settings import Settings
 from prx_email_cli.errors import StorageError, as_ours
 from prx_email_cli.outbox.hashing import expect_much
@@ -63,7 +63,7 @@ class _Batch:
     def __init__(self, this: Invocation, asked: Asked, settings: Settings, opened: ExitStack) -> None:
         """Check the options and open the files.  Raises errors that are no line's."""
         self.asked, self.settings = asked, settings
-        self.clock, self.caller = clock(asked.defaults.now_ts), caller(this.enqueues_by)
+        self.clock, self.caller = this.clock(settings, asked.defaults.now_ts), caller(this.enqueues_by)
         self.complete = self._completion()
         self.stream = opened.enter_context(open_input(asked.file))
         self.source = asked.reads(self.stream, settings)

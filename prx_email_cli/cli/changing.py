@@ -27,15 +27,15 @@ IDS_SHOWN = 5
 
 
 class Wish(NamedTuple):
-    """Which messages a person means, and how to go about it.  now: in Unix seconds.
+    """Which messages a person means, and how to go about it.
 
-    yes: do not ask.  dry_run: only list them.
+    yes: do not ask.  dry_run: only list them.  now: in Unix seconds, once the outbox's clock is known.
     """
 
     selection: Selection
-    now: int
     yes: bool
     dry_run: bool
+    now: int = 0
 
 
 class Change(NamedTuple):
@@ -54,10 +54,8 @@ class Change(NamedTuple):
     go_on: "Callable[[Store, Settings, Sequence[Decided]], None] | None" = None
 
 
-def change(this: Invocation, wish: Wish, change: Change) -> None:
+def change(this: Invocation, settings: "Settings", wish: Wish, change: Change) -> None:
     """Make *change* to the messages of *wish*; the first refusal gives the exit status and stops no other."""
-    wish.selection.check()
-    settings = this.settings()
     with this.store(settings) as store:
         store.acting = this_person()
         ids = chosen(store, settings, wish, change.wanted)

@@ -14,13 +14,14 @@ from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json
 from prx_email_cli.cli.render import error_object, masked, safe
 from prx_email_cli.cli.standing import what_fails
-from prx_email_cli.cli.times import clock, duration_seconds
+from prx_email_cli.cli.times import duration_seconds
 from prx_email_cli.errors import StorageError, Unwell
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, is_down
 
 if TYPE_CHECKING:
+    from prx_email_cli.config.settings import Settings
     from prx_email_cli.outbox.accounts import AccountState
-    from prx_email_cli.outbox.store import Surroundings
+    from prx_email_cli.outbox.surroundings import Surroundings
     from prx_email_cli.outbox.views import Figures
 
 app = typer.Typer(add_completion=False)
@@ -60,8 +61,9 @@ def check(
     """
     this = invocation(ctx)
     limits = _limits(warning_age, critical_age)
-    now = clock(now_ts)()
-    figures, states, last_drain = _figures(this, account, now)
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
+    figures, states, last_drain = _figures(this, settings, account, now)
     found = judge(figures, limits, _failing(states, now))
     told = _told(found, None if last_drain is None else now - last_drain)
     if found.late and (paused := [name or "all" for name, state in states.items() if state.is_paused(now)]):
@@ -93,21 +95,17 @@ def _limits(warning: str | None, critical: str | None) -> Limits:
 
 
 def _figures(
-    this: Invocation, account: str | None, now: int
+    this: Invocation, settings: "Settings", account: str | None, now: int
 ) -> "tuple[dict[str, Figures], dict[str, AccountState], int | None]":
     """Read figures and states of accounts (of *account*), and when the last drain ended; never make an outbox."""
-    from prx_email_cli.outbox.open import open_store, surroundings_of  # on use
+    from prx_email_cli.outbox.open import surroundings_of  # on use
 
-    settings = this.settings()
     around = surroundings_of(settings.outbox)
     figures: dict[str, Figures] = {}
     states: dict[str, AccountState] = {}
     if around.is_made():
-        store = open_store(settings.outbox, create=False)
-        try:
+        with this.store(settings, create=False) as store:
             figures, states = store.figures(now), store.account_states()
-        finally:
-            store.close()
     else:
         _refuse_missing(around, now)
     if account is None:

@@ -1,7 +1,8 @@
 """Hold what the command line tells all commands: where the config is, JSON or not, and only a preview or not."""
 
 import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ class Invocation:
         self.json = False
         self.preview = False
         self.enqueues_by = "send"
+        self._clock: Callable[[], float] | None = None  # of the outbox that was opened last
+        self._opened: Store | None = None  # for the clock, until ``store`` hands it out
 
     @property
     def config_file(self) -> Path:
@@ -62,18 +65,57 @@ class Invocation:
         return is_without_file(self._config)
 
     @contextmanager
-    def store(self, settings: "Settings") -> "Iterator[Store]":
-        """Open the outbox, and close it at the end.  Raises StorageError, OutboxBusy, ReadableByOthers."""
-        from prx_email_cli.outbox.open import open_store  # on use
+    def store(self, settings: "Settings", *, create: bool = True) -> "Iterator[Store]":
+        """Open the outbox, and close it at the end; with *create*, make one where there is none.
 
-        store = open_store(settings.outbox)
+        Raises StorageError, OutboxBusy, ReadableByOthers.
+        """
+        store, self._opened = self._opened or self._open(settings, create=create), None
         try:
             yield store
         finally:
             store.close()
 
+    def clock(self, settings: "Settings", now_ts: int | None) -> "Callable[[], int]":
+        """Make the clock of a command, by which it is decided what is due: the outbox's, or always *now_ts*.
+
+        A database is opened for it at its first use, and then handed out by ``store``.  A preview goes by this
+        machine's clock: it needs no database.  Raises ValidationError; its use raises as ``store``.
+        """
+        from prx_email_cli.cli.times import clock  # on use
+
+        of_machine = settings.outbox.url is None or self.preview
+        return clock(now_ts, time.time if of_machine else lambda: self._server_time(settings))
+
+    def close(self) -> None:
+        """Close what was opened for the clock alone."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _server_time(self, settings: "Settings") -> float:
+        clock = self._clock
+        if clock is None:
+            self._opened = self._open(settings)
+            clock = self._opened.clock
+        return clock()
+
+    def _open(self, settings: "Settings", *, create: bool = True) -> "Store":
+        from prx_email_cli.outbox.open import open_store  # on use
+
+        store = open_store(settings.outbox, create=create)
+        self._clock = store.clock
+        return store
+
 
 def invocation(ctx: typer.Context) -> Invocation:
     """Find the Invocation that the root command made; a new one where there is none."""
     found: Any = ctx.find_object(Invocation)
-    return found if found is not None else Invocation()
+    return found if found is not None else begun(ctx)
+
+
+def begun(ctx: typer.Context, config: Path | None = None) -> Invocation:
+    """Make the Invocation of a command line, to be closed at its end."""
+    ctx.obj = this = Invocation(config)
+    ctx.call_on_close(this.close)
+    return this

@@ -3,7 +3,6 @@
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -90,9 +89,12 @@ def drain(
         settings = this.settings()
         options = DrainOptions(account, limit, connections, failure_mode)
         talk = _Talk(this, quiet=quiet, verbose=verbose, follows=follow)
-        tick = clock(now_ts)
-        deliveries = _Deliveries(settings, options, tick, talk, rehearsed=now_ts is not None)
-        with this.store(settings) as store, interrupts.stopping() as stop, talk.beside(store, tick):
+        deliveries = _Deliveries(settings, options, talk, now_ts)
+        with (
+            this.store(settings) as store,
+            interrupts.stopping() as stop,
+            talk.beside(store, clock(now_ts, store.clock)),
+        ):
             if account is not None:
                 settings.account(account)
             if hangups is None:
@@ -119,19 +121,17 @@ def follow_beside(this: Invocation, settings: "Settings", stop: threading.Event,
     beside: by which that gives it other settings, and sees whether it goes on.
     """
     talk = _Talk(this, quiet=False, verbose=False, follows=True)
-    deliveries = _Deliveries(settings, DrainOptions(), clock(None), talk, rehearsed=False)
-    with this.store(settings) as store, talk.beside(store, clock(None)):
+    deliveries = _Deliveries(settings, DrainOptions(), talk)
+    with this.store(settings) as store, talk.beside(store, clock(None, store.clock)):
         deliveries.stay(store, stop, beside)
 
 
 class _Deliveries:
     """Delivers from an outbox, once or until stopped, and reports what was done."""
 
-    def __init__(
-        self, settings: "Settings", options: "DrainOptions", tick: Callable[[], int], talk: "_Talk", *, rehearsed: bool
-    ) -> None:
-        self._settings, self._options, self._tick, self._talk = settings, options, tick, talk
-        self._rehearsed = rehearsed
+    def __init__(self, settings: "Settings", options: "DrainOptions", talk: "_Talk", now_ts: int | None = None) -> None:
+        self._settings, self._options, self._talk, self._now_ts = settings, options, talk, now_ts
+        self._rehearsed = now_ts is not None
         self._attempted: Callable[[Finished], None] = lambda finished: None
         self._attendant: Beside | None = None
 
@@ -139,7 +139,8 @@ class _Deliveries:
         """Deliver every due message once, and report it."""
 
         def count_due() -> int:
-            return sum(store.count_due(name, self._tick()) for name in store.accounts_due(self._tick()))
+            now = clock(self._now_ts, store.clock)()
+            return sum(store.count_due(name, now) for name in store.accounts_due(now))
 
         faults = [] if self._rehearsed or self._options.failure_mode else self._dropped()
         with self._run(store, stop) as run, self._talk.progress(count_due):
@@ -196,32 +197,34 @@ class _Deliveries:
 
     @contextmanager
     def _run(self, store: "Store", stop: threading.Event) -> "Iterator[DeliveringRun]":
-        with store.start_run(self._tick()) as run:
+        tick = clock(self._now_ts, store.clock)
+        with store.start_run(tick()) as run:
             self._attempted = self._talk.listener(self._settings, run.run_id)
-            around = Environment(self._tick, stop=stop, on_finished=lambda finished: self._attempted(finished))
+            around = Environment(tick, stop=stop, on_finished=lambda finished: self._attempted(finished))
             yield DeliveringRun(store, self._settings, run, around)
 
     def _tell(self, store: "Store", report: "DrainReport") -> None:
+        now = clock(self._now_ts, store.clock)()
         self._talk.afterwards(report)
         if self._rehearsed:
             self._talk.notes(report)
         if report.gave_up:
             from prx_email_cli.cli.given_up import tell_given_up  # on use
 
-            tell_given_up(store, self._settings, self._tick(), self._talk.voices_unless_quiet())
-        events = store.take_untold(self._tick())
+            tell_given_up(store, self._settings, now, self._talk.voices_unless_quiet())
+        events = store.take_untold(now)
         if events:
             from prx_email_cli.cli.account_events import tell_accounts  # on use
 
-            tell_accounts(store, self._settings, self._tick(), events, self._talk.voices_unless_quiet())
+            tell_accounts(store, self._settings, now, events, self._talk.voices_unless_quiet())
         if not self._rehearsed and self._options.failure_mode is None:  # a rehearsal does not show that cron works
             from prx_email_cli.cli.starter import what_started  # on use
 
-            store.note_drain(time.time(), what_started(follows=self._attendant is not None))
+            store.note_drain(store.clock(), what_started(follows=self._attendant is not None))
             if self._settings.outbox.keep_content is not None or self._settings.outbox.keep_records is not None:
                 from prx_email_cli.cli.tidying import tidy  # on use
 
-                tidy(store, self._settings.outbox, self._tick(), self._talk.voices.on("tidy"))
+                tidy(store, self._settings.outbox, now, self._talk.voices.on("tidy"))
 
 
 class _Talk:

@@ -9,7 +9,7 @@ from prx_email_cli.cli.changing import Change, Wish, change
 from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.selection import DryRun, Selection, Yes, not_empty, takes_selection
-from prx_email_cli.cli.times import Times, clock, duration_seconds
+from prx_email_cli.cli.times import Times, duration_seconds
 from prx_email_cli.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ def edit(
         raise typer.BadParameter("give what to change: --replace, --account, --from, --at or --expires-in")
     if retry and at is not None:
         raise typer.BadParameter("use only one of --at and --retry")
-    this, tick = invocation(ctx), clock(now_ts)
-    wish = Wish(selection._replace(account=only_account, sender=only_from), tick(), yes, dry_run)
-    wish.selection.check()
+    this, selection = invocation(ctx), selection._replace(account=only_account, sender=only_from)
+    selection.check()
     settings = this.settings()
+    tick = this.clock(settings, now_ts)
+    wish = Wish(selection, yes, dry_run, tick())
     correction = _correction(settings, replace or [], account, sender)._replace(
         now=wish.now,
         due_at=None if at is None else Times(at, None, None).resolve(wish.now).due_at,
@@ -85,7 +86,7 @@ def edit(
     )
     go_on = _retry(this, tick, many=not selection.ids) if retry else None
     wanted, carry_out = partial(_wanted, wish), partial(_edit, correction)
-    change(this, wish, Change("edit", "edited", wanted, carry_out, go_on=go_on))
+    change(this, settings, wish, Change("edit", "edited", wanted, carry_out, go_on=go_on))
 
 
 def _correction(settings: "Settings", replace: "Sequence[str]", account: str | None, sender: str | None) -> "Edit":

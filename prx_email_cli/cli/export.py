@@ -12,7 +12,6 @@ from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import put, put_bytes, put_json, say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.selection import Selection, takes_selection
-from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import NotFound, StorageError
 
 if TYPE_CHECKING:
@@ -44,7 +43,8 @@ def export(
         raise typer.BadParameter("use only one of --eml, --mbox and --maildir")
     selection.check()
     this = invocation(ctx)
-    settings, now = this.settings(), clock(now_ts)()
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
     with this.store(settings) as store:
         ids = list(dict.fromkeys(selection.ids)) or selection.find(store, settings, selection.filter(store, now))[::-1]
         if eml and len(ids) > 1:

@@ -12,7 +12,6 @@ from prx_email_cli.cli.inputs import open_input
 from prx_email_cli.cli.options import AccountName, Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json, report_error, say, work_is_done
 from prx_email_cli.cli.render import error_object, safe
-from prx_email_cli.cli.times import clock
 from prx_email_cli.submission.importing import Import, Watcher
 
 app = typer.Typer(add_completion=False)
@@ -36,7 +35,7 @@ def import_messages(
         raise typer.BadParameter("stdin can be read only once")
     this = invocation(ctx)
     settings = this.settings()
-    name, tick = settings.account(account).name, clock(now_ts)
+    name, tick = settings.account(account).name, this.clock(settings, now_ts)
     with this.store(settings) as store, _watching(files) as watcher:
         done = Import(name, tick, watcher)
         done.take(store, files, open_input)

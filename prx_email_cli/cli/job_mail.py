@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,7 +29,8 @@ def enqueue(this: Invocation, mail: NewMail, command: Sequence[str]) -> Submitte
 
     Two mails are about the same if the *command* is the same: their times always differ.  Raises PrxEmailError.
     """
-    settings, now = this.settings(), int(time.time())
+    settings = this.settings()
+    now = this.clock(settings, None)()
     request = Request(
         to=mail.to, subject=mail.subject, body_text=mail.text, account=mail.account, typed=True,
         idempotency_key=mail.idempotency_key, headers=("Auto-Submitted: auto-generated",),  # RFC 3834 section 5

@@ -11,7 +11,6 @@ from prx_email_cli.cli.options import MOST_ROWS, Json, NowTs
 from prx_email_cli.cli.output import put_json, say
 from prx_email_cli.cli.render import row_object
 from prx_email_cli.cli.selection import Selection, takes_selection, tell_bounds
-from prx_email_cli.cli.times import clock
 
 app = typer.Typer(add_completion=False)
 
@@ -62,7 +61,7 @@ def list_messages(
         raise typer.BadParameter("use only one of --json, --jsonl and --format")
     this = invocation(ctx)
     settings = this.settings()
-    now = clock(now_ts)()
+    now = this.clock(settings, now_ts)()
     most = min(limit or (MOST_ROWS if everything else 50), MOST_ROWS)
     with this.store(settings) as store:
         wanted = selection._replace(everything=everything).filter(store, now)

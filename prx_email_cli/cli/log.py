@@ -14,7 +14,6 @@ from prx_email_cli.cli.options import MOST_ROWS, Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import is_read, on_terminal, put, put_json, say
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.selection import moment_meant
-from prx_email_cli.cli.times import clock
 from prx_email_cli.outbox.history import Entry, Span
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def log(
     if follow and until is not None:
         raise typer.BadParameter("use only one of --follow and --until")
     this = invocation(ctx)
-    settings, tick = this.settings(), clock(now_ts)
+    settings = this.settings()
+    tick = this.clock(settings, now_ts)
     now = tick()
     span = Span(account=account, most=limit or (FEW if since is None else MANY))
     if since is not None:

@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typer.core import TyperGroup
 from prx_email_cli import __version__
 from prx_email_cli.cli import interrupts, output
 from prx_email_cli.cli.arguments import arranged, command_named, json_asked, refuse_undecodable, show_metavars_alone
-from prx_email_cli.cli.context import Invocation, invocation
+from prx_email_cli.cli.context import begun, invocation
 from prx_email_cli.cli.outlet import take_over
 from prx_email_cli.cli.output import put_json, report_error, say
 from prx_email_cli.cli.render import error_object, masked, safe, safe_lines
@@ -216,7 +215,7 @@ def root(
 
     Example: prx-email send --to ops@example.com --subject "Disk full" --body "See /var" && prx-email drain
     """
-    ctx.obj = this = Invocation(config)
+    this = begun(ctx, config)
     if ctx.invoked_subcommand is not None:
         return
     if not (this.without_file or this.config_file.exists()):
@@ -224,7 +223,7 @@ def root(
         raise typer.Exit(Exit.USAGE)
     from prx_email_cli.cli.status import show_status  # on use
 
-    show_status(this, int(time.time()))
+    show_status(this, None)
 
 
 def main() -> None:

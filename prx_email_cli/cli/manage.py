@@ -10,7 +10,6 @@ from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
-from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import PrxEmailError, RestoredBackup
 from prx_email_cli.outbox.decisions import Decision
 
@@ -47,7 +46,7 @@ def hold(
     """
     without = ("sent", "held", "gave_up")
     deed = _Deed(Decision.HOLD, "hold", "held", without, everyone=_hold_all)
-    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+    _make(ctx, Wish(selection, yes, dry_run), now_ts, deed)
 
 
 @release_app.command()
@@ -63,7 +62,7 @@ def release(
     deed = _Deed(
         Decision.RELEASE, "release", "released", only=lambda one: one._replace(held=True), everyone=_release_all
     )
-    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+    _make(ctx, Wish(selection, yes, dry_run), now_ts, deed)
 
 
 @cancel_app.command()
@@ -78,7 +77,7 @@ def cancel(
     Example: prx-email cancel --subject 'Invoice *' --to '*@example.org'
     """
     deed = _Deed(Decision.CANCEL, "cancel", "cancelled", ("sent", "gave_up"))
-    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+    _make(ctx, Wish(selection, yes, dry_run), now_ts, deed)
 
 
 @resolve_app.command()
@@ -104,7 +103,7 @@ def resolve(
     done = "resolved as sent" if sent else "resolved as not sent"
     deed = _Deed(Decision.SENT if sent else Decision.NOT_SENT, done.replace("resolved", "resolve"), done,
                  only=lambda one: one._replace(uncertain=True))  # fmt: skip
-    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+    _make(ctx, Wish(selection, yes, dry_run), now_ts, deed)
 
 
 @dismiss_app.command()
@@ -120,15 +119,17 @@ def dismiss(
     """
     deed = _Deed(Decision.DISMISS, "dismiss", "dismissed", ("sending", "cancelled", "dismissed"),
                  only=lambda one: one._replace(gave_up=True))  # fmt: skip
-    _make(ctx, Wish(selection, clock(now_ts)(), yes, dry_run), deed)
+    _make(ctx, Wish(selection, yes, dry_run), now_ts, deed)
 
 
-def _make(ctx: typer.Context, wish: Wish, deed: _Deed) -> None:
+def _make(ctx: typer.Context, wish: Wish, now_ts: int | None, deed: _Deed) -> None:
     from prx_email_cli.outbox.views import Fact  # on use
 
-    selection, now = wish.selection, wish.now
-    everyone = deed.everyone
-    change(invocation(ctx), wish, Change(
+    this, selection, everyone = invocation(ctx), wish.selection, deed.everyone
+    selection.check()
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
+    change(this, settings, wish._replace(now=now), Change(
         deed.verb, deed.done,
         wanted=lambda store: deed.only(selection).filter(store, now, [Fact(one) for one in deed.without]),
         carry_out=lambda store, ids: store.decide(deed.decision, ids, now),

@@ -1,5 +1,6 @@
 """``prx-email outbox``: decide about the outbox as a whole."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,7 +105,7 @@ def restore(ctx: typer.Context, file: Source, now_ts: NowTs = None, as_json: Jso
     Example: prx-email outbox restore /mnt/backup/outbox.db
     """
     this = invocation(ctx)
-    replaced = _whole(this).restore(file, clock(now_ts)())
+    replaced = _whole(this).restore(file, clock(now_ts, time.time)())
     _tell_replaced(this, file, replaced, "restored")
 
 
@@ -124,7 +125,7 @@ def adopt(
     Example: prx-email outbox adopt outbox-moved.db
     """
     this = invocation(ctx)
-    replaced = _whole(this).adopt(file, clock(now_ts)(), this_person())
+    replaced = _whole(this).adopt(file, clock(now_ts, time.time)(), this_person())
     _tell_replaced(this, file, replaced, "adopted")
 
 
@@ -145,7 +146,7 @@ def move(
     """
     if (file is None) != undo:
         raise typer.BadParameter("give either FILE or --undo")
-    this, now = invocation(ctx), clock(now_ts)()
+    this, now = invocation(ctx), clock(now_ts, time.time)()
     if file is None:
         _undo(this)
         return

@@ -1,6 +1,7 @@
 """``prx-email outbox copy``: take the outbox to another database."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -55,12 +56,12 @@ def copy(
 
     if (source is None and destination is None and not undo) or (lost and not undo):
         raise typer.BadParameter("name at least one of --from and --to; --lost belongs to --undo")
-    this, now = invocation(ctx), clock(now_ts)()
+    this, now = invocation(ctx), clock(now_ts, time.time)()
     settings = this.settings().outbox
     policy = retry_policy(settings)
 
     def opened(place: str | None, *, create: bool) -> "End":
-        end = end_of_copy(_place(place, settings), policy, now, create=create)
+        end = end_of_copy(_place(place, settings), policy, now_ts, create=create)
         return closers.enter_context(closing(end))
 
     with ExitStack() as closers:

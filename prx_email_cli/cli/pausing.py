@@ -10,7 +10,7 @@ from prx_email_cli.cli.options import Json, NowTs, OnlyAccount
 from prx_email_cli.cli.output import put, put_json, work_is_done
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.standing import standing_object, this_person
-from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
+from prx_email_cli.cli.times import LATEST_TIME, duration_seconds
 from prx_email_cli.errors import ValidationError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
 
@@ -36,7 +36,8 @@ def pause(
     Example: prx-email pause --account work --for 2h --reason "provider moves"
     """
     this = invocation(ctx)
-    settings, now = this.settings(), clock(now_ts)()
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
     if account is not None:
         settings.account(account)
     state = AccountState(
@@ -55,7 +56,8 @@ def resume(ctx: typer.Context, account: OnlyAccount = None, now_ts: NowTs = None
     Example: prx-email resume --account work
     """
     this = invocation(ctx)
-    settings, now = this.settings(), clock(now_ts)()
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
     with this.store(settings) as store:
         known = store.account_states()
         if account is not None and account not in known:

@@ -12,7 +12,7 @@ from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json, say, work_is_done
 from prx_email_cli.cli.render import listed, safe
 from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
-from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
+from prx_email_cli.cli.times import LATEST_TIME, duration_seconds
 from prx_email_cli.errors import StorageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def prune(
     if selection.ids:
         selection.check()
     this = invocation(ctx)
-    settings, now = this.settings(), clock(now_ts)()
+    settings = this.settings()
+    now = this.clock(settings, now_ts)()
     if selection.account is not None:
         settings.account(selection.account)
     before = LATEST_TIME if older_than is None else now - duration_seconds(older_than, "--older-than")
@@ -75,7 +76,7 @@ def prune(
         for outbox_id in selection.ids:
             store.row(outbox_id)  # which says if there is none
         wanted = replace(selection.filter(store, now), whole=True, limit=Filter.limit)
-        _prune(this, store, pruning._replace(wanted=wanted), Wish(selection, now, yes, dry_run))
+        _prune(this, store, pruning._replace(wanted=wanted), Wish(selection, yes, dry_run, now))
 
 
 def _prune(this: Invocation, store: "Store", pruning: "Pruning", wish: Wish) -> None:

@@ -9,7 +9,6 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, open_input
 from prx_email_cli.cli.output import say
 from prx_email_cli.cli.send import enqueue_and_answer
-from prx_email_cli.cli.times import clock
 from prx_email_cli.outbox.lifecycle import Priority, Status
 from prx_email_cli.submission.reply import Manner, Parent, answer, find_parent, sent_parent
 from prx_email_cli.submission.request import Request
@@ -71,7 +70,7 @@ def reply(
     this, bodies = invocation(ctx), Bodies(body, body_file, html, parent=parent)
     this.enqueues_by, settings = "reply", this.settings()
     account, known = (
-        _learned_parent(this, settings, account, parent, clock(now_ts)())
+        _learned_parent(this, settings, account, parent, this.clock(settings, now_ts)())
         if parent is not None
         else _known_parent(this, settings, account, message_id or "")
     )

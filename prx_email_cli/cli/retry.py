@@ -15,7 +15,7 @@ from prx_email_cli.cli.output import put, put_json, report_error, say, say_error
 from prx_email_cli.cli.render import error_object, exit_status, moment, safe, send_result
 from prx_email_cli.cli.selection import DryRun, Selection, Yes, takes_selection
 from prx_email_cli.cli.standing import this_person
-from prx_email_cli.cli.times import LATEST_TIME, clock, duration_seconds
+from prx_email_cli.cli.times import LATEST_TIME, duration_seconds
 from prx_email_cli.delivery.attempt import RetryOptions
 from prx_email_cli.delivery.run import DeliveringRun, Environment
 from prx_email_cli.errors import Exit, NotPermitted, PrxEmailError, ValidationError
@@ -56,15 +56,16 @@ def retry(
     A selection leaves out what was sent or cancelled, and uses all connections of an account.
     Example: prx-email retry 42
     """
-    this, tick = invocation(ctx), clock(now_ts)
-    wish = Wish(selection, tick(), yes, dry_run)
-    if spread is not None:
-        if failure_mode is not None:
-            raise typer.BadParameter("use only one of --spread and --failure-mode")
-        change(this, wish, _spread(wish, spread, force=force))
-        return
+    if spread is not None and failure_mode is not None:
+        raise typer.BadParameter("use only one of --spread and --failure-mode")
+    this = invocation(ctx)
     selection.check()
     settings = this.settings()
+    tick = this.clock(settings, now_ts)
+    wish = Wish(selection, yes, dry_run, tick())
+    if spread is not None:
+        change(this, settings, wish, _spread(wish, spread, force=force))
+        return
     with this.store(settings) as store:
         store.acting = this_person()
         ids = chosen(store, settings, wish, partial(_wanted, wish))

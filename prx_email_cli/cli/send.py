@@ -9,7 +9,7 @@ from prx_email_cli.cli.context import Invocation, invocation
 from prx_email_cli.cli.inputs import Bodies, read_text, shown_name
 from prx_email_cli.cli.output import put, put_json, say, work_is_done
 from prx_email_cli.cli.render import send_result
-from prx_email_cli.cli.times import clock, schedule_of
+from prx_email_cli.cli.times import schedule_of
 from prx_email_cli.cli.undrained import warn_undrained
 from prx_email_cli.errors import NotPermitted, ValidationError
 from prx_email_cli.outbox.lifecycle import Priority, Status
@@ -160,7 +160,7 @@ def enqueue_and_answer(this: Invocation, settings: "Settings", asked: "Request |
     if this.preview and now:
         raise typer.BadParameter("use only one of --now and --preview")
     request, reply = (asked, None) if isinstance(asked, Request) else asked
-    tick = clock(request.now_ts)
+    tick = this.clock(settings, request.now_ts)
     with Spool() as spool:
         message = prepare(request, settings, schedule_of(request, tick()), spool, reply)
         if this.preview:

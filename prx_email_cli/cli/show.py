@@ -9,7 +9,6 @@ from prx_email_cli.cli.naming import named
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import is_read, put, put_bytes, put_json
 from prx_email_cli.cli.shown import Event, Shown, look, message_object, put_answer, put_message, timeline
-from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import Exit
 from prx_email_cli.outbox.lifecycle import Status, is_over
 
@@ -48,7 +47,8 @@ def show(
     if (body or headers) and (follow or (len(names) > 1 and not as_json)):
         raise typer.BadParameter("--body and --headers are for one message, without --follow")
     this = invocation(ctx)
-    settings, tick = this.settings(), clock(now_ts)
+    settings = this.settings()
+    tick = this.clock(settings, now_ts)
     with this.store(settings) as store:
         ids = named(store, names, account)
         if follow:

@@ -9,7 +9,6 @@ from prx_email_cli.cli.context import invocation
 from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import on_terminal, put, put_json
 from prx_email_cli.cli.render import moment, safe
-from prx_email_cli.cli.times import clock
 
 if TYPE_CHECKING:
     from prx_email_cli.config.settings import Settings
@@ -35,8 +34,8 @@ def stats(
     this = invocation(ctx)
     if prometheus and this.json:
         raise typer.BadParameter("use only one of --prometheus and --json")
-    now = clock(now_ts)()
     settings = this.settings()
+    now = this.clock(settings, now_ts)()
     with this.store(settings) as store:
         if prometheus:
             _put_metrics(store, settings, now)

@@ -16,7 +16,6 @@ from prx_email_cli.cli.output import put, put_json
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.standing import standing_object
 from prx_email_cli.cli.status_screen import Seen, screen
-from prx_email_cli.cli.times import clock
 from prx_email_cli.errors import StorageError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT
 from prx_email_cli.outbox.lifecycle import Status
@@ -47,12 +46,13 @@ def status(ctx: typer.Context, now_ts: NowTs = None, as_json: Json = False) -> N
     prx-email alone does the same where there is a config.
     Example: prx-email status
     """
-    show_status(invocation(ctx), clock(now_ts)())
+    show_status(invocation(ctx), now_ts)
 
 
-def show_status(this: Invocation, now: int) -> None:
+def show_status(this: Invocation, now_ts: int | None) -> None:
     """Print the status; raises Exit when a person is wanted."""
     settings = this.settings()
+    now = this.clock(settings, now_ts)()
     with this.store(settings) as store:
         seen = _look(store, settings, now)
         wanted = [*_refusal(store), *_wanted(seen), *_refused(settings)]

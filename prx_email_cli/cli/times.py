@@ -1,6 +1,5 @@
 """Make the clock of a command, and read times and durations as people write them."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 LATEST_TIME = 253_370_764_800  # the year 9999; later times cannot be written as dates
 
 
-def clock(now_ts: int | None) -> Callable[[], int]:
-    """Make the clock of a command: Unix seconds, or always *now_ts* in a rehearsal.
+def clock(now_ts: int | None, outbox: Callable[[], float]) -> Callable[[], int]:
+    """Make the clock of a command: whole seconds of the *outbox*'s clock, or always *now_ts* in a rehearsal.
 
     Raises ValidationError when *now_ts* is beyond LATEST_TIME.
     """
     if now_ts is None:
-        return lambda: int(time.time())
+        return lambda: int(outbox())
     if now_ts > LATEST_TIME:
         raise ValidationError(
             f"--now-ts: {now_ts} is after the year 9998", hint="give Unix time in seconds, not in milliseconds"

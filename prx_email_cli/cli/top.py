@@ -18,7 +18,6 @@ from prx_email_cli.cli.options import Json, NowTs
 from prx_email_cli.cli.output import is_read, on_terminal, put_json
 from prx_email_cli.cli.render import safe
 from prx_email_cli.cli.standing import this_person
-from prx_email_cli.cli.times import clock
 from prx_email_cli.cli.top_frame import MOST_IN_HAND, MOST_LATEST, Line, Look, frame, look_object
 from prx_email_cli.errors import PrxEmailError, ValidationError
 from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, AccountState
@@ -54,7 +53,8 @@ def top(
     Example: prx-email top
     """
     this = invocation(ctx)
-    settings, tick = this.settings(), clock(now_ts)
+    settings = this.settings()
+    tick = this.clock(settings, now_ts)
     if not once and not this.json:
         _check_terminal()
     with this.store(settings) as store:

@@ -17,6 +17,9 @@ class Held(Protocol):
 class Shelf(Protocol):
     """What the outbox's database keeps for all machines, by name.  Every call may raise StorageError."""
 
+    def clock(self) -> float:
+        """Return the time, in Unix seconds, by the clock of the database, which is one for all machines."""
+
     def read(self, name: str) -> bytes | None:
         """Return what is kept under *name*; None if that is nothing."""
 

@@ -48,6 +48,10 @@ class Clerk:
         self._thread.join()
         self._store.close()
 
+    def now(self) -> float:
+        """Return the time by the outbox's clock."""
+        return self._store.clock()
+
     def put(self, job: Job) -> None:
         """Have *job* stored; its answer is called once that is durable or has failed."""
         self._jobs.put(job)

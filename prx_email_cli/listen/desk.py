@@ -81,8 +81,8 @@ class Desk:
         self._loop = loop
 
     def now(self) -> float:
-        """Return the time."""
-        return time.time()
+        """Return the time by the outbox's clock."""
+        return self.clerk.now()
 
     async def accept(self, letter: Letter) -> str:
         """Store a message; return the reply: 250 only once it is durable."""
@@ -116,6 +116,9 @@ class Desk:
             self._said = {**self._said, text: now} if len(self._said) < 100 else {text: now}
             self.around.say(text)
 
+    def _at_once(self) -> Schedule:
+        return Schedule.at_once(int(self.now()))
+
     def _messages(self, letter: Letter, spool: Spool) -> list[NewMessage]:
         """Make the outbox message; one for each wish of notifications, where recipients differ in it."""
         mail, first = letter.mail, letter.recipients[0]
@@ -124,9 +127,7 @@ class Desk:
             envelope_id=mail.envelope_id, received=letter.received,
         )  # fmt: skip
         taker = Taker(self.settings, spool, self.around.qualify)
-        message = taker.take(
-            _in_pieces(letter.content), envelope, Schedule.at_once(int(time.time())), letter.client.caller
-        )
+        message = taker.take(_in_pieces(letter.content), envelope, self._at_once, letter.client.caller)
         if mail.utf8 and not message.needs_smtputf8:
             message = message._replace(needs_smtputf8=has_wide_headers(letter.content))
         groups: dict[str | None, list[Addressee]] = {}

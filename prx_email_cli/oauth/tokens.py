@@ -9,6 +9,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,14 @@ BUSY_HINT = "end any prx-email account login that still waits; the next run trie
 _POLL_SECONDS = 0.05
 _MAX_FILE_BYTES = 1 << 20
 _ROOM_BYTES = 64 * 1024  # more than the tokens of any provider take
+
+
+def clock_of(vault: "Vault | None") -> Callable[[], float]:
+    """Return the clock by which tokens expire: of shared ones, the one clock that all machines have.
+
+    Else one machine's expiry, written by its own clock, would have another one use a token that is over.
+    """
+    return time.time if vault is None else vault.shelf.clock
 
 
 class AccessTokens:

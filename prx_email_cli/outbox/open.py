@@ -5,7 +5,8 @@ if TYPE_CHECKING:
     from prx_email_cli.config.outbox import OutboxSettings
     from prx_email_cli.outbox.lifecycle import RetryPolicy
     from prx_email_cli.outbox.small import SmallMessage, SmallOutbox
-    from prx_email_cli.outbox.store import Store, Surroundings
+    from prx_email_cli.outbox.store import Store
+    from prx_email_cli.outbox.surroundings import Surroundings
     from prx_email_cli.outbox.transfer import End
     from prx_email_cli.outbox.whole import Whole
 
@@ -72,10 +73,11 @@ def whole_of(outbox: "OutboxSettings") -> "Whole":
     return SqliteWhole(outbox.path, opened, outbox.busy_timeout_seconds)
 
 
-def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, create: bool) -> "End":
+def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int | None, *, create: bool) -> "End":
     """Open an outbox that is to be copied, or with *create* one that is to be a copy.
 
-    policy: by which what dead runs had claimed is settled at *now*.  Raises as ``open_store``.
+    policy: by which what dead runs had claimed is settled at *now*; without, at the time of its own clock.  Raises as
+    ``open_store``.
     """
     if outbox.url is not None:
         from prx_email_cli.outbox.postgres.opening import end_of  # on use
@@ -88,7 +90,7 @@ def end_of_copy(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, cr
         outbox.path, message_id_domain=outbox.message_id_domain, busy_timeout_seconds=outbox.busy_timeout_seconds,
         create=create,
     )  # fmt: skip
-    return SqliteEnd(store, policy, now, outbox.busy_timeout_seconds)
+    return SqliteEnd(store, policy, int(store.clock()) if now is None else now, outbox.busy_timeout_seconds)
 
 
 class Vacancy:

@@ -4,12 +4,11 @@ Every method may raise StorageError (OutboxBusy when another process holds the l
 something returns once the change is durable.  Time is an argument, in Unix seconds.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from prx_email_cli.errors import ChangeableByOthers, LockUnreadable, MessageUnreadable, ReadableByOthers
+from prx_email_cli.errors import LockUnreadable, MessageUnreadable
 from prx_email_cli.outbox.history import History
 from prx_email_cli.outbox.keeping import Keeper
 from prx_email_cli.outbox.lifecycle import Outcome, RecipientResult, RetryPolicy
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from prx_email_cli.outbox.decisions import Decided, Decision, Spread
     from prx_email_cli.outbox.editing import Edit
     from prx_email_cli.outbox.messages import Limit
+    from prx_email_cli.outbox.skew import Skew
     from prx_email_cli.outbox.slots import Slots
     from prx_email_cli.outbox.views import Failure, Figures, Filter, Health, Known, Row, Stats, Usage
 
@@ -345,6 +345,16 @@ class ReceivedMail(Protocol):
 class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, ReceivedMail, Protocol):
     """A durable outbox."""
 
+    def clock(self) -> float:
+        """Return the time, in Unix seconds, by which it is decided what is due: this machine's, or the server's.
+
+        Setting this machine's clock does not change the latter.
+        """
+
+    @property
+    def skew(self) -> "Skew | None":
+        """Return how far this machine's clock is from that one; None where it is that one."""
+
     @property
     def slots(self) -> "Slots | None":
         """Return the connections of accounts that all runs share; None where each run counts its own."""
@@ -367,34 +377,3 @@ class Store(Outbox, Runs, Queue, Accounts, Operator, Keeper, Reports, History, R
 
     def close(self) -> None:
         """Release the database."""
-
-
-class Surroundings(Protocol):
-    """An outbox seen from outside; no method changes anything.
-
-    is_file: whether it is a file of this machine, and not a database that others may use, too.
-    """
-
-    is_file: bool
-
-    def is_made(self) -> bool:
-        """Tell whether there is an outbox."""
-
-    def directory(self) -> Path:
-        """Return the directory that holds it, or what exists of the path to that; of a database the flight records'."""
-
-    def open_to_others(self) -> Iterator[ReadableByOthers]:
-        """Find the files whose modes let others read or change them."""
-
-    def changeable(self) -> Iterator[ChangeableByOthers]:
-        """Find what else lets others change or replace the outbox."""
-
-    def last_drain_at(self) -> int | None:
-        """Return when the last drain ended, None when none ever did."""
-
-    def dead_among(self, run_ids: Iterable[str]) -> list[str]:
-        """Return the ids of the runs whose process died."""
-
-    @property
-    def unreadable(self) -> list[LockUnreadable]:
-        """Return an error for each run of which ``dead_among`` could not tell if it lives; it counts as alive."""

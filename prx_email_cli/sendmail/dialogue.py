@@ -1,6 +1,7 @@
 """Hold the SMTP dialogue of ``sendmail -bs`` on standard input and output: for the outbox, or a drop directory."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 from prx_email_cli.config.settings import Settings
@@ -31,6 +32,10 @@ class _DropDesk(Desk):
         around = Surroundings((), None, None, socket.gethostname(), say, _at_localhost)
         super().__init__(Settings(), around)
         self._directory = directory
+
+    def now(self) -> float:
+        """Return the time."""
+        return time.time()
 
     async def accept(self, letter: Letter) -> str:
         """Leave a message, one for each wish of notifications; return the reply: 250 only once all are durable."""

@@ -1,7 +1,8 @@
 """Put the message on standard input into the outbox, or look up what would be its recipients."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ def opened(settings: Settings) -> "Iterator[Store]":
 
 
 def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes], now: int) -> int:
-    """Store the message that *chunks* are, durably, and return its outbox id.  now: in Unix seconds.
+    """Store the message that *chunks* are, durably, and return its outbox id.
+
+    now: in Unix seconds by this machine's clock.  A database is opened once all was read, and its clock decides.
 
     Raises what ``Taker.take`` raises, NoSuchUser, InputNotFound when *chunks* cannot be read, StorageError.
     """
@@ -52,16 +55,21 @@ def enqueue(call: "Call", settings: Settings, chunks: Iterable[bytes], now: int)
         full_name=naming.full_name(call), notify=call.notify, returns=call.returns, envelope_id=call.envelope_id,
     )  # fmt: skip
     incoming = readable(chunks)
-    with Spool() as spool:
+    with Spool() as spool, ExitStack() as until_stored:
+
+        @cache
+        def store() -> "Store":
+            return until_stored.enter_context(opened(settings))
+
+        def at_once() -> Schedule:
+            return Schedule.at_once(now if settings.outbox.url is None else int(store().clock()))
+
         taker = Taker(settings, spool, Local(settings.sendmail).addresses)
         message = taker.take(
-            until_dot(incoming) if call.dot_ends else incoming,
-            envelope,
-            Schedule.at_once(now),
+            until_dot(incoming) if call.dot_ends else incoming, envelope, at_once,
             called_by_parent(naming.command(call)),
-        )
-        with opened(settings) as store:
-            (submitted,) = store.submit([message])
+        )  # fmt: skip
+        (submitted,) = store().submit([message])
     if submitted.error is not None:
         raise submitted.error
     return submitted.outbox_id

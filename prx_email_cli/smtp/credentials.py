@@ -11,7 +11,7 @@ from prx_email_cli.config.secrets import password_of, secret_in
 from prx_email_cli.config.settings import Account
 from prx_email_cli.errors import AccountUnusable, ConfigError, PrxEmailError, ReadableByOthers, StorageError
 from prx_email_cli.oauth.server import ExchangeFailed, usable_token
-from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens
+from prx_email_cli.oauth.tokens import RENEW_BEFORE_SECONDS, AccessTokens, clock_of
 from prx_email_cli.smtp.failure import SessionFailed
 from prx_email_cli.smtp.replies import Category
 
@@ -229,7 +229,8 @@ def login_of(account: Account, outbox: OutboxSettings | None = None, shelf: "She
     ReadableByOthers when its file is open to others.
     """
     if account.smtp.auth.token_kinds:
-        return TokenLogin(account, vault=_vault_for(account, outbox, shelf))
+        vault = _vault_for(account, outbox, shelf)
+        return TokenLogin(account, clock_of(vault), vault)
     return PasswordLogin(password_of(account))
 
 

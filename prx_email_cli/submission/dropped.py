@@ -98,7 +98,8 @@ class _Taking:
         """Store the messages of *batch* in one commit.  Raises StorageError."""
         with Spool() as spool:
             taker = Taker(self._settings, spool, self._qualify)
-            pairs = [(entry, message) for entry in batch if (message := self._message(entry, taker)) is not None]
+            made = ((entry, self._message(entry, taker, _schedule(entry, store))) for entry in batch)
+            pairs = [(entry, message) for entry, message in made if message is not None]
             submitted = store.submit([message for _, message in pairs]) if pairs else []
             if store.replaced():
                 raise StorageError("the outbox's file was removed or replaced", hint="the next drain tries again")
@@ -112,11 +113,11 @@ class _Taking:
         self._directory.remove(entry)
         self._taken += not answer.duplicate
 
-    def _message(self, entry: Entry, taker: Taker) -> NewMessage | None:
+    def _message(self, entry: Entry, taker: Taker, schedule: Schedule) -> NewMessage | None:
         """Return the message of a file; None when it is refused, or stays where it is."""
         try:
             with self._directory.opened(entry) as descriptor:
-                return _read(descriptor, entry, taker, self._settings)
+                return _read(descriptor, taker, schedule, entry, self._settings)
         except NotNow:
             return None
         except Unfit as unfit:
@@ -157,7 +158,14 @@ def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _read(descriptor: int, entry: Entry, taker: Taker, settings: "Settings") -> NewMessage:
+def _schedule(entry: Entry, store: "Store") -> Schedule:
+    """Make a message due now, and made when its file was, whose times are by this machine's clock."""
+    now, skew = int(store.clock()), store.skew
+    made = entry.changed_ns // 1_000_000_000 - (0 if skew is None else round(skew.seconds))
+    return Schedule(max(0, min(now, made)), now)
+
+
+def _read(descriptor: int, taker: Taker, schedule: Schedule, entry: Entry, settings: "Settings") -> NewMessage:
     """Return the message in a file.  Raises Unfit, and what ``Taker.take`` raises."""
     size = os.fstat(descriptor).st_size
     if size > settings.attachments.policy.max_message_bytes + _ROOM_FOR_HEAD:
@@ -165,9 +173,7 @@ def _read(descriptor: int, entry: Entry, taker: Taker, settings: "Settings") -> 
     reader = _Reader(descriptor, size)
     recipients, said = _said(reader.head())
     command = (_printable(said.get("command")) or "sendmail")[:_MOST_COMMAND]
-    now = int(time.time())
-    schedule = Schedule(max(0, min(now, entry.changed_ns // 1_000_000_000)), now)
-    message = taker.take(reader, _envelope(recipients, said), schedule, caller_of(entry.uid, command))
+    message = taker.take(reader, _envelope(recipients, said), lambda: schedule, caller_of(entry.uid, command))
     if not reader.is_whole:
         raise Unfit("it is not whole")
     wide = message.needs_smtputf8 or "utf8" in said

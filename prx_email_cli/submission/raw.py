@@ -60,12 +60,13 @@ class Taker:
         self._settings, self._spool, self._qualify = settings, spool, qualify
 
     def take(
-        self, chunks: Iterable[bytes], envelope: Envelope, schedule: Schedule, caller: Caller | None = None
+        self, chunks: Iterable[bytes], envelope: Envelope, when: Callable[[], Schedule], caller: Caller | None = None
     ) -> NewMessage:
         """Read the message in *chunks* once, and return what is to be stored; its content is in the spool.
 
-        Bcc goes; missing From, Date and MIME headers come; all else stays as it is, but for line ends.  Raises
-        ValidationError for what cannot be sent, ConfigError without an account, StorageError when there is no room.
+        Bcc goes; missing From, Date and MIME headers come; all else stays as it is, but for line ends.
+        when: asked once all was read.  Raises ValidationError for what cannot be sent, ConfigError without an account,
+        StorageError when there is no room.
         """
         fields, body = raw_head.split_head(raw_head.crlf(chunks))
         raw_head.check_no_loop(fields)
@@ -73,6 +74,7 @@ class Taker:
         recipients = self._recipients(fields, envelope)
         look = _Look(body)
         held = self._spool.hold(limited(look, self._settings.attachments.policy.max_message_bytes))
+        schedule = when()
         fields = self._completed(fields, account, envelope, schedule, look)  # once all of the body was seen
         content = _with_head(envelope.received + b"".join(field.raw for field in fields) + b"\r\n", held)
         if look.needs_encoding:

@@ -59,7 +59,7 @@ class Take:
     def __call__(self, text: str | bytes, *recipients: str, **envelope: Any) -> NewMessage:
         data = text.encode() if isinstance(text, str) else text
         given = Envelope(recipients=recipients or ("a@example.org",), **envelope)
-        return self._taker.take([data], given, Schedule.at_once(NOW))
+        return self._taker.take([data], given, lambda: Schedule.at_once(NOW))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
@@ -161,7 +162,8 @@ class MemoryStore(MemoryAccounts, MemoryFinding, MemoryOperator, MemoryReceived,
         self._told_at: int | None = None
         self._told: telling.Told = {}
 
-    slots = shelf = None
+    slots = shelf = skew = None
+    def clock(self) -> float: return time.time()
     def close(self) -> None: ...
     def replaced(self) -> bool: return False
     def cut_off(self) -> bool: return False

@@ -7,6 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from prx_email_cli.errors import StorageError
+from prx_email_cli.outbox.postgres.clock import SAID, Reading, steady
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.faults import connection_errors, storage_errors
 from prx_email_cli.outbox.postgres.migrating import migrate
@@ -88,10 +89,12 @@ def _set_up(connection: PostgresConnection, where: Where, busy_timeout_seconds: 
     info = connection.connection.info
     settings = [(name, value) for name, value, since in _OURS if info.server_version >= since * 10_000]
     settings.append(("lock_timeout", f"{max(1, int(busy_timeout_seconds * 1000))}ms"))
-    parts = ["current_setting('server_encoding')", _DURABLE]
+    parts = ["current_setting('server_encoding')", SAID, _DURABLE]
     parts += [f"set_config('{name}', '{value}', FALSE)" for name, value in settings]
     if info.hostaddr:  # by a network
         parts.append(_LIVELY_SERVER)
-    encoding, *_ = connection.execute(f"SELECT {', '.join(parts)}").fetchone()
+    asked_at = steady()
+    encoding, said, *_ = connection.execute(f"SELECT {', '.join(parts)}").fetchone()
+    connection.read_at = Reading(said, asked_at, steady())
     if encoding != "UTF8":
         raise StorageError(f"{where.name} is encoded as {encoding}", hint="make a database with ENCODING 'UTF8'")

@@ -11,6 +11,7 @@ from psycopg import errors as pg
 
 from prx_email_cli.errors import ConfigError, OutboxBusy, StorageError
 from prx_email_cli.outbox.postgres import compacting, sql
+from prx_email_cli.outbox.postgres.clock import Reading, ServerClock, steady
 from prx_email_cli.outbox.postgres.connection import Where, connect
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.faults import SessionLost, run_ended, storage_errors
@@ -35,8 +36,9 @@ class OpenDatabase:
         self.where = where
         self._busy_timeout_seconds = busy_timeout_seconds
         self._connection = connect(where, busy_timeout_seconds)
+        self.clock = ServerClock(self._connection.read_at)
         self.sessions = 1  # how many there were: with each, the runs of the one before ended
-        self._heard_at, self._is_cut_off = _now(), False
+        self._heard_at, self._is_cut_off = steady(), False
         self._reader: PostgresConnection | None = None
         self._lock, self._reading_lock = threading.Lock(), threading.Lock()
 
@@ -81,7 +83,9 @@ class OpenDatabase:
                 with connection.transaction():
                     result = make(connection)
                     if tell(result) if callable(tell) else tell:
-                        (number,) = connection.execute(sql.NUMBER_OF_TRANSACTION).fetchone()
+                        asked_at = steady()
+                        number, said = connection.execute(sql.NUMBER_OF_TRANSACTION).fetchone()
+                        self.clock.take(Reading(said, asked_at, steady()))
                         ending.enter_context(connection.pipeline())  # a client that dies has sent both, or none
                     ended = True
                 if number is not None:
@@ -91,7 +95,7 @@ class OpenDatabase:
                 if (ended and number is None) or not connection.connection.closed:
                     raise
                 raise _Undone(error) from None
-        self._heard_at = _now()
+        self._heard_at = steady()
         return result
 
     @contextmanager
@@ -125,14 +129,26 @@ class OpenDatabase:
 
     def unheard_seconds(self) -> float:
         """Return for how long the server has not answered; as long ago it may have ended the session."""
-        return _now() - self._heard_at
+        return steady() - self._heard_at
 
     def _writer(self) -> PostgresConnection:
         """Return the connection, a new one if its session has ended."""
         if self._connection.connection.closed:
-            self._connection = self._connect_again()
+            self._connection = self.connect_again()
             self.sessions += 1
         return self._connection
+
+    def connect_again(self) -> PostgresConnection:
+        """Open one more session, and look at the server's clock.
+
+        What the server does not accept any more it did before, so that it may be mended: raises SessionLost.
+        """
+        try:
+            connection = connect(self.where, self._busy_timeout_seconds, prepare=False)
+        except ConfigError as error:
+            raise SessionLost(error.message, hint=error.hint) from None
+        self.clock.take(connection.read_at)
+        return connection
 
     @contextmanager
     def reading(self) -> Iterator[PostgresConnection]:
@@ -143,7 +159,7 @@ class OpenDatabase:
                     connection = self._writer()
                     with self._noticing(connection):
                         yield connection
-                    self._heard_at = _now()
+                    self._heard_at = steady()
                 finally:
                     self._lock.release()
                 return
@@ -156,15 +172,8 @@ class OpenDatabase:
 
     def _beside(self) -> PostgresConnection:
         if self._reader is None or self._reader.connection.closed:
-            self._reader = self._connect_again()
+            self._reader = self.connect_again()
         return self._reader
-
-    def _connect_again(self) -> PostgresConnection:
-        """Connect once more.  What the server does not accept any more it did before, so that it may be mended."""
-        try:
-            return connect(self.where, self._busy_timeout_seconds, prepare=False)
-        except ConfigError as error:
-            raise SessionLost(error.message, hint=error.hint) from None
 
     def compact(self, most_bytes: int | None = None) -> bool:
         """Rewrite the tables, so that no remainder of what was deleted is in them; tell if that is so.
@@ -184,8 +193,3 @@ class OpenDatabase:
 
     def forget_contents(self) -> None:
         """Do nothing: VACUUM, which the server runs by itself, takes what was deleted from its files."""
-
-
-def _now() -> float:
-    """Return seconds that never go back, and pass while the machine is suspended, too, where the system counts them."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

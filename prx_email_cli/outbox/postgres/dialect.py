@@ -10,6 +10,7 @@ import psycopg
 from psycopg.adapt import Buffer, Loader
 
 from prx_email_cli.outbox.postgres import sql
+from prx_email_cli.outbox.postgres.clock import Reading
 from prx_email_cli.outbox.relational.database import Cursor, Spelling
 from prx_email_cli.outbox.relational.rows import write_rows
 
@@ -56,6 +57,8 @@ class PostgresConnection:
         schema_version="SELECT version FROM prx_email",
         repair="restore a backup that pg_dump made",
     )
+
+    read_at: Reading  # of the server's clock, when the session began
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self.connection = connection

@@ -35,14 +35,14 @@ def open_store(outbox: "OutboxSettings") -> "PostgresStore":
     return PostgresStore(place, records(outbox), outbox.message_id_domain, patience)
 
 
-def end_of(outbox: "OutboxSettings", policy: "RetryPolicy", now: int, *, create: bool) -> "PostgresEnd":
+def end_of(outbox: "OutboxSettings", policy: "RetryPolicy", now: int | None, *, create: bool) -> "PostgresEnd":
     """Open an outbox that is copied, or made by a copy; see ``open.end_of_copy``."""
     if not create:
         _check_is_made(outbox)
     store = open_store(outbox)
     from prx_email_cli.outbox.postgres.end import PostgresEnd  # on use
 
-    return PostgresEnd(store, policy, now, outbox.busy_timeout_seconds)
+    return PostgresEnd(store, policy, int(store.clock()) if now is None else now, outbox.busy_timeout_seconds)
 
 
 def _check_is_made(outbox: "OutboxSettings") -> None:

@@ -23,6 +23,10 @@ class PostgresShelf:
     def __init__(self, store: "PostgresStore") -> None:
         self._store = store
 
+    def clock(self) -> float:
+        """Return the time by the server's clock."""
+        return self._store.clock()
+
     def read(self, name: str) -> bytes | None:
         """Return what is kept under *name*; None if that is nothing."""
         with self._store.reading() as connection:

@@ -2,6 +2,7 @@
 
 from prx_email_cli.outbox import PIECES_PER_MESSAGE
 from prx_email_cli.outbox.lifecycle import Priority
+from prx_email_cli.outbox.postgres.clock import SAID
 from prx_email_cli.outbox.postgres.many import rows_of
 from prx_email_cli.outbox.postgres.schema import HERE
 from prx_email_cli.outbox.relational.accounts import IS_PAUSED
@@ -287,8 +288,8 @@ CHANNEL = "prx_email"
 # until it is on the disk, and this one changes nothing that would have to be there.
 TELL_OTHERS = f"SELECT pg_notify('{CHANNEL}', '')"
 
-# Reads the number of this transaction.
-NUMBER_OF_TRANSACTION = "SELECT CAST(pg_current_xact_id() AS TEXT)"
+# Reads the number of this transaction, and the time.
+NUMBER_OF_TRANSACTION = f"SELECT CAST(pg_current_xact_id() AS TEXT), {SAID}"
 
 # Reads whether the transaction of this number is durable.
 STATUS_OF_TRANSACTION = "SELECT pg_xact_status(CAST(? AS xid8))"
@@ -298,7 +299,7 @@ PROVE = "SELECT pg_notify(:channel, '')"
 
 LOOK = f"""
 -- reads what a follower is not told of: whether a round is to be made, since something is due, a run died or an account
--- fails; and whether messages are being sent.  Notes that drains run, if :by is given and nobody has for a minute
+-- fails; whether messages are being sent; the time.  Notes that drains run, if :by is given and nobody has for a minute
 WITH RECURSIVE clock AS MATERIALIZED (SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS BIGINT) AS now),
      noted AS (UPDATE ledger SET last_drain_at = (SELECT now FROM clock), last_drain_by = CAST(:by AS TEXT)
                 WHERE CAST(:by AS TEXT) IS NOT NULL AND last_drain_at NOT BETWEEN (SELECT now FROM clock) - 60
@@ -317,5 +318,5 @@ SELECT EXISTS (SELECT 1 FROM held WHERE run_id NOT IN (SELECT run_id FROM run WH
                      AND NOT EXISTS (SELECT 1 FROM alone WHERE account = '' AND paused)
                      AND (SELECT min(next_attempt_at) FROM ({_by_class(_NEXT_DUE_OF_NAMED)}) AS each)
                          <= (SELECT now FROM clock)),
-       EXISTS (SELECT 1 FROM held)
+       EXISTS (SELECT 1 FROM held), {SAID}
 """

@@ -11,7 +11,7 @@ from prx_email_cli.outbox.accounts import EVERY_ACCOUNT, TOLD_AGAIN_SECONDS, lef
 from prx_email_cli.outbox.messages import ClaimOne, NewMessage, Submitted
 from prx_email_cli.outbox.postgres import sql, submit
 from prx_email_cli.outbox.postgres.claims import Claims
-from prx_email_cli.outbox.postgres.connection import Where, connect
+from prx_email_cli.outbox.postgres.connection import Where
 from prx_email_cli.outbox.postgres.database import OpenDatabase
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.faults import storage_errors
@@ -33,6 +33,7 @@ from prx_email_cli.outbox.runs import Runs
 if TYPE_CHECKING:
     from prx_email_cli.mail.received import KnownMessage
     from prx_email_cli.outbox.postgres.watch import EachLook, PostgresWatch
+    from prx_email_cli.outbox.skew import Skew
 
 
 class Patience(NamedTuple):
@@ -64,6 +65,11 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         self._guard = RestoreGuard(where.name)
         self.claims, self.slots = Claims(self, domain), PostgresSlots(self)
         self.shelf = PostgresShelf(self)
+
+    @property
+    def skew(self) -> "Skew":
+        """Return how far this machine's clock is from the server's."""
+        return self.clock.skew()
 
     @contextmanager
     def session(self) -> Iterator[tuple[PostgresConnection, int]]:
@@ -97,7 +103,7 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
         if whole:
             return EachLook()
-        return PostgresWatch(self, lambda: connect(self.where, self._busy_timeout_seconds, prepare=False))
+        return PostgresWatch(self, self.connect_again)
 
     def replaced(self) -> bool:
         """Return False: another database has another URL."""

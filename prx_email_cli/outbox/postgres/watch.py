@@ -17,6 +17,7 @@ import psycopg
 
 from prx_email_cli.errors import PrxEmailError
 from prx_email_cli.outbox.postgres import sql
+from prx_email_cli.outbox.postgres.clock import Reading, steady
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection
 from prx_email_cli.outbox.postgres.schema import LOCK
 
@@ -146,5 +147,7 @@ class PostgresWatch:
     def _look(self, connection: PostgresConnection) -> tuple[bool, bool]:
         """Look for what nobody tells of: whether a round is to be made, and whether messages are being sent."""
         values = {"class": LOCK, "by": self._store.drains_by}
-        asked, busy = connection.execute(sql.LOOK, values).fetchone()
+        asked_at = steady()
+        asked, busy, said = connection.execute(sql.LOOK, values).fetchone()
+        self._store.clock.take(Reading(said, asked_at, steady()))
         return asked, busy or asked

@@ -1,5 +1,6 @@
 """Keep the outbox in one SQLite file, which any number of processes may use at once."""
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,7 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     slots = None  # each process counts its own connections
     shelf = None  # tokens are in files
+    skew = None  # one clock
 
     def __init__(
         self, path: Path, *, message_id_domain: str, busy_timeout_seconds: float = 5, create: bool = True,
@@ -50,6 +52,10 @@ class SqliteStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         self._guard = RestoreGuard(path)
         self._damage = DespiteDamage(self.change, self.reading)
         self.claims = Claims(self, self._guard, self._damage, message_id_domain)
+
+    def clock(self) -> float:
+        """Return the time of this machine."""
+        return time.time()
 
     def close(self) -> None:
         """Release the database."""
