@@ -22,7 +22,7 @@ ON_POSTGRES ?= tests/cli tests/sendmail tests/listen tests/service tests/checks 
                tests/restore/test_restored.py tests/config/test_environment.py tests/config/test_keyring.py \
                tests/delivery/test_handing_over.py tests/delivery/test_unasked.py tests/mail/test_html.py tests/mail/test_style.py \
                tests/mail/test_attachment_files.py tests/test_examples.py tests/strict/test_memory.py \
-               tests/torture/test_named_points.py tests/torture/test_kills_by_hand.py
+               tests/torture/test_named_points.py tests/torture/test_kills_by_hand.py tests/faults
 test-postgres: $(VENV)/.dev
 	PRX_TEST_OUTBOX=postgresql $(PYTEST) $(ON_POSTGRES)
 
@@ -55,7 +55,7 @@ torture: $(VENV)/.dev
 	TORTURE_KILLS=$(KILLS) TORTURE_COPIES=$(COPIES) TORTURE_EACH=$(EACH) TORTURE_MINUTES=1440 TORTURE_MESSAGES=$(MESSAGES) TORTURE_ROUNDS=$(ROUNDS) MODEL_EXAMPLES=$(EXAMPLES) \
 	TORTURE_MACHINES=$(MACHINES) TORTURE_RESTARTS=5 TORTURE_OTHERS_WAIT=120 TORTURE_VANISHED=1 TORTURE_LOST=1 \
 	$(if $(SEED),TORTURE_SEED=$(SEED)) $(BIN)/pytest -s --durations=0 --durations-min=1 tests/torture tests/model \
-	tests/sendmail/test_no_loops.py
+	tests/faults tests/sendmail/test_no_loops.py
 	LISTEN_FUZZ=$(FUZZ) SENDMAIL_FUZZ=$(FUZZ) SENDMAIL_QUICK=$(FUZZ) $(if $(SEED),LISTEN_FUZZ_SEED=$(SEED) SENDMAIL_FUZZ_SEED=$(SEED)) \
 	$(PYTEST) --durations=0 --durations-min=1 tests/listen/test_fuzz.py tests/sendmail/test_fuzz.py tests/sendmail/test_quick.py
 	@$(MAKE) mutation

@@ -12,6 +12,8 @@ from prx_email_cli.outbox.messages import Finished
 
 from ..conftest import Program
 from ..faults.campaign import Outbox
+from ..faults.stores import DOMAIN
+from ..support.memory_store import MemoryStore
 from ..support.step_server import PATIENCE_SECONDS, StepServer, Talk
 
 
@@ -65,7 +67,7 @@ class TestWhatComesBetweenTwoMessages:
     def test_costs_the_next_message_nothing_but_another_connection(self, words: tuple[str, ...]) -> None:
         between = Between(*words)
         with StepServer(between.speak, take_all) as server:
-            outbox = Outbox(server.port)
+            outbox = Outbox(MemoryStore(DOMAIN), server.port)
             ids = [outbox.add(name, "a@example.org") for name in ("first", "second", "third")]
             report = drained(outbox, between)
             rows = [outbox.store.row(outbox_id) for outbox_id in ids]
@@ -77,7 +79,7 @@ class TestWhatComesBetweenTwoMessages:
     def test_before_the_farewell_is_told_unless_it_is_421(self, words: tuple[str, ...]) -> None:
         between = Between(*words)
         with StepServer(between.speak, take_all) as server:
-            outbox = Outbox(server.port)
+            outbox = Outbox(MemoryStore(DOMAIN), server.port)
             outbox_id = outbox.add("only", "a@example.org")
             report = drained(outbox, between)
             assert outbox.store.row(outbox_id).status == "sent"
@@ -92,7 +94,7 @@ class TestWhatComesBetweenTwoMessages:
 )
 def test_a_server_that_always_speaks_before_mail_is_charged_with_the_second_connection(words: str, scope: str) -> None:
     with StepServer(lambda talk: talk.open(words)) as server:
-        outbox = Outbox(server.port)
+        outbox = Outbox(MemoryStore(DOMAIN), server.port)
         ids = [outbox.add(name, "a@example.org") for name in ("first", "second")]
         report = outbox.drain()
         rows = [outbox.store.row(outbox_id) for outbox_id in ids]
@@ -107,7 +109,7 @@ def test_when_no_other_connection_can_be_had_that_is_the_message_s_failure() -> 
         talk.say("554 5.3.2 not today")
 
     with StepServer(lambda talk: talk.open("421 bye"), refuse) as server:
-        outbox = Outbox(server.port)
+        outbox = Outbox(MemoryStore(DOMAIN), server.port)
         ids = [outbox.add(name, "a@example.org") for name in ("first", "second")]
         outbox.drain()
         first, second = (outbox.store.row(outbox_id) for outbox_id in ids)

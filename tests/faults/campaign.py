@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prx_email_cli.config.settings import Settings, check_settings
 from prx_email_cli.delivery.report import DrainReport
 from prx_email_cli.delivery.run import DeliveringRun, DrainOptions, Environment
 from prx_email_cli.outbox.messages import Addressee, Content, NewMessage, Schedule
+from prx_email_cli.outbox.store import Store
 
 from ..support.certs import Certificates
 from ..support.faults import UNBUFFERABLE
-from ..support.memory_store import MemoryStore
 from ..support.record import Received
 from ..support.scripted import ScriptedServer
 from .places import FIRST, SECOND, Row
 from .rules import FIRST_DELAY_SECONDS, After, AtLast
+from .stores import DOMAIN, KINDS
 
 NOW = 1_800_000_000
-DOMAIN = "matrix.prx-email.local"
 USER, PASSWORD = "ops@example.com", "correct horse"
 FORERUNNER, SUBJECT, OTHER = "forerunner", "subject", "other"
 WAITING_AT_ONCE, OTHERS_AT_ONCE = 36, 3
@@ -50,18 +50,15 @@ class Played:
 
 
 class Outbox:
-    """An outbox of its own with an account for one server; its clock stands still until it is moved.
+    """An empty outbox with an account for one server; its clock stands still until it is moved.
 
-    What is stored is not the matter here, so it is stored in memory.
+    smtp: more keys of the account.
     """
 
-    def __init__(
-        self, port: int, *, patience: int = PATIENCE_SECONDS, tls: str = "none", login: bool = False,
-        ca_file: Path = Path(),
-    ) -> None:  # fmt: skip
-        self.settings = _settings(port, patience, tls, login, ca_file)
+    def __init__(self, store: Store, port: int, *, patience: int = PATIENCE_SECONDS, **smtp: object) -> None:
+        self.settings = _settings({"port": port, **smtp}, patience)
         self.now = NOW
-        self.store = MemoryStore(DOMAIN)
+        self.store = store
 
     def add(self, name: str, *recipients: str, large: bool = False) -> int:
         """Enqueue one message; it is due after those that were added before it."""
@@ -88,25 +85,28 @@ class Outbox:
 
 
 class Campaign(NamedTuple):
-    """What was observed of each row, and what was left open (sockets, files) for the garbage collector to find."""
+    """What was observed of each row on an outbox of each kind.
 
-    played: dict[Row, Played | Exception]
+    left_open: sockets and files, for the garbage collector to find.
+    """
+
+    played: dict[tuple[Row, str], Played | Exception]
     left_open: list[str]
 
 
-def play_all(rows: list[Row], certificates: Certificates) -> Campaign:
+def play_all(rows: list[tuple[Row, str]], certificates: Certificates) -> Campaign:
     """Every row, many at a time; those in which the client only waits take no turn from the others."""
 
-    def play_one(row: Row) -> Played | Exception:
+    def play_one(row: Row, kind: str) -> Played | Exception:
         try:
-            return play(row, certificates)
+            return play(row, kind, certificates)
         except Exception as error:
             return error
 
     with _noting_what_is_left_open() as left_open:
         with ThreadPoolExecutor(WAITING_AT_ONCE) as waiting, ThreadPoolExecutor(OTHERS_AT_ONCE) as others:
-            jobs = {row: (waiting if row.patience else others).submit(play_one, row) for row in rows}
-        return Campaign({row: job.result() for row, job in jobs.items()}, left_open)
+            jobs = {one: (waiting if one[0].patience else others).submit(play_one, *one) for one in rows}
+        return Campaign({one: job.result() for one, job in jobs.items()}, left_open)
 
 
 @contextmanager
@@ -121,8 +121,8 @@ def _noting_what_is_left_open() -> Iterator[list[str]]:
         sys.unraisablehook = before
 
 
-def play(row: Row, certificates: Certificates) -> Played:
-    """One row."""
+def play(row: Row, kind: str, certificates: Certificates) -> Played:
+    """One row on an outbox of this kind."""
     scene = row.scene
     server = ScriptedServer(
         [*scene.before, row.fault],
@@ -131,11 +131,11 @@ def play(row: Row, certificates: Certificates) -> Played:
         context=certificates.server_context() if scene.tls else None,
         auth={USER: PASSWORD} if scene.login else None,
     )
-    outbox = Outbox(
-        server.port, patience=row.patience or PATIENCE_SECONDS, tls=scene.tls or "none", login=scene.login,
-        ca_file=certificates.ca_file,
-    )  # fmt: skip
-    with server:
+    smtp: dict[str, object] = {"user": USER, "auth": {"password": PASSWORD}} if scene.login else {}
+    if scene.tls:
+        smtp |= {"tls": scene.tls, "tls_ca_file": str(certificates.ca_file)}
+    with KINDS[kind]() as store, server:
+        outbox = Outbox(store, server.port, patience=row.patience or PATIENCE_SECONDS, **smtp)
         forerunner = outbox.add(FORERUNNER, "zero@example.org") if scene.forerunner else None
         subject = outbox.add(SUBJECT, FIRST, SECOND, large=scene.large)
         other = outbox.add(OTHER, "third@example.org")
@@ -217,11 +217,8 @@ def _content(name: str, large: bool) -> Content:
     return Content.of(head + (b"x" * 76 + b"\r\n") * (UNBUFFERABLE // 76 if large else 0))
 
 
-def _settings(port: int, patience: int, tls: str, login: bool, ca_file: Path) -> Settings:
-    smtp: dict[str, Any] = {"host": "127.0.0.1", "port": port, "tls": tls}
-    smtp |= {"timeout_seconds": patience, "data_timeout_seconds": patience}
-    smtp |= {"tls_ca_file": str(ca_file)} if tls != "none" else {}
-    smtp |= {"user": USER, "auth": {"password": PASSWORD}} if login else {}
-    account = {"from": "Ops <ops@example.com>", "smtp": smtp}
+def _settings(smtp: dict[str, object], patience: int) -> Settings:
+    patient = {"timeout_seconds": patience, "data_timeout_seconds": patience}
+    account = {"from": "Ops <ops@example.com>", "smtp": {"host": "127.0.0.1", "tls": "none", **patient, **smtp}}
     outbox = {"path": "outbox.db", "message_id_domain": DOMAIN}
     return check_settings({"outbox": outbox, "accounts": {"work": account}}, Path("/nowhere/config.toml"))
