@@ -111,14 +111,19 @@ class Claims:
     def begin_drain(self, now: int) -> Moment:
         """Record that a drain begins at *now*; costs one read when no message waits, or it was just recorded."""
         values = {"now": now, "least": queue.RECORD_EVERY_SECONDS}
-        with self._database.reading() as connection:
+        with self._database.finding() as connection:
             if connection.execute(moves.TO_RECORD, values).fetchone() is None:
                 return Moment(now)
-        return self._database.change(partial(queue.begin_drain, now=now), tell=False)
+
+        def make(connection: PostgresConnection) -> Moment:
+            connection.execute(sql.BY_INDEX)
+            return queue.begin_drain(connection, now)
+
+        return self._database.change(make, tell=False)
 
     def expire(self, now: int) -> list[int]:
         """Give up the messages that expired unsent; costs one read when there are none."""
-        with self._database.reading() as connection:
+        with self._database.finding() as connection:
             if connection.execute(moves.EXPIRING, {"now": now, "limit": 1}).fetchone() is None:
                 return []
         return self._database.change(partial(queue.expire, now=now), tell=False)

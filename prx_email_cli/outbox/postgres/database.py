@@ -170,6 +170,17 @@ class OpenDatabase:
 
     looking = reading
 
+    @contextmanager
+    def finding(self) -> Iterator[PostgresConnection]:
+        """Yield a connection for reading a few of many messages, by their indexes whatever the statistics say.
+
+        Where a hundred thousand messages have just come and are not analysed yet, the server takes it for cheaper to
+        sort all that is due than to walk in its order.
+        """
+        with self.reading() as connection, connection.transaction():
+            connection.execute(sql.BY_INDEX)
+            yield connection
+
     def _beside(self) -> PostgresConnection:
         if self._reader is None or self._reader.connection.closed:
             self._reader = self.connect_again()

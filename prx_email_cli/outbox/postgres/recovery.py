@@ -24,7 +24,7 @@ def recover(store: "PostgresStore", runs: Runs, policy: RetryPolicy, now: int) -
     """Settle the messages that dead runs had claimed; see ``Run.recover``.  Costs two reads when there are none."""
     recovered = Recovered([], [], [])
     recorded = runs.recorded()  # all of this in the order in which a run that begins meanwhile counts as alive
-    with store.reading() as connection:
+    with store.finding() as connection:
         sending = [run for (run,) in connection.execute(moves.RUNS_SENDING)]
     known = store.runs()
     for run in [run for run in sending if not known.get(run)]:
@@ -46,7 +46,7 @@ def _remove_records(store: "PostgresStore", runs: Runs, dead: list[str]) -> None
     """Remove the flight records of those dead runs that hold nothing any more."""
     if not dead:
         return
-    with store.reading() as connection:
+    with store.finding() as connection:
         sending = {run for (run,) in connection.execute(moves.RUNS_SENDING)}
     for run in dead:
         if run not in sending:

@@ -115,6 +115,9 @@ BY_INDEX = "SELECT " + ", ".join(
     }.items()
 )  # fmt: skip
 
+# The same for a session that does nothing but look for what is due.
+ALWAYS_BY_INDEX = BY_INDEX.replace("TRUE", "FALSE")
+
 CLAIM_NEXT = f"""
 -- pending|failed -> sending: if due, and neither held, given up, expired nor paused; the highest class first; what
 -- others are claiming is passed by
@@ -310,9 +313,10 @@ WITH RECURSIVE clock AS MATERIALIZED (SELECT CAST(EXTRACT(EPOCH FROM clock_times
                  FROM named WHERE named.account IS NOT NULL),
      alone AS (SELECT account, paused_at IS NOT NULL AS paused FROM account_state, clock
                 WHERE (paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > now)) OR rests_until > now),
-     held AS (SELECT DISTINCT run_id FROM outbox WHERE status = 'sending')
+     held AS (SELECT DISTINCT run_id FROM outbox WHERE status = 'sending' ORDER BY run_id)
 SELECT EXISTS (SELECT 1 FROM held WHERE run_id NOT IN (SELECT run_id FROM run WHERE {_LIVING}))
-       OR EXISTS (SELECT 1 FROM outbox WHERE expires_at <= (SELECT now FROM clock) AND {DUE})
+       OR (SELECT id FROM outbox WHERE expires_at <= (SELECT now FROM clock) AND {DUE}
+            ORDER BY expires_at LIMIT 1) IS NOT NULL
        OR EXISTS (SELECT 1 FROM account_state WHERE failing_since IS NOT NULL)
        OR EXISTS (SELECT 1 FROM named WHERE account NOT IN (SELECT account FROM alone)
                      AND NOT EXISTS (SELECT 1 FROM alone WHERE account = '' AND paused)

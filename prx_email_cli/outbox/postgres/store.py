@@ -245,14 +245,14 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
         """Name the accounts with due messages."""
         return [
             name
-            for name in queue.accounts_waiting(self.reading, sql.NEXT_ACCOUNT)
+            for name in queue.accounts_waiting(self.finding, sql.NEXT_ACCOUNT)
             if self.count_due(name, now, limit=1)
         ]
 
     def count_due(self, account: str, now: int, limit: int | None = None) -> int:
         """Count the due messages of *account*, no further than *limit*."""
-        values = {"account": account, "due_before": now, "now": now, "limit": -1 if limit is None else limit}
-        with self.reading() as connection:
+        with self.finding() as connection:
+            values = {"account": account, "due_before": now, "now": now, "limit": -1 if limit is None else limit}
             return int(connection.execute(sql.COUNT_DUE, values).fetchone()[0])
 
     def next_due_at(self, without: Collection[str] = ()) -> int | None:
@@ -261,8 +261,8 @@ class PostgresStore(OpenDatabase, AccountStates, Finding, Operating, Reporting):
 
     def _next_due_at(self, without: Collection[str], now: int | None = None) -> int | None:
         """Return when the next message is due; with *now*, of an account that drains do not leave alone then."""
-        names = [name for name in queue.accounts_waiting(self.reading, sql.NEXT_ACCOUNT) if name not in without]
-        with self.reading() as connection:
+        names = [name for name in queue.accounts_waiting(self.finding, sql.NEXT_ACCOUNT) if name not in without]
+        with self.finding() as connection:
             if now is not None:
                 alone = left_alone(read_states(connection), now)
                 names = [] if EVERY_ACCOUNT in alone else [name for name in names if name not in alone]

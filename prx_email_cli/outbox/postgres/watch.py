@@ -81,7 +81,7 @@ class PostgresWatch:
         if changed or self._sound:
             return changed
         try:
-            with self._store.reading() as connection:
+            with self._store.finding() as connection:
                 return self._look(connection)[0]
         except PrxEmailError:
             return True  # whoever reads next says what is wrong
@@ -111,6 +111,7 @@ class PostgresWatch:
     def _listen(self, connection: PostgresConnection) -> None:
         """Take in what is told until this watch is closed.  Raises psycopg.Error when the session is lost."""
         session = connection.connection
+        connection.execute(sql.ALWAYS_BY_INDEX)
         session.add_notify_handler(lambda told: self._take(told.channel))
         self._own = f"prx_email_{os.urandom(8).hex()}"
         for channel in (sql.CHANNEL, self._own):

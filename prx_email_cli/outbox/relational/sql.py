@@ -75,7 +75,7 @@ WITH answer ({{columns}}) AS (VALUES {{rows}})
 """
 
 # Reads the runs that hold a claim.
-RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending'"
+RUNS_SENDING = "SELECT DISTINCT run_id FROM outbox WHERE status = 'sending' ORDER BY run_id"
 
 ROWS_OF_RUN = """
 -- reads the messages that :run holds, :only one of them if given; where schema 2 claimed, claim and claimed_as are NULL
@@ -215,8 +215,10 @@ UPDATE outbox SET gave_up = 'expired', last_error = coalesce(last_error, 'expire
 RETURNING id
 """
 
-# Reads the ids of messages that EXPIRE would give up.
-EXPIRING = f"SELECT id FROM outbox INDEXED BY outbox_expiring WHERE expires_at <= :now AND {DUE} LIMIT :limit"
+EXPIRING = f"""
+-- reads the ids of messages that EXPIRE would give up
+SELECT id FROM outbox INDEXED BY outbox_expiring WHERE expires_at <= :now AND {DUE} ORDER BY expires_at LIMIT :limit
+"""
 
 # Reads the ids of given-up messages that are not reported yet.
 UNTOLD = "SELECT id FROM outbox WHERE gave_up IS NOT NULL AND told_at IS NULL ORDER BY id"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -11,10 +13,11 @@ import pytest
 from prx_email_cli.outbox.messages import ClaimNext
 from prx_email_cli.outbox.postgres import sql
 from prx_email_cli.outbox.postgres.dialect import PostgresConnection, spelled
+from prx_email_cli.outbox.postgres.schema import LOCK
 from prx_email_cli.outbox.postgres.store import PostgresStore
 from prx_email_cli.outbox.relational import sql as moves
 
-from ..messages import NOW, sent
+from ..messages import NOW, POLICY, sent
 from .conftest import Machine
 
 MANY = 20_000
@@ -29,6 +32,9 @@ STATEMENTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "the next account": (sql.NEXT_ACCOUNT, {"after": ""}),
     "the next time": (sql.NEXT_DUE_AT, {"account": "work"}),
     "a moment to record": (moves.TO_RECORD, {"now": NOW, "least": 60}),
+    "what expires": (moves.EXPIRING, {"now": NOW, "limit": 1}),
+    "the runs that hold claims": (moves.RUNS_SENDING, {}),
+    "what nobody tells of": (sql.LOOK, {"class": LOCK, "by": None}),
 }
 STATISTICS = {
     "there are none": (),
@@ -49,7 +55,7 @@ def explain(store: PostgresStore, statement: str, values: Mapping[str, Any]) -> 
     """What the statement does, in a transaction that is undone."""
 
     def make(connection: PostgresConnection) -> None:
-        connection.execute(sql.BY_INDEX if statement == sql.CLAIM_NEXT else "SELECT 1")
+        connection.execute(sql.BY_INDEX)
         text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {spelled(statement)}"
         with connection.transaction():
             plans.extend(connection.connection.execute(text.encode(), values).fetchall()[0][0])
@@ -94,10 +100,40 @@ def test_what_is_due_is_found_by_its_index_whatever_the_statistics_say(store: Po
         ]
         indexes = {one.get("Index Name", one["Node Type"]) for one in found}
         assert "JIT" not in told, what
-        assert indexes <= {"outbox_due", "outbox_pkey", "outbox_unsent"}, what  # none that holds what was sent
+        assert indexes <= {"outbox_due", "outbox_pkey", "outbox_expiring", "outbox_sending"}, what
+        assert pages(told["Plan"]) < FEW_PAGES + dead, what
         if what == "claim":
             assert indexes == {"outbox_due", "outbox_pkey"}
-            assert pages(told["Plan"]) < FEW_PAGES + dead
+
+
+def test_whatever_looks_for_what_is_due_has_it_found_by_index(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.change(lambda connection: fill(connection, 1, 10), tell=False)
+    heeded: dict[str, bool] = {}
+    original = PostgresConnection.execute
+
+    def execute(connection: PostgresConnection, statement: str, values: Any = (), /) -> Any:
+        for what, (one, _) in STATEMENTS.items():
+            if statement == one:
+                (sorts,) = original(connection, "SHOW enable_sort").fetchone()
+                heeded[what] = heeded.get(what, True) and sorts == "off"
+        return original(connection, statement, values)
+
+    monkeypatch.setattr(PostgresConnection, "execute", execute)
+    assert store.accounts_due(NOW) == ["work"]
+    assert (store.count_due("work", NOW), store.next_due_at()) == (10, NOW)
+    with store.start_run(NOW) as run:
+        run.recover(POLICY, NOW)
+        run.begin_drain(NOW)
+        run.expire(NOW)
+    with closing(store.watch()) as watch:
+        deadline = time.monotonic() + 60
+        while "what nobody tells of" not in heeded:
+            watch.changed()  # asks itself until the thread listens; that looks first after a second
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert heeded == dict.fromkeys(STATEMENTS.keys() - {"claim"}, True)
 
 
 def test_claims_touch_few_more_pages_when_thousands_of_messages_have_gone(store: PostgresStore) -> None:
